@@ -1,0 +1,32 @@
+# From a fresh clone to a trained model: make run. PYTHON=PATH chooses the interpreter.
+PYTHON ?=
+ARGS ?=
+STAMP := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run convert test lint clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1: /p' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## install system packages (through apt), .venv and everything in it
+
+$(STAMP): pyproject.toml tools/setup.sh
+	tools/setup.sh $(PYTHON)
+	@touch $@
+
+run: setup  ## train on handwritten digits; make run ARGS="..." runs anything else
+	.venv/bin/python run.py $(or $(ARGS),experiment=digits)
+
+convert: setup  ## write a dataset's betons; make convert ARGS="dataset=digits"
+	.venv/bin/python convert.py $(ARGS)
+
+test: setup  ## run the tests; make test ARGS="-k loader" some of them
+	.venv/bin/python -m pytest $(ARGS)
+
+lint: setup  ## ruff and mypy
+	.venv/bin/python -m ruff check .
+	.venv/bin/python -m mypy
+
+clean:  ## remove .venv and caches; data/ and outputs/ stay
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,28 @@
+"""Feed and train vision models in PyTorch, from configs: FFCV, Lightning and Hydra, made to fit together."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ffcv_hydra.conversion import create_beton_wrapper
+    from ffcv_hydra.datamodule import FFCVDataModule
+    from ffcv_hydra.loader import Loader
+    from ffcv_hydra.operations import DivideImage255
+    from ffcv_hydra.pipeline import FFCVPipelineManager
+
+# Imported on first use: `--help` and shell completion would otherwise wait for torch, Lightning and FFCV.
+_WHERE = {
+    "DivideImage255": "ffcv_hydra.operations",
+    "FFCVDataModule": "ffcv_hydra.datamodule",
+    "FFCVPipelineManager": "ffcv_hydra.pipeline",
+    "Loader": "ffcv_hydra.loader",
+    "create_beton_wrapper": "ffcv_hydra.conversion",
+}
+
+__all__ = ["DivideImage255", "FFCVDataModule", "FFCVPipelineManager", "Loader", "create_beton_wrapper"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'ffcv_hydra' has no attribute '{name}'")
+    return getattr(importlib.import_module(_WHERE[name]), name)

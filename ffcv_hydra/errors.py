@@ -1,0 +1,29 @@
+"""The errors that users see: each says what is wrong, where (file, sample, field, key), and what to do."""
+
+
+class FFCVHydraError(Exception):
+    """Base of every error that this package raises on bad input."""
+
+
+class BetonError(FFCVHydraError):
+    """A beton is missing, is not a beton, was cut short, or is not the one that was asked for."""
+
+
+class ConversionError(FFCVHydraError):
+    """A dataset cannot be stored; names the index of the item and the field."""
+
+
+class PipelineError(FFCVHydraError):
+    """A pipeline does not fit the beton; names the field and the operation."""
+
+
+class LoaderError(FFCVHydraError):
+    """A loader cannot be built from its options, or cannot split its samples over the ranks."""
+
+
+class SampleError(FFCVHydraError):
+    """A stored sample cannot be decoded or transformed; names the file, the field and the sample."""
+
+
+class ConfigError(FFCVHydraError):
+    """A config has an unknown key, an impossible value, or names something that cannot be built."""
