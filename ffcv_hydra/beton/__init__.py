@@ -1,0 +1,15 @@
+"""The `.beton` file: how a dataset becomes one, and what is in it."""
+
+import ffcv_hydra._ffcv  # noqa: F401  (before anything of FFCV)
+
+from ffcv_hydra.beton.appendix import fingerprint as fingerprint
+from ffcv_hydra.beton.appendix import first_difference as first_difference
+from ffcv_hydra.beton.coercion import coerce as coerce
+from ffcv_hydra.beton.field_options import FieldSpecs as FieldSpecs
+from ffcv_hydra.beton.field_options import resolve_fields as resolve_fields
+from ffcv_hydra.beton.inference import infer_fields as infer_fields
+from ffcv_hydra.beton.inference import kind_of as kind_of
+from ffcv_hydra.beton.reader import Beton as Beton
+from ffcv_hydra.beton.summary import BetonSummary as BetonSummary
+from ffcv_hydra.beton.summary import print_summary as print_summary
+from ffcv_hydra.beton.writer import write_beton as write_beton

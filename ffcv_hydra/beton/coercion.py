@@ -1,0 +1,152 @@
+"""Checks of one value against its field, and the few conversions that lose nothing.
+
+FFCV's fields check little: an array of another dtype is stored as it is and reads as garbage (TRAPS W5), a grey image
+raises deep in a worker (W4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from ffcv.fields import (
+    BytesField,
+    Field,
+    FloatField,
+    IntField,
+    JSONField,
+    NDArrayField,
+    RGBImageField,
+    TorchTensorField,
+)
+from PIL import Image
+
+from ffcv_hydra.errors import ConversionError
+
+INT64 = np.iinfo(np.int64)
+
+
+def coerce(field: Field, value: Any) -> Any:
+    """The value to hand to `field.encode`.
+
+    Classes other than FFCV's own seven get the value untouched: they check it themselves.
+
+    Raises:
+        ConversionError: if the value does not fit the field; says what was expected and what was found.
+    """
+    coercer = _COERCERS.get(type(field))
+    return value if coercer is None else coercer(field, value)
+
+
+def _coerce_image(field: RGBImageField, value: Any) -> np.ndarray:
+    """uint8 (H, W, 3)."""
+    if isinstance(value, Image.Image):
+        return np.asarray(_to_rgb(value))
+    if isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim == 3 and value.shape[2] == 3:
+        return value
+    raise ConversionError(f"expected a PIL image or a uint8 array of shape (H, W, 3), got {_describe(value)}")
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image
+    if image.mode[0] in "IF":  # integers or floats: PIL would clip them to 0..255 without a word
+        low, high = image.getextrema()
+        if low < 0 or high > 255:  # type: ignore[operator]  # a pair of numbers for images of one channel
+            raise ConversionError(
+                f"cannot convert an image of mode {image.mode} with values from {low} to {high} to RGB; "
+                f"scale it to 0..255 in the dataset"
+            )
+    try:
+        if image.mode in ("P", "PA"):  # by way of RGBA, as PIL asks for when a palette has transparency
+            image = image.convert("RGBA")
+        return image.convert("RGB")
+    except ValueError as error:
+        raise ConversionError(f"cannot convert an image of mode {image.mode} to RGB: {error}") from error
+
+
+def _coerce_int(field: IntField, value: Any) -> int:
+    value = _unpack_0d(value)
+    if not isinstance(value, (bool, int, np.bool_, np.integer)):
+        raise ConversionError(f"expected an int, got {_describe(value)}")
+    number = int(value)
+    if not INT64.min <= number <= INT64.max:
+        raise ConversionError(f"{number} does not fit into 64 bits")
+    return number
+
+
+def _coerce_float(field: FloatField, value: Any) -> float:
+    value = _unpack_0d(value)
+    if not isinstance(value, (bool, int, float, np.bool_, np.integer, np.floating)):
+        raise ConversionError(f"expected a float, got {_describe(value)}")
+    return float(value)
+
+
+def _coerce_array(field: NDArrayField, value: Any) -> np.ndarray:
+    matches = (
+        isinstance(value, np.ndarray)
+        and value.dtype.newbyteorder("=") == field.dtype
+        and value.shape == tuple(field.shape)
+    )
+    if not matches:
+        raise ConversionError(f"expected {_describe_array('array', field)}, got {_describe(value)}")
+    return np.ascontiguousarray(value, dtype=field.dtype)
+
+
+def _coerce_tensor(field: TorchTensorField, value: Any) -> torch.Tensor:
+    expected = _describe_array("tensor", field)
+    if not isinstance(value, torch.Tensor):
+        raise ConversionError(f"expected {expected}, got {_describe(value)}")
+    if value.device.type != "cpu" or value.layout != torch.strided:
+        raise ConversionError(
+            f"expected {expected}, got a {value.layout} tensor on {value.device}; make it a dense one on the CPU"
+        )
+    value = value.detach().contiguous().resolve_conj().resolve_neg()
+    if _torch_name(value.dtype) != field.dtype.name or tuple(value.shape) != tuple(field.shape):
+        raise ConversionError(f"expected {expected}, got {_describe(value)}")
+    return value
+
+
+def _coerce_bytes(field: BytesField, value: Any) -> np.ndarray:
+    if not isinstance(value, np.ndarray) or value.ndim != 1 or value.dtype != np.uint8:
+        raise ConversionError(f"expected a 1-D uint8 array, got {_describe(value)}")
+    return value
+
+
+def _coerce_json(field: JSONField, value: Any) -> dict | list:
+    if not isinstance(value, (dict, list)):
+        raise ConversionError(f"expected a dict, got {_describe(value)}")
+    return value  # whether it can be written as JSON shows in encode, which names the field as well
+
+
+_COERCERS: dict[type[Field], Callable[[Any, Any], Any]] = {
+    RGBImageField: _coerce_image,
+    IntField: _coerce_int,
+    FloatField: _coerce_float,
+    NDArrayField: _coerce_array,
+    TorchTensorField: _coerce_tensor,
+    BytesField: _coerce_bytes,
+    JSONField: _coerce_json,
+}
+
+
+def _unpack_0d(value: Any) -> Any:
+    return value.item() if isinstance(value, (np.ndarray, torch.Tensor)) and value.ndim == 0 else value
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} array of shape {value.shape}"
+    if isinstance(value, torch.Tensor):
+        return f"{_torch_name(value.dtype)} tensor of shape {tuple(value.shape)}"
+    return type(value).__name__
+
+
+def _describe_array(noun: str, field: NDArrayField) -> str:
+    return f"{field.dtype} {noun} of shape {tuple(int(n) for n in field.shape)}"
+
+
+def _torch_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

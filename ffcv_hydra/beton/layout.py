@@ -1,0 +1,115 @@
+"""Where things stand in a beton.
+
+    header | field descriptors | metadata | data ... | appendix | allocation table
+
+Stock FFCV reads the allocation table to the end of the file, so nothing may follow it. Its loader can also read a file
+by pages, and finds an allocation's page as `pointer >> log2(page_size)`: no allocation may cross a page's border.
+FFCV's own writer starts a new page for each worker and pads the last one (25 MB for 256 tiny images); here data begins
+right after the metadata and only leaves the gaps that the borders force.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from ffcv.fields import Field
+from ffcv.types import ALLOC_TABLE_TYPE, CURRENT_VERSION, TYPE_ID_HANDLER, FieldDescType, HeaderType
+
+from ffcv_hydra.errors import ConversionError
+
+MIN_PAGE_SIZE = 1 << 21
+MAX_PAGE_SIZE = 1 << 31  # the largest power of two that the header's 32 bits hold
+DEFAULT_PAGE_SIZE = 1 << 23
+CUSTOM_TYPE_ID = 255
+
+
+def header(num_fields: int, num_samples: int, page_size: int, alloc_table_ptr: int) -> bytes:
+    """The first bytes of the file."""
+    record = np.zeros(1, dtype=HeaderType)
+    record["version"] = CURRENT_VERSION
+    record["num_fields"] = num_fields
+    record["num_samples"] = num_samples
+    record["page_size"] = page_size
+    record["alloc_table_ptr"] = alloc_table_ptr
+    return record.tobytes()
+
+
+def descriptors(names: Sequence[str], fields: Sequence[Field]) -> bytes:
+    """The field descriptors, which follow the header."""
+    type_ids = {field_class: type_id for type_id, field_class in TYPE_ID_HANDLER.items()}
+    table = np.zeros(len(fields), dtype=FieldDescType)
+    for row, name, field in zip(table, names, fields, strict=True):
+        row["type_id"] = type_ids.get(type(field), CUSTOM_TYPE_ID)
+        row["name"][: len(name)] = np.frombuffer(name.encode("ascii"), dtype=np.uint8)
+        row["arguments"][:] = field.to_binary()[0]
+    return table.tobytes()
+
+
+def alloc_table(allocations: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> bytes:
+    """The allocation table, from sample ids, pointers and sizes; uint64 (num_allocations,) each."""
+    table = np.zeros(sum(len(sizes) for _, _, sizes in allocations), dtype=ALLOC_TABLE_TYPE)
+    if len(table):
+        table["sample_id"], table["ptr"], table["size"] = map(np.concatenate, zip(*allocations, strict=True))
+    return table.tobytes()
+
+
+def metadata_start(num_fields: int) -> int:
+    """Where the metadata begins."""
+    return HeaderType.itemsize + num_fields * FieldDescType.itemsize
+
+
+def room(sizes: np.ndarray) -> np.ndarray:
+    """The bytes that allocations take: an empty one takes one, so that no other shares its pointer (TRAPS W7)."""
+    return np.maximum(sizes, np.uint64(1))
+
+
+def place(sizes: np.ndarray, start: int, page_size: int) -> tuple[np.ndarray, int]:
+    """Pointers for allocations that follow one another from `start` on without crossing a page's border.
+
+    Args:
+        sizes: uint64 (num_allocations,); bytes, each at most `page_size`.
+        start: The first free byte.
+        page_size: Bytes, a power of two.
+
+    Returns:
+        The pointers, uint64 (num_allocations,), and the next free byte.
+    """
+    ends = np.cumsum(room(sizes), dtype=np.uint64)
+    begins = ends - room(sizes)
+    pointers = np.empty(len(sizes), dtype=np.uint64)
+    done = 0
+    while done < len(sizes):  # once per page
+        shift = np.uint64(start) - begins[done]
+        border = np.uint64((start // page_size + 1) * page_size)
+        left = border - np.uint64(start) + begins[done]
+        stop = int(np.searchsorted(ends, left, side="right"))
+        if stop > done:
+            pointers[done:stop] = begins[done:stop] + shift
+            start = int(pointers[stop - 1] + room(sizes[stop - 1 : stop])[0])
+            done = stop
+        else:
+            start = int(border)
+    return pointers, start
+
+
+def page_size_for(largest: int) -> int:
+    """A page size that keeps the gaps before page borders below 5 % for allocations of up to `largest` bytes."""
+    return min(max(DEFAULT_PAGE_SIZE, _next_power_of_two(20 * largest)), MAX_PAGE_SIZE)
+
+
+def check_page_size(page_size: int) -> None:
+    """Raise `ConversionError` unless FFCV can use the page size."""
+    if page_size & (page_size - 1) or not MIN_PAGE_SIZE <= page_size <= MAX_PAGE_SIZE:
+        raise ConversionError(f"page_size is {page_size}; use a power of two from {MIN_PAGE_SIZE} to {MAX_PAGE_SIZE}")
+
+
+def too_large(label: str, size: int, page_size: int) -> ConversionError:
+    """The error for an allocation that does not fit into a page."""
+    needed = _next_power_of_two(size)
+    advice = f"use page_size={needed}" if needed <= MAX_PAGE_SIZE else f"a beton holds at most {MAX_PAGE_SIZE}"
+    return ConversionError(f"{label}: {size} bytes do not fit into a page of {page_size}; {advice}")
+
+
+def _next_power_of_two(number: int) -> int:
+    return 1 << max(number - 1, 0).bit_length()

@@ -1,0 +1,58 @@
+"""What a conversion or a beton amounts to, and how a terminal shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ffcv.fields import Field, NDArrayField
+from rich import box
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+
+from ffcv_hydra.beton.inference import kind_of
+
+
+@dataclass(frozen=True)
+class BetonSummary:
+    """A beton in short.
+
+    Attributes:
+        path: The file.
+        fields: Each field's kind, with dtype and shape for arrays and tensors.
+        num_samples: Samples in the file.
+        num_bytes: Size of the file.
+        seconds: How long the conversion took.
+    """
+
+    path: Path
+    fields: dict[str, str]
+    num_samples: int
+    num_bytes: int
+    seconds: float
+
+
+def describe_fields(fields: Mapping[str, Field]) -> dict[str, str]:
+    """Each field's kind as text: `image`, `int`, `array float32 (4, 8)`, ..."""
+    return {name: _describe_field(field) for name, field in fields.items()}
+
+
+def print_summary(summary: BetonSummary, console: Console | None = None) -> None:
+    """Print the summary as a table, by default to stdout."""
+    table = Table(box=box.SIMPLE, show_header=False, title=str(summary.path), title_justify="left")
+    table.add_column(style="bold")
+    table.add_column()
+    table.add_row("fields", "\n".join(f"{name}: {kind}" for name, kind in summary.fields.items()))
+    table.add_row("samples", f"{summary.num_samples:,}")
+    table.add_row("size", decimal(summary.num_bytes))
+    rate = summary.num_samples / max(summary.seconds, 1e-9)
+    table.add_row("time", f"{summary.seconds:.1f} s ({rate:,.0f} samples/s)")
+    (console or Console()).print(table)
+
+
+def _describe_field(field: Field) -> str:
+    if isinstance(field, NDArrayField):
+        return f"{kind_of(field)} {field.dtype} {tuple(int(size) for size in field.shape)}"
+    return kind_of(field)

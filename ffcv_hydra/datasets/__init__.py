@@ -1,0 +1,9 @@
+"""Datasets that configs name."""
+
+from ffcv_hydra.datasets.cifar10 import CIFAR10 as CIFAR10
+from ffcv_hydra.datasets.digits import Digits as Digits
+from ffcv_hydra.datasets.image_folder import ImageFolder as ImageFolder
+from ffcv_hydra.datasets.split_fraction import SplitFraction as SplitFraction
+from ffcv_hydra.datasets.toy import ToyArrays as ToyArrays
+from ffcv_hydra.datasets.toy import ToyImages as ToyImages
+from ffcv_hydra.datasets.toy import ToyTensorsAndJson as ToyTensorsAndJson

@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from ffcv_hydra.datasets import ImageFolder
+from ffcv_hydra.errors import ConfigError
+
+
+def fill(folder, classes, count=10):
+    """`count` grey images per class whose value is their number."""
+    for name in classes:
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            Image.fromarray(np.full((4, 6), number, np.uint8)).save(folder / name / f"{number:03}.png")
+
+
+def pairs(dataset):
+    return {(np.asarray(dataset[n][0])[0, 0, 0].item(), dataset[n][1]) for n in range(len(dataset))}
+
+
+def test_a_folder_of_classes_is_split_class_by_class(tmp_path):
+    fill(tmp_path, ["cat", "dog"])
+    train, val = ImageFolder(tmp_path, "train"), ImageFolder(tmp_path, "val")
+    assert train.classes == val.classes == ["cat", "dog"]
+    assert [sum(label == wanted for _, label in pairs(train)) for wanted in (0, 1)] == [8, 8]
+    assert not pairs(train) & pairs(val)
+    assert len(pairs(train) | pairs(val)) == 20
+
+
+def test_the_split_is_drawn_from_the_seed(tmp_path):
+    fill(tmp_path, ["cat", "dog"])
+    assert pairs(ImageFolder(tmp_path, "val")) == pairs(ImageFolder(tmp_path, "val"))
+    assert pairs(ImageFolder(tmp_path, "val")) != pairs(ImageFolder(tmp_path, "val", seed=1))
+
+
+def test_fractions_may_be_chosen(tmp_path):
+    fill(tmp_path, ["cat"])
+    fractions = {"train": 0.5, "val": 0.2, "test": 0.3}
+    assert [len(ImageFolder(tmp_path, split, fractions)) for split in fractions] == [5, 2, 3]
+
+
+def test_items_are_rgb_images_with_int_labels(tmp_path):
+    fill(tmp_path, ["cat", "dog"])
+    image, label = ImageFolder(tmp_path, "val")[-1]
+    assert (image.mode, image.size, label, type(label)) == ("RGB", (6, 4), 1, int)
+
+
+def test_split_folders_are_used_as_they_are(tmp_path):
+    fill(tmp_path / "train", ["cat", "dog"], 5)
+    fill(tmp_path / "val", ["cat", "dog"], 3)
+    fill(tmp_path / "test", ["cat", "dog"], 2)
+    assert [len(ImageFolder(tmp_path, split)) for split in ("train", "val", "test")] == [10, 6, 4]
+
+
+def test_val_stands_in_for_a_missing_test(tmp_path):
+    fill(tmp_path / "one" / "train", ["cat"], 5)
+    fill(tmp_path / "one" / "val", ["cat"], 3)
+    fill(tmp_path / "two", ["cat"], 10)
+    for name in ("one", "two"):
+        assert pairs(ImageFolder(tmp_path / name, "test")) == pairs(ImageFolder(tmp_path / name, "val"))
+
+
+def test_classes_are_numbered_as_in_train(tmp_path):
+    fill(tmp_path / "train", ["ant", "bee", "cat"], 2)
+    fill(tmp_path / "val", ["bee"], 2)
+    assert {label for _, label in pairs(ImageFolder(tmp_path, "val"))} == {1}
+    fill(tmp_path / "val", ["wolf"], 2)
+    with pytest.raises(ConfigError, match="class 'wolf' is not in .*train"):
+        ImageFolder(tmp_path, "val")
+
+
+def test_hidden_folders_and_other_files_are_no_classes(tmp_path):
+    fill(tmp_path, ["cat"])
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "cat" / "notes.txt").touch()
+    dataset = ImageFolder(tmp_path, "train")
+    assert dataset.classes == ["cat"]
+    assert len(dataset) == 8
+
+
+def test_what_is_missing_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="no such folder"):
+        ImageFolder(tmp_path / "missing", "train")
+    with pytest.raises(ConfigError, match="no folders in it"):
+        ImageFolder(tmp_path, "train")
+    fill(tmp_path, ["cat", "dog"])
+    with pytest.raises(ConfigError, match="no split 'tain'; dataset.fractions has train, val"):
+        ImageFolder(tmp_path, "tain")
+    with pytest.raises(ConfigError, match="add up to at most 1"):
+        ImageFolder(tmp_path, "train", {"train": 0.9, "val": 0.2})
+    with pytest.raises(ConfigError, match="no images for split 'val'"):
+        ImageFolder(tmp_path, "val", {"train": 0.9, "val": 0.001})
+    (tmp_path / "emu").mkdir()
+    with pytest.raises(ConfigError, match="emu: no images"):
+        ImageFolder(tmp_path, "train")
+
+
+def test_a_missing_split_folder_is_named(tmp_path):
+    fill(tmp_path / "train", ["cat"])
+    with pytest.raises(ConfigError, match="no folder for split 'val'; it has train"):
+        ImageFolder(tmp_path, "val")
+
+
+def test_an_image_that_cannot_be_read_is_named(tmp_path):
+    fill(tmp_path, ["cat"], 1)
+    path = tmp_path / "cat" / "000.png"
+    path.write_bytes(b"no image")
+    with pytest.raises(OSError, match="000.png"):
+        ImageFolder(tmp_path, "train", {"train": 1.0})[0]

@@ -1,0 +1,174 @@
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+
+import numpy as np
+import pytest
+from ffcv import DatasetWriter
+from ffcv.fields import IntField
+
+from ffcv_hydra.beton import Beton
+from ffcv_hydra.conversion import check_description, convert, create_beton_wrapper
+from ffcv_hydra.errors import BetonError, ConversionError
+
+pytestmark = pytest.mark.timeout(60)
+DESCRIPTION = {"dataset": {"size": 32, "seed": 0}, "indices": None}
+OTHER = {"dataset": {"size": 64, "seed": 0}, "indices": None}
+
+
+def never_built():
+    raise AssertionError("the dataset was built though the beton is there")
+
+
+def values(path):
+    return Beton(path).field_metadata("int").tolist()
+
+
+def test_the_dataset_is_built_only_when_needed(tmp_path):
+    path = tmp_path / "deep" / "a.beton"
+    summary = convert(lambda: [(1,), (2,)], path, num_workers=0, description=DESCRIPTION)
+    assert summary.num_samples == 2
+    assert convert(never_built, path, description=DESCRIPTION) is None
+    assert os.listdir(path.parent) == ["a.beton"]
+
+
+def test_a_dataset_may_be_given_as_it_is(tmp_path):
+    assert convert([(1,)], tmp_path / "a.beton", num_workers=0).num_samples == 1
+
+
+def test_all_options_reach_the_writer(tmp_path):
+    path = tmp_path / "a.beton"
+    options = {"page_size": 1 << 22, "num_workers": 1, "chunksize": 1, "shuffle_indices": True, "seed": 5}
+    convert([(n,) for n in range(20)], path, {"label": None}, indices=range(5, 15), progress=False, **options)
+    beton = Beton(path)
+    assert beton.page_size == 1 << 22
+    stored = beton.field_metadata("label").tolist()
+    assert sorted(stored) == list(range(5, 15)) != stored
+
+
+def test_a_beton_of_another_description_is_refused_with_the_first_difference(tmp_path):
+    path = tmp_path / "a.beton"
+    convert([(1,)], path, num_workers=0, description=DESCRIPTION)
+    for check in (lambda: convert(never_built, path, description=OTHER), lambda: check_description(path, OTHER)):
+        with pytest.raises(BetonError) as caught:
+            check()
+        assert str(caught.value) == (
+            f"{path} was made from another configuration: dataset.size is 32 in the file, but 64 is wanted; "
+            f"use conversion.if_exists=overwrite, or choose another path"
+        )
+    assert check_description(path, {"indices": None, "dataset": {"seed": 0, "size": 32}}) is None
+
+
+def test_if_exists_overwrite_replaces_the_file(tmp_path):
+    path = tmp_path / "a.beton"
+    convert([(1,)], path, num_workers=0, description=DESCRIPTION)
+    convert([(2,)], path, num_workers=0, description=OTHER, if_exists="overwrite")
+    assert values(path) == [2]
+    assert Beton(path).description == OTHER
+
+
+def test_if_exists_error_refuses(tmp_path):
+    convert([(1,)], tmp_path / "a.beton", num_workers=0, if_exists="error")
+    with pytest.raises(BetonError, match="exists already"):
+        convert(never_built, tmp_path / "a.beton", if_exists="error")
+    with pytest.raises(ConversionError, match="use keep, overwrite or error"):
+        convert(never_built, tmp_path / "a.beton", if_exists="replace")
+
+
+def test_a_beton_without_a_description_is_accepted_as_it_is(tmp_path):
+    create_beton_wrapper([(1,)], tmp_path / "wrapper.beton", num_workers=0)
+    DatasetWriter(str(tmp_path / "stock.beton"), {"int": IntField()}, num_workers=1).from_indexed_dataset([(1,)])
+    for name in ("wrapper", "stock"):
+        check_description(tmp_path / f"{name}.beton", DESCRIPTION)
+        assert convert(never_built, tmp_path / f"{name}.beton", description=DESCRIPTION) is None
+
+
+def test_R2_what_is_no_beton_is_not_kept(tmp_path):
+    (tmp_path / "a.beton").write_text("some text\n" * 100)
+    for description in (None, DESCRIPTION):
+        with pytest.raises(BetonError, match="is not a beton"):
+            convert(never_built, tmp_path / "a.beton", description=description)
+    with pytest.raises(BetonError, match="no such file"):
+        check_description(tmp_path / "missing.beton", None)
+
+
+@pytest.mark.parametrize("if_exists", ["keep", "overwrite", "error"])
+def test_a_second_conversion_waits_and_keeps_the_first_ones_file(tmp_path, if_exists):
+    path = tmp_path / "a.beton"
+    building, may_go_on = threading.Event(), threading.Event()
+
+    def build_slowly():
+        building.set()
+        assert may_go_on.wait(30)
+        return [(1,)]
+
+    results = {}
+    first = threading.Thread(
+        target=lambda: results.update(first=convert(build_slowly, path, num_workers=0, description=DESCRIPTION))
+    )
+    second = threading.Thread(
+        target=lambda: results.update(second=convert(never_built, path, if_exists=if_exists, description=DESCRIPTION))
+    )
+    first.start()
+    assert building.wait(30)
+    second.start()
+    second.join(0.3)
+    assert second.is_alive()
+    may_go_on.set()
+    first.join(30)
+    second.join(30)
+    assert results["first"].num_samples == 1
+    assert results["second"] is None
+    assert os.listdir(tmp_path) == ["a.beton"]
+
+
+def test_a_failed_conversion_leaves_no_lock(tmp_path):
+    with pytest.raises(ConversionError):
+        convert([1], tmp_path / "a.beton", num_workers=0)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_path_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConversionError, match="cannot write") as caught:
+        convert(never_built, tmp_path / "file" / "a.beton")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_wrapper_replaces_and_takes_fields_and_indices(tmp_path):
+    path = tmp_path / "a.beton"
+    create_beton_wrapper([(1, 2.5)], path)
+    create_beton_wrapper(
+        [(n, 2.5) for n in range(9)], path, [IntField(), None], indices=[3, 4], num_workers=1, chunksize=1
+    )
+    assert values(path) == [3, 4]
+    assert Beton(path).description is None
+
+
+@pytest.mark.timeout(150)
+def test_a_script_without_main_guard_converts_its_own_dataset(tmp_path):
+    script = """
+        import numpy as np
+        from PIL import Image
+        from torch.utils.data import Dataset
+        from ffcv_hydra import create_beton_wrapper
+
+        class Toy(Dataset):
+            def __init__(self):
+                self.images = [Image.fromarray(np.random.randint(0, 256, (8, 8, 3), np.uint8)) for _ in range(30)]
+            def __len__(self):
+                return len(self.images)
+            def __getitem__(self, index):
+                return self.images[index], int(index)
+
+        create_beton_wrapper(Toy(), "./data/toy.beton", num_workers=2, chunksize=4)
+    """
+    (tmp_path / "script.py").write_text(textwrap.dedent(script))
+    command = [sys.executable, "script.py"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    beton = Beton(tmp_path / "data" / "toy.beton")
+    assert beton.field_metadata("int").tolist() == list(range(30))
+    assert np.all(beton.field_metadata("image")["width"] == 8)
