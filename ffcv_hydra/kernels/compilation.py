@@ -1,0 +1,75 @@
+"""How kernels are compiled: once per machine, for one signature, with the GIL released, cached on disk.
+
+numba's own cache does not notice a change in a function that a kernel calls from another file, so the cache folder is
+named after a hash of every kernel source, numba's version and the CPU. Compilation happens at the first call, under a
+file lock, so that ranks that start together compile once.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import llvmlite.binding
+import numba
+import numba.core.config as numba_config
+from filelock import FileLock
+
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "cache": True}
+
+
+def cache_directory() -> Path:
+    """The folder of this version's compiled kernels, below `FFCV_HYDRA_CACHE` or the user's cache folder."""
+    base = os.environ.get("FFCV_HYDRA_CACHE")
+    if base is None:
+        base = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "ffcv_hydra")
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    for part in (numba.__version__, llvmlite.binding.get_host_cpu_name(), os.environ.get("NUMBA_CPU_NAME", "")):
+        digest.update(str(part).encode())
+    return Path(base) / digest.hexdigest()[:16]
+
+
+class Kernel:
+    """A serial kernel with one signature, compiled or loaded from the disk cache when it is first called."""
+
+    def __init__(self, function: Callable[..., Any], signature: str | Any) -> None:
+        self.__doc__ = function.__doc__
+        self.python = function
+        self._signature = signature
+        self._compiled: Callable[..., Any] | None = None
+
+    def __call__(self, *args: Any) -> Any:
+        if self._compiled is None:
+            self.compile()
+        assert self._compiled is not None
+        return self._compiled(*args)
+
+    def compile(self) -> None:
+        """Compile now, or load the compiled code from disk."""
+        folder = cache_directory()
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock"):
+            if self._compiled is not None:
+                return
+            previous = numba_config.CACHE_DIR  # type: ignore[attr-defined]
+            numba_config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+            try:
+                self._compiled = numba.njit(self._signature, **_OPTIONS)(self.python)
+            finally:
+                numba_config.CACHE_DIR = previous  # type: ignore[attr-defined]
+
+
+def kernel(signature: Any) -> Callable[[Callable[..., Any]], Kernel]:
+    """Make a `Kernel` of the decorated function; `signature` is numba's, as a string or type."""
+
+    def decorate(function: Callable[..., Any]) -> Kernel:
+        return Kernel(function, signature)
+
+    return decorate
+
+
+# What kernels call: compiled with its caller and inlined there by LLVM.
+device_function = numba.njit(error_model="numpy")

@@ -1,0 +1,27 @@
+"""Copying of stored bytes into rows."""
+
+import numpy as np
+from numba import types
+
+from ffcv_hydra.kernels.compilation import kernel
+
+_int64s = types.Array(types.int64, 1, "C")
+
+
+@kernel(
+    types.void(
+        types.Array(types.uint8, 1, "C", readonly=True), _int64s, _int64s, types.Array(types.uint8, 2, "C")
+    )
+)  # fmt: skip
+def gather(data, offsets, sizes, target):
+    """Copy data[offsets[n] : offsets[n] + sizes[n]] to the start of row n of `target` and fill the rest with zeros.
+
+    Args:
+        data: uint8, the file or a part of it.
+        offsets, sizes: int64 (N,), in bytes; no size is larger than a row.
+        target: uint8 (N, B).
+    """
+    for n in range(len(offsets)):
+        size = sizes[n]
+        target[n, :size] = data[offsets[n] : offsets[n] + size]
+        target[n, size:] = np.uint8(0)

@@ -1,0 +1,67 @@
+"""Counter-based random numbers: pure functions of a 64-bit key.
+
+A key is mixed from what identifies a draw (seed, epoch, sample, operation ...) with the finaliser of SplitMix64
+(Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014; constants: Stafford's variant
+13). Draw number i of a key is the i-th output of SplitMix64 seeded with that key. There is no state, so no draw depends
+on threads, chunks, ranks or on what was drawn before.
+"""
+
+import numpy as np
+
+from ffcv_hydra.kernels.compilation import device_function
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MULTIPLIER_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MULTIPLIER_2 = np.uint64(0x94D049BB133111EB)
+_S30, _S27, _S31, _S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
+_TO_UNIT = 1.0 / (1 << 53)
+
+
+def _mix(z):
+    z = (z ^ (z >> _S30)) * _MULTIPLIER_1
+    z = (z ^ (z >> _S27)) * _MULTIPLIER_2
+    return z ^ (z >> _S31)
+
+
+_mix_device = device_function(_mix)
+
+
+@device_function
+def uniform(key, draw):
+    """Draw number `draw` (from 0) of `key`: a float64 in [0, 1) with 53 random bits."""
+    z = _mix_device(key + (np.uint64(draw) + np.uint64(1)) * _GOLDEN)
+    return np.float64(z >> _S11) * _TO_UNIT
+
+
+@device_function
+def randint(key, draw, stop):
+    """Draw number `draw` of `key`: an integer in [0, stop), stop < 2**53."""
+    return np.int64(uniform(key, draw) * stop)
+
+
+def fold(keys: np.ndarray, *parts: int | np.ndarray) -> np.ndarray:
+    """Mix `parts` one after another into `keys`.
+
+    Args:
+        keys: uint64 (N,) or (1,).
+        parts: integers in [0, 2**64), or uint64 arrays that broadcast against `keys`.
+
+    Returns:
+        uint64 (N,): another key for every other combination; the order of the parts matters.
+    """
+    for part in parts:
+        keys = _mix(keys * _GOLDEN + _mix(np.atleast_1d(np.asarray(part, dtype=np.uint64)) + _GOLDEN))
+    return keys
+
+
+def key_of(*parts: int) -> np.ndarray:
+    """A uint64 (1,) key of integers in [0, 2**64), to be passed to `fold`."""
+    return fold(np.zeros(1, dtype=np.uint64), *parts)
+
+
+def key_of_name(name: str) -> int:
+    """A 64-bit integer of a text (FNV-1a), the same in every process and on every machine."""
+    value = 0xCBF29CE484222325
+    for byte in name.encode():
+        value = ((value ^ byte) * 0x100000001B3) % (1 << 64)
+    return value
