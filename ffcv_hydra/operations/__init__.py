@@ -1,0 +1,29 @@
+"""FFCV operations that configs name. Those on chunks run from the loader's threads and are seeded by sample."""
+
+import ffcv_hydra._ffcv  # noqa: F401  (before anything of FFCV)
+
+from ffcv_hydra.operations.base import Chunk, ChunkDecoder, ChunkOperation, Extents, FailedSample
+from ffcv_hydra.operations.basic_decoders import ArrayDecoder, BytesDecoder, ScalarDecoder
+from ffcv_hydra.operations.divide import DivideImage255
+from ffcv_hydra.operations.flip import RandomHorizontalFlip
+from ffcv_hydra.operations.image_decoders import CenterCrop, ImageDecoder, RandomResizedCrop, WholeImage
+
+DEFAULT_DECODERS: tuple[type[ChunkDecoder], ...] = (WholeImage, ScalarDecoder, ArrayDecoder, BytesDecoder)
+
+__all__ = [
+    "DEFAULT_DECODERS",
+    "ArrayDecoder",
+    "BytesDecoder",
+    "CenterCrop",
+    "Chunk",
+    "ChunkDecoder",
+    "ChunkOperation",
+    "DivideImage255",
+    "Extents",
+    "FailedSample",
+    "ImageDecoder",
+    "RandomHorizontalFlip",
+    "RandomResizedCrop",
+    "ScalarDecoder",
+    "WholeImage",
+]

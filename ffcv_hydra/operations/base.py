@@ -1,0 +1,110 @@
+"""The project's own kind of operation: run on chunks of a batch, from the loader's threads, on cached kernels.
+
+FFCV compiles a closure per operation in every process and runs it on whole batches. A `ChunkOperation` is given a part
+of a batch and a key per sample, and calls kernels that were compiled once per machine. It is an FFCV `Operation` as far
+as states and memory go, but only this package's loader runs it.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from ffcv.fields.base import Field
+from ffcv.pipeline.operation import Operation
+
+from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.kernels.jpeg import Decompressor
+
+
+@dataclass
+class Scratch:
+    """What one thread needs while it works: a decompressor and a buffer that only grows."""
+
+    decompressor: Decompressor = field(default_factory=Decompressor)
+    pixels: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.uint8))
+    file: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.uint8))
+
+    def pixels_for(self, size: int) -> np.ndarray:
+        """A uint8 buffer of at least `size` bytes."""
+        if len(self.pixels) < size:
+            self.pixels = np.empty(size, dtype=np.uint8)
+        return self.pixels
+
+    def file_for(self, size: int) -> np.ndarray:
+        """A uint8 buffer of at least `size` bytes for what is read from the file."""
+        if len(self.file) < size:
+            self.file = np.empty(size, dtype=np.uint8)
+        return self.file
+
+
+@dataclass(frozen=True)
+class Extents:
+    """Where the stored bytes of a chunk's samples lie.
+
+    Attributes:
+        data: uint8, read-only; the file, or the part of it that the chunk needs.
+        offsets, sizes: int64 (N,), in bytes, into `data`.
+    """
+
+    data: np.ndarray
+    offsets: np.ndarray
+    sizes: np.ndarray
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The part of a batch that one call works on.
+
+    Attributes:
+        samples: int64 (N,), the samples' ids.
+        keys: uint64 (N,), this operation's key of each sample; None for an operation that is not random.
+        scratch: of the calling thread.
+    """
+
+    samples: np.ndarray
+    keys: np.ndarray | None
+    scratch: Scratch
+
+
+class FailedSample(Exception):
+    """Raised by an operation: which position of the chunk failed, and why. The loader adds file, field and sample."""
+
+    def __init__(self, position: int, reason: str) -> None:
+        super().__init__(reason)
+        self.position = position
+        self.reason = reason
+
+
+class ChunkOperation(Operation):
+    """Base of the project's operations.
+
+    `declare_state_and_memory` is FFCV's: it returns the state after the operation and one `AllocationQuery` for its
+    output. Instances hold their arguments and nothing that a run changes: the loader works on a copy of them.
+    """
+
+    random: ClassVar[bool] = False
+
+    @abstractmethod
+    def run(self, source: Any, target: np.ndarray, chunk: Chunk) -> None:
+        """Fill `target` (N, ...) from `source`: the previous operation's (N, ...), or `Extents` for a decoder.
+
+        Raises:
+            FailedSample: if a sample cannot be worked on.
+        """
+
+    def generate_code(self) -> Callable[..., Any]:
+        """FFCV's hook for code to compile: there is none.
+
+        Raises:
+            PipelineError: always.
+        """
+        raise PipelineError(f"{type(self).__name__} runs in ffcv_hydra's Loader only, not in FFCV's")
+
+
+class ChunkDecoder(ChunkOperation):
+    """Base of the operations that a pipeline starts with: from stored bytes, or the metadata alone, to arrays."""
+
+    field_types: ClassVar[tuple[type[Field], ...]] = ()
+    reads_file: ClassVar[bool] = True

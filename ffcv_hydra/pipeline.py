@@ -1,0 +1,46 @@
+"""What a stage reads, and how: `FFCVPipelineManager`."""
+
+import ffcv_hydra._ffcv  # noqa: F401  (before anything of FFCV)
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ffcv.fields.base import Field
+from ffcv.loader import OrderOption
+from ffcv.pipeline.operation import Operation
+from ffcv.pipeline.pipeline_spec import PipelineSpec
+from torch import nn
+
+DISABLED = "disabled"
+
+# What a field's data goes through. None: the field's default; DISABLED: the field is left out.
+Pipeline: TypeAlias = Sequence[Operation | nn.Module] | PipelineSpec | str | None
+
+
+@dataclass
+class FFCVPipelineManager:
+    """A beton, its pipelines and the order it is read in, for one stage.
+
+    Nothing is opened before a loader is built, so the file may be missing until then.
+
+    Attributes:
+        file_path: the beton.
+        pipeline_transforms: the operations of each field: a list in the order of the file's fields, or a mapping by
+            field name. None stands for the field's default pipeline, 'disabled' leaves the field out.
+        ordering: an FFCV `OrderOption`, an `ffcv_hydra.ordering.Ordering`, or an FFCV `TraversalOrder` class.
+        indices: ids of the samples to read, a boolean mask, or a callable that takes the number of samples in the file
+            and gives either; all samples by default.
+        custom_fields: field classes by field name, for types that FFCV does not know.
+    """
+
+    file_path: str | os.PathLike[str]
+    pipeline_transforms: Sequence[Pipeline] | Mapping[str, Pipeline] | None = None
+    ordering: Any = OrderOption.SEQUENTIAL
+    indices: Any = None
+    custom_fields: Mapping[str, type[Field]] | None = None
+
+    def __post_init__(self) -> None:
+        self.file_path = Path(self.file_path)

@@ -1,0 +1,98 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from ffcv.fields import RGBImageField
+from ffcv.transforms import ToTensor
+
+from ffcv_hydra.beton import write_beton
+from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.loader import Loader
+from ffcv_hydra.operations import CenterCrop, RandomResizedCrop
+
+pytestmark = pytest.mark.timeout(120)
+SIZES = [(60, 80), (90, 64), (64, 64), (40, 200)]
+
+
+class Images:
+    def __len__(self) -> int:
+        return len(SIZES)
+
+    def __getitem__(self, index: int):
+        return (pixels(index),)
+
+
+def pixels(index: int) -> np.ndarray:
+    coarse = np.random.default_rng(index).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return cv2.resize(coarse, SIZES[index][::-1], interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.fixture(scope="module")
+def beton(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("images") / "raw.beton"
+    write_beton(Images(), path, {"image": RGBImageField(write_mode="raw")}, num_workers=0)
+    return path
+
+
+def decoded(beton: Path, *operations, **options) -> torch.Tensor:
+    return next(iter(Loader(beton, len(SIZES), pipelines={"image": [*operations, ToTensor()]}, **options)))[0]
+
+
+@pytest.mark.parametrize("ratio", [1.0, 0.875, 0.5])
+def test_center_crop_takes_the_central_square(beton, ratio):
+    for index, image in enumerate(decoded(beton, CenterCrop([20, 20], ratio))):
+        height, width = SIZES[index]
+        side = int(min(height, width) * ratio)
+        top, left = (height - side) // 2, (width - side) // 2
+        crop = np.ascontiguousarray(pixels(index)[top : top + side, left : left + side])
+        expected = cv2.resize(crop, (20, 20), interpolation=cv2.INTER_AREA)
+        assert np.abs(image.numpy().astype(int) - expected).max() <= 1
+
+
+def test_random_resized_crop_of_everything_is_the_resized_image(beton):
+    whole = RandomResizedCrop((30, 30), scale=(1, 1), ratio=(1, 1))
+    image = decoded(beton, whole, indices=[2])[0]
+    expected = cv2.resize(pixels(2), (30, 30), interpolation=cv2.INTER_AREA)
+    assert np.abs(image.numpy().astype(int) - expected).max() <= 1
+
+
+def test_random_resized_crop_differs_by_sample_and_epoch(beton):
+    loader = Loader(beton, 4, pipelines={"image": [RandomResizedCrop(16), ToTensor()]}, indices=[2, 2, 2, 2])
+    (first,), (second,) = next(iter(loader)), (loader.sampler.set_epoch(1), next(iter(loader)))[1]
+    assert len(first.unique(dim=0)) == 4  # the same sample four times: each occurrence draws anew
+    assert not torch.equal(first, second)
+
+
+def test_images_of_one_size_need_no_crop(tmp_path):
+    class Same(Images):
+        def __getitem__(self, index):
+            return (pixels(2),)
+
+    write_beton(Same(), tmp_path / "same.beton", {"image": RGBImageField(write_mode="raw")}, num_workers=0)
+    image = next(iter(Loader(tmp_path / "same.beton", 1)))[0][0]
+    assert np.array_equal(image.numpy(), pixels(2))
+
+
+def test_sizes_may_be_lists_tuples_or_one_number(beton):
+    for size in ([16, 24], (16, 24)):
+        assert decoded(beton, CenterCrop(size)).shape == (4, 16, 24, 3)
+    assert decoded(beton, RandomResizedCrop(16)).shape == (4, 16, 16, 3)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: CenterCrop((8, 8, 3)), "CenterCrop: size is"),
+        (lambda: CenterCrop(0), "CenterCrop: size is"),
+        (lambda: CenterCrop(8, ratio=1.5), r"ratio must be in \(0, 1\]; got 1.5"),
+        (lambda: RandomResizedCrop([8.5, 8]), "RandomResizedCrop: size is"),
+        (lambda: RandomResizedCrop(8, scale=(0.5, 2)), "scale is a share"),
+        (lambda: RandomResizedCrop(8, scale=(0.5, 0.2)), r"scale is \[smallest, largest\]"),
+        (lambda: RandomResizedCrop(8, ratio=(0, 1)), r"ratio is \[smallest, largest\]"),
+    ],
+)
+def test_impossible_arguments_are_named(make, message):
+    with pytest.raises(PipelineError, match=message):
+        make()

@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+from ffcv.loader import OrderOption
+from ffcv.traversal_order import Sequential as FFCVSequential
+from ffcv.traversal_order.base import TraversalOrder
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ffcv_hydra.errors import LoaderError
+from ffcv_hydra.ordering import (
+    QuasiRandom,
+    Random,
+    SampleSet,
+    Sequential,
+    as_ordering,
+    occurrences,
+    split_over_ranks,
+)
+
+ORDERINGS = [Sequential(), Random(), QuasiRandom(pages=2)]
+
+
+def samples(count: int = 500, seed: int = 3) -> SampleSet:
+    return SampleSet(np.arange(count) * 2, seed, lambda: np.arange(count) // 20, reader=None)
+
+
+@pytest.mark.parametrize("ordering", ORDERINGS, ids=lambda ordering: type(ordering).__name__)
+def test_an_order_is_a_permutation_and_a_pure_function_of_seed_and_epoch(ordering):
+    order = ordering.sample_order(samples(), 4)
+    assert sorted(order) == list(range(0, 1000, 2))
+    ordering.sample_order(samples(), 5)
+    assert np.array_equal(ordering.sample_order(samples(), 4), order)
+
+
+@pytest.mark.parametrize("ordering", ORDERINGS[1:], ids=lambda ordering: type(ordering).__name__)
+def test_seed_and_epoch_both_change_a_random_order(ordering):
+    order = ordering.sample_order(samples(), 4)
+    assert not np.array_equal(ordering.sample_order(samples(), 5), order)
+    assert not np.array_equal(ordering.sample_order(samples(seed=4), 4), order)
+
+
+def test_random_orders_do_not_favour_a_place():
+    places = [np.flatnonzero(Random().sample_order(samples(50), epoch) == 0)[0] for epoch in range(2_000)]
+    counts = np.bincount(places, minlength=50)
+    assert ((counts - 40.0) ** 2 / 40.0).sum() < 110  # chi-square, 49 degrees: p < 1e-6 beyond
+
+
+def test_quasi_random_keeps_few_pages_open():
+    order = QuasiRandom(pages=3).sample_order(samples(2_000), 0) // 2
+    page = order // 20
+    first = {p: np.flatnonzero(page == p)[0] for p in range(100)}
+    last = {p: np.flatnonzero(page == p)[-1] for p in range(100)}
+    open_pages = [sum(first[p] <= position <= last[p] for p in range(100)) for position in range(len(order))]
+    assert max(open_pages) <= 4
+    assert not np.array_equal(page, np.sort(page))
+
+
+def test_options_of_ffcv_stand_for_our_orderings():
+    assert isinstance(as_ordering(OrderOption.RANDOM), Random)
+    assert isinstance(as_ordering(OrderOption.SEQUENTIAL), Sequential)
+    assert isinstance(as_ordering(OrderOption.QUASI_RANDOM), QuasiRandom)
+    with pytest.raises(LoaderError, match="ordering must be"):
+        as_ordering("random")
+
+
+def test_a_traversal_order_class_of_the_users_is_used():
+    class Backwards(TraversalOrder):
+        def sample_order(self, epoch):
+            return self.indices[::-1]
+
+    assert as_ordering(Backwards).sample_order(samples(3), 0).tolist() == [4, 2, 0]
+    assert as_ordering(FFCVSequential).sample_order(samples(3), 0).tolist() == [0, 2, 4]
+
+
+def test_occurrences_count_what_came_before():
+    assert occurrences(np.array([3, 1, 3, 3, 1, 0]), 4).tolist() == [0, 0, 1, 2, 1, 0]
+    assert occurrences(np.array([2, 0, 1]), 3).tolist() == [0, 0, 0]
+
+
+sizes = st.tuples(st.integers(1, 5_000), st.integers(1, 257), st.integers(1, 9))
+
+
+@settings(max_examples=300, deadline=None)
+@given(sizes)
+def test_L10_evaluation_gives_every_sample_once_and_each_rank_as_many_batches(size):
+    num_samples, batch_size, world_size = size
+    if num_samples < world_size:
+        with pytest.raises(LoaderError, match="fewer than the number of ranks"):
+            split_over_ranks(num_samples, batch_size, world_size, 0, drop_last=False)
+        return
+    ranks = [split_over_ranks(num_samples, batch_size, world_size, rank, drop_last=False) for rank in range(world_size)]
+    assert sorted(np.concatenate([rank.positions for rank in ranks])) == list(range(num_samples))
+    assert len({len(rank) for rank in ranks}) == 1
+    for rank in ranks:
+        lengths = np.diff(rank.bounds)
+        assert lengths.min() >= 1
+        assert lengths.max() <= max(batch_size, 2 if batch_size == 1 else 0)
+    whole = num_samples // (batch_size * world_size)
+    for k in range(whole - 1):
+        together = np.concatenate([rank.batch(k) for rank in ranks])
+        assert np.array_equal(together, np.arange(k * batch_size * world_size, (k + 1) * batch_size * world_size))
+
+
+@settings(max_examples=300, deadline=None)
+@given(sizes)
+def test_training_gives_full_global_batches_and_no_sample_twice(size):
+    num_samples, batch_size, world_size = size
+    whole = num_samples // (batch_size * world_size)
+    if whole == 0:
+        with pytest.raises(LoaderError, match="fewer than one global batch"):
+            split_over_ranks(num_samples, batch_size, world_size, 0, drop_last=True)
+        return
+    ranks = [split_over_ranks(num_samples, batch_size, world_size, rank, drop_last=True) for rank in range(world_size)]
+    for k in range(whole):
+        together = np.concatenate([rank.batch(k) for rank in ranks])
+        assert np.array_equal(together, np.arange(k * batch_size * world_size, (k + 1) * batch_size * world_size))
+    assert {len(rank) for rank in ranks} == {whole}
