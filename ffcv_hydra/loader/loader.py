@@ -1,0 +1,271 @@
+"""Iterates batches of one beton: the same batches on every run, in order, valid for as long as they are held."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from ffcv.fields.base import Field
+from ffcv.loader import OrderOption
+
+from ffcv_hydra.beton import Beton
+from ffcv_hydra.errors import LoaderError
+from ffcv_hydra.kernels.random import fold, key_of, key_of_name
+from ffcv_hydra.loader.buffers import BufferPool
+from ffcv_hydra.loader.engine import Engine
+from ffcv_hydra.loader.execution import Executor, Job
+from ffcv_hydra.loader.foreign import compiled_memory_read, usable_threads
+from ffcv_hydra.loader.plan_builder import PlanBuilder
+from ffcv_hydra.loader.sampler import InOrderSampler, Sampler
+from ffcv_hydra.loader.storage import Storage
+from ffcv_hydra.operations.base import Scratch
+from ffcv_hydra.ordering import Ordering, SampleSet, Sequential, as_ordering, occurrences, split_over_ranks
+from ffcv_hydra.pipeline import Pipeline
+
+
+class Loader:
+    """Batches of a beton, as tuples with one tensor (or array) per field.
+
+    Args:
+        path: the beton.
+        batch_size: samples per batch and rank.
+        pipelines: the operations of each field, by field name or in the order of the file's fields; None for the
+            field's default ones, 'disabled' to leave it out. Other names are further outputs, given as a `PipelineSpec`
+            with a source.
+        ordering: an FFCV `OrderOption`, an `ffcv_hydra.ordering.Ordering`, or an FFCV `TraversalOrder` class.
+        indices: ids of the samples to use, a boolean mask, or a callable that takes the number of samples in the file
+            and gives either; all samples by default.
+        seed: of the order and of every random operation.
+        num_workers: threads; all usable cores by default (-1).
+        os_cache: map the file and rely on the page cache, or read exactly what each chunk needs.
+        batches_ahead: how many batches may be prepared before they are asked for.
+        drop_last: leave out the last batch if it is not full. Without, every sample comes exactly once over all ranks.
+        rank, world_size: which part of each global batch to give.
+        custom_fields: field classes by field name, for types that FFCV does not know.
+
+    Raises:
+        BetonError: if the file cannot be used.
+        PipelineError: if a pipeline does not fit the file.
+        LoaderError: for options out of range, or fewer samples than ranks or than one global batch.
+
+    The epoch is set by `loader.sampler.set_epoch`, as Lightning does, and moves on by itself after a complete pass. It
+    is read, as is a state to resume from, when the first batch is asked for.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        batch_size: int,
+        *,
+        pipelines: Mapping[str, Pipeline] | Sequence[Pipeline] | None = None,
+        ordering: Any = OrderOption.SEQUENTIAL,
+        indices: Sequence[int] | np.ndarray | Callable[[int], Any] | None = None,
+        seed: int = 0,
+        num_workers: int = -1,
+        os_cache: bool = True,
+        batches_ahead: int = 3,
+        drop_last: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+        custom_fields: Mapping[str, type[Field]] | None = None,
+    ) -> None:
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("batches_ahead", batches_ahead, 1),
+            ("seed", seed, 0),
+        ):
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise LoaderError(f"{name} must be a whole number of at least {least}; got {value!r}")
+        if not 0 <= rank < world_size:
+            raise LoaderError(f"rank must be in [0, {world_size}); got {rank}")
+        self.batch_size = batch_size
+        self.rank, self.world_size = rank, world_size
+        self.global_batch_size = batch_size * world_size
+        self.seed = seed
+        self.drop_last = drop_last
+        self.batches_ahead = batches_ahead
+        self.num_workers = num_workers if num_workers > 0 else len(os.sched_getaffinity(0))
+        self.ordering: Ordering = as_ordering(ordering)
+        self.sampler = InOrderSampler() if isinstance(self.ordering, Sequential) else Sampler()
+
+        self._beton = Beton(path, custom_fields)
+        self.indices = _resolve_indices(indices, self._beton)
+        self.num_samples = len(self.indices)
+        self._split = split_over_ranks(self.num_samples, batch_size, world_size, rank, drop_last)
+        threads = usable_threads(self.num_workers)
+        plan = PlanBuilder(self._beton, threads, compiled_memory_read(threads)).build(pipelines or {})
+        self.output_names = tuple(plan.outputs)
+        self._executor = Executor(
+            plan,
+            Storage(self._beton, os_cache),
+            BufferPool(pinned=torch.cuda.is_available()),
+            batch_size,
+            self.num_workers,
+        )
+        self._scratches: list[list[Scratch]] = []
+        self._delivered = (0, 0)
+        self._resume_from: tuple[int, int] | None = None
+        self._order: tuple[int, np.ndarray] | None = None
+
+    # Lightning reads it when it asks whether a loader shuffles
+    batch_sampler = None
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return _Pass(self)
+
+    def sample_ids(self, batch_index: int) -> np.ndarray:
+        """int64: the ids of this rank's batch `batch_index` in the current epoch."""
+        return self._epoch_order(self.sampler.epoch)[self._split.batch(batch_index)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """How far the last pass came: plain values, the same on every rank."""
+        epoch, batches = self._delivered
+        return {"epoch": epoch, "batches": batches, "of": self._identity()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state`: the next pass over its epoch begins at the batch after the last delivered one.
+
+        Raises:
+            LoaderError: if the state is of other data, another order or another global batch size; says which.
+        """
+        for name, now in self._identity().items():
+            then = state["of"].get(name)
+            if then != now:
+                raise LoaderError(
+                    f"the checkpoint was made with another {name} ({then}, now {now}): resume with the same one, "
+                    "or load the weights alone"
+                )
+        self._delivered = (state["epoch"], state["batches"])
+        if state["batches"] >= len(self):
+            self._resume_from = None
+            self.sampler.set_epoch(state["epoch"] + 1)
+        else:
+            self._resume_from = self._delivered
+            self.sampler.set_epoch(state["epoch"])
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "beton": self._beton.checksum,
+            "indices": hashlib.sha256(self.indices.tobytes()).hexdigest()[:16],
+            "seed": self.seed,
+            "ordering": _describe(self.ordering),
+            "global batch size": self.global_batch_size,
+            "drop_last": self.drop_last,
+        }
+
+    def _epoch_order(self, epoch: int) -> np.ndarray:
+        if self._order is None or self._order[0] != epoch:
+            beton = self._beton
+            samples = SampleSet(self.indices, self.seed, lambda: _pages(beton)[self.indices], beton)
+            order = np.ascontiguousarray(self.ordering.sample_order(samples, epoch), dtype=np.int64)
+            if order.shape != self.indices.shape or (
+                len(order) and not 0 <= order.min() <= order.max() < beton.num_samples
+            ):
+                raise LoaderError(
+                    f"{_describe(self.ordering)} gave {len(order)} ids for {self.num_samples} samples, or unknown ids"
+                )
+            self._order = (epoch, order)
+        return self._order[1]
+
+    def _jobs(self, epoch: int, first_batch: int) -> Iterator[Job]:
+        order = self._epoch_order(epoch)
+        repeats = occurrences(order, self._beton.num_samples)
+        epoch_key = key_of(self.seed, key_of_name("samples"), epoch)
+        for index in range(first_batch, len(self)):
+            positions = self._split.batch(index)
+            samples = order[positions]
+            yield Job(samples, fold(epoch_key, samples.astype(np.uint64), repeats[positions]))
+
+    def _start_pass(self) -> tuple[int, int, Engine, list[Scratch]]:
+        epoch, first_batch = self.sampler.epoch, 0
+        if self._resume_from is not None and self._resume_from[0] == epoch:
+            first_batch = min(self._resume_from[1], len(self))
+        self._resume_from = None
+        self._delivered = (epoch, first_batch)
+        scratches = self._scratches.pop() if self._scratches else [Scratch() for _ in range(self.num_workers)]
+        engine = Engine(self._executor, self._jobs(epoch, first_batch), scratches, self.batches_ahead)
+        return epoch, first_batch, engine, scratches
+
+
+class _Pass:
+    """One pass over the batches of an epoch. Nothing happens before the first batch is asked for."""
+
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+        self._engine: Engine | None = None
+        self._scratches: list[Scratch] = []
+        self._epoch = self._batches = 0
+        self._over = False
+
+    def __iter__(self) -> "_Pass":
+        return self
+
+    def __next__(self) -> tuple[Any, ...]:
+        if self._over:
+            raise StopIteration
+        loader = self._loader
+        if self._engine is None:
+            self._epoch, self._batches, self._engine, self._scratches = loader._start_pass()
+        try:
+            job = self._engine.take()
+            batch = None if job is None else loader._executor.outputs(job)
+        except BaseException:
+            self._end()
+            raise
+        if batch is None:
+            self._end()
+            if loader.sampler.epoch == self._epoch:
+                loader.sampler.set_epoch(self._epoch + 1)
+            raise StopIteration
+        self._batches += 1
+        loader._delivered = (self._epoch, self._batches)
+        return batch
+
+    def _end(self) -> None:
+        self._over = True
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+            self._loader._scratches.append(self._scratches)
+
+    def __del__(self) -> None:
+        self._end()
+
+
+def _describe(ordering: Ordering) -> str:
+    arguments = ", ".join(f"{name}={value}" for name, value in sorted(vars(ordering).items()))
+    return f"{type(ordering).__name__}({arguments})"
+
+
+def _pages(beton: Beton) -> np.ndarray:
+    pages = np.zeros(beton.num_samples, dtype=np.int64)
+    # the last write wins: with the pointers in descending order that is each sample's first page
+    pages[beton.sample_ids[::-1].astype(np.int64)] = (beton.pointers[::-1] // np.uint64(beton.page_size)).astype(
+        np.int64
+    )
+    return pages
+
+
+def _resolve_indices(indices: Any, beton: Beton) -> np.ndarray:
+    if indices is None:
+        return np.arange(beton.num_samples, dtype=np.int64)
+    found = np.asarray(indices(beton.num_samples) if callable(indices) else indices)
+    if found.dtype == bool:
+        if found.shape != (beton.num_samples,):
+            raise LoaderError(f"indices: a mask needs {beton.num_samples} values for {beton.path}; got {found.shape}")
+        found = np.flatnonzero(found)
+    if found.ndim != 1 or (len(found) and found.dtype.kind not in "iu"):
+        raise LoaderError(
+            f"indices must be a list of whole numbers or a mask; got {found.dtype} of shape {found.shape}"
+        )
+    found = found.astype(np.int64)
+    if len(found) and not 0 <= found.min() <= found.max() < beton.num_samples:
+        raise LoaderError(
+            f"indices go from {found.min()} to {found.max()}, but {beton.path} has {beton.num_samples} samples"
+        )
+    return found

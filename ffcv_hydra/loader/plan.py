@@ -1,0 +1,93 @@
+"""The steps that every batch goes through: operations, their states, and who feeds whom.
+
+A plan knows nothing of threads, files or epochs.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import torch
+from ffcv.pipeline.operation import Operation
+from ffcv.pipeline.state import State
+from torch import nn
+
+from ffcv_hydra.loader.foreign import ForeignCode
+from ffcv_hydra.loader.modules import Probe
+
+
+class Kind(Enum):
+    """How an operation is run."""
+
+    CHUNK = "by the loader's threads, on chunks of a batch"
+    BATCH = "by one of the loader's threads, on a whole batch"
+    CONSUMER = "by the thread that takes the batch"
+
+
+@dataclass(eq=False)
+class Node:
+    """One operation at its place in a pipeline.
+
+    Attributes:
+        output: the name of the output whose pipeline it is in; it also names the stream of random numbers.
+        field: the field that the data comes from.
+        operation: the loader's own copy.
+        parent: the node before it; None for a decoder.
+        kind: how it is run.
+        state: after the operation.
+        memory, shared: FFCV's allocation queries.
+        stream: what is mixed into a sample's key for a random operation: (stream, ordinal, view).
+        code: of an operation that is not the project's.
+        found: of a torch module.
+    """
+
+    output: str
+    field: str
+    operation: Operation | nn.Module
+    parent: "Node | None"
+    kind: Kind
+    state: State
+    memory: Any = None
+    shared: Any = None
+    stream: tuple[int, int, int] | None = None
+    code: ForeignCode | None = None
+    found: Probe | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the operation, for messages."""
+        return type(self.operation).__name__
+
+
+@dataclass(eq=False)
+class Step:
+    """Nodes that run one after another without waiting in between."""
+
+    nodes: list[Node]
+    parent: "Step | None"
+    children: "list[Step]" = field(default_factory=list)
+
+    @property
+    def kind(self) -> Kind:
+        """How its nodes are run."""
+        return self.nodes[0].kind
+
+
+@dataclass
+class Plan:
+    """All steps, each after the one that feeds it, and which node gives each output."""
+
+    steps: list[Step]
+    outputs: dict[str, Node]
+
+
+def fields_read_by_ffcv(plan: Plan) -> list[str]:
+    """The fields whose stored bytes are read by operations that are not the project's."""
+    decoders = [step.nodes[0] for step in plan.steps if step.parent is None]
+    return sorted({node.field for node in decoders if node.code is not None})
+
+
+def torch_dtype(dtype: Any) -> torch.dtype:
+    """The torch dtype of a NumPy or torch dtype."""
+    return dtype if isinstance(dtype, torch.dtype) else torch.from_numpy(np.empty(0, dtype=dtype)).dtype

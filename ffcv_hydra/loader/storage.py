@@ -1,0 +1,112 @@
+"""The bytes of stored samples, from the page cache or read exactly.
+
+With `os_cache` the file is mapped and used in place. Without, what a chunk (or, for FFCV's own operations, a batch)
+needs is read with `pread` into a buffer of the caller's.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ffcv_hydra.beton import Beton
+from ffcv_hydra.errors import BetonError
+from ffcv_hydra.operations import Extents
+
+
+class Storage:
+    """The open file of one loader; safe to use from several threads."""
+
+    def __init__(self, beton: Beton, os_cache: bool) -> None:
+        self.beton = beton
+        self._file: np.ndarray | None = None
+        self._descriptor = -1
+        self._extents: dict[str, tuple[np.ndarray, np.ndarray] | None] = {}
+        if os_cache:
+            self._file = np.memmap(beton.path, dtype=np.uint8, mode="r").view(np.ndarray)
+        else:
+            self._descriptor = os.open(beton.path, os.O_RDONLY)
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __del__(self) -> None:
+        self.close()
+
+    def extents(self, field: str, samples: np.ndarray, buffer: Callable[[int], np.ndarray]) -> Extents:
+        """The stored bytes of `samples`.
+
+        Args:
+            field: name of a field that stores its data outside the metadata.
+            samples: int64 (N,).
+            buffer: gives a uint8 array of at least so many bytes; it is used without `os_cache` only.
+
+        Raises:
+            BetonError: if the file is shorter than it was.
+        """
+        if field not in self._extents:
+            self._extents[field] = self.beton.extents(field)
+        known = self._extents[field]
+        assert known is not None
+        offsets, sizes = (column[samples].astype(np.int64) for column in known)
+        if self._file is not None:
+            return Extents(self._file, offsets, sizes)
+        ends = np.cumsum(sizes)
+        data = buffer(int(ends[-1]))
+        self._read(data, offsets, sizes, ends)
+        data = data.view()
+        data.flags.writeable = False
+        return Extents(data, ends - sizes, sizes)
+
+    def state(self, fields: list[str], samples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """What FFCV's operations find a pointer's bytes by: see `read_pointer`.
+
+        Args:
+            fields: the fields that operations of FFCV read, when the file is not mapped.
+            samples: int64 (N,), of one batch.
+        """
+        beton = self.beton
+        if self._file is not None:
+            return self._file, beton.pointers, beton.sizes, beton.pointers
+        known = [extents for field in fields if (extents := beton.extents(field)) is not None]
+        if not known:
+            empty = np.empty(0, dtype=np.uint64)
+            return _read_only(np.empty(0, dtype=np.uint8)), empty, empty, empty
+        pointers, sizes = (np.concatenate([column[i][samples] for column in known]) for i in (0, 1))
+        pointers, first = np.unique(pointers, return_index=True)
+        sizes = np.ascontiguousarray(sizes[first])
+        ends = np.cumsum(sizes)
+        data = np.empty(int(ends[-1]), dtype=np.uint8)
+        self._read(data, pointers.astype(np.int64), sizes.astype(np.int64), ends.astype(np.int64))
+        return _read_only(data), pointers, sizes, ends - sizes
+
+    def _read(self, data: np.ndarray, offsets: np.ndarray, sizes: np.ndarray, ends: np.ndarray) -> None:
+        view = memoryview(data)  # type: ignore[arg-type]
+        for offset, size, end in zip(offsets.tolist(), sizes.tolist(), ends.tolist(), strict=True):
+            begin = end - size
+            while begin < end:
+                count = os.preadv(self._descriptor, [view[begin:end]], offset + begin - (end - size))
+                if count == 0:
+                    raise BetonError(f"{self.beton.path}: the file ends before byte {offset + size}; it was cut short")
+                begin += count
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array
+
+
+def read_pointer(address: Any, state: Any) -> Any:
+    """FFCV's `memory_read`, to be compiled: the bytes at a pointer of the file.
+
+    Args:
+        address: uint64, a pointer from the metadata.
+        state: (uint8 data, uint64 sorted pointers, their sizes, where in `data` each begins).
+    """
+    position = np.searchsorted(state[1], address)
+    begin = state[3][position]
+    return state[0][begin : begin + state[2][position]]

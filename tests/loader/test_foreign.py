@@ -1,0 +1,107 @@
+"""FFCV's operations and users' own, in this loader."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from ffcv.fields.basics import IntDecoder
+from ffcv.fields.ndarray import NDArrayDecoder
+from ffcv.fields.rgb_image import CenterCropRGBImageDecoder
+from ffcv.pipeline.allocation_query import AllocationQuery
+from ffcv.pipeline.compiler import Compiler
+from ffcv.pipeline.operation import Operation
+from ffcv.transforms import Cutout, ReplaceLabel, ToTensor, ToTorchImage
+
+from ffcv_hydra.errors import SampleError
+from ffcv_hydra.loader import Loader
+from ffcv_hydra.operations import CenterCrop
+
+pytestmark = pytest.mark.timeout(300)
+
+
+class AddShared(Operation):
+    """A user's operation with FFCV's shared memory and the batch's indices."""
+
+    def declare_state_and_memory(self, previous_state):
+        return replace(previous_state, jit_mode=True), AllocationQuery(previous_state.shape, previous_state.dtype)
+
+    def declare_shared_memory(self, previous_state):
+        return AllocationQuery((1,), np.dtype("int64"))
+
+    def generate_code_for_shared_state(self):
+        def prepare(shared):
+            shared[:] = 1000
+
+        return prepare
+
+    def generate_code(self):
+        my_range = Compiler.get_iterator()
+
+        def add(labels, destination, indices, shared):
+            for position in my_range(len(labels)):
+                destination[position] = labels[position] + indices[position] + shared[position]
+            return destination
+
+        add.is_parallel = True
+        add.with_indices = True
+        return add
+
+
+class Raises(Operation):
+    def declare_state_and_memory(self, previous_state):
+        return replace(previous_state, jit_mode=True), None
+
+    def generate_code(self):
+        def fail(batch, _):
+            if batch[0, 0] >= 10:
+                raise ValueError("on purpose")
+            return batch
+
+        return fail
+
+
+@pytest.mark.parametrize("os_cache", [True, False])
+def test_ffcvs_operations_run_and_agree_with_ours(beton, os_cache):
+    pipelines = {
+        "image": [CenterCropRGBImageDecoder((16, 16), 1.0), Cutout(4), ToTensor(), ToTorchImage()],
+        "label": [IntDecoder(), ReplaceLabel([3, 5], 77), ToTensor()],
+        "array": [NDArrayDecoder(), ToTensor()],
+    }
+    theirs = list(Loader(beton, 32, pipelines=pipelines, os_cache=os_cache, num_workers=2))
+    ours = list(Loader(beton, 32, pipelines={"image": [CenterCrop(16), ToTensor(), ToTorchImage()]}))
+    for (image, label, array), (our_image, our_label, our_array) in zip(theirs, ours, strict=True):
+        kept = (image != 0).any(1)
+        cut = image.shape[2] * image.shape[3] - kept.flatten(1).sum(1)
+        assert (cut >= 16).all() and (cut < 60).all()
+        difference = (image.int() - our_image.int()).abs() * kept[:, None]
+        assert difference.max() <= 1
+        assert torch.equal(torch.where(our_label == 3, 77, torch.where(our_label == 5, 77, our_label)), label)
+        assert torch.equal(array, our_array)
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_a_users_operation_gets_memory_indices_and_shared_state(beton, num_workers):
+    loader = Loader(
+        beton, 40, pipelines={"image": "disabled", "label": [AddShared(), ToTensor()]}, num_workers=num_workers
+    )
+    labels = torch.cat([batch[0] for batch in loader])[:, 0]
+    assert labels.tolist() == [1000 + 2 * label for label in range(90)]
+
+
+def test_L1_an_error_in_compiled_code_reaches_the_consumer(beton):
+    iterator = iter(Loader(beton, 10, pipelines={"image": "disabled", "label": [Raises(), ToTensor()]}))
+    next(iterator)
+    with pytest.raises(SampleError, match="field 'label', samples 10 to 19 of a batch: Raises: ValueError: on purpose"):
+        next(iterator)
+
+
+def test_L13_thread_counts_of_the_process_stay(beton):
+    before = torch.get_num_threads(), Compiler.num_threads
+    list(Loader(beton, 40, pipelines={"image": "disabled", "label": [IntDecoder(), ToTensor()]}, num_workers=2))
+    assert (torch.get_num_threads(), Compiler.num_threads) == before
+
+
+def test_L14_more_workers_than_numba_has_threads_work(beton):
+    loader = Loader(beton, 40, pipelines={"image": "disabled", "label": [IntDecoder(), ToTensor()]}, num_workers=64)
+    assert torch.cat([batch[0] for batch in loader])[:, 0].tolist() == list(range(90))
