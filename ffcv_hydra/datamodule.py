@@ -1,0 +1,197 @@
+"""The loaders of all stages, for Lightning: `FFCVDataModule`."""
+
+import ffcv_hydra._ffcv  # noqa: F401  (before anything of FFCV)
+
+import difflib
+import os
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from ffcv.loader import OrderOption
+from pytorch_lightning.trainer.states import TrainerFn
+
+from ffcv_hydra.errors import LoaderError
+from ffcv_hydra.loader import Loader
+from ffcv_hydra.pipeline import FFCVPipelineManager
+
+STAGES = ("train", "val", "test", "predict")
+_OPTIONS = ("batch_size", "global_batch_size", "num_workers", "os_cache", "seed", "drop_last", "batches_ahead")
+
+
+class FFCVDataModule(pl.LightningDataModule):
+    """Builds a loader per stage when it is asked for one, for the trainer's number of ranks.
+
+    Args:
+        batch_size: samples per batch and rank.
+        num_workers: threads per rank; by default (-1) the usable cores divided by the ranks on this machine.
+        is_dist: whether the ranks share the samples; by default the trainer is asked.
+        train_manager, val_manager, test_manager, predict_manager: what each stage reads; one without is skipped.
+        os_cache: map the files and rely on the page cache, or read exactly what is needed.
+        seed: of orders and random operations; by default that of `pl.seed_everything`, or 0.
+        prepare: called once per machine before loaders are built, to make what is missing.
+        options: `global_batch_size` (instead of batch_size; divided by the number of ranks), `drop_last` (default: for
+            training only), `batches_ahead`. Every option, those above included, also takes a stage before its name,
+            for that stage only: `train_drop_last`, `val_batch_size`.
+
+    Raises:
+        LoaderError: for an unknown option, no manager at all, or no batch size.
+
+    Its state is the position in the training data: a checkpoint made in the middle of an epoch goes on at the next
+    batch.
+    """
+
+    def __init__(
+        self,
+        batch_size: int | None = None,
+        num_workers: int = -1,
+        is_dist: bool | None = None,
+        train_manager: FFCVPipelineManager | None = None,
+        val_manager: FFCVPipelineManager | None = None,
+        test_manager: FFCVPipelineManager | None = None,
+        predict_manager: FFCVPipelineManager | None = None,
+        os_cache: bool = True,
+        seed: int | None = None,
+        prepare: Callable[[], None] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        managers = (train_manager, val_manager, test_manager, predict_manager)
+        if not any(managers):
+            raise LoaderError("no manager was given: pass train_manager, val_manager, test_manager or predict_manager")
+        self.managers = dict(zip(STAGES, managers, strict=True))
+        self.is_dist = is_dist
+        self.prepare = prepare
+        _check_options(options)
+        self._options = {
+            "batch_size": batch_size, "num_workers": num_workers, "os_cache": os_cache, "seed": seed, **options
+        }  # fmt: skip
+        self._prepared = False
+        self._loaders: dict[str, Loader] = {}
+        self._train_state: dict[str, Any] | None = None
+
+    def prepare_data(self) -> None:
+        """Call `prepare`, once; Lightning does so on one rank per machine, before all others go on."""
+        if self.prepare is not None and not self._prepared:
+            self.prepare()
+            self._prepared = True
+
+    def train_dataloader(self) -> Loader:
+        """The loader for training.
+
+        Raises:
+            LoaderError: if there is no `train_manager`.
+        """
+        loader = self._loader("train")
+        if self._train_state is not None:
+            loader.load_state_dict(self._train_state)
+            self._train_state = None
+        return loader
+
+    def val_dataloader(self) -> Loader | list[Loader]:
+        """The loader for validation; nothing without a `val_manager`."""
+        return self._loader("val") if self.managers["val"] else []
+
+    def test_dataloader(self) -> Loader:
+        """The loader for testing.
+
+        Raises:
+            LoaderError: if there is no `test_manager`.
+        """
+        return self._loader("test")
+
+    def predict_dataloader(self) -> Loader:
+        """The loader for prediction.
+
+        Raises:
+            LoaderError: if there is no `predict_manager`.
+        """
+        return self._loader("predict")
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position in the training data; plain values, the same on every rank."""
+        if "train" in self._loaders:
+            return {"train": self._loaders["train"].state_dict()}
+        return {} if self._train_state is None else {"train": self._train_state}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from `state_dict` when training is begun; a checkpoint that is only evaluated changes nothing.
+
+        Raises:
+            LoaderError: then, if the state is of other data, another order or another global batch size.
+        """
+        if self.trainer is None or self.trainer.state.fn in (None, TrainerFn.FITTING):
+            self._train_state = state_dict.get("train")
+
+    def _loader(self, stage: str) -> Loader:
+        manager = self.managers[stage]
+        if manager is None:
+            raise LoaderError(f"there is nothing to {stage} on: give the data module a {stage}_manager")
+        rank, world_size, local_world_size = self._ranks()
+        known = self._loaders.get(stage)
+        if known is not None and (known.rank, known.world_size) == (rank, world_size):
+            return known
+        option = {name: self._option(stage, name) for name in _OPTIONS}
+        batch_size = _batch_size(option.pop("batch_size"), option.pop("global_batch_size"), stage, world_size)
+        if option["num_workers"] is None or option["num_workers"] < 1:
+            option["num_workers"] = max(1, len(os.sched_getaffinity(0)) // local_world_size)
+        if option["seed"] is None:
+            option["seed"] = int(os.environ.get("PL_GLOBAL_SEED", 0))
+        if option["drop_last"] is None:
+            option["drop_last"] = stage == "train"
+        loader = Loader(
+            manager.file_path,
+            batch_size,
+            pipelines=manager.pipeline_transforms,
+            ordering=OrderOption.SEQUENTIAL if self._overfits() else manager.ordering,
+            indices=manager.indices,
+            custom_fields=manager.custom_fields,
+            rank=rank,
+            world_size=world_size,
+            **{name: value for name, value in option.items() if value is not None},
+        )
+        self._loaders[stage] = loader
+        return loader
+
+    def _overfits(self) -> bool:
+        """Whether the trainer wants the same few batches in every epoch."""
+        return self.trainer is not None and getattr(self.trainer, "overfit_batches", 0) > 0
+
+    def _option(self, stage: str, name: str) -> Any:
+        own = self._options.get(f"{stage}_{name}")
+        return self._options.get(name) if own is None else own
+
+    def _ranks(self) -> tuple[int, int, int]:
+        """Rank, number of ranks, number of ranks on this machine."""
+        if self.trainer is not None:
+            found = self.trainer.global_rank, self.trainer.world_size, max(1, self.trainer.num_devices)
+        elif torch.distributed.is_available() and torch.distributed.is_initialized():
+            world_size = torch.distributed.get_world_size()
+            found = torch.distributed.get_rank(), world_size, int(os.environ.get("LOCAL_WORLD_SIZE", world_size))
+        else:
+            found = 0, 1, 1
+        if self.is_dist is False and found[1] > 1:
+            warnings.warn("is_dist=False: each rank reads all samples; leave is_dist out to share them", stacklevel=2)
+            return 0, 1, found[2]
+        return found
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    known = [*_OPTIONS, *(f"{stage}_{name}" for stage in STAGES for name in _OPTIONS)]
+    for name in options:
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean '{nearest[0]}'?" if nearest else f"options are {', '.join(_OPTIONS)}"
+            raise LoaderError(f"FFCVDataModule has no option '{name}'; {hint}")
+
+
+def _batch_size(batch_size: int | None, global_batch_size: int | None, stage: str, world_size: int) -> int:
+    if global_batch_size is not None:
+        if global_batch_size < 1 or global_batch_size % world_size:
+            raise LoaderError(f"global_batch_size {global_batch_size} cannot be divided by {world_size} ranks")
+        return global_batch_size // world_size
+    if batch_size is None:
+        raise LoaderError(f"no batch size for {stage}: give batch_size or global_batch_size")
+    return batch_size

@@ -1,0 +1,245 @@
+"""The data module under Lightning, and without it."""
+
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from ffcv.loader import OrderOption
+from ffcv.transforms import ToTensor, ToTorchImage
+
+from ffcv_hydra import FFCVDataModule, FFCVPipelineManager
+from ffcv_hydra.errors import LoaderError
+from ffcv_hydra.operations import CenterCrop, DivideImage255, RandomHorizontalFlip, RandomResizedCrop
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def train_manager(beton: Path, **options) -> FFCVPipelineManager:
+    image = [RandomResizedCrop(8), RandomHorizontalFlip(), ToTensor(), ToTorchImage(), DivideImage255()]
+    return FFCVPipelineManager(beton, {"image": image, "array": "disabled"}, ordering=OrderOption.RANDOM, **options)
+
+
+def val_manager(beton: Path) -> FFCVPipelineManager:
+    image = [CenterCrop(8), ToTensor(), ToTorchImage(), DivideImage255()]
+    return FFCVPipelineManager(beton, [image, None, "disabled"])
+
+
+def data(beton: Path, **options) -> FFCVDataModule:
+    options = {"batch_size": 8, "num_workers": 2, "train_manager": train_manager(beton), "seed": 1, **options}
+    return FFCVDataModule(**options)
+
+
+class Records(pl.LightningModule):
+    """A linear model that keeps what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(3 * 8 * 8, 4)
+        self.seen: list[tuple[int, tuple[int, ...], float]] = []
+        self.validated: list[int] = []
+
+    def training_step(self, batch, batch_idx):
+        images, labels = batch
+        self.seen.append((self.current_epoch, tuple(labels[:, 0].tolist()), float(images.sum())))
+        return self.layer(images.flatten(1)).square().mean()
+
+    def validation_step(self, batch, batch_idx):
+        self.validated += batch[1][:, 0].tolist()
+
+    def test_step(self, batch, batch_idx):
+        self.validated += batch[1][:, 0].tolist()
+
+    def predict_step(self, batch, batch_idx):
+        return batch[1]
+
+    def configure_optimizers(self):
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.01)
+        steps = int(self.trainer.estimated_stepping_batches)  # builds the loaders before a state is restored
+        return [optimizer], [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)]
+
+
+def trainer(tmp_path: Path, **options) -> pl.Trainer:
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+    return pl.Trainer(default_root_dir=tmp_path, **{**quiet, "enable_checkpointing": False, "max_epochs": 2, **options})
+
+
+# -- options
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"batches_ahed": 2}, "no option 'batches_ahed'; did you mean 'batches_ahead'"),
+        ({"train_drop_lst": True}, "did you mean 'train_drop_last'"),
+        ({"train_manager": None}, "no manager was given"),
+    ],
+)
+def test_options_that_do_not_exist_are_refused(beton, options, message):
+    with pytest.raises(LoaderError, match=message):
+        data(beton, **options)
+
+
+def test_every_option_can_be_set_for_one_stage(beton):
+    module = data(
+        beton, val_manager=val_manager(beton), test_manager=val_manager(beton), drop_last=False, train_drop_last=True,
+        val_batch_size=20, test_num_workers=1, batches_ahead=2, test_batches_ahead=5, val_os_cache=False, train_seed=9,
+    )  # fmt: skip
+    train, val, test = module.train_dataloader(), module.val_dataloader(), module.test_dataloader()
+    assert [loader.batch_size for loader in (train, val, test)] == [8, 20, 8]
+    assert [loader.drop_last for loader in (train, val, test)] == [True, False, False]
+    assert [loader.num_workers for loader in (train, val, test)] == [2, 2, 1]
+    assert [loader.batches_ahead for loader in (train, val, test)] == [2, 2, 5]
+    assert [loader.seed for loader in (train, val, test)] == [9, 1, 1]
+
+
+def test_training_drops_the_last_batch_and_evaluation_does_not(beton):
+    module = data(beton, val_manager=val_manager(beton))
+    assert len(module.train_dataloader()) == 11
+    assert len(module.val_dataloader()) == 12
+
+
+def test_it_works_without_a_trainer(beton):
+    module = data(beton)
+    images, labels = next(iter(module.train_dataloader()))
+    assert images.shape == (8, 3, 8, 8) and images.dtype == torch.float32 and labels.shape == (8, 1)
+    assert module.val_dataloader() == []
+    with pytest.raises(LoaderError, match="there is nothing to test on: give the data module a test_manager"):
+        module.test_dataloader()
+
+
+def test_the_seed_of_seed_everything_is_taken(beton, monkeypatch):
+    monkeypatch.setenv("PL_GLOBAL_SEED", "17")
+    assert data(beton, seed=None).train_dataloader().seed == 17
+
+
+def test_a_global_batch_size_is_divided_by_the_ranks(beton):
+    assert data(beton, batch_size=None, global_batch_size=12).train_dataloader().batch_size == 12
+    with pytest.raises(LoaderError, match="no batch size for train"):
+        data(beton, batch_size=None).train_dataloader()
+
+
+def test_prepare_is_called_before_loaders_are_built(beton, tmp_path):
+    path = tmp_path / "later.beton"
+    calls = []
+
+    def prepare():
+        calls.append(path.write_bytes(beton.read_bytes()))
+
+    module = data(beton, train_manager=train_manager(path), prepare=prepare)
+    for _ in range(2):
+        trainer(tmp_path, max_steps=1).fit(Records(), module)
+    assert len(calls) == 1
+
+
+# -- under Lightning
+
+
+def test_training_sees_each_sample_at_most_once_and_validation_each_once(beton, tmp_path):
+    model = Records()
+    trainer(tmp_path, num_sanity_val_steps=2).fit(model, data(beton, val_manager=val_manager(beton)))
+    for epoch in range(2):
+        labels = [label for seen_in, labels, _ in model.seen if seen_in == epoch for label in labels]
+        assert len(labels) == 88 == len(set(labels))
+    assert [labels for _, labels, _ in model.seen[:11]] != [labels for _, labels, _ in model.seen[11:]]
+    assert sorted(model.validated[16:]) == sorted(list(range(90)) * 2)  # after the sanity check's two batches
+
+
+def test_every_stage_runs(beton, tmp_path):
+    module = data(beton, test_manager=val_manager(beton), predict_manager=val_manager(beton))
+    model, run = Records(), trainer(tmp_path)
+    run.test(model, module, verbose=False)
+    assert sorted(model.validated) == list(range(90))
+    predicted = run.predict(model, module)
+    assert torch.cat(predicted)[:, 0].tolist() == list(range(90))
+
+
+@pytest.mark.parametrize("stop", [3, 11, 15])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_checkpoint_in_the_middle_of_an_epoch_goes_on_at_the_next_batch(beton, tmp_path, stop, accumulate):
+    straight = Records()
+    trainer(tmp_path, accumulate_grad_batches=accumulate).fit(straight, data(beton))
+
+    class SaveAt(pl.Callback):
+        def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+            if len(module.seen) == stop:
+                trainer.save_checkpoint(tmp_path / "middle.ckpt")
+
+    trainer(tmp_path, accumulate_grad_batches=accumulate, callbacks=[SaveAt()]).fit(Records(), data(beton))
+    resumed = Records()
+    trainer(tmp_path, accumulate_grad_batches=accumulate).fit(resumed, data(beton), ckpt_path=tmp_path / "middle.ckpt")
+    assert resumed.seen == straight.seen[stop:]
+    assert torch.load(tmp_path / "middle.ckpt", weights_only=True)["FFCVDataModule"]["train"]["batches"] in (
+        stop,
+        stop - 11,
+    )
+
+
+def test_a_checkpoint_at_the_end_of_an_epoch_goes_on_with_the_next(beton, tmp_path):
+    straight = Records()
+    saving = pl.callbacks.ModelCheckpoint(tmp_path, filename="{epoch}", save_top_k=-1)
+    trainer(tmp_path, enable_checkpointing=True, callbacks=[saving]).fit(straight, data(beton))
+    resumed = Records()
+    trainer(tmp_path).fit(resumed, data(beton), ckpt_path=tmp_path / "epoch=0.ckpt")
+    assert resumed.seen == straight.seen[11:]
+
+
+def test_a_checkpoint_that_is_evaluated_does_not_move_training(beton, tmp_path):
+    run = trainer(tmp_path, max_epochs=1, limit_train_batches=3)
+    module = data(beton, test_manager=val_manager(beton))
+    run.fit(Records(), module)
+    run.save_checkpoint(tmp_path / "one.ckpt")
+    run.test(Records(), module, ckpt_path=tmp_path / "one.ckpt", verbose=False)
+    again = Records()
+    trainer(tmp_path, max_epochs=1).fit(again, module)
+    assert len(again.seen) == 11
+
+
+def test_resuming_on_other_data_is_refused_by_name(beton, tmp_path):
+    run = trainer(tmp_path, max_epochs=1)
+    run.fit(Records(), data(beton))
+    run.save_checkpoint(tmp_path / "one.ckpt")
+    with pytest.raises(LoaderError, match="made with another global batch size"):
+        trainer(tmp_path).fit(Records(), data(beton, batch_size=9), ckpt_path=tmp_path / "one.ckpt")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"limit_train_batches": 3},
+        {"max_steps": 4},
+        {"val_check_interval": 3},
+        {"overfit_batches": 2},
+        {"fast_dev_run": True},
+    ],
+    ids=str,
+)
+def test_L2_lightnings_ways_of_stopping_leave_no_thread(beton, tmp_path, options):
+    import threading
+
+    module = data(beton, val_manager=val_manager(beton))
+    run = trainer(tmp_path, **options)
+    run.fit(Records(), module)
+    run.fit(Records(), module)
+    assert [thread for thread in threading.enumerate() if thread.name.startswith("ffcv_hydra")] == []
+
+
+def test_overfitting_gives_the_same_batches_in_every_epoch(beton, tmp_path):
+    model = Records()
+    trainer(tmp_path, overfit_batches=2).fit(model, data(beton))
+    labels = [labels for _, labels, _ in model.seen]
+    assert labels[:2] == labels[2:] == [tuple(range(8)), tuple(range(8, 16))]
+
+
+def test_an_error_in_a_step_leaves_no_thread(beton, tmp_path):
+    import gc
+    import threading
+
+    class Fails(Records):
+        def training_step(self, batch, batch_idx):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        trainer(tmp_path).fit(Fails(), data(beton))
+    gc.collect()
+    assert [thread for thread in threading.enumerate() if thread.name.startswith("ffcv_hydra")] == []
