@@ -1,0 +1,183 @@
+"""Stop a run between two batches, on all ranks at the same one, with a checkpoint that resumes exactly there."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
+from pytorch_lightning.trainer.states import TrainerFn
+from torch import Tensor, distributed
+
+from ffcv_hydra.callbacks.stop_signals import RunInterrupted, StopSignals
+
+
+class GracefulStop(pl.Callback):
+    """Raises `RunInterrupted` on every rank at the same batch boundary once any rank has received a stop signal.
+
+    While fitting, a checkpoint is saved first. Lightning's own way (`trainer.should_stop`) would validate and end the
+    epoch, which makes it impossible to resume in the middle of it.
+
+    Args:
+        signals: entered by the caller; from the first batch to the last one its signals are deferred to this callback.
+        checkpoint_path: where the checkpoint is saved.
+    """
+
+    def __init__(self, signals: StopSignals, checkpoint_path: Path) -> None:
+        self.signals = signals
+        self.checkpoint_path = checkpoint_path
+        self._agreement: _Agreement | None = None
+        self._validating = False
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._agreement = _Agreement()
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        signum = self._settle()
+        if self._agreement is not None:
+            self._agreement.close()
+        self.signals.deferred = False
+        # A signal that arrived just now, after the ranks have settled, is no longer deferred: it ends this rank.
+        if signum := signum or self.signals.signum:
+            _dismiss_observer(trainer)
+            raise RunInterrupted(signum)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self.signals.deferred = False
+
+    # The first hooks after Lightning has registered its own handler for SIGTERM, one that runs a collective.
+    def on_sanity_check_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._defer()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._defer()
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._defer()
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._defer()
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._defer()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if (signum := self._poll()) and _is_resumable(trainer, batch_idx):
+            self._stop(trainer, signum, validating=False)
+
+    def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
+        if signum := self._poll():
+            self._stop(trainer, signum, validating=True)
+
+    def on_test_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
+        if signum := self._poll():
+            self._stop(trainer, signum, validating=False)
+
+    def on_predict_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
+        if signum := self._poll():
+            self._stop(trainer, signum, validating=False)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if signum := self._settle():
+            self._stop(trainer, signum, validating=False)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        # A resumed Lightning would go on in the middle of the validation: with the batches that are left counted, but
+        # from the first one. Written as "in its first batch", it does the whole validation again.
+        if self._validating:
+            progress = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]
+            for counts in (progress["total"], progress["current"]):
+                counts.update(ready=1, started=1, processed=0, completed=0)
+            progress["is_last_batch"] = False
+
+    def _defer(self) -> None:
+        self.signals.deferred = True
+        self.signals.install()
+
+    def _poll(self) -> int:
+        return self._agreement.poll(self.signals.signum) if self._agreement else 0
+
+    def _settle(self) -> int:
+        return self._agreement.settle(self.signals.signum) if self._agreement else 0
+
+    def _stop(self, trainer: pl.Trainer, signum: int, validating: bool) -> None:
+        _dismiss_observer(trainer)
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+            self._validating = validating
+            trainer.save_checkpoint(self.checkpoint_path)
+        raise RunInterrupted(signum)
+
+
+class _Agreement:
+    """The largest signal number that any rank has, without waiting for it.
+
+    Each poll starts an `all_reduce` of 4 bytes on a gloo group (so it never touches the GPU) and returns the result of
+    the one that the poll before had started. All ranks poll at the same boundaries, so all learn of it at the same one.
+    """
+
+    def __init__(self) -> None:
+        self._distributed = distributed.is_available() and distributed.is_initialized()
+        self._group = (
+            cast("distributed.ProcessGroup", distributed.new_group(backend="gloo")) if self._distributed else None
+        )
+        self._pending: tuple[distributed.Work, Tensor] | None = None
+        self._agreed = 0
+
+    def poll(self, signum: int) -> int:
+        if not self._distributed:
+            return signum
+        self._collect()
+        if not self._agreed:
+            flag = torch.tensor([signum], dtype=torch.int32)
+            work = distributed.all_reduce(flag, distributed.ReduceOp.MAX, self._group, async_op=True)
+            assert work is not None  # it is None on ranks outside the group; there are none
+            self._pending = (work, flag)
+        return self._agreed
+
+    def settle(self, signum: int) -> int:
+        """Exchange and wait: what the ranks agree on now."""
+        return self.poll(signum) or self.poll(signum)
+
+    def close(self) -> None:
+        self._collect()
+        if self._group is not None:
+            distributed.destroy_process_group(self._group)
+            self._group = None
+            self._distributed = False
+
+    def _collect(self) -> None:
+        if self._pending is not None:
+            work, flag = self._pending
+            self._pending = None
+            work.wait()
+            self._agreed = max(self._agreed, int(flag))
+
+
+def _is_resumable(trainer: pl.Trainer, batch_idx: int) -> bool:
+    """Whether a checkpoint saved at the end of this training batch loses nothing.
+
+    Gradients that are still being accumulated are not in a checkpoint; the validation and the end of the epoch that
+    follow this batch would be skipped by a resumed run. In those cases the stop waits for the next boundary.
+    """
+    epoch_loop = trainer.fit_loop.epoch_loop
+    fetcher = trainer.fit_loop._data_fetcher
+    assert fetcher is not None
+    accumulated = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+    return accumulated and not trainer.is_last_batch and not epoch_loop._should_check_val_fx(fetcher)
+
+
+def _dismiss_observer(trainer: pl.Trainer) -> None:
+    """Keep Lightning's observer of child ranks from killing rank 0 because a child has left with status 130.
+
+    The observer looks at the very list that the launcher keeps, so the launcher gets a copy and the list is emptied.
+    The child ranks are still here: they cannot leave before the checkpoint is saved.
+    """
+    launcher = trainer.strategy.launcher
+    if isinstance(launcher, _SubprocessScriptLauncher):
+        observed = launcher.procs
+        launcher.procs = list(observed)
+        observed.clear()

@@ -1,0 +1,103 @@
+"""Optimizers and learning-rate schedules from plain dictionaries, as configs write them.
+
+Plain dictionaries, and not objects or partials, keep a model's hyper-parameters loadable with `weights_only=True`.
+"""
+
+import math
+import pkgutil
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau, SequentialLR
+
+from ffcv_hydra.errors import ConfigError
+
+TOTAL = "total"
+"""Written as the value of a schedule's argument (`T_max: total`), it stands for the schedule's true length."""
+
+
+def configure_optimizers(
+    module: pl.LightningModule, optimizer: Mapping[str, Any], scheduler: Mapping[str, Any] | None
+) -> OptimizerLRScheduler:
+    """Build what `LightningModule.configure_optimizers` returns.
+
+    Args:
+        module: its parameters that require gradients are optimized; its trainer knows the number of steps.
+        optimizer: `{"_target_": "torch.optim.AdamW", "lr": 1e-3, ...}`.
+        scheduler: None for a constant rate, or `{"_target_": "torch.optim.lr_scheduler.CosineAnnealingLR",
+            "T_max": "total", ...}`. Besides the schedule's own arguments it may hold
+            `interval`: "epoch" (default) or "step": how often the schedule moves;
+            `warmup`: intervals of linear warm-up before the schedule, a number (int) or a part of the run (float < 1);
+            `monitor`: the metric that `ReduceLROnPlateau` watches.
+            An argument whose value is "total" gets the number of intervals that the run has left after the warm-up.
+
+    Raises:
+        ConfigError: a target does not exist or refuses its arguments, or "total" is asked of a run without an end.
+    """
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    built_optimizer: Optimizer = _build("model.optimizer", optimizer, parameters)
+    if scheduler is None:
+        return built_optimizer
+    options = dict(scheduler)
+    interval = options.pop("interval", "epoch")
+    if interval not in ("epoch", "step"):
+        raise ConfigError(f"model.scheduler.interval={interval!r}: it is 'epoch' or 'step'")
+    schedule: dict[str, Any] = {"interval": interval}
+    if "monitor" in options:
+        schedule["monitor"] = options.pop("monitor")
+    schedule["scheduler"] = _build_schedule(module.trainer, built_optimizer, options, interval)
+    if isinstance(schedule["scheduler"], ReduceLROnPlateau) and "monitor" not in schedule:
+        raise ConfigError("model.scheduler: ReduceLROnPlateau needs the metric it watches; add monitor=val_loss")
+    return {"optimizer": built_optimizer, "lr_scheduler": schedule}  # type: ignore[return-value]
+
+
+def _build_schedule(
+    trainer: pl.Trainer, optimizer: Optimizer, options: dict[str, Any], interval: str
+) -> LRScheduler | ReduceLROnPlateau:
+    warmup = options.pop("warmup", 0)
+    needs_total = TOTAL in options.values() or 0 < warmup < 1
+    total = _number_of_intervals(trainer, interval) if needs_total else 0
+    if 0 < warmup < 1:
+        warmup = max(1, round(warmup * total))
+    if TOTAL in options.values() and warmup >= total:
+        raise ConfigError(f"model.scheduler.warmup={warmup}: the run has only {total} {interval}s; choose fewer")
+    options = {key: total - warmup if value == TOTAL else value for key, value in options.items()}
+    schedule = _build("model.scheduler", options, optimizer)
+    if not warmup:
+        return schedule
+    if isinstance(schedule, ReduceLROnPlateau):
+        raise ConfigError("model.scheduler.warmup: ReduceLROnPlateau cannot follow a warm-up; leave one of them out")
+    # The first step is taken at 1/(warmup + 1) of the rate, the first one after the warm-up at the whole of it.
+    ramp = LinearLR(optimizer, start_factor=1 / (warmup + 1), total_iters=warmup)
+    return SequentialLR(optimizer, [ramp, schedule], milestones=[warmup])
+
+
+def _number_of_intervals(trainer: pl.Trainer, interval: str) -> int:
+    """Number of optimizer steps, or of epochs, of the whole run."""
+    if interval == "step":
+        total = trainer.estimated_stepping_batches
+    else:
+        total = math.inf if trainer.max_epochs in (None, -1) else trainer.max_epochs or 0
+    if math.isinf(total):
+        raise ConfigError(
+            f"model.scheduler: a run without an end has no total number of {interval}s;"
+            f" set trainer.max_{'epochs' if interval == 'epoch' else 'steps'}"
+        )
+    return int(total)
+
+
+def _build(key: str, options: Mapping[str, Any], first_argument: Any) -> Any:
+    arguments = dict(options)
+    try:
+        target = pkgutil.resolve_name(arguments.pop("_target_"))
+    except KeyError:
+        raise ConfigError(f"{key}: no _target_; name a class, such as torch.optim.AdamW") from None
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"{key}._target_={options['_target_']!r}: no such class ({error})") from error
+    try:
+        return target(first_argument, **arguments)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{key}: {target.__name__} refuses its arguments: {error}") from error

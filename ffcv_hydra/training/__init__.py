@@ -1,0 +1,3 @@
+"""From a config to a finished run: what `run.py` calls."""
+
+from ffcv_hydra.training.run import train as train

@@ -1,0 +1,120 @@
+"""The parts of a run from its config: model, callbacks, loggers and trainer."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from pytorch_lightning.callbacks import Callback, LearningRateMonitor
+from pytorch_lightning.callbacks import ProgressBar as LightningProgressBar
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from ffcv_hydra.callbacks import GracefulStop, PredictionWriter, StopSignals, Throughput
+from ffcv_hydra.errors import ConfigError, FFCVHydraError
+
+Config = Mapping[str, Any]
+
+
+def build(key: str, node: Any, **options: Any) -> Any:
+    """Instantiate a node of the config; lists and mappings in it arrive as plain ones.
+
+    Args:
+        key: where the node is in the config, for errors.
+        node: plain containers with a `_target_`.
+        options: of `hydra.utils.instantiate`.
+
+    Raises:
+        ConfigError: the target cannot be built; says where and why. Errors of this package pass as they are.
+    """
+    root: Any = {}
+    for part in reversed(key.split(".")):
+        root = {part: root if root else node}
+    try:
+        return instantiate(OmegaConf.select(OmegaConf.create(root), key), _convert_="all", **options)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, FFCVHydraError):
+            raise cause from cause.__cause__
+        lines = str(error).splitlines()
+        where = next((line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")), key)
+        reason = " ".join(line.strip() for line in lines if not line.startswith("full_key: "))
+        raise ConfigError(f"{where}: {reason}") from error
+
+
+def build_model(config: Config) -> pl.LightningModule:
+    """Build `config["model"]`, with the switches `compile` and `channels_last`.
+
+    `optimizer` and `scheduler` that name a `_target_` reach the model as plain dictionaries: they need its parameters,
+    and a checkpoint with them in it stays loadable with `weights_only=True`. Those with `_partial_: true` are built.
+    """
+    node = dict(config["model"])
+    plain = {name: node.pop(name) for name in ("optimizer", "scheduler") if _is_plain(node.get(name))}
+    factory = build("model", node, _partial_=True) if plain else partial(build, "model", node)
+    try:
+        model: pl.LightningModule = factory(**plain)
+    except TypeError as error:
+        raise ConfigError(f"model: {node.get('_target_')} refuses its arguments: {error}") from error
+    if config.get("channels_last"):
+        model = model.to(memory_format=torch.channels_last)
+    if config.get("compile"):
+        for child in model.children():
+            # Compiled in place, so names in checkpoints stay; metrics have no parameters and are left alone.
+            if any(True for _ in child.parameters()):
+                child.compile()
+    return model
+
+
+def build_callbacks(config: Config, signals: StopSignals, run_dir: Path) -> list[Callback]:
+    """Build the config's callbacks and those that every run has: throughput, stopping by signal, predictions.
+
+    Those that cannot do their work are left out: progress bars when they are switched off, and what Lightning refuses
+    without a logger.
+    """
+    nodes = {name: node for name, node in (config.get("callbacks") or {}).items() if node is not None}
+    callbacks: list[Callback] = [build(f"callbacks.{name}", node) for name, node in nodes.items()]
+    trainer = config.get("trainer") or {}
+    if trainer.get("enable_progress_bar") is False or trainer.get("barebones"):
+        callbacks = [callback for callback in callbacks if not isinstance(callback, LightningProgressBar)]
+    if not any((config.get("logger") or {}).values()):
+        callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
+    if not any(isinstance(callback, Throughput) for callback in callbacks):
+        callbacks.append(Throughput())
+    # First, so that others find its metric at the end of an epoch.
+    callbacks.sort(key=lambda callback: not isinstance(callback, Throughput))
+    if config["mode"] == "predict":
+        callbacks.append(PredictionWriter(run_dir / "predictions.pt"))
+    # After callbacks that change weights, so that the checkpoint has what they did in the last batch.
+    callbacks.append(GracefulStop(signals, run_dir / "checkpoints" / "last.ckpt"))
+    return callbacks
+
+
+def build_loggers(config: Config) -> list[Logger]:
+    """Build the config's loggers; none is an empty list."""
+    nodes = {name: node for name, node in (config.get("logger") or {}).items() if node is not None}
+    return [build(f"logger.{name}", node) for name, node in nodes.items()]
+
+
+def build_trainer(config: Config, callbacks: list[Callback], loggers: list[Logger], run_dir: Path) -> pl.Trainer:
+    """Build the trainer, which writes under `run_dir` only.
+
+    Raises:
+        ConfigError: Lightning refuses the arguments, such as more devices than there are.
+    """
+    node = {"_target_": "pytorch_lightning.Trainer", **(config.get("trainer") or {}), "default_root_dir": str(run_dir)}
+    factory = build("trainer", node, _partial_=True)
+    try:
+        trainer: pl.Trainer = factory(callbacks=callbacks, logger=loggers or False)
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        devices = f" (trainer.devices={node['devices']})" if "devices" in node else ""
+        raise ConfigError(f"trainer: {' '.join(str(error).split())}{devices}") from error
+    return trainer
+
+
+def _is_plain(node: Any) -> bool:
+    return isinstance(node, Mapping) and "_target_" in node and not node.get("_partial_", False)

@@ -1,0 +1,45 @@
+"""The processes of a distributed run."""
+
+import multiprocessing
+import os
+import subprocess
+import time
+
+import pytorch_lightning as pl
+from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
+from pytorch_lightning.utilities import rank_zero_only
+
+
+def global_rank() -> int:
+    """Return this process's rank, also before there is a trainer; 0 where there is a single process.
+
+    The ranks that Lightning starts, `torchrun` and SLURM say theirs in the environment. Of the processes that a user
+    starts by hand, one per node with `NODE_RANK`, the later ones are counted as their node's rank.
+    """
+    rank: int = getattr(rank_zero_only, "rank", None) or 0
+    return rank or int(os.environ.get("NODE_RANK", 0))
+
+
+def join_child_ranks(trainer: pl.Trainer | None, timeout: float) -> None:
+    """Wait at most `timeout` seconds for the ranks that this process has started; kill those that are left then."""
+    processes = _child_ranks(trainer)
+    deadline = time.monotonic() + timeout
+    for process in processes:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def kill_children(trainer: pl.Trainer | None) -> None:
+    """Kill the ranks and the worker processes that this process has started."""
+    for rank in _child_ranks(trainer):
+        rank.kill()
+    for worker in multiprocessing.active_children():
+        worker.kill()
+
+
+def _child_ranks(trainer: pl.Trainer | None) -> list[subprocess.Popen[bytes]]:
+    launcher = trainer.strategy.launcher if trainer is not None else None
+    return list(launcher.procs) if isinstance(launcher, _SubprocessScriptLauncher) else []

@@ -1,0 +1,169 @@
+"""One run, from its config to its result."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from ffcv_hydra.callbacks import EXIT_STATUS, RunInterrupted, StopSignals, Throughput
+from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.training.build import build_callbacks, build_loggers, build_model, build_trainer
+from ffcv_hydra.training.checkpoints import check_checkpoint, find_checkpoint
+from ffcv_hydra.training.data import build_datamodule
+from ffcv_hydra.training.quiet import hide_library_chatter
+from ffcv_hydra.training.ranks import global_rank, join_child_ranks, kill_children
+from ffcv_hydra.training.record import RunRecord
+from ffcv_hydra.training.report import print_results
+from ffcv_hydra.training.run_log import run_log
+from ffcv_hydra.training.slurm import requeue
+
+log = logging.getLogger(__name__)
+
+
+def train(config: Mapping[str, Any], run_dir: str | Path) -> dict[str, Any]:
+    """Fit, validate, test or predict, as `config` says, and write everything under `run_dir`.
+
+    Leaves `config.yaml`, `run.log`, `result.json`, checkpoints, the loggers' files and, for predictions,
+    `predictions.pt`. Every rank calls this; all but rank 0 write nothing but their own failure into `result.json`.
+
+    Args:
+        config: the composed run config, resolved, or anything OmegaConf makes a mapping of.
+        run_dir: the run's folder.
+
+    Returns:
+        What `result.json` holds: `status`, `mode`, `metrics` (floats by name, those of the last epoch or evaluation),
+        `optimized_metric` (its value: of the best checkpoint when one monitors it), `best_checkpoint`,
+        `samples_per_second`, `overrides`, `error`.
+
+    Raises:
+        FFCVHydraError: bad input, in one line.
+        SystemExit: with status 130 when a signal stopped the run.
+    """
+    plain = OmegaConf.to_container(OmegaConf.create(dict(config)), resolve=True)
+    assert isinstance(plain, dict)
+    return _Run({str(key): value for key, value in plain.items()}, Path(run_dir).absolute()).execute()
+
+
+class _Run:
+    def __init__(self, config: dict[str, Any], run_dir: Path) -> None:
+        self.config = config
+        self.run_dir = run_dir
+        self.rank = global_rank()
+        self.record = RunRecord(run_dir, self.rank)
+        self.trainer: pl.Trainer | None = None
+        self.throughput: Throughput | None = None
+        self.metrics: dict[str, float] = {}
+
+    def execute(self) -> dict[str, Any]:
+        """Run, and leave a true `result.json` however it ends."""
+        overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+        mode, seed = self.config["mode"], self.config.get("seed")
+        self.record.start(mode=mode, seed=seed, overrides=overrides, error=None, **self._facts())
+        signals = StopSignals(abort=self._abort)
+        try:
+            with signals:
+                if self.rank != 0:
+                    return self._run(signals)
+                OmegaConf.save(self.config, self.run_dir / "config.yaml")
+                with run_log(self.run_dir / "run.log"):
+                    return self._run(signals)
+        except RunInterrupted as interruption:
+            self.record.end("interrupted", str(interruption), **self._facts())
+            join_child_ranks(self.trainer, timeout=30)
+            if self.rank == 0:
+                print(f"{interruption}; run folder: {self.run_dir}", flush=True)
+                if self.trainer is not None:
+                    requeue(self.trainer, interruption.signum)
+            raise SystemExit(EXIT_STATUS) from None
+        except BaseException as error:
+            self.record.end("failed", f"{type(error).__name__}: {error}", **self._facts())
+            # Left alone, they would wait for this rank in their next collective.
+            join_child_ranks(self.trainer, timeout=5)
+            raise
+
+    def _run(self, signals: StopSignals) -> dict[str, Any]:
+        config, mode = self.config, self.config["mode"]
+        hide_library_chatter()
+        if config.get("seed") is not None:
+            pl.seed_everything(config["seed"], workers=True)
+        checkpoint = find_checkpoint(config.get("ckpt_path"), mode, self.run_dir)
+        if checkpoint is None and mode != "fit":
+            log.warning("mode=%s without ckpt_path: the model is as it was initialised", mode)
+        datamodule = build_datamodule(config)
+        model = build_model(config)
+        if checkpoint is not None:
+            check_checkpoint(checkpoint, model)
+        callbacks = build_callbacks(config, signals, self.run_dir)
+        self.throughput = next(callback for callback in callbacks if isinstance(callback, Throughput))
+        self.trainer = trainer = build_trainer(config, callbacks, build_loggers(config), self.run_dir)
+        if mode == "fit":
+            self._fit(trainer, model, datamodule, checkpoint)
+        elif mode == "predict":
+            trainer.predict(model, datamodule, return_predictions=False, ckpt_path=checkpoint, weights_only=True)
+        else:
+            evaluate = trainer.validate if mode == "validate" else trainer.test
+            evaluate(model, datamodule, ckpt_path=checkpoint, verbose=False, weights_only=True)
+            self._take_metrics(trainer)
+        return self._finish(trainer)
+
+    def _fit(
+        self, trainer: pl.Trainer, model: pl.LightningModule, data: pl.LightningDataModule, checkpoint: Path | None
+    ) -> None:
+        trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        self._take_metrics(trainer)
+        if self.config.get("test_after_fit") and self.config["dataset"]["splits"].get("test") is not None:
+            best = _best_checkpoint(trainer)
+            trainer.test(model, data, ckpt_path=best, verbose=False, weights_only=True)
+            self._take_metrics(trainer)
+
+    def _finish(self, trainer: pl.Trainer) -> dict[str, Any]:
+        facts = self._facts()
+        if self.config.get("optimized_metric") and self.config["mode"] == "fit":
+            facts["optimized_metric"] = _optimized_value(trainer, self.config["optimized_metric"], self.metrics)
+        if trainer.is_global_zero:
+            self.record.complete(**facts)
+            print_results({**self.record.read(), **facts}, self.run_dir)
+            join_child_ranks(trainer, timeout=30)
+        return {**self.record.read(), **facts}
+
+    def _take_metrics(self, trainer: pl.Trainer) -> None:
+        self.metrics |= {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+    def _facts(self) -> dict[str, Any]:
+        """What is known of the result by now."""
+        facts: dict[str, Any] = {"metrics": {}, "best_checkpoint": None, "samples_per_second": None}
+        if (trainer := self.trainer) is None:
+            return facts
+        predictions = self.run_dir / "predictions.pt"
+        if predictions.is_file():
+            facts["predictions"] = str(predictions)
+        facts["samples_per_second"] = None if self.throughput is None else self.throughput.samples_per_second
+        facts["metrics"] = {name: value for name, value in self.metrics.items() if name != Throughput.METRIC}
+        facts["best_checkpoint"] = _best_checkpoint(trainer)
+        return facts
+
+    def _abort(self) -> None:
+        self.record.end("interrupted", "ended at once by a second signal", **self._facts())
+        kill_children(self.trainer)
+
+
+def _best_checkpoint(trainer: pl.Trainer) -> str | None:
+    """The best checkpoint of the first callback that keeps one by a metric, else the newest of the first one."""
+    found = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
+    found.sort(key=lambda callback: callback.monitor is None)
+    return next((callback.best_model_path for callback in found if callback.best_model_path), None)
+
+
+def _optimized_value(trainer: pl.Trainer, name: str, metrics: dict[str, float]) -> float:
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, ModelCheckpoint) and callback.monitor == name and callback.best_model_score is not None:
+            return float(callback.best_model_score)
+    if name not in metrics:
+        logged = ", ".join(sorted(metrics)) or "nothing"
+        raise ConfigError(f"optimized_metric={name} was not logged; the run logged {logged}")
+    return metrics[name]

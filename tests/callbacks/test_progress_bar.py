@@ -1,0 +1,51 @@
+"""Progress on a terminal and elsewhere."""
+
+import re
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from rich.progress import Progress
+from torch.utils.data import DataLoader, TensorDataset
+
+from ffcv_hydra.callbacks import ProgressBar, Throughput
+from ffcv_hydra.models import AutoEncoder
+
+
+def fit(bar):
+    data = DataLoader(TensorDataset(torch.rand(24, 1, 2, 2)), batch_size=4)
+    trainer = pl.Trainer(
+        accelerator="cpu", max_epochs=2, logger=False, enable_checkpointing=False, enable_model_summary=False,
+        num_sanity_val_steps=0, callbacks=[Throughput(warmup_batches=1), bar],
+    )  # fmt: skip
+    trainer.fit(AutoEncoder([1, 2, 2], 2, 1), data, data)
+    return trainer
+
+
+def test_without_a_terminal_there_is_one_line_per_epoch(capsys):
+    fit(ProgressBar())
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    for number, line in enumerate(lines, 1):
+        assert re.fullmatch(rf"epoch {number}/2: train_loss [\d.e-]+, val_loss [\d.e-]+, [\d,]+ images/s", line)
+    assert "\x1b" not in "".join(lines)
+
+
+def test_on_a_terminal_there_is_a_bar_with_images_per_second(monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    bar = ProgressBar()
+    trainer = fit(bar)
+    assert bar.samples_per_batch == 4
+    column = bar.configure_columns(trainer)[-1]
+    progress = Progress(column)
+    progress.add_task("train", total=10)
+    monkeypatch.setattr(type(progress.tasks[0]), "speed", property(lambda task: 250.0))
+    assert column.render(progress.tasks[0]).plain == "1,000 images/s"
+
+
+@pytest.mark.parametrize("batch", [torch.zeros(3, 2), (torch.zeros(3, 2), torch.zeros(3)), {"image": torch.zeros(3)}])
+def test_batches_of_any_shape_are_counted(batch):
+    from ffcv_hydra.callbacks.batch_size import global_batch_size
+
+    trainer = type("Trainer", (), {"world_size": 2})
+    assert global_batch_size(trainer, batch) == 6

@@ -1,0 +1,70 @@
+"""Samples per second of the training."""
+
+import time
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from ffcv_hydra.callbacks import Throughput
+from ffcv_hydra.models import AutoEncoder
+
+
+class Clock:
+    """Stands for `time`: each reading is one second later, each training batch takes one second."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def perf_counter(self):
+        return self.now
+
+
+class Seconds(pl.Callback):
+    def __init__(self, clock, first=1.0):
+        self.clock, self.first = clock, first
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        self.clock.now += 1.0 if trainer.global_step else self.first
+
+    def on_validation_batch_start(self, trainer, pl_module, batch, batch_idx, dataloader_idx=0):
+        self.clock.now += 100.0
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    found = Clock()
+    fake = type("fake_time", (), {"perf_counter": found.perf_counter, "monotonic": time.monotonic})
+    monkeypatch.setattr("ffcv_hydra.callbacks.throughput.time", fake)
+    return found
+
+
+def fit(clock, throughput, **options):
+    data = DataLoader(TensorDataset(torch.rand(24, 1, 2, 2)), batch_size=4)
+    trainer = pl.Trainer(
+        accelerator="cpu", max_epochs=2, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, num_sanity_val_steps=1, callbacks=[throughput, Seconds(clock, 1000.0)], **options,
+    )  # fmt: skip
+    trainer.fit(AutoEncoder([1, 2, 2], 2, 1), data, data)
+    return trainer
+
+
+def test_warmup_and_validation_are_not_counted(clock):
+    throughput = Throughput(warmup_batches=2)
+    trainer = fit(clock, throughput)
+    assert throughput.samples_per_second == pytest.approx(4.0)
+    assert trainer.callback_metrics["samples_per_second"] == pytest.approx(4.0)
+
+
+def test_validation_within_an_epoch_is_not_counted(clock):
+    throughput = Throughput(warmup_batches=1)
+    fit(clock, throughput, val_check_interval=2)
+    assert throughput.samples_per_second == pytest.approx(4.0)
+
+
+def test_a_run_of_nothing_but_warmup_has_no_speed(clock):
+    throughput = Throughput(warmup_batches=12)
+    trainer = fit(clock, throughput)
+    assert throughput.samples_per_second is None
+    assert "samples_per_second" not in trainer.callback_metrics

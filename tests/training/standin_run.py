@@ -1,0 +1,182 @@
+"""A small classification run on a plain loader, in the shape of a composed config; also run as a script.
+
+As a script it trains in the folder of its first argument with the JSON config of the second one, on as many ranks as
+`trainer.devices` says: Lightning starts the others by running it again.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+
+from ffcv_hydra.models import Classifier
+
+SAMPLES, CLASSES, BATCH = 48, 4, 4
+
+
+class Batches:
+    """A loader: images whose brightest column is their class, in a shuffled order that only depends on the epoch."""
+
+    batch_sampler = None  # Lightning looks at it where there is a sampler
+
+    def __init__(self, rank, world_size, shuffle):
+        self.rank, self.world_size, self.shuffle = rank, world_size, shuffle
+        self.sampler = self
+        self.epoch = self.delivered = self.skip = 0
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __len__(self):
+        return SAMPLES // (BATCH * self.world_size)
+
+    def sample_ids(self, batch_index):
+        generator = np.random.default_rng(self.epoch)
+        order = generator.permutation(SAMPLES) if self.shuffle else np.arange(SAMPLES)
+        return order[self.rank :: self.world_size][batch_index * BATCH : (batch_index + 1) * BATCH]
+
+    def __iter__(self):
+        first, self.skip = self.skip, 0
+        for batch_index in range(first, len(self)):
+            ids = torch.from_numpy(self.sample_ids(batch_index))
+            images = torch.rand(BATCH, 1, CLASSES, CLASSES, generator=torch.Generator().manual_seed(int(ids[0])))
+            images[torch.arange(BATCH), :, :, ids % CLASSES] += 1
+            self.delivered = batch_index + 1
+            yield images, (ids % CLASSES).view(-1, 1)
+
+
+class PlainData(pl.LightningDataModule):
+    """Its state is the position in the training data."""
+
+    def __init__(self):
+        super().__init__()
+        self.skip, self.train = 0, None
+
+    def _loader(self, shuffle=False):
+        return Batches(self.trainer.global_rank, self.trainer.world_size, shuffle)
+
+    def train_dataloader(self):
+        self.train = self._loader(shuffle=True)
+        self.train.skip = self.skip
+        return self.train
+
+    val_dataloader = test_dataloader = predict_dataloader = _loader
+
+    def state_dict(self):
+        return {"delivered": self.train.delivered} if self.train else {}
+
+    def load_state_dict(self, state):
+        delivered, batches = state["delivered"], SAMPLES // (BATCH * self.trainer.world_size)
+        self.skip = delivered % batches
+
+
+class LinearNet(torch.nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.linear = torch.nn.Linear(CLASSES, num_classes)
+
+    def forward(self, images):
+        return self.linear(images.mean(dim=(1, 2)))
+
+
+class FailingClassifier(Classifier):
+    """Raises on one rank, in its third training batch."""
+
+    def __init__(self, failing_rank, **options):
+        super().__init__(**options)
+        self.failing_rank = failing_rank
+
+    def training_step(self, batch, batch_idx):
+        if batch_idx == 2 and self.global_rank == self.failing_rank:
+            raise ValueError("a batch of bad luck")
+        return super().training_step(batch, batch_idx)
+
+
+class SignalAt(pl.Callback):
+    """Sends this process a signal when a batch begins, on one rank; a second one, and then nothing more happens."""
+
+    def __init__(self, signum, stage="train", batch=1, epoch=0, rank=0, twice=False):
+        self.signum, self.here, self.rank, self.twice = getattr(signal, signum), (stage, epoch, batch), rank, twice
+
+    def _maybe(self, trainer, stage, batch_idx):
+        if (stage, trainer.current_epoch, batch_idx) == self.here and trainer.global_rank == self.rank:
+            os.kill(os.getpid(), self.signum)
+            if self.twice:
+                time.sleep(1)
+                os.kill(os.getpid(), self.signum)
+                time.sleep(1000)
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        self._maybe(trainer, "train", batch_idx)
+
+    def on_validation_batch_start(self, trainer, pl_module, batch, batch_idx, dataloader_idx=0):
+        self._maybe(trainer, "validation", batch_idx)
+
+    def on_test_batch_start(self, trainer, pl_module, batch, batch_idx, dataloader_idx=0):
+        self._maybe(trainer, "test", batch_idx)
+
+
+class Record(pl.Callback):
+    """Appends a line per training and validation batch to a file of this rank."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def _write(self, trainer, what, batch_idx):
+        with open(f"{self.path}.{trainer.global_rank}", "a") as file:
+            print(what, trainer.current_epoch, batch_idx, file=file)
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self._write(trainer, "train", batch_idx)
+
+    def on_validation_batch_end(self, trainer, pl_module, outputs, batch, batch_idx, dataloader_idx=0):
+        self._write(trainer, "validation", batch_idx)
+
+
+def config(**changes):
+    """A run's config; `changes` replace top-level entries, dictionaries are merged into them."""
+    composed = {
+        "mode": "fit",
+        "ckpt_path": None,
+        "seed": 0,
+        "dataset": {"splits": {"train": {}, "val": {}, "test": {}}},
+        "model": {
+            "_target_": "ffcv_hydra.models.Classifier",
+            "backbone": {"_target_": "standin_run.LinearNet", "num_classes": CLASSES},
+            "num_classes": CLASSES,
+            "optimizer": {"_target_": "torch.optim.SGD", "lr": 0.1},
+            "scheduler": None,
+        },
+        "callbacks": {},
+        "logger": {},
+        "trainer": {
+            "accelerator": "cpu",
+            "devices": 1,
+            "max_epochs": 2,
+            "num_sanity_val_steps": 0,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "use_distributed_sampler": False,
+        },
+        "compile": False,
+        "channels_last": False,
+        "test_after_fit": False,
+        "optimized_metric": None,
+    }
+    for key, value in changes.items():
+        composed[key] = {**composed[key], **value} if isinstance(composed.get(key), dict) else value
+    return composed
+
+
+if __name__ == "__main__":
+    import ffcv_hydra.training.run as run
+
+    sys.modules["standin_run"] = sys.modules["__main__"]
+    run.build_datamodule = lambda config: PlainData()
+    run.train(json.loads(sys.argv[2]), Path(sys.argv[1]))

@@ -1,0 +1,86 @@
+"""The data module from a config."""
+
+import numpy as np
+import pytest
+import torch
+
+from ffcv_hydra.errors import BetonError, ConfigError
+from ffcv_hydra.training.data import build_datamodule
+
+pytestmark = pytest.mark.timeout(120)
+TOY = {"_target_": "ffcv_hydra.datasets.ToyImages", "num_samples": 16, "size": 8}
+
+
+def composed(tmp_path, mode="fit", stages=("train", "val"), seed=0, **conversion):
+    def split(stage):
+        indices = {"_target_": "ffcv_hydra.datasets.SplitFraction", "start": 0.5, "stop": 1.0, "seed": 0}
+        source = {**TOY, "seed": seed}
+        return {"source": source, "beton": str(tmp_path / "toy.beton"), "indices": indices if stage == "val" else None}
+
+    return {
+        "mode": mode,
+        "seed": 0,
+        "data_dir": str(tmp_path),
+        "dataset": {"fields": {"image": None, "label": None}, "splits": {stage: split(stage) for stage in stages}},
+        "conversion": {"if_exists": "keep", "num_workers": 0, "indices": None, "progress": False, **conversion},
+        "pipeline": {"train": {"image": None, "label": None}, "val": {"label": "disabled"}, "test": None},
+        "ordering": {
+            "train": {"_target_": "ffcv_hydra.ordering.Random"},
+            "eval": {"_target_": "ffcv_hydra.ordering.Sequential"},
+        },
+        "loader": {"batch_size": 4, "num_workers": 1, "drop_last": None},
+        "test_after_fit": True,
+    }
+
+
+def test_missing_betons_are_converted_once_and_read_as_the_config_says(tmp_path):
+    data = build_datamodule(composed(tmp_path))
+    assert not (tmp_path / "toy.beton").exists()
+    data.prepare_data()
+    written = (tmp_path / "toy.beton").stat().st_mtime_ns
+    data.prepare_data()
+    assert (tmp_path / "toy.beton").stat().st_mtime_ns == written
+    labels = torch.cat([batch[1].flatten() for batch in data.train_dataloader()])
+    assert labels.tolist() != sorted(labels.tolist()) == list(range(16))
+    images = list(data.val_dataloader())
+    assert [len(batch) for batch in images] == [1, 1]
+    assert sum(len(batch[0]) for batch in images) == 8
+
+
+def test_a_beton_of_another_configuration_is_refused(tmp_path):
+    build_datamodule(composed(tmp_path)).prepare_data()
+    with pytest.raises(BetonError, match="another configuration"):
+        build_datamodule(composed(tmp_path, seed=1)).prepare_data()
+
+
+@pytest.mark.parametrize(
+    ("mode", "missing"), [("fit", "train"), ("validate", "val"), ("test", "test"), ("predict", "predict")]
+)
+def test_a_mode_without_its_split_is_named(tmp_path, mode, missing):
+    stages = {"train", "val", "test", "predict"} - {missing}
+    with pytest.raises(ConfigError, match=rf"mode={mode} needs dataset\.splits\.{missing}; the dataset has "):
+        build_datamodule(composed(tmp_path, mode, stages))
+
+
+@pytest.mark.parametrize(
+    ("mode", "stages"),
+    [("fit", {"train", "val", "test"}), ("validate", {"val"}), ("test", {"test"}), ("predict", {"predict"})],
+)
+def test_only_what_a_mode_reads_is_built(tmp_path, mode, stages):
+    data = build_datamodule(composed(tmp_path, mode, ("train", "val", "test", "predict")))
+    assert {stage for stage, manager in data.managers.items() if manager is not None} == stages
+
+
+def test_a_wrong_operation_is_named_with_its_key(tmp_path):
+    config = composed(tmp_path)
+    config["pipeline"]["train"]["image"] = [{"_target_": "ffcv_hydra.operations.RandomResizedCrop", "sice": 8}]
+    with pytest.raises(ConfigError, match=r"pipeline\.train\.image.*sice"):
+        build_datamodule(config)
+
+
+def test_indices_reach_the_loader_as_they_are_listed(tmp_path):
+    config = composed(tmp_path)
+    config["dataset"]["splits"]["val"]["indices"] = [3, 5, 9, 11]
+    data = build_datamodule(config)
+    data.prepare_data()
+    assert np.array_equal(data.val_dataloader().sample_ids(0), [3, 5, 9, 11])

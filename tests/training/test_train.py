@@ -1,0 +1,228 @@
+"""What a run leaves behind, and how it fails."""
+
+import logging
+import re
+
+import pytest
+import pytorch_lightning as pl
+import torch
+import yaml
+from standin_run import SAMPLES, config
+
+from ffcv_hydra.errors import ConfigError, FFCVHydraError
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def checkpoints(run_dir, **options):
+    return {
+        "_target_": "pytorch_lightning.callbacks.ModelCheckpoint",
+        "dirpath": str(run_dir / "checkpoints"),
+        "monitor": "val_loss",
+        "save_last": True,
+        **options,
+    }
+
+
+def csv_logger(run_dir):
+    return {"_target_": "pytorch_lightning.loggers.CSVLogger", "save_dir": str(run_dir), "name": "csv", "version": ""}
+
+
+def test_run_folder_holds_what_a_run_is_known_by(train, result, tmp_path):
+    run_dir = tmp_path / "run"
+    composed = config(
+        test_after_fit=True, callbacks={"best": checkpoints(run_dir), "none": None}, logger={"csv": csv_logger(run_dir)}
+    )
+    returned = train(composed, run_dir)
+    names = {str(path.relative_to(run_dir)) for path in run_dir.rglob("*") if path.is_file()}
+    best = {name for name in names if re.fullmatch(r"checkpoints/epoch=\d-step=\d+\.ckpt", name)}
+    assert len(best) == 1
+    assert names - best == {
+        "config.yaml", "run.log", "result.json", "checkpoints/last.ckpt", "csv/metrics.csv", "csv/hparams.yaml",
+    }  # fmt: skip
+    assert yaml.safe_load((run_dir / "config.yaml").read_text()) == composed
+    assert "max_epochs=2" in (run_dir / "run.log").read_text()
+    assert returned == result(run_dir)
+
+
+def test_result_says_what_came_out(train, result, tmp_path):
+    train(config(test_after_fit=True, callbacks={"best": checkpoints(tmp_path)}, optimized_metric="val_loss"), tmp_path)
+    written = result(tmp_path)
+    assert written["status"] == "completed"
+    assert written["error"] is None
+    assert set(written["metrics"]) == {"train_loss", "val_loss", "val_accuracy", "test_loss", "test_accuracy"}
+    assert written["metrics"]["test_loss"] == pytest.approx(written["optimized_metric"])
+    assert torch.load(written["best_checkpoint"], weights_only=True)["epoch"] == 1
+    assert written["samples_per_second"] > 0
+
+
+def test_running_is_written_before_anything_else(train, result, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("ffcv_hydra.training.run.build_model", lambda config: seen.append(result(tmp_path)) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train(config(), tmp_path)
+    assert seen[0]["status"] == "running"
+
+
+def test_test_uses_the_best_checkpoint_not_the_last(train, result, tmp_path):
+    worse = {"model": {"optimizer": {"_target_": "torch.optim.SGD", "lr": 0.1, "maximize": True}}}
+    train(config(test_after_fit=True, callbacks={"best": checkpoints(tmp_path)}, **worse), tmp_path)
+    metrics = result(tmp_path)["metrics"]
+    assert metrics["test_loss"] < metrics["val_loss"]
+
+
+def test_same_seed_same_result(train, tmp_path):
+    losses = [train(config(seed=seed), tmp_path / str(run))["metrics"] for run, seed in enumerate([1, 1, 2])]
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_prints_a_table_and_the_folder(train, tmp_path, capsys):
+    train(config(), tmp_path)
+    printed = capsys.readouterr().out
+    assert "val_accuracy" in printed
+    assert f"run folder: {tmp_path}" in printed
+
+
+def test_a_loss_that_is_not_a_number_is_reported_and_leaves_valid_json(train, result, tmp_path, capsys):
+    optimizer = {"_target_": "torch.optim.SGD", "lr": float("inf")}
+    train(config(model={"optimizer": optimizer}), tmp_path)
+    assert result(tmp_path)["metrics"]["val_loss"] is None
+    assert "nan" in capsys.readouterr().out
+
+
+def test_a_failure_is_recorded_and_its_traceback_is_in_the_log(train, result, tmp_path):
+    failing = {"_target_": "standin_run.FailingClassifier", "failing_rank": 0}
+    with pytest.raises(ValueError, match="bad luck"):
+        train(config(model=failing), tmp_path)
+    assert result(tmp_path)["status"] == "failed"
+    assert result(tmp_path)["error"] == "ValueError: a batch of bad luck"
+    assert "training_step" in (tmp_path / "run.log").read_text()
+
+
+def test_the_log_file_is_closed_and_let_go(train, tmp_path):
+    before = list(logging.getLogger().handlers)
+    train(config(), tmp_path)
+    assert logging.getLogger().handlers == before
+
+
+def test_validate_and_test_take_a_checkpoint(train, tmp_path):
+    fitted = train(config(callbacks={"best": checkpoints(tmp_path / "fit")}), tmp_path / "fit")
+    for mode, stage in [("validate", "val"), ("test", "test")]:
+        metrics = train(config(mode=mode, ckpt_path=fitted["best_checkpoint"]), tmp_path / mode)["metrics"]
+        assert metrics[f"{stage}_loss"] == pytest.approx(fitted["metrics"]["val_loss"])
+
+
+def test_predictions_end_in_one_file(train, tmp_path):
+    train(config(mode="predict"), tmp_path)
+    written = torch.load(tmp_path / "predictions.pt", weights_only=True)
+    assert written["sample_ids"].tolist() == list(range(SAMPLES))
+    assert written["predictions"].shape == (SAMPLES, 4)
+
+
+def test_fit_goes_on_from_a_checkpoint(train, tmp_path):
+    first = train(config(callbacks={"best": checkpoints(tmp_path / "1")}), tmp_path / "1")
+    longer = {"max_epochs": 3}
+    train(config(ckpt_path=first["best_checkpoint"], trainer={**config()["trainer"], **longer}), tmp_path / "2")
+    assert "Restored all states" in (tmp_path / "2" / "run.log").read_text()
+
+
+def test_missing_checkpoint_is_named(train, result, tmp_path):
+    with pytest.raises(ConfigError, match=r"ckpt_path=nowhere\.ckpt: no such file"):
+        train(config(ckpt_path="nowhere.ckpt"), tmp_path)
+    assert result(tmp_path)["status"] == "failed"
+
+
+def test_checkpoint_of_another_model_is_one_line(train, tmp_path):
+    fitted = train(config(callbacks={"best": checkpoints(tmp_path / "fit")}), tmp_path / "fit")
+    other = {"_target_": "ffcv_hydra.models.AutoEncoder"}
+    with pytest.raises(ConfigError) as caught:
+        train({**config(mode="test", ckpt_path=fitted["best_checkpoint"]), "model": other}, tmp_path / "other")
+    assert "another model than AutoEncoder" in str(caught.value)
+    assert "missing decoder.0.bias and decoder.0.weight (6 more)" in str(caught.value)
+    assert "unexpected backbone.linear.bias and backbone.linear.weight" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_checkpoint_of_a_model_of_another_size_is_noticed(train, tmp_path):
+    fitted = train(config(callbacks={"best": checkpoints(tmp_path / "fit")}), tmp_path / "fit")
+    model = {"backbone": {"_target_": "standin_run.LinearNet", "num_classes": 9}, "num_classes": 9}
+    with pytest.raises(ConfigError, match=r"of another shape backbone\.linear\.bias"):
+        train(config(mode="test", ckpt_path=fitted["best_checkpoint"], model=model), tmp_path / "other")
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(train, tmp_path):
+    (tmp_path / "text.ckpt").write_text("hello")
+    with pytest.raises(ConfigError, match="text.ckpt"):
+        train(config(mode="test", ckpt_path=str(tmp_path / "text.ckpt")), tmp_path / "run")
+
+
+def test_more_devices_than_there_are_is_one_line(train, tmp_path, monkeypatch):
+    monkeypatch.setattr("lightning_fabric.accelerators.cuda.num_cuda_devices", lambda: 1)
+    with pytest.raises(ConfigError) as caught:
+        train(config(trainer={"accelerator": "gpu", "devices": 2}), tmp_path)
+    assert "trainer.devices=2" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_optimized_metric_that_is_not_logged_is_named(train, result, tmp_path):
+    with pytest.raises(ConfigError, match="optimized_metric=val_f1 was not logged; the run logged .*val_loss"):
+        train(config(optimized_metric="val_f1"), tmp_path)
+    assert result(tmp_path)["metrics"]["val_loss"] > 0
+
+
+def test_a_run_folder_that_cannot_be_made_is_named(train, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="run's folder"):
+        train(config(), tmp_path / "file" / "run")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"callbacks": {"bad": {"_target_": "pytorch_lightning.callbacks.EarlyStopping"}}}, "callbacks.bad: .*monitor"),
+        ({"model": {"num_clases": 3}}, "model: .*num_clases"),
+        ({"model": {"backbone": {"_target_": "standin_run.LinearNet"}}}, r"model\.backbone: .*num_classes"),
+        ({"model": {"mean": [0.5]}}, r"model\.mean and model\.std belong together"),
+    ],
+)
+def test_what_cannot_be_built_is_named_with_its_key(train, tmp_path, changes, message):
+    with pytest.raises(FFCVHydraError, match=message) as caught:
+        train(config(**changes), tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_compile_and_channels_last_reach_the_network(monkeypatch):
+    from ffcv_hydra.training.build import build_model
+
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(type(module).__name__))
+    backbone = {"_target_": "ffcv_hydra.models.SmallConvNet", "num_classes": 4}
+    model = build_model(config(compile=True, channels_last=True, model={"backbone": backbone}))
+    assert compiled == ["SmallConvNet"]
+    weight = next(parameter for parameter in model.parameters() if parameter.ndim == 4 and parameter.shape[1] > 1)
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_progress_bar_that_is_switched_off_is_left_out(train, tmp_path, capsys):
+    bar = {"bar": {"_target_": "ffcv_hydra.callbacks.ProgressBar"}}
+    train(config(callbacks=bar), tmp_path)
+    assert "epoch 1/2" not in capsys.readouterr().out
+
+
+def test_a_user_model_with_a_partial_optimizer_is_left_to_hydra(train, tmp_path):
+    optimizer = {"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.1}
+    model = {"_target_": "test_train.PartialModel", "optimizer": optimizer}
+    assert train({**config(), "model": model}, tmp_path)["status"] == "completed"
+
+
+class PartialModel(pl.LightningModule):
+    def __init__(self, optimizer):
+        super().__init__()
+        self.optimizer = optimizer
+        self.weight = torch.nn.Parameter(torch.ones(()))
+
+    def training_step(self, batch, batch_idx):
+        return (self.weight * batch[0]).mean()
+
+    def configure_optimizers(self):
+        return self.optimizer(self.parameters())
