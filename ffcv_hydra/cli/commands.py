@@ -1,0 +1,85 @@
+"""What `run.py` and `convert.py` do with their composed configs."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ffcv_hydra.cli import composition_errors
+from ffcv_hydra.cli.entry import execute
+from ffcv_hydra.cli.resolvers import absolute_path
+from ffcv_hydra.errors import ConfigError
+
+
+def run() -> None:
+    """Train, evaluate or predict, as the command line says."""
+    execute(_run, "run")
+
+
+def convert() -> None:
+    """Write the betons of a dataset's splits, as the command line says."""
+    execute(_convert, "convert")
+
+
+# Heavy modules are imported when a task starts, so that --help, --cfg and shell completion stay fast.
+
+
+def _run(config: DictConfig) -> Any:
+    from ffcv_hydra.cli.schema import RunConfig, check, check_trainer
+    from ffcv_hydra.cli.targets import check_targets
+
+    resolved = resolve(config)
+    check(RunConfig, resolved)
+    check_targets(resolved)
+    check_trainer(resolved["trainer"])
+    from ffcv_hydra.training import train
+
+    return train(resolved, HydraConfig.get().runtime.output_dir)
+
+
+def _convert(config: DictConfig) -> None:
+    from ffcv_hydra.cli.schema import ConvertConfig, check
+    from ffcv_hydra.cli.targets import check_targets
+
+    resolved = resolve(config)
+    check(ConvertConfig, resolved)
+    check_targets(resolved["dataset"], "dataset")
+    check_targets(resolved["conversion"], "conversion")
+    from ffcv_hydra.beton import print_summary
+    from ffcv_hydra.conversion_config import convert_beton, distinct_betons
+
+    for beton in distinct_betons(resolved):
+        summary = convert_beton(beton, resolved["conversion"])
+        if summary is None:
+            print(f"{beton.path} exists and was kept; conversion.if_exists=overwrite makes it anew")
+        else:
+            print_summary(summary)
+
+
+def missing_keys(container: Any, key: str = "") -> Iterator[str]:
+    """Keys of an unresolved container whose value is `???`."""
+    if container == "???":
+        yield key
+    elif isinstance(container, dict):
+        for name, value in container.items():
+            yield from missing_keys(value, f"{key}.{name}" if key else str(name))
+
+
+def resolve(config: DictConfig) -> dict[str, Any]:
+    """The config as plain containers, without interpolations; `data_dir` made absolute.
+
+    Raises:
+        ConfigError: a mandatory value is missing, or an interpolation leads nowhere.
+    """
+    unset = next(missing_keys(OmegaConf.to_container(config)), None)
+    if unset is not None:
+        raise ConfigError(f"{unset} has no value; add {unset}=VALUE to the command line")
+    try:
+        config.data_dir = absolute_path(config.data_dir)
+        resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(composition_errors.explain(error)) from error
+    assert isinstance(resolved, dict)
+    return {str(key): value for key, value in resolved.items()}

@@ -1,0 +1,102 @@
+"""What went wrong while a config was composed, in one line that names the nearest right name."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from hydra import initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from yaml import YAMLError
+
+from ffcv_hydra.cli.nearest import hint, nearest
+from ffcv_hydra.errors import FFCVHydraError
+
+
+def explain(error: BaseException) -> str | None:
+    """One line about an error of Hydra, OmegaConf or YAML; None for any other one."""
+    if isinstance(error, FFCVHydraError):
+        return one_line(str(error))
+    if isinstance(error, OverrideParseException):
+        reason = one_line(error.message.partition("See https://")[0]).removeprefix("Error parsing override ")
+        return f"cannot read '{error.override}' ({reason}): write key=value, and quote special characters"
+    if isinstance(error, MissingConfigException):
+        return _missing_option(error)
+    cause = error.__cause__
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and isinstance(error, HydraException):
+        return _unknown_key(cause)
+    if isinstance(error, HydraException):
+        return _other_hydra_error(error)
+    if isinstance(error, OmegaConfBaseException):
+        return _omegaconf_error(error)
+    return f"a config file is not valid YAML: {one_line(str(error))}" if isinstance(error, YAMLError) else None
+
+
+def one_line(text: str) -> str:
+    """`text` with every run of white space as one space."""
+    return " ".join(text.split())
+
+
+def _missing_option(error: MissingConfigException) -> str:
+    group, _, option = (error.missing_cfg_file or "").rpartition("/")
+    if not group or not error.options:
+        return one_line(str(error).partition("Config search path")[0])
+    return f"{group}={option}: there is no such option; {hint(option, error.options)}"
+
+
+def _unknown_key(cause: ConfigAttributeError | ConfigKeyError) -> str:
+    parent = cause.parent_node
+    key, full_key = str(cause.key), str(cause.full_key)
+    prefix = full_key.removesuffix(key)
+    advice = f" (+{full_key}=VALUE adds a new key)"
+    if not isinstance(parent, DictConfig) or not parent:
+        return f"unknown key '{full_key}': '{prefix.rstrip('.')}' has no keys of its own{advice}"
+    if "/" in full_key:
+        return f"unknown group '{full_key}': {hint(full_key, _groups())}"
+    siblings = [str(name) for name in parent if str(name) != "hydra"]
+    if not prefix:
+        siblings += [group for group in _groups() if group != key]
+    if nearest(key, siblings) is None:
+        elsewhere = [name for name in _all_keys(parent._get_root()) if name.rpartition(".")[2] == key]
+        if elsewhere:
+            return f"unknown key '{full_key}': did you mean '{elsewhere[0]}'?{advice}"
+    return f"unknown key '{full_key}': {hint(key, set(siblings), prefix)}{advice}"
+
+
+def _other_hydra_error(error: HydraException) -> str:
+    if isinstance(error.__cause__, OmegaConfBaseException) and not str(error):
+        return _omegaconf_error(error.__cause__)
+    group = re.match(r"Could not override '([^'@]+)[^']*'\. No match", str(error))
+    if group:
+        return f"unknown group '{group[1]}': {hint(group[1], _groups())}"
+    cause = f" {_omegaconf_error(error.__cause__)}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
+    return one_line(str(error) + cause) or one_line(repr(error))
+
+
+def _omegaconf_error(error: OmegaConfBaseException) -> str:
+    inner: BaseException | None = error
+    while isinstance(inner, OmegaConfBaseException):
+        inner = inner.__cause__ or inner.__context__
+    if isinstance(inner, FFCVHydraError):  # what a resolver raised
+        return one_line(str(inner))
+    message = one_line(str(error).partition("\n")[0])
+    return f"{error.full_key}: {message}" if error.full_key else message
+
+
+def _groups() -> list[str]:
+    GlobalHydra.instance().clear()
+    with initialize_config_module("ffcv_hydra.conf", version_base="1.3"):
+        return [group for group in GlobalHydra.instance().config_loader().list_groups("") if group != "hydra"]
+
+
+def _all_keys(node: Any, prefix: str = "") -> Iterator[str]:
+    """Dotted keys of a composed config, Hydra's own ones left out."""
+    if not isinstance(node, DictConfig):
+        return
+    for name, value in node.items_ex(resolve=False):
+        key = prefix + str(name)
+        if key != "hydra":
+            yield key
+            yield from _all_keys(value, f"{key}.")

@@ -1,0 +1,93 @@
+"""Running a task under Hydra, with errors that are one line."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from ffcv_hydra.cli import composition_errors, task_errors
+
+Task = Callable[[DictConfig], Any]
+
+
+def execute(task: Task, config_name: str) -> None:
+    """Compose `config_name` with the command line's overrides and call `task` with it, once or for each job of a sweep.
+
+    Bad input ends in one line on stderr and exit status 1 (or the error's own `exit_code`); with HYDRA_FULL_ERROR=1 and
+    for everything unexpected there is a traceback.
+    """
+    # A console script does not see the folder it is started in, where a user's own datasets and models are.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    reported: list[Exception] = []
+    unexpected: list[Exception] = []
+
+    def job(config: DictConfig) -> Any:
+        try:
+            with _full_error(wants_traceback):
+                return task(config)
+        except Exception as error:
+            line = None if wants_traceback else task_errors.explain(error, config)
+            if line is None:
+                unexpected.append(error)
+                raise
+            hydra_config = HydraConfig.get()
+            _remove_empty(Path(hydra_config.runtime.output_dir))
+            if hydra_config.mode == RunMode.RUN:
+                _fail(line, error)
+            print(f"job {hydra_config.job.num}: {line}", file=sys.stderr)
+            reported.append(error)
+            raise  # Hydra goes on with the other jobs and raises this again at the end
+
+    try:
+        # Otherwise Hydra prints errors in its own way and exits.
+        with _full_error(True):
+            hydra.main(version_base="1.3", config_path="pkg://ffcv_hydra.conf", config_name=config_name)(job)()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if any(error is known for known in reported):
+            sys.exit(_exit_code(error))
+        line = composition_errors.explain(error)
+        if wants_traceback or line is None or any(error is known for known in unexpected):
+            raise
+        _fail(line, error)
+
+
+@contextmanager
+def _full_error(on: bool) -> Iterator[None]:
+    """Set HYDRA_FULL_ERROR for a while; a task runs with the user's value, because its child processes inherit it."""
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1" if on else "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove the folder of a run that did not start, and then-empty folders above it, up to the current one."""
+    with suppress(OSError):
+        while Path.cwd() in folder.parents:
+            folder.rmdir()
+            folder = folder.parent
+
+
+def _fail(line: str, error: Exception) -> None:
+    print(line, file=sys.stderr)
+    sys.exit(_exit_code(error))
+
+
+def _exit_code(error: Exception) -> int:
+    return int(getattr(error, "exit_code", 1))

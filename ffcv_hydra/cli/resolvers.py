@@ -1,0 +1,71 @@
+"""What configs may write as `${name:...}`: folders of runs, and facts about folders of images."""
+
+import os
+import secrets
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+
+from ffcv_hydra.errors import ConfigError
+
+
+def register() -> None:
+    """Make the resolvers known to OmegaConf; may be called again."""
+    # Cached in the config: a run's folder has one name, however often it is asked for. The processes that
+    # Lightning starts get it as an override of hydra.run.dir.
+    OmegaConf.register_new_resolver("run_folder", _this_run_folder, use_cache=True, replace=True)
+    OmegaConf.register_new_resolver("run_dir", run_dir, replace=True)
+    OmegaConf.register_new_resolver("absolute_path", absolute_path, replace=True)
+    OmegaConf.register_new_resolver("folder_name", lambda path: Path(absolute_path(path)).name, replace=True)
+    OmegaConf.register_new_resolver("count_classes", count_classes, replace=True)
+
+
+def run_folder(environment: Mapping[str, str], arguments: Sequence[str]) -> str:
+    """A new run's folder, relative to `outputs/`: `<date>/<time>_<random>`; in a SLURM job `slurm/<job id>/<digest>`.
+
+    The digest is that of the command line. So all tasks of a job agree on the folder, a requeued job, which keeps its
+    id, finds it again, and another command of the same job does not. Interactive jobs, told by their name as Lightning
+    does, count as no job.
+    """
+    job = environment.get("SLURM_JOB_ID")
+    if job and "SLURM_NTASKS" in environment and environment.get("SLURM_JOB_NAME") not in ("bash", "interactive"):
+        return f"slurm/{job}/{sha256(repr(list(arguments)).encode()).hexdigest()[:8]}"
+    return f"{datetime.now():%Y-%m-%d/%H-%M-%S}_{secrets.token_hex(3)}"
+
+
+def _this_run_folder() -> str:
+    return run_folder(os.environ, sys.argv[1:])
+
+
+def run_dir() -> str:
+    """Absolute path of the current run's folder; inside Hydra's commands only."""
+    hydra = HydraConfig.get()
+    if not OmegaConf.is_missing(hydra.runtime, "output_dir"):
+        return str(hydra.runtime.output_dir)
+    return os.path.abspath(hydra.run.dir)  # the config is shown, not run
+
+
+def absolute_path(path: str) -> str:
+    """`path` with `~` expanded, relative to the folder the command was started in."""
+    return os.path.abspath(os.path.expanduser(path))
+
+
+def count_classes(root: str) -> int:
+    """Number of class folders in a folder of images, with or without `train/` above them.
+
+    Raises:
+        ConfigError: there is no such folder, or it has no folders in it.
+    """
+    folder = Path(absolute_path(root))
+    folder = folder / "train" if (folder / "train").is_dir() else folder
+    if not folder.is_dir():
+        raise ConfigError(f"dataset.root={root}: there is no such folder; give the folder that holds the images")
+    classes = sum(entry.is_dir() for entry in folder.iterdir())
+    if not classes:
+        raise ConfigError(f"dataset.root={root}: no folders in {folder}; give each class a folder of its own there")
+    return classes

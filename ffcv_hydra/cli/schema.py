@@ -1,0 +1,205 @@
+"""The shape of a composed config: which keys there are and what their values may be."""
+
+import re
+from collections.abc import Mapping
+from types import UnionType
+from typing import Annotated, Any, ClassVar, Literal, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from ffcv_hydra.cli.nearest import hint, nearest
+from ffcv_hydra.cli.targets import locate, target_nodes
+from ffcv_hydra.errors import ConfigError
+
+STAGES = ("train", "val", "test", "predict")
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """Base of the sections: exact types, and no key that is not listed.
+
+    Where `free_keys` are allowed (values that other keys refer to), one that resembles a listed key still counts as a
+    mistyped one.
+    """
+
+    model_config = ConfigDict(strict=True, extra="allow")
+    free_keys: ClassVar[bool] = False
+    stage_keys: ClassVar[bool] = False
+    """Whether each key also exists for one stage alone, as `val_batch_size`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_unknown_keys(cls, values: Any) -> Any:
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        if cls.stage_keys:
+            known |= {f"{stage}_{name}" for stage in STAGES for name in known}
+        for key in values if isinstance(values, Mapping) else ():
+            if key not in known and (not cls.free_keys or nearest(str(key), known)):
+                raise PydanticCustomError("unknown_key", "{key}", {"key": str(key), "known": known})
+        return values
+
+
+class Target(Section):
+    """A node that names what is built from it; its other keys are checked against that one's signature."""
+
+    model_config = ConfigDict(extra="allow")
+    free_keys: ClassVar[bool] = True
+    target: str = Field(alias="_target_")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_unknown_keys(cls, values: Any) -> Any:
+        return values
+
+
+class Split(Section):
+    source: Target | None = None
+    beton: str
+    indices: Target | list[int] | None = None
+
+
+class Splits(Section):
+    train: Split | None = None
+    val: Split | None = None
+    test: Split | None = None
+    predict: Split | None = None
+
+
+class Dataset(Section):
+    free_keys: ClassVar[bool] = True
+    name: str
+    fields: dict[str, dict[str, Any] | None] | None
+    splits: Splits
+    num_classes: int | None = None
+
+
+class Conversion(Section):
+    if_exists: Literal["keep", "overwrite", "error"]
+    num_workers: Annotated[int, Field(ge=-1)]
+    page_size: Positive | None
+    chunksize: Positive
+    shuffle_indices: bool
+    indices: Target | list[int] | None
+
+
+FieldPipelines = dict[str, list[Target] | Literal["disabled"] | None] | None
+
+
+class Pipeline(Section):
+    free_keys: ClassVar[bool] = True
+    train: FieldPipelines = None
+    val: FieldPipelines = None
+    test: FieldPipelines = None
+    predict: FieldPipelines = None
+
+
+class Ordering(Section):
+    train: Target
+    eval: Target
+
+
+class Loader(Section):
+    stage_keys: ClassVar[bool] = True
+    batch_size: Positive | None
+    num_workers: Annotated[int, Field(ge=-1)]
+    os_cache: bool
+    batches_ahead: Positive
+    drop_last: bool | None
+    global_batch_size: Positive | None
+
+
+class ConvertConfig(Section):
+    """What `convert.py` composes."""
+
+    free_keys: ClassVar[bool] = True
+    data_dir: str
+    dataset: Dataset
+    conversion: Conversion
+    pipeline: Any
+
+
+class RunConfig(ConvertConfig):
+    """What `run.py` composes."""
+
+    mode: Literal["fit", "validate", "test", "predict"]
+    ckpt_path: str | None
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    pipeline: Pipeline
+    ordering: Ordering
+    loader: Loader
+    model: Target
+    callbacks: dict[str, Target | None]
+    logger: dict[str, Target | None]
+    trainer: dict[str, Any]
+    compile: bool
+    channels_last: bool
+    test_after_fit: bool
+    optimized_metric: str | None
+    optimized_mode: Literal["min", "max"]
+
+
+def check(schema: type[Section], config: Mapping[str, Any]) -> None:
+    """Compare a resolved config, as plain containers, with its schema.
+
+    Raises:
+        ConfigError: a key is unknown or missing, or a value impossible.
+    """
+    try:
+        schema.model_validate(config)
+    except ValidationError as error:
+        raise ConfigError(_first_error(error)) from None
+
+
+def check_trainer(trainer: Mapping[str, Any]) -> None:
+    """Compare the trainer's values with the types in its signature.
+
+    Raises:
+        ConfigError: a value is of another type.
+    """
+    target = locate(trainer.get("_target_", "pytorch_lightning.Trainer"), "trainer")
+    types = get_type_hints(target.__init__)
+    for key, value in trainer.items():
+        if key not in types or any(target_nodes(value)):
+            continue
+        adapter = TypeAdapter(types[key], config=ConfigDict(strict=True, arbitrary_types_allowed=True))
+        try:
+            adapter.validate_python(value)
+        except ValidationError as error:
+            raise ConfigError(_wrong_type(f"trainer.{key}", value, types[key], error)) from None
+
+
+def _wrong_type(key: str, value: Any, annotation: type | UnionType, error: ValidationError) -> str:
+    choices = [choice for entry in error.errors() for choice in _choices(entry)]
+    if choices:
+        return f"{key}={value}: {hint(str(value), choices)}"
+    return f"{key}={value!r}: expected {str(annotation).replace('typing.', '').replace('NoneType', 'null')}"
+
+
+def _first_error(error: ValidationError) -> str:
+    first = error.errors()[0]
+    # A branch of a union adds the branch's name to the location: a class, a type or `literal[...]`.
+    location = [part for part in first["loc"] if not _is_branch(part)]
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+    context = first.get("ctx", {})
+    if first["type"] == "unknown_key":
+        prefix = f"{key}." if key else ""
+        return f"unknown key '{prefix}{context['key']}': {hint(context['key'], context['known'], prefix)}"
+    if first["type"] == "missing":
+        return f"{key} is missing; add it"
+    # A value that fits no branch of a union has an error for each.
+    choices = [choice for entry in error.errors() if entry["input"] is first["input"] for choice in _choices(entry)]
+    advice = hint(str(first["input"]), choices) if choices else first["msg"][0].lower() + first["msg"][1:]
+    return f"{key}={first['input']!r}: {advice.replace('input ', '')}"
+
+
+def _is_branch(part: str | int) -> bool:
+    return isinstance(part, str) and (part in _BRANCHES or "[" in part)
+
+
+def _choices(error: Mapping[str, Any]) -> list[str]:
+    """What an error of a `Literal` would have accepted."""
+    return re.findall(r"'([^']+)'", str(error.get("ctx", {}).get("expected", "")))
+
+
+_BRANCHES = frozenset({"Target", "Split", "int", "bool", "str", "constrained-int", "none"})

@@ -1,0 +1,103 @@
+"""Checking a config's `_target_` nodes before anything is built: the name exists, and takes the keys it is given."""
+
+import importlib
+import inspect
+from collections.abc import Iterator, Mapping
+from importlib.metadata import packages_distributions
+from typing import Any
+
+from ffcv_hydra.cli.nearest import hint, nearest
+from ffcv_hydra.errors import ConfigError
+
+_HYDRA_KEYS = frozenset({"_target_", "_convert_", "_recursive_", "_partial_", "_args_"})
+_SCHEDULE_KEYS = frozenset({"interval", "warmup", "monitor"})
+"""Keys of a learning-rate schedule's node that the model reads, see `ffcv_hydra.models.optimization`."""
+
+
+def target_nodes(config: Any, key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(key, node) of every mapping in a plain container that has a `_target_`, outer ones first."""
+    if isinstance(config, Mapping):
+        if "_target_" in config:
+            yield key, config
+        for name, value in config.items():
+            yield from target_nodes(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(config, list):
+        for index, value in enumerate(config):
+            yield from target_nodes(value, f"{key}[{index}]")
+
+
+def check_targets(config: Any, key: str = "") -> None:
+    """Check every node of a resolved config that names a `_target_`.
+
+    Raises:
+        ConfigError: a target cannot be imported, or takes no argument of a key's name.
+    """
+    for node_key, node in target_nodes(config, key):
+        target = locate(node["_target_"], node_key)
+        accepted = _parameters(target)
+        if accepted is None:
+            continue
+        if node_key.rpartition(".")[2] == "scheduler":
+            accepted |= _SCHEDULE_KEYS
+        for name in node:
+            if name not in _HYDRA_KEYS and name not in accepted:
+                raise ConfigError(f"unknown key '{node_key}.{name}': {hint(name, accepted, f'{node_key}.')}")
+
+
+def locate(name: Any, key: str) -> Any:
+    """Import what a `_target_` names, such as `torchvision.models.resnet18`.
+
+    Raises:
+        ConfigError: it is no dotted name, does not exist, or its module fails to import; `key` says where it is.
+    """
+    where = f"{key}._target_={name}"
+    if not isinstance(name, str) or "." not in name:
+        raise ConfigError(f"{where}: write the full name of a class or function, such as my_module.MyClass")
+    parts = name.split(".")
+    found, depth = _import(parts, where)
+    for index in range(depth, len(parts)):
+        if not hasattr(found, parts[index]):
+            names = [public for public in dir(found) if not public.startswith("_")]
+            if index == len(parts) - 1:
+                names = [public for public in names if not inspect.ismodule(getattr(found, public, None))]
+            owner = ".".join(parts[:index])
+            raise ConfigError(f"{where}: no '{parts[index]}' in {owner}{_similar(parts[index], names)}")
+        found = getattr(found, parts[index])
+    if not callable(found):
+        raise ConfigError(f"{where}: this is a {type(found).__name__}; name a class or a function")
+    return found
+
+
+def _import(parts: list[str], where: str) -> tuple[Any, int]:
+    """The innermost module of a dotted name, and how many of the parts name it."""
+    found: Any = None
+    for depth in range(len(parts)):
+        module = ".".join(parts[: depth + 1])
+        try:
+            found = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+                raise ConfigError(f"{where}: {module} needs a package that is missing ({error})") from error
+            if depth == 0:
+                advice = _similar(module, packages_distributions())
+                raise ConfigError(f"{where}: no module '{module}'{advice}") from None
+            return found, depth
+        except Exception as error:
+            raise ConfigError(f"{where}: {module} fails to import ({type(error).__name__}: {error})") from error
+    return found, len(parts)
+
+
+def _similar(name: str, known: Any) -> str:
+    match = nearest(name, known)
+    return f"; did you mean '{match}'?" if match else "; is its package installed, or its folder the current one?"
+
+
+def _parameters(target: Any) -> set[str] | None:
+    """Names of the arguments that `target` takes; None if it takes any."""
+    try:
+        parameters = inspect.signature(target).parameters.values()
+    except (TypeError, ValueError):  # written in C, without a signature
+        return None
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return {parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_POSITIONAL}

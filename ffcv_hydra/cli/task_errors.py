@@ -1,0 +1,52 @@
+"""What went wrong while a composed config was put to work, in one line that names the config key."""
+
+import re
+import sys
+
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig, OmegaConf
+
+from ffcv_hydra.cli.composition_errors import one_line
+from ffcv_hydra.cli.targets import target_nodes
+from ffcv_hydra.errors import FFCVHydraError
+
+_TRACEBACK = "HYDRA_FULL_ERROR=1 shows the traceback"
+
+
+def explain(error: BaseException, config: DictConfig) -> str | None:
+    """One line about bad input; None if the error is none that a user can cause, and needs its traceback."""
+    if isinstance(error, FFCVHydraError):
+        return one_line(str(error))
+    if isinstance(error, InstantiationException):
+        return _instantiation_error(error, config)
+    if _is_misconfiguration(error):
+        return f"the trainer refuses its settings: {one_line(str(error))} ({_TRACEBACK})"
+    return None
+
+
+def _is_misconfiguration(error: BaseException) -> bool:
+    # Lightning takes seconds to import, and is there if it raised this.
+    exceptions = sys.modules.get("lightning_fabric.utilities.exceptions")
+    return exceptions is not None and isinstance(error, exceptions.MisconfigurationException)
+
+
+def _instantiation_error(error: InstantiationException, config: DictConfig) -> str:
+    message = str(error)
+    target = re.search(r"target '([^']+)'", message)
+    full_key = re.search(r"^full_key: (\S+)", message, re.MULTILINE)
+    key = _config_key(target[1] if target else "", full_key[1] if full_key else "", config)
+    cause = error.__cause__
+    if isinstance(cause, FFCVHydraError):
+        return one_line(f"{key}: {cause}")
+    what = f"{type(cause).__name__}: {cause}" if cause is not None else message.partition("\nfull_key")[0]
+    return one_line(f"{key}: {what} ({_TRACEBACK})")
+
+
+def _config_key(target: str, full_key: str, config: DictConfig) -> str:
+    """The key of the failing node in the whole config; what Hydra reports is relative to the node it was given."""
+    nodes = list(target_nodes(OmegaConf.to_container(config)))
+    name = target.rpartition(".")[2]
+    for key, node in nodes:
+        if key.endswith(full_key) and str(node["_target_"]).endswith(name):
+            return f"{key} ({node['_target_']})"
+    return full_key or target or "config"

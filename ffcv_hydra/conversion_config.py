@@ -1,0 +1,125 @@
+"""From a composed config to its betons: what each is made from, and making it. For `convert.py` and for training."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.utils import instantiate
+
+from ffcv_hydra.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ffcv_hydra.beton import BetonSummary
+
+STAGES = ("train", "val", "test", "predict")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BetonConfig:
+    """One beton of a dataset's splits, as plain containers.
+
+    Attributes:
+        path: the file.
+        key: the first split that names it, such as `dataset.splits.train`.
+        source: the `_target_` node of the torch dataset; None if the beton comes from elsewhere.
+        fields: options or a `_target_` by field name, or None.
+        indices: which items are stored: None, a list, or a `_target_` node.
+        description: what is stored in the beton and compared with later configs; None without a source.
+    """
+
+    path: Path
+    key: str
+    source: dict[str, Any] | None
+    fields: dict[str, Any] | None
+    indices: Any
+    description: dict[str, Any] | None
+
+
+def distinct_betons(config: Mapping[str, Any], stages: Iterable[str] = STAGES) -> list[BetonConfig]:
+    """The betons that the splits of `stages` read, each once, in the order of the stages.
+
+    Args:
+        config: a resolved config with `data_dir`, `dataset` and `conversion`.
+
+    Raises:
+        ConfigError: two splits name one beton and make it from different sources.
+    """
+    betons: dict[Path, BetonConfig] = {}
+    for stage in stages:
+        split = config["dataset"]["splits"].get(stage)
+        if split is None:
+            continue
+        beton = _beton_config(config, f"dataset.splits.{stage}", split)
+        known = betons.setdefault(beton.path, beton)
+        if known.description != beton.description:
+            raise ConfigError(
+                f"{known.key} and {beton.key} both name {beton.path} but have different sources;"
+                f" give one of them another beton, or both the same source"
+            )
+    return list(betons.values())
+
+
+def convert_beton(beton: BetonConfig, conversion: Mapping[str, Any]) -> "BetonSummary | None":
+    """Write a beton as the config's `conversion` section says; None if an existing one was kept.
+
+    Raises:
+        ConfigError: it is missing and there is no source to make it from, or the source cannot be built.
+        BetonError: it exists and was made from another configuration, or `if_exists` is `error`.
+        ConversionError: the dataset cannot be stored.
+    """
+    from ffcv_hydra.conversion import convert
+
+    if beton.source is None:
+        if not beton.path.is_file():
+            raise ConfigError(f"{beton.key}: there is no {beton.path}, and no source to make it from; give one of them")
+        return None
+    source = beton.source
+
+    def build_dataset() -> Any:
+        log.info("converting %s into %s", source["_target_"], beton.path)
+        return instantiate(source, _convert_="all")
+
+    options = {name: value for name, value in conversion.items() if name != "indices"}
+    return convert(
+        build_dataset,
+        beton.path,
+        None if beton.fields is None else {name: _field(field) for name, field in beton.fields.items()},
+        indices=instantiate(beton.indices, _convert_="all"),
+        description=beton.description,
+        **options,
+    )
+
+
+def _beton_config(config: Mapping[str, Any], key: str, split: Mapping[str, Any]) -> BetonConfig:
+    source, indices = split.get("source"), config["conversion"]["indices"]
+    fields = config["dataset"]["fields"]
+    if fields is not None:
+        fields = {name: _without_nulls(field) for name, field in fields.items()}
+    description = None
+    if source is not None:
+        # A folder that holds both the betons and the data they are made from may be moved.
+        description = _relocatable({"source": source, "fields": fields, "indices": indices}, str(config["data_dir"]))
+    return BetonConfig(Path(split["beton"]), key, source, fields, indices, description)
+
+
+def _without_nulls(field: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """A null option is the field's default; without it, a description stays true when more options are listed."""
+    return None if field is None else {name: value for name, value in field.items() if value is not None}
+
+
+def _field(options: Mapping[str, Any] | None) -> Any:
+    return instantiate(options, _convert_="all") if options and "_target_" in options else options or None
+
+
+def _relocatable(value: Any, data_dir: str) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _relocatable(item, data_dir) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_relocatable(item, data_dir) for item in value]
+    if isinstance(value, str) and (value == data_dir or value.startswith(f"{data_dir}/")):
+        return "${data_dir}" + value[len(data_dir) :]
+    return value

@@ -1,0 +1,85 @@
+"""Bad input to the commands is one line on stderr and exit status 1."""
+
+import pytest
+
+pytestmark = pytest.mark.timeout(300)
+
+COMPOSITION = {
+    "trainer.max_epoch=3": "unknown key 'trainer.max_epoch': did you mean 'trainer.max_epochs'?",
+    "trainr.max_epochs=3": "unknown key 'trainr': did you mean 'trainer'?",
+    "batch_size=3": "unknown key 'batch_size': did you mean 'loader.batch_size'?",
+    "experimen=digits": "unknown key 'experimen': did you mean 'experiment'?",
+    "pipelines/x=y": "unknown group 'pipelines/x': did you mean 'pipeline'?",
+    "pipeline=randcop": "pipeline=randcop: there is no such option; did you mean 'randcrop'?",
+    "trainer.max_epochs.x=3": "'trainer.max_epochs' has no keys of its own",
+    "max_epochs": "cannot read 'max_epochs'",
+    "pipeline=image,randcrop": "Ambiguous value for argument 'pipeline=image,randcrop'",
+}
+VALUES = {
+    "mode=fitt": "mode='fitt': did you mean 'fit'?",
+    "loader.batch_size=0": "loader.batch_size=0: should be greater than 0",
+    "loader.num_workers=abc": "loader.num_workers='abc': should be a valid integer",
+    "seed=-1": "seed=-1: should be greater than or equal to 0",
+    "+loader.val_bach_size=3": "unknown key 'loader.val_bach_size': did you mean 'loader.val_batch_size'?",
+    "conversion.if_exists=kep": "conversion.if_exists='kep': did you mean 'keep'?",
+    "dataset=image_folder": "dataset.root has no value; add dataset.root=VALUE",
+}
+
+
+def lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("override", [*COMPOSITION, *VALUES])
+def test_bad_override_is_one_line_that_names_the_nearest_right_one(command, override, tmp_path):
+    done = command("run.py", override)
+    assert done.returncode == 1
+    assert len(lines(done.stderr)) == 1
+    assert (COMPOSITION | VALUES)[override] in done.stderr
+    assert not list(tmp_path.iterdir()), "a run that did not start leaves nothing behind"
+
+
+def test_full_error_shows_the_traceback(command):
+    done = command("run.py", "trainer.max_epoch=3", HYDRA_FULL_ERROR="1")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_convert_reports_in_the_same_way(command):
+    done = command("convert.py", "conversion.num_worker=2")
+    assert done.returncode == 1
+    assert len(lines(done.stderr)) == 1
+    assert "did you mean 'conversion.num_workers'?" in done.stderr
+
+
+def test_error_while_building_the_dataset_names_its_key(command, tmp_path):
+    (tmp_path / "broken.py").write_text(
+        "class Broken:\n    def __init__(self):\n        raise OSError('disk is gone')\n"
+    )
+    done = command("convert.py", "dataset=custom", "dataset.source._target_=broken.Broken")
+    assert done.returncode == 1
+    [line] = [line for line in lines(done.stderr) if "disk is gone" in line]
+    assert "dataset.source (broken.Broken)" in line
+    assert "Traceback" not in done.stderr
+
+
+def test_failing_job_of_a_sweep_does_not_stop_the_others(command, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "class Mine:\n"
+        "    def __init__(self, n):\n        self.n = n\n"
+        "    def __len__(self):\n        return self.n\n"
+        "    def __getitem__(self, index):\n        return (int(index),)\n"
+    )
+    done = command(
+        "convert.py",
+        "-m",
+        "dataset=custom",
+        "dataset.source._target_=mine.Mine",
+        "+dataset.source.n=8",
+        "dataset.name=a,b",
+        "conversion.num_workers=-2,0",
+    )
+    assert done.returncode == 1
+    assert "job 0: conversion.num_workers=-2: should be greater than or equal to -1" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert {path.name for path in (tmp_path / "data").iterdir()} == {"a.beton", "b.beton"}

@@ -1,0 +1,82 @@
+"""Folders of runs, and facts about folders of images."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ffcv_hydra.cli.resolvers import count_classes, run_folder
+from ffcv_hydra.errors import ConfigError
+
+SLURM = {"SLURM_JOB_ID": "17", "SLURM_NTASKS": "2", "SLURM_JOB_NAME": "train"}
+
+
+def test_runs_that_start_in_the_same_second_have_different_folders():
+    assert len({run_folder({}, []) for _ in range(100)}) == 100
+
+
+def test_requeued_slurm_job_finds_its_folder_and_all_tasks_agree_on_it():
+    first = run_folder({**SLURM, "SLURM_PROCID": "0"}, ["seed=1"])
+    requeued = run_folder({**SLURM, "SLURM_PROCID": "1", "SLURM_RESTART_COUNT": "1"}, ["seed=1"])
+    assert first == requeued
+    assert first.startswith("slurm/17/")
+
+
+def test_other_command_of_the_same_slurm_job_has_its_own_folder():
+    assert run_folder(SLURM, ["seed=1"]) != run_folder(SLURM, ["mode=test"])
+
+
+@pytest.mark.parametrize("name", ["bash", "interactive"])
+def test_interactive_slurm_job_is_no_job(name):
+    assert not run_folder({**SLURM, "SLURM_JOB_NAME": name}, []).startswith("slurm")
+
+
+def test_classes_are_counted_with_and_without_train(tmp_path):
+    for name in ("cat", "dog", "emu"):
+        (tmp_path / "split" / "train" / name).mkdir(parents=True)
+        (tmp_path / "plain" / name).mkdir(parents=True)
+    (tmp_path / "plain" / "notes.txt").touch()
+    assert count_classes(str(tmp_path / "split")) == count_classes(str(tmp_path / "plain")) == 3
+
+
+def test_folder_without_classes_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"there is no such folder"):
+        count_classes(str(tmp_path / "nothing"))
+    with pytest.raises(ConfigError, match=r"no folders in"):
+        count_classes(str(tmp_path))
+
+
+@pytest.mark.timeout(120)
+def test_run_dir_is_where_hydra_runs_the_job_also_in_a_sweep_and_when_given(tmp_path: Path):
+    # The way Lightning starts other ranks: the same command with hydra.run.dir, hydra.job.name and output_subdir.
+    script = tmp_path / "show.py"
+    script.write_text(
+        "from ffcv_hydra.cli.entry import execute\n"
+        "from hydra.core.hydra_config import HydraConfig\n"
+        "import os, ffcv_hydra.cli\n"
+        "def task(config):\n"
+        "    hydra = HydraConfig.get()\n"
+        "    assert config.trainer.default_root_dir == hydra.runtime.output_dir\n"
+        "    assert config.logger.csv.save_dir == hydra.runtime.output_dir\n"
+        "    assert hydra.mode.name == 'MULTIRUN' or os.path.abspath(hydra.run.dir) == hydra.runtime.output_dir\n"
+        "    print('DIR', hydra.runtime.output_dir)\n"
+        "execute(task, 'run')\n"
+    )
+
+    def folders(*arguments: str) -> list[str]:
+        path = [str(Path(__file__).parents[2])]
+        done = subprocess.run(
+            [sys.executable, str(script), *arguments],
+            cwd=tmp_path, env={"PYTHONPATH": path[0]}, capture_output=True, text=True, timeout=60, check=True,
+        )  # fmt: skip
+        return [line.removeprefix("DIR ") for line in done.stdout.splitlines() if line.startswith("DIR ")]
+
+    [alone] = folders()
+    assert Path(alone).parent.parent == tmp_path / "outputs"
+    relative = Path(alone).relative_to(tmp_path)
+    given = (f'hydra.run.dir="{relative}"', "hydra.job.name=train_ddp_process_1", "hydra.output_subdir=null")
+    assert folders(*given) == [alone]
+    swept = folders("-m", "seed=1,2")
+    assert [Path(folder).name for folder in swept] == ["0", "1"]
+    assert Path(swept[0]).parents[2] == tmp_path / "multirun"

@@ -1,0 +1,127 @@
+"""Every option of every group composes, is checked, and says what it is."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_module
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf, open_dict
+
+import ffcv_hydra.cli  # noqa: F401  (registers the resolvers)
+from ffcv_hydra.cli.commands import resolve
+from ffcv_hydra.cli.schema import ConvertConfig, RunConfig, check, check_trainer
+from ffcv_hydra.cli.targets import check_targets, locate
+
+CONF = Path(__file__).parents[2] / "conf"
+FILES = sorted(CONF.rglob("*.yaml"))
+OPTIONS = sorted(
+    f"{path.parent.relative_to(CONF)}={path.stem}"
+    for path in FILES
+    if path.parent not in (CONF, CONF / "hydra" / "help")
+)
+NEEDED = {
+    "dataset=image_folder": "dataset.root=tests",
+    "dataset=custom": "dataset.source._target_=ffcv_hydra.datasets.ToyImages",
+}
+
+
+def composed(name: str, *overrides: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The resolved config and the chosen options."""
+    with initialize_config_module("ffcv_hydra.conf", version_base="1.3"):
+        config = compose(name, list(overrides), return_hydra_config=True)
+    HydraConfig.instance().set_config(config)
+    choices = dict(config.hydra.runtime.choices)
+    OmegaConf.set_readonly(config.hydra, None)
+    task = config.copy()
+    with open_dict(task):
+        del task["hydra"]
+    return resolve(task), choices
+
+
+@pytest.fixture(autouse=True)
+def _forget_hydra():
+    yield
+    HydraConfig.instance().cfg = None
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONF)))
+def test_file_says_in_its_first_comment_what_it_is(path):
+    comments = [line for line in path.read_text().splitlines()[:2] if line.startswith("# ") and "@package" not in line]
+    assert len(comments) == 1
+    assert len(comments[0].split()) > 2
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("option", OPTIONS)
+def test_option_composes_and_its_targets_exist(option):
+    config, _ = composed("run", option, *([NEEDED[option]] if option in NEEDED else []))
+    check(RunConfig, config)
+    check_targets(config)
+    check_trainer(config["trainer"])
+
+
+@pytest.mark.parametrize("dataset", [option for option in OPTIONS if option.startswith("dataset=")])
+def test_convert_composes_with_every_dataset(dataset):
+    config, _ = composed("convert", dataset, *([NEEDED[dataset]] if dataset in NEEDED else []))
+    check(ConvertConfig, config)
+
+
+def test_dataset_brings_its_pipeline_and_the_user_has_the_last_word():
+    assert composed("run")[1]["pipeline"] == "image"
+    assert composed("run", "dataset=digits")[1]["pipeline"] == "digits"
+    assert composed("run", "experiment=digits")[1]["pipeline"] == "digits"
+    assert composed("run", "pipeline=randcrop")[1]["pipeline"] == "randcrop"
+    assert composed("run", "experiment=digits", "dataset=toy")[1]["dataset"] == "toy"
+
+
+def test_trainer_lists_all_arguments_but_callbacks_and_logger():
+    trainer = OmegaConf.to_container(OmegaConf.load(CONF / "trainer" / "default.yaml"))
+    assert isinstance(trainer, dict)
+    parameters = inspect.signature(locate("pytorch_lightning.Trainer", "trainer")).parameters
+    assert set(trainer) - {"_target_"} == set(parameters) - {"callbacks", "logger"}
+
+
+@pytest.mark.parametrize("dataset", ["toy", "digits", "cifar10", "image_folder"])
+def test_image_options_are_those_of_the_field(dataset):
+    from ffcv.fields import RGBImageField
+
+    image = OmegaConf.to_container(OmegaConf.load(CONF / "dataset" / f"{dataset}.yaml"))["fields"]["image"]
+    parameters = inspect.signature(RGBImageField).parameters
+    assert set(image) == set(parameters)
+    assert {name: value for name, value in image.items() if name != "write_mode"} == {
+        name: parameter.default for name, parameter in parameters.items() if name != "write_mode"
+    }
+
+
+def test_override_of_a_field_option_needs_no_plus():
+    config, _ = composed("run", "dataset.fields.image.max_resolution=256")
+    assert config["dataset"]["fields"]["image"]["max_resolution"] == 256
+
+
+def test_changing_one_stage_of_a_pipeline_leaves_the_others():
+    config, _ = composed("run", "pipeline.test.image=disabled")
+    assert config["pipeline"]["test"]["image"] == "disabled"
+    assert isinstance(config["pipeline"]["val"]["image"], list)
+
+
+def test_slurm_takes_nodes_and_tasks_from_the_environment(monkeypatch):
+    monkeypatch.setenv("SLURM_NNODES", "3")
+    monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "4")
+    trainer = composed("run", "trainer=slurm")[0]["trainer"]
+    assert (trainer["num_nodes"], trainer["devices"]) == (3, 4)
+
+
+def test_own_project_builds_on_the_groups(tmp_path, monkeypatch):
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "mine.yaml").write_text((CONF / "dataset" / "toy.yaml").read_text().replace("toy", "mine"))
+    (tmp_path / "project.yaml").write_text(
+        "defaults:\n  - run\n  - override dataset: mine\n  - _self_\n"
+        "hydra:\n  searchpath: [pkg://ffcv_hydra.conf]\nseed: 7\n"
+    )
+    from hydra import initialize_config_dir
+
+    with initialize_config_dir(str(tmp_path), version_base="1.3"):
+        config = compose("project", ["model=classifier"])
+    assert (config.seed, config.dataset.name) == (7, "mine")

@@ -1,0 +1,76 @@
+"""From a composed config to its betons."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ffcv_hydra.conversion_config import convert_beton, distinct_betons
+from ffcv_hydra.errors import BetonError, ConfigError
+
+CONVERSION = {
+    "if_exists": "keep",
+    "num_workers": 0,
+    "page_size": None,
+    "chunksize": 100,
+    "shuffle_indices": False,
+    "indices": None,
+}
+
+
+def config(tmp_path: Path, **splits: Any) -> dict[str, Any]:
+    source = {"_target_": "ffcv_hydra.datasets.ToyImages", "num_samples": 10}
+    split = {"source": source, "beton": str(tmp_path / "toy.beton"), "indices": None}
+    return {
+        "data_dir": str(tmp_path),
+        "dataset": {
+            "name": "toy",
+            "fields": {"image": {"write_mode": "raw", "max_resolution": None}, "label": None},
+            "splits": {stage: None if change is None else split | change for stage, change in splits.items()},
+        },
+        "conversion": CONVERSION,
+    }
+
+
+def test_beton_that_two_splits_share_is_there_once(tmp_path):
+    [beton] = distinct_betons(config(tmp_path, train={"indices": [0]}, val={"indices": [1]}, test=None))
+    assert beton.path == tmp_path / "toy.beton"
+
+
+def test_only_the_wanted_stages_count(tmp_path):
+    found = distinct_betons(config(tmp_path, train={}, test={"beton": "test.beton"}), ["test"])
+    assert [str(beton.path) for beton in found] == ["test.beton"]
+
+
+def test_one_path_for_two_sources_is_refused(tmp_path):
+    other = {"source": {"_target_": "ffcv_hydra.datasets.ToyImages", "num_samples": 20}}
+    with pytest.raises(ConfigError, match=r"dataset.splits.train and dataset.splits.val both name"):
+        distinct_betons(config(tmp_path, train={}, val=other))
+
+
+def test_description_stays_true_when_the_data_folder_moves(tmp_path):
+    def described(folder: Path) -> Any:
+        source = {"_target_": "ffcv_hydra.datasets.CIFAR10", "root": str(folder / "cifar10")}
+        return distinct_betons(config(folder, train={"source": source}))[0].description
+
+    assert described(tmp_path / "here") == described(tmp_path / "there")
+    assert described(tmp_path)["fields"]["image"] == {"write_mode": "raw"}
+
+
+@pytest.mark.timeout(120)
+def test_subset_is_stored_and_another_config_is_noticed(tmp_path):
+    wanted = config(tmp_path, train={})
+    subset = {"_target_": "ffcv_hydra.datasets.SplitFraction", "start": 0.0, "stop": 0.5, "seed": 0}
+    half = wanted | {"conversion": CONVERSION | {"indices": subset}}
+    summary = convert_beton(distinct_betons(half)[0], half["conversion"])
+    assert summary is not None
+    assert summary.num_samples == 5
+    assert convert_beton(distinct_betons(half)[0], half["conversion"]) is None
+    with pytest.raises(BetonError, match=r"indices"):
+        convert_beton(distinct_betons(wanted)[0], wanted["conversion"])
+    assert convert_beton(distinct_betons(wanted)[0], CONVERSION | {"if_exists": "overwrite"}).num_samples == 10
+
+
+def test_missing_beton_without_a_source_is_an_error(tmp_path):
+    with pytest.raises(ConfigError, match=r"no source to make it from"):
+        convert_beton(distinct_betons(config(tmp_path, train={"source": None}))[0], CONVERSION)
