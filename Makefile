@@ -4,10 +4,10 @@ ARGS ?=
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run convert test lint clean
+.PHONY: help setup run convert test fuzz crash-test lint clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1: /p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## install system packages (through apt), .venv and everything in it
 
@@ -23,6 +23,12 @@ convert: setup  ## write a dataset's betons; make convert ARGS="dataset=digits"
 
 test: setup  ## run the tests; make test ARGS="-k loader" some of them
 	.venv/bin/python -m pytest $(ARGS)
+
+fuzz: setup  ## read 100,000 damaged betons; must end in the right samples or in an error
+	FUZZ_MUTATIONS=100000 .venv/bin/python -m pytest tests/beton/test_fuzz.py $(ARGS)
+
+crash-test: setup  ## kill 1,000 conversions; each must leave nothing or all, and be gone on with
+	CRASH_KILLS=1000 .venv/bin/python -m pytest tests/beton/test_crash.py $(ARGS)
 
 lint: setup  ## ruff and mypy
 	.venv/bin/python -m ruff check .

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import reprlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
-
 from ffcv_hydra.beton import BetonSummary, FieldSpecs, fingerprint, first_difference, write_beton
 from ffcv_hydra.beton.appendix import normalise
+from ffcv_hydra.beton.partial import Partial
 from ffcv_hydra.beton.reader import read_appendix
 from ffcv_hydra.beton.writer import Indices
 from ffcv_hydra.errors import BetonError, ConversionError
 
 IfExists = Literal["keep", "overwrite", "error"]
-
-logger = logging.getLogger(__name__)
 
 
 def convert(
@@ -36,6 +31,7 @@ def convert(
     chunksize: int = 100,
     shuffle_indices: bool = False,
     seed: int = 0,
+    resume: bool | None = None,
     progress: bool | None = None,
 ) -> BetonSummary | None:
     """Write a dataset into a beton, unless it is there already.
@@ -47,9 +43,10 @@ def convert(
         path: The beton.
         fields: How to store each item, see `resolve_fields`.
         if_exists: What to do with a beton that is at `path`: keep it if it was made from the same `description`,
-            overwrite it, or raise an error.
+            overwrite it, or raise an error. With `overwrite` a conversion that was interrupted begins anew.
         description: What the beton is made from, as plain values. None: an existing beton is kept whatever it is.
         page_size, num_workers, indices, chunksize, shuffle_indices, seed, progress: See `write_beton`.
+        resume: Whether to go on from what an interrupted conversion has left. None: unless `if_exists` is `overwrite`.
 
     Returns:
         A summary, or None if an existing beton was kept.
@@ -67,7 +64,7 @@ def convert(
         return None
     if before is not None and if_exists == "error":
         raise BetonError(f"{path} exists already; use conversion.if_exists=keep or overwrite, or choose another path")
-    with _conversion_lock(path):
+    with Partial.locked(path) as partial:
         now = _identity(path)
         if now is not None and now != before:  # another process wrote it while this one waited
             check_description(path, description)
@@ -83,7 +80,9 @@ def convert(
             shuffle_indices=shuffle_indices,
             seed=seed,
             description=description,
+            resume=if_exists != "overwrite" if resume is None else resume,
             progress=progress,
+            partial=partial,
         )
 
 
@@ -97,7 +96,7 @@ def create_beton_wrapper(
     chunksize: int = 100,
     shuffle_indices: bool = False,
 ) -> BetonSummary | None:
-    """Write a torch dataset into a beton at `output_path`, replacing what is there.
+    """Write a torch dataset into a beton at `output_path`, replacing what is there; goes on where it was interrupted.
 
     Args:
         torch_dataset: A map-style dataset whose items are tuples.
@@ -122,6 +121,7 @@ def create_beton_wrapper(
         indices=indices,
         chunksize=chunksize,
         shuffle_indices=shuffle_indices,
+        resume=True,
     )
 
 
@@ -154,23 +154,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns
-
-
-@contextmanager
-def _conversion_lock(path: Path) -> Iterator[None]:
-    lock = FileLock(path.with_name(path.name + ".lock"))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            logger.info("waiting for another process that converts %s", path)
-            lock.acquire()
-    except OSError as error:
-        raise ConversionError(f"cannot write {path}: {error.strerror or error}; choose another path") from error
-    try:
-        yield
-    finally:
-        # Unlinked while still held: whoever waits on the old file sees that it has no name any more, and tries anew.
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()

@@ -12,4 +12,5 @@ from ffcv_hydra.beton.inference import kind_of as kind_of
 from ffcv_hydra.beton.reader import Beton as Beton
 from ffcv_hydra.beton.summary import BetonSummary as BetonSummary
 from ffcv_hydra.beton.summary import print_summary as print_summary
+from ffcv_hydra.beton.unpacking import unpack_json as unpack_json
 from ffcv_hydra.beton.writer import write_beton as write_beton

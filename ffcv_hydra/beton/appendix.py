@@ -1,34 +1,56 @@
-"""Facts about a beton that FFCV's format has no room for: what it was made from.
+"""Facts about a beton that FFCV's format has no room for: checksums, and what it was made from.
 
-A JSON text directly before the allocation table, followed by its length as '<u8' and 8 bytes of magic. Stock FFCV finds
-the table by the header's pointer and never looks there. `description` says what the file was made from; its
-fingerprint is a hash, so that two descriptions compare at once.
+It stands directly before the allocation table. Stock FFCV finds the table by the header's pointer and does not look
+there.
+
+    digest (16) | checksums ('<u8' each) | JSON | length of the JSON ('<u8') | magic (8) || allocation table
+
+A checksum is XXH64 (seed 0) of one allocation's bytes; they are in the order of the table's rows. The digest is
+XXH3-128 of all that stands before the data and after the digest: header, descriptors, metadata, the rest of the
+appendix, and the table. The JSON's `description` says what the file was made from; its fingerprint is a hash, so that
+two descriptions compare at once. Files of version 1 have neither digest nor checksums.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, BinaryIO
 
+import numpy as np
+import xxhash
+
 from ffcv_hydra.errors import BetonError, ConversionError
 
 MAGIC = b"FFCVHYD1"
 TAIL_BYTES = 8 + len(MAGIC)
-VERSION = 1
+VERSION = 2
+DIGEST_BYTES = 16
+BLOCK_BYTES = 1 << 20
 ABSENT = "<absent>"
 
 
 @dataclass(frozen=True)
 class Appendix:
-    """What a file says about itself."""
+    """What a file says about itself.
 
+    Attributes:
+        start: Where the appendix begins in the file.
+        description: What the file was made from.
+        fingerprint: Hash of the description.
+        package_version: Of the package that wrote the file.
+        checksums: uint64 (num_allocations,), in the order of the allocation table's rows; None in version 1.
+    """
+
+    start: int
     description: dict[str, Any] | None
     fingerprint: str | None
     package_version: str
+    checksums: np.ndarray | None
 
 
 def normalise(description: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,16 +66,40 @@ def fingerprint(description: Mapping[str, Any]) -> str:
     return hashlib.sha256(_canonical(normalise(description)).encode()).hexdigest()
 
 
-def pack(description: Mapping[str, Any] | None) -> bytes:
-    """The bytes to put before the allocation table."""
+def pack(description: Mapping[str, Any] | None, checksums: np.ndarray) -> bytes:
+    """The bytes to put before the allocation table; zeros where `seal` puts the digest.
+
+    Args:
+        description: What the file is made from, as plain values.
+        checksums: uint64 (num_allocations,), in the order of the table's rows.
+    """
     content = {
         "version": VERSION,
         "package_version": _package_version(),
         "description": None if description is None else normalise(description),
         "fingerprint": None if description is None else fingerprint(description),
+        "num_checksums": len(checksums),
     }
     text = _canonical(content).encode()
-    return text + len(text).to_bytes(8, "little") + MAGIC
+    return bytes(DIGEST_BYTES) + checksums.astype("<u8").tobytes() + text + len(text).to_bytes(8, "little") + MAGIC
+
+
+def seal(file: BinaryIO, metadata_end: int, start: int) -> None:
+    """Write the digest into the appendix that begins at `start`. The file must be complete otherwise, and readable."""
+    found = digest(file, metadata_end, start)
+    file.seek(start)
+    file.write(found)
+
+
+def digest(file: BinaryIO, metadata_end: int, start: int) -> bytes:
+    """XXH3-128 of all that stands before `metadata_end` and after the digest of the appendix that begins at `start`."""
+    hasher = xxhash.xxh3_128()
+    for begin, end in ((0, metadata_end), (start + DIGEST_BYTES, file.seek(0, os.SEEK_END))):
+        file.seek(begin)
+        while begin < end and (block := file.read(min(end - begin, BLOCK_BYTES))):
+            hasher.update(block)
+            begin += len(block)
+    return hasher.digest()
 
 
 def unpack(file: BinaryIO, earliest: int, end: int) -> Appendix | None:
@@ -71,20 +117,34 @@ def unpack(file: BinaryIO, earliest: int, end: int) -> Appendix | None:
     tail = file.read(TAIL_BYTES)
     if not tail.endswith(MAGIC):
         return None
-    start = end - TAIL_BYTES - int.from_bytes(tail[:8], "little")
+    text_start = end - TAIL_BYTES - int.from_bytes(tail[:8], "little")
     try:
-        file.seek(max(start, earliest))
+        file.seek(max(text_start, earliest))
         content = json.loads(file.read(end - TAIL_BYTES - file.tell()))
-        version, description = content["version"], content["description"]
-        found = Appendix(description, content["fingerprint"], str(content["package_version"]))
-        is_intact = found.fingerprint == (None if description is None else fingerprint(description))
-    except (TypeError, ValueError, KeyError, ConversionError):
+        version = content["version"]
+        package_version = str(content["package_version"])
+        if version not in (1, VERSION):
+            raise BetonError(f"written by version {package_version} of this package, which is newer; update")
+        description = content["description"]
+        is_intact = content["fingerprint"] == (None if description is None else fingerprint(description))
+        start, checksums = text_start, None
+        if version == VERSION or "num_checksums" in content:  # else a damaged version could take the checksums away
+            start, checksums = _read_checksums(file, text_start, earliest, content["num_checksums"])
+        found = Appendix(start, description, content["fingerprint"], package_version, checksums)
+    except (TypeError, ValueError, KeyError, RecursionError, ConversionError):
         is_intact = False
     if not is_intact:
-        raise BetonError("the description in it is damaged; convert the dataset again")
-    if version != VERSION:
-        raise BetonError(f"written by version {found.package_version} of this package, which is newer; update")
+        raise BetonError("the description in it is damaged; restore the file or convert the dataset again")
     return found
+
+
+def _read_checksums(file: BinaryIO, end: int, earliest: int, count: Any) -> tuple[int, np.ndarray]:
+    """Where the appendix begins, and the checksums, which end at `end`. Raises ValueError if there is no room."""
+    start = end - 8 * count - DIGEST_BYTES
+    if not isinstance(count, int) or count < 0 or start < earliest:
+        raise ValueError("no room")
+    file.seek(start + DIGEST_BYTES)
+    return start, np.frombuffer(file.read(8 * count), dtype="<u8")
 
 
 def first_difference(found: Any, wanted: Any, key: str = "") -> tuple[str, Any, Any] | None:

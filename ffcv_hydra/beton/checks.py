@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from typing import BinaryIO
 
 import numpy as np
 import torch
 from ffcv.fields import Field, JSONField, NDArrayField, RGBImageField, TorchTensorField
 from ffcv.types import ALLOC_TABLE_TYPE, CURRENT_VERSION, TYPE_ID_HANDLER, HeaderType
 
+from ffcv_hydra.beton import appendix, layout
+from ffcv_hydra.beton.allocations import BLOCK_ROWS
+from ffcv_hydra.beton.appendix import Appendix
 from ffcv_hydra.beton.inference import STORABLE_KINDS
 from ffcv_hydra.beton.layout import CUSTOM_TYPE_ID
 from ffcv_hydra.errors import BetonError
 
 AGAIN = "convert the dataset again"
+RESTORE = "restore the file or convert the dataset again"
 JPG, RAW = 0, 1  # `mode` of an image's metadata
 
 
@@ -68,6 +74,26 @@ def check_regions(metadata_end: int, table_start: int, num_bytes: int) -> int:
     return num_allocations
 
 
+def check_checksums(
+    facts: Appendix | None, num_allocations: int, metadata_end: int, table_start: int, page_size: int
+) -> np.ndarray | None:
+    """The checksums, uint64 (num_allocations,), or None if the file never had any."""
+    if facts is None and not layout.is_ffcvs(metadata_end, table_start, page_size):
+        raise BetonError(f"is damaged: FFCV did not write it, and the appendix of this package is missing; {RESTORE}")
+    if facts is None or facts.checksums is None:
+        return None
+    if len(facts.checksums) != num_allocations:
+        raise BetonError(f"is damaged: {len(facts.checksums)} checksums for {num_allocations} allocations; {RESTORE}")
+    return facts.checksums
+
+
+def check_digest(file: BinaryIO, metadata_end: int, start: int) -> None:
+    """Whether header and tables are those that were written."""
+    file.seek(start)
+    if file.read(appendix.DIGEST_BYTES) != appendix.digest(file, metadata_end, start):
+        raise BetonError(f"header or tables are damaged; {RESTORE}")
+
+
 def check_allocations(
     pointers: np.ndarray, sizes: np.ndarray, sample_ids: np.ndarray, start: int, stop: int, num_samples: int
 ) -> None:
@@ -81,33 +107,52 @@ def check_allocations(
         raise BetonError(f"is damaged: its allocation table names a sample beyond its {num_samples}; {AGAIN}")
 
 
-def check_extents(
-    name: str, field: Field, metadata: np.ndarray, pointers: np.ndarray, sizes: np.ndarray
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Byte offsets and sizes of a field's data, uint64 (num_samples,) each; None if it has none.
+def check_pointers(name: str, offsets: np.ndarray, pointers: np.ndarray) -> np.ndarray:
+    """The row of each of a field's data, int64 (num_samples,), if the allocation table has them all.
+
+    Args:
+        name: The field's name.
+        offsets: uint64 (num_samples,); the pointers in the metadata.
+        pointers: uint64 (num_allocations,), sorted; of equal ones the largest allocation comes last.
+    """
+    rows = np.empty(len(offsets), dtype=np.int64)
+    for begin in range(0, len(offsets), BLOCK_ROWS):
+        wanted = offsets[begin : begin + BLOCK_ROWS]
+        found = np.searchsorted(pointers, wanted, side="right") - 1
+        lost = np.flatnonzero((found < 0) | (pointers[found] != wanted if len(pointers) else True))
+        if lost.size:
+            sample = begin + lost[0]
+            raise BetonError(f"is damaged: sample {sample}, field {name!r} is not in its allocation table; {AGAIN}")
+        rows[begin : begin + BLOCK_ROWS] = found
+    return rows
+
+
+def check_sizes(name: str, field: Field, metadata: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The sizes of a field's data that the metadata imply, uint64 (num_samples,), if the allocations hold them.
 
     Args:
         name: The field's name.
         field: The field.
         metadata: The field's metadata (num_samples,).
-        pointers: uint64 (num_allocations,), sorted; of equal ones the largest allocation comes last.
-        sizes: uint64 (num_allocations,).
+        sizes: uint64 (num_samples,); of the allocations.
     """
-    offsets = _pointer_column(field, metadata)
-    if offsets is None:
-        return None
-    if np.array_equal(offsets, pointers):  # the only field with data, as written here
-        found = sizes
-    else:
-        slots = np.searchsorted(pointers, offsets, side="right") - 1
-        lost = np.flatnonzero((slots < 0) | (pointers[slots] != offsets if len(pointers) else True))
-        if lost.size:
-            raise BetonError(f"is damaged: sample {lost[0]}, field {name!r} is not in its allocation table; {AGAIN}")
-        found = sizes[slots]
-    found = _check_sizes(name, field, metadata, found)
-    offsets.setflags(write=False)
-    found.setflags(write=False)
-    return offsets, found
+    for begin in range(0, len(sizes), BLOCK_ROWS):
+        block = slice(begin, begin + BLOCK_ROWS)
+        wrong = np.flatnonzero(_has_wrong_size(field, metadata[block], sizes[block]))
+        if wrong.size:
+            sample = begin + wrong[0]
+            raise BetonError(f"is damaged: sample {sample}, field {name!r} has a size that cannot be right; {AGAIN}")
+    # An empty value of stock FFCV shares its pointer with the next one: only the metadata know that it is empty.
+    return metadata["size"] if metadata.dtype.names == ("ptr", "size") else sizes
+
+
+def pointer_column(field: Field, metadata: np.ndarray) -> np.ndarray | None:
+    """The pointers to a field's data, a view (num_samples,) of its metadata; None if it has none."""
+    pointer = np.dtype("<u8")
+    for column in ("data_ptr", "ptr"):
+        if metadata.dtype.fields is not None and column in metadata.dtype.fields:
+            return metadata[column] if metadata.dtype.fields[column][0] == pointer else None
+    return metadata if isinstance(field, NDArrayField) and metadata.dtype == pointer else None
 
 
 def _build_field(name: str, descriptor: np.void, custom_field: type[Field] | None) -> Field:
@@ -117,12 +162,17 @@ def _build_field(name: str, descriptor: np.void, custom_field: type[Field] | Non
         what = "of a class that FFCV does not know" if type_id == CUSTOM_TYPE_ID else f"of unknown type {type_id}"
         raise BetonError(f"field {name!r} is {what}; name its class in custom_fields")
     try:
-        field = _own_class(field_class, field_class.from_binary(descriptor["arguments"]))
+        with np.errstate(over="ignore"):  # FFCV multiplies whatever it takes for a shape; checked below
+            field = _own_class(field_class, field_class.from_binary(descriptor["arguments"]))
         itemsize = field.metadata_type.itemsize
     except Exception as error:  # whatever a field makes of damaged bytes
         raise BetonError(f"field {name!r} cannot be read from its description; {AGAIN}") from error
     if (isinstance(field, NDArrayField) and field.dtype.kind not in STORABLE_KINDS) or itemsize == 0:
         raise BetonError(f"field {name!r} has a dtype that cannot be stored; {AGAIN}")
+    if isinstance(field, NDArrayField):
+        num_bytes = math.prod(int(size) for size in field.shape) * field.dtype.itemsize
+        if num_bytes != int(field.element_size):  # it did not fit into 64 bits
+            raise BetonError(f"field {name!r} has a shape that cannot be right; {AGAIN}")
     return field
 
 
@@ -135,31 +185,14 @@ def _own_class(field_class: type[Field], field: Field) -> Field:
     return field
 
 
-def _pointer_column(field: Field, metadata: np.ndarray) -> np.ndarray | None:
-    pointer = np.dtype("<u8")
-    for column in ("data_ptr", "ptr"):
-        if metadata.dtype.fields is not None and column in metadata.dtype.fields:
-            is_pointer = metadata.dtype.fields[column][0] == pointer
-            return np.ascontiguousarray(metadata[column]) if is_pointer else None
-    if isinstance(field, NDArrayField) and metadata.dtype == pointer:
-        return np.ascontiguousarray(metadata)
-    return None
-
-
-def _check_sizes(name: str, field: Field, metadata: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """The sizes (num_samples,) that the metadata imply, if the allocations hold them."""
-    wrong = np.zeros(len(sizes), dtype=bool)
+def _has_wrong_size(field: Field, metadata: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Whether each size contradicts the metadata, bool (N,)."""
     if isinstance(field, NDArrayField):
-        wrong = sizes != int(field.element_size)
-    elif type(field) is RGBImageField:
+        return sizes != int(field.element_size)
+    if type(field) is RGBImageField:
         raw = metadata["mode"] == RAW
         pixels = metadata["width"].astype(np.uint64) * metadata["height"].astype(np.uint64)
-        wrong = (raw & (sizes != pixels * np.uint64(3))) | (metadata["mode"] > RAW) | (pixels == 0)
-    elif metadata.dtype.names == ("ptr", "size"):
-        # An empty value of stock FFCV shares its pointer with the next one: only the metadata know that it is empty.
-        wrong = metadata["size"] > sizes
-        sizes = np.ascontiguousarray(metadata["size"])
-    if wrong.any():
-        sample = np.flatnonzero(wrong)[0]
-        raise BetonError(f"is damaged: sample {sample}, field {name!r} has a size that cannot be right; {AGAIN}")
-    return sizes
+        return (raw & (sizes != pixels * np.uint64(3))) | (metadata["mode"] > RAW) | (pixels == 0)
+    if metadata.dtype.names == ("ptr", "size"):
+        return metadata["size"] > sizes
+    return np.zeros(len(sizes), dtype=bool)

@@ -23,13 +23,15 @@ from ffcv.fields import (
 )
 from PIL import Image
 
+from ffcv_hydra.beton.encoded_jpeg import EncodedJpeg, keep_jpeg
 from ffcv_hydra.errors import ConversionError
 
 INT64 = np.iinfo(np.int64)
+MAX_IMAGE_SIDE = np.iinfo(np.uint16).max  # FFCV stores height and width in 16 bits each
 
 
 def coerce(field: Field, value: Any) -> Any:
-    """The value to hand to `field.encode`.
+    """The value to hand to `field.encode`, or an `EncodedJpeg` to store in its place.
 
     Classes other than FFCV's own seven get the value untouched: they check it themselves.
 
@@ -40,13 +42,30 @@ def coerce(field: Field, value: Any) -> Any:
     return value if coercer is None else coercer(field, value)
 
 
-def _coerce_image(field: RGBImageField, value: Any) -> np.ndarray:
-    """uint8 (H, W, 3)."""
+def _coerce_image(field: RGBImageField, value: Any) -> np.ndarray | EncodedJpeg:
+    """uint8 (H, W, 3), or a JPEG that is stored as it is."""
     if isinstance(value, Image.Image):
-        return np.asarray(_to_rgb(value))
-    if isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim == 3 and value.shape[2] == 3:
-        return value
-    raise ConversionError(f"expected a PIL image or a uint8 array of shape (H, W, 3), got {_describe(value)}")
+        kept = keep_jpeg(field, value)
+        if kept is not None:
+            return kept
+        _load(value)
+        value = np.asarray(_to_rgb(value))
+    if not isinstance(value, np.ndarray) or value.dtype != np.uint8 or value.ndim != 3 or value.shape[2] != 3:
+        raise ConversionError(f"expected a PIL image or a uint8 array of shape (H, W, 3), got {_describe(value)}")
+    height, width = value.shape[:2]
+    shrinks = field.max_resolution is not None and field.max_resolution <= MAX_IMAGE_SIDE
+    if min(height, width) < 1 or (max(height, width) > MAX_IMAGE_SIDE and not shrinks):
+        raise ConversionError(f"an image of {width} x {height} pixels; a beton holds 1 to {MAX_IMAGE_SIDE} on a side")
+    return value
+
+
+def _load(image: Image.Image) -> None:
+    """Decode an image that was merely opened."""
+    try:
+        image.load()
+    except Exception as error:  # PIL's decoders raise OSError, SyntaxError, ValueError and more
+        name = getattr(image, "filename", "") or "the image"
+        raise ConversionError(f"cannot decode {name}: {error}; replace it, or leave this sample out") from error
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -8,18 +8,21 @@ no metadata by chance. They are searched for afterwards, in all of a part's reco
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+import xxhash
 from ffcv.fields import Field
 from ffcv.types import get_metadata_type
 
 from ffcv_hydra.beton.coercion import coerce
+from ffcv_hydra.beton.encoded_jpeg import EncodedJpeg
 from ffcv_hydra.beton.inference import check_is_tuple
+from ffcv_hydra.beton.tables import Tables
 from ffcv_hydra.errors import ConversionError
 
 FIRST_PLACEHOLDER = 0x5FC5_BE70_0000_0000  # below 2**63: a field may keep it in a signed integer meanwhile
@@ -31,24 +34,16 @@ class Part:
     """Consecutive encoded samples.
 
     Attributes:
-        first: Position of the first sample in the beton.
-        records: uint8 (num_samples, itemsize); the metadata, with placeholders where pointers belong.
-        sample_ids: uint64 (num_allocations,); the position in the beton of the sample that each allocation is of.
-        locations: int64 (num_allocations,); where in the flattened `records` each allocation's pointer belongs.
-        sizes: uint64 (num_allocations,); bytes.
+        tables: What is known of the samples besides their data.
         data: The allocations one after another; an empty one takes one byte, so that its pointer is its own.
     """
 
-    first: int
-    records: np.ndarray
-    sample_ids: np.ndarray
-    locations: np.ndarray
-    sizes: np.ndarray
+    tables: Tables
     data: bytes
 
     @property
     def nbytes(self) -> int:
-        return self.records.nbytes + len(self.data)
+        return self.tables.records.nbytes + len(self.data)
 
 
 class SampleEncoder:
@@ -75,20 +70,24 @@ class SampleEncoder:
         Raises:
             ConversionError: naming the index in the dataset, and the field where one failed to encode.
         """
-        with _seeded(self.seed, start):
-            building = _PartBuilder(self, start)
-            for position in range(start, stop):
-                index = int(indices[position])
-                building.add(index, load_item(dataset, index))
+        chosen = (int(index) for index in indices[start:stop])
+        return self.encode_items(((index, load_item(dataset, index)) for index in chosen), start)
+
+    def encode_items(self, items: Iterable[tuple[int | str, Any]], chunk: int) -> Iterator[Part]:
+        """Encode items, each with what errors call it, into one or more parts. `chunk` goes into the seed."""
+        with _seeded(self.seed, chunk):
+            building = _PartBuilder(self)
+            for index, item in items:
+                building.add(index, item)
                 if building.num_bytes >= PART_BYTES:
                     yield building.finish()
-                    building = _PartBuilder(self, position + 1)
+                    building = _PartBuilder(self)
             if building.records:
                 yield building.finish()
 
-    def encode_item(self, item: Any, index: int) -> Part:
+    def encode_item(self, item: Any, index: int | str) -> Part:
         """Encode one item on its own."""
-        building = _PartBuilder(self, 0)
+        building = _PartBuilder(self)
         building.add(index, item)
         return building.finish()
 
@@ -97,13 +96,13 @@ class SampleEncoder:
         offset = location % self.dtype.itemsize
         return next(self.names[position] for position, found in self._pointers if found == offset)
 
-    def find_pointers(self, records: np.ndarray, owners: np.ndarray, indices: list[int]) -> np.ndarray:
+    def find_pointers(self, records: np.ndarray, owners: np.ndarray, indices: Sequence[int | str]) -> np.ndarray:
         """Where each allocation's placeholder stands.
 
         Args:
             records: uint8 (num_samples, itemsize).
             owners: int64 (num_allocations, 2): record and field that asked for each allocation.
-            indices: Index in the dataset of each record, for errors.
+            indices: What errors call each record: its index in the dataset.
 
         Returns:
             int64 (num_allocations,): byte offsets into the flattened records.
@@ -134,17 +133,16 @@ class SampleEncoder:
 class _PartBuilder:
     """Collects encoded samples until they are enough for a part."""
 
-    def __init__(self, encoder: SampleEncoder, first: int) -> None:
+    def __init__(self, encoder: SampleEncoder) -> None:
         self.encoder = encoder
-        self.first = first
         self.records: list[np.ndarray] = []
         self.num_bytes = 0
-        self._indices: list[int] = []
+        self._indices: list[int | str] = []
         self._owners: list[tuple[int, int]] = []
         self._sizes: list[int] = []
         self._buffers: list[np.ndarray] = []
 
-    def add(self, index: int, item: Any) -> None:
+    def add(self, index: int | str, item: Any) -> None:
         encoder = self.encoder
         check_is_tuple(item, index)
         if len(item) != len(encoder.fields):
@@ -158,7 +156,11 @@ class _PartBuilder:
 
             where = f"sample {index}, field {encoder.names[position]!r}"
             try:
-                field.encode(record[column], coerce(field, value), malloc)
+                coerced = coerce(field, value)
+                if isinstance(coerced, EncodedJpeg):
+                    coerced.store(record[column], malloc)
+                else:
+                    field.encode(record[column], coerced, malloc)
             except ConversionError as error:
                 raise ConversionError(f"{where}: {error}") from error
             except Exception as error:
@@ -179,14 +181,15 @@ class _PartBuilder:
     def finish(self) -> Part:
         records = np.stack(self.records)
         owners = np.array(self._owners, dtype=np.int64).reshape(-1, 2)
-        return Part(
-            first=self.first,
+        filled = zip(self._buffers, self._sizes, strict=True)
+        checksums = [xxhash.xxh64_intdigest(buffer[:size].data) for buffer, size in filled]
+        tables = Tables(
             records=records,
-            sample_ids=(owners[:, 0] + self.first).astype(np.uint64),
             locations=self.encoder.find_pointers(records, owners, self._indices),
             sizes=np.array(self._sizes, dtype=np.uint64),
-            data=b"".join(buffer.data for buffer in self._buffers),
+            checksums=np.array(checksums, dtype=np.uint64),
         )
+        return Part(tables, b"".join(buffer.data for buffer in self._buffers))
 
 
 def load_item(dataset: Any, index: int) -> Any:

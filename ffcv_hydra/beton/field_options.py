@@ -25,7 +25,7 @@ WRITE_MODES = ("raw", "jpg", "smart", "proportion")
 SET_BY_THE_DATA = ("dtype", "shape")
 
 
-def resolve_fields(item: Any, fields: FieldSpecs = None, *, index: int = 0) -> dict[str, Field]:
+def resolve_fields(item: Any, fields: FieldSpecs = None, *, index: int | str = 0) -> dict[str, Field]:
     """One `Field` per entry of a dataset's item.
 
     Args:
@@ -72,7 +72,7 @@ def check_field(field: Field, label: str) -> None:
         raise ConversionError(f"field {label}: jpeg_quality is {field.jpeg_quality}; use 1 to 100")
 
 
-def _resolve_entry(value: Any, spec: FieldSpec, label: str, index: int) -> Field:
+def _resolve_entry(value: Any, spec: FieldSpec, label: str, index: int | str) -> Field:
     if isinstance(spec, Field):
         _check_storable(spec, label)
         check_field(spec, label)

@@ -42,7 +42,7 @@ def kind_of(field: Field) -> str:
     return KINDS.get(type(field)) or type(field).__name__.removesuffix("Field").lower() or "field"
 
 
-def infer_fields(item: Any, names: Sequence[str] | None = None, *, index: int = 0) -> dict[str, Field]:
+def infer_fields(item: Any, names: Sequence[str] | None = None, *, index: int | str = 0) -> dict[str, Field]:
     """The fields that store a dataset's item, in the order of the tuple.
 
     PIL image -> `RGBImageField` as JPEG; int, bool and their NumPy and 0-d kin -> `IntField`; floats -> `FloatField`;
@@ -66,7 +66,7 @@ def infer_fields(item: Any, names: Sequence[str] | None = None, *, index: int = 
     return dict(zip(chosen, fields, strict=True))
 
 
-def check_is_tuple(item: Any, index: int) -> None:
+def check_is_tuple(item: Any, index: int | str) -> None:
     """Raise `ConversionError` unless `item` is a tuple with at least one entry."""
     if not isinstance(item, tuple):
         kind = type(item).__name__
@@ -109,7 +109,7 @@ def scalar_field(value: Any) -> Field | None:
     return None
 
 
-def _infer_entry(value: Any, index: int, position: int) -> Field:
+def _infer_entry(value: Any, index: int | str, position: int) -> Field:
     where = f"sample {index}, item {position}"
     if isinstance(value, Image.Image):
         return RGBImageField(write_mode="jpg")

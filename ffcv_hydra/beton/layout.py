@@ -2,6 +2,7 @@
 
     header | field descriptors | metadata | data ... | appendix | allocation table
 
+The table never begins at a page's border, where FFCV puts it: a file that has it elsewhere must have an appendix.
 Stock FFCV reads the allocation table to the end of the file, so nothing may follow it. Its loader can also read a file
 by pages, and finds an allocation's page as `pointer >> log2(page_size)`: no allocation may cross a page's border.
 FFCV's own writer starts a new page for each worker and pads the last one (25 MB for 256 tiny images); here data begins
@@ -91,6 +92,16 @@ def place(sizes: np.ndarray, start: int, page_size: int) -> tuple[np.ndarray, in
         else:
             start = int(border)
     return pointers, start
+
+
+def appendix_start(end: int, size: int, page_size: int) -> int:
+    """Where an appendix of `size` bytes goes if the data end at `end`: the table after it must not begin a page."""
+    return end + ((end + size) % page_size == 0)
+
+
+def is_ffcvs(metadata_end: int, table_start: int, page_size: int) -> bool:
+    """Whether the allocation table stands where FFCV puts it: after the last page, or after the metadata alone."""
+    return table_start == metadata_end or table_start % page_size == 0
 
 
 def page_size_for(largest: int) -> int:

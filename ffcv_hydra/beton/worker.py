@@ -7,13 +7,13 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any
 
 import cv2
-import numpy as np
 import torch
 
 from ffcv_hydra.beton.encoding import SampleEncoder, describe_error
+from ffcv_hydra.beton.parent_death import die_with
+from ffcv_hydra.beton.source import ChunkEnd, Source
 from ffcv_hydra.errors import ConversionError
 
 
@@ -26,18 +26,20 @@ class Failure:
 
 
 def work(
-    connection: Connection, inherited: Sequence[Connection], encoder: SampleEncoder, dataset: Any, indices: np.ndarray
+    connection: Connection, inherited: Sequence[Connection], parent: int, encoder: SampleEncoder, source: Source
 ) -> None:
     """Encode the chunks that `connection` asks for, until it says None or the parent is gone.
 
     Args:
-        connection: Receives `(start, stop)`, sends `Part`s, and a `Failure` as the last word if something fails.
+        connection: Receives numbers of chunks, sends `Part`s and a `ChunkEnd` for each, and a `Failure` as the last
+            word if something fails.
         inherited: The parent's pipe ends that fork copied into this process. As long as any process holds them,
             nobody reading from the other end notices that the parent died.
+        parent: The id of the process whose death ends this one.
         encoder: Encodes the samples.
-        dataset: What is converted.
-        indices: int64; the index in the dataset of each sample of the beton.
+        source: What is converted.
     """
+    die_with(parent)
     for other in inherited:
         other.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides
@@ -46,8 +48,9 @@ def work(
     cv2.setNumThreads(0)
     try:
         while (chunk := connection.recv()) is not None:
-            for part in encoder.encode_chunk(dataset, indices, *chunk):
+            for part in source.encode(encoder, chunk):
                 connection.send(part)
+            connection.send(ChunkEnd())
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the parent is gone
     except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import warnings
 from collections import deque
@@ -11,12 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-
 from ffcv_hydra.beton.encoding import Part, SampleEncoder
+from ffcv_hydra.beton.source import ChunkEnd, Source
+from ffcv_hydra.beton.spool import Spool, SpooledPart
 from ffcv_hydra.beton.worker import Failure, work
 from ffcv_hydra.errors import ConversionError
 
@@ -28,14 +30,10 @@ EXIT_SECONDS = 5.0
 
 @dataclass
 class _Chunk:
-    start: int
-    stop: int
-    received: int = 0
-    parts: deque[Part] = field(default_factory=deque)
-
-    @property
-    def is_received(self) -> bool:
-        return self.received == self.stop - self.start
+    number: int
+    parts: deque[Part | SpooledPart] = field(default_factory=deque)
+    num_received: int = 0
+    is_received: bool = False
 
 
 @dataclass
@@ -50,14 +48,18 @@ class WorkerPool:
 
     Args:
         encoder: Encodes the samples.
-        dataset: A map-style dataset. Where the platform can fork it need not be picklable.
-        indices: int64; the index in the dataset of each sample of the beton.
+        source: What is converted. Where the platform can fork it need not be picklable.
         num_workers: How many processes, at least 1.
+        spool_directory: Where parts of shards wait for their turn. Chunks of a map-style dataset are small: there, a
+            worker that is ahead waits instead.
     """
 
-    def __init__(self, encoder: SampleEncoder, dataset: Any, indices: np.ndarray, num_workers: int) -> None:
-        self._job = (encoder, dataset, indices)
+    def __init__(self, encoder: SampleEncoder, source: Source, num_workers: int, spool_directory: Path) -> None:
+        self._job = (encoder, source)
+        self._source = source
         self._num_workers = num_workers
+        self._spools = source.num_samples is None
+        self._spool = Spool(spool_directory)
         self._workers: list[_Worker] = []
         self._buffered = 0
 
@@ -73,15 +75,14 @@ class WorkerPool:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._stop(gracefully=kind is None)
 
-    def encode(self, chunksize: int) -> Iterator[Part]:
-        """Encode all samples in chunks of `chunksize` and yield the parts in the order of the beton.
+    def encode(self, first_chunk: int) -> Iterator[Part | ChunkEnd]:
+        """Encode all chunks from `first_chunk` on; yield their parts in order, and a `ChunkEnd` after each chunk.
 
         Raises:
             ConversionError: if a sample fails (its message names it; the worker's traceback is attached as a note), or
-                a worker process dies (names the indices it had).
+                a worker process dies (names the samples it had).
         """
-        num_samples = len(self._job[2])
-        waiting = (_Chunk(at, min(at + chunksize, num_samples)) for at in range(0, num_samples, chunksize))
+        waiting = (_Chunk(number) for number in range(first_chunk, self._source.num_chunks))
         handed_out: deque[_Chunk] = deque()
         while True:
             handed_out.extend(self._hand_out(waiting))
@@ -89,20 +90,26 @@ class WorkerPool:
                 return
             chunk = handed_out[0]
             while chunk.parts:
-                part = chunk.parts.popleft()
-                self._buffered -= part.nbytes
-                yield part
+                yield self._take(chunk.parts.popleft())
             if chunk.is_received:
                 handed_out.popleft()
+                self._spool.forget(chunk.number)
+                yield ChunkEnd()
             else:
                 self._receive(chunk)
+
+    def _take(self, part: Part | SpooledPart) -> Part:
+        if isinstance(part, SpooledPart):
+            return part.read()
+        self._buffered -= part.nbytes
+        return part
 
     def _start_worker(self) -> None:
         can_fork = "fork" in multiprocessing.get_all_start_methods()
         context: Any = multiprocessing.get_context("fork" if can_fork else None)
         ours, theirs = context.Pipe()
         inherited = [*(worker.connection for worker in self._workers), ours] if can_fork else []
-        process = context.Process(target=work, args=(theirs, inherited, *self._job), daemon=True)
+        process = context.Process(target=work, args=(theirs, inherited, os.getpid(), *self._job), daemon=True)
         try:
             with warnings.catch_warnings():
                 # Python 3.12 warns of every fork beside threads. Fork is meant: it is what lets a dataset class that is
@@ -125,27 +132,27 @@ class WorkerPool:
                     continue
                 worker.chunks.append(chunk)
                 with suppress(OSError):  # the worker is dead; receiving from it tells how
-                    worker.connection.send((chunk.start, chunk.stop))
+                    worker.connection.send(chunk.number)
                 yield chunk
 
     def _receive(self, needed: _Chunk) -> None:
         """Take what workers have sent; from others than the one that has `needed` only while there is room."""
         busy = [worker for worker in self._workers if worker.chunks]
-        if self._buffered >= BUFFERED_BYTES:
+        if self._buffered >= BUFFERED_BYTES and not self._spools:
             busy = [worker for worker in busy if worker.chunks[0] is needed]
         by_connection = {worker.connection: worker for worker in busy}
         ready = wait(list(by_connection), timeout=ALIVE_CHECK_SECONDS)
         for connection in ready:
-            self._receive_from(by_connection[connection])  # type: ignore[index]
+            self._receive_from(by_connection[connection], needed)  # type: ignore[index]
         if not ready:
             # A process that a dead worker had started may still hold its end of the pipe open.
             for worker in busy:
                 if not worker.process.is_alive() and not worker.connection.poll():
                     raise self._death(worker)
 
-    def _receive_from(self, worker: _Worker) -> None:
+    def _receive_from(self, worker: _Worker, needed: _Chunk) -> None:
         try:
-            message: Part | Failure = worker.connection.recv()
+            message: Part | ChunkEnd | Failure = worker.connection.recv()
         except (EOFError, OSError):
             raise self._death(worker) from None
         if isinstance(message, Failure):
@@ -153,28 +160,32 @@ class WorkerPool:
             error.add_note(f"In a worker process:\n{message.traceback}")
             raise error
         chunk = worker.chunks[0]
-        chunk.parts.append(message)
-        chunk.received += len(message.records)
-        self._buffered += message.nbytes
-        if chunk.is_received:
+        if isinstance(message, ChunkEnd):
+            chunk.is_received = True
             worker.chunks.popleft()
+            return
+        chunk.num_received += message.tables.num_samples
+        if self._spools and self._buffered >= BUFFERED_BYTES and chunk is not needed:
+            chunk.parts.append(self._spool.put(message, chunk.number))
+        else:
+            chunk.parts.append(message)
+            self._buffered += message.nbytes
 
     def _death(self, worker: _Worker) -> ConversionError:
         worker.process.join(EXIT_SECONDS)
         code = worker.process.exitcode
         chunk = worker.chunks[0]
-        indices = self._job[2][chunk.start + chunk.received : chunk.stop]
         if code is not None and code < 0:
             how = f"was killed by {signal.Signals(-code).name}"
             what_to_do = "if memory ran out, use fewer workers; else look at these samples with num_workers=0"
         else:
             how = f"ended with status {code}"
             what_to_do = "look at these samples with num_workers=0"
-        return ConversionError(
-            f"a worker process {how} while it converted samples {indices[0]} to {indices[-1]}; {what_to_do}"
-        )
+        samples = self._source.label_rest(chunk.number, chunk.num_received)
+        return ConversionError(f"a worker process {how} while it converted {samples}; {what_to_do}")
 
     def _stop(self, *, gracefully: bool) -> None:
+        self._spool.close()
         for worker in self._workers:
             if gracefully:
                 with suppress(OSError):  # dead already, with its work done

@@ -1,26 +1,28 @@
-"""Conversion of a map-style dataset into a beton.
+"""Conversion of a dataset into a beton.
 
 Worker processes encode, one process writes: strictly in the order of the samples, so that the file is the same to the
-byte for any number of workers.
+byte for any number of workers, and whether it was written at once or in several runs.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from ffcv_hydra.beton import appendix, layout
-from ffcv_hydra.beton.encoding import Part, SampleEncoder, load_item
+from ffcv_hydra.beton import layout
+from ffcv_hydra.beton.encoding import SampleEncoder
 from ffcv_hydra.beton.field_options import FieldSpecs, resolve_fields
+from ffcv_hydra.beton.partial import Partial
+from ffcv_hydra.beton.resume_fingerprint import conversion_fingerprint
+from ffcv_hydra.beton.resuming import ResumableConversion
+from ffcv_hydra.beton.source import IndexedSource, Source, is_iterable_only, iterable_source
 from ffcv_hydra.beton.summary import BetonSummary, describe_fields
-from ffcv_hydra.beton.whole_file import whole_file
-from ffcv_hydra.beton.worker_pool import WorkerPool
 from ffcv_hydra.errors import ConversionError
 
 Indices = Sequence[int] | np.ndarray | Callable[[int], np.ndarray]
@@ -39,24 +41,35 @@ def write_beton(
     seed: int = 0,
     description: Mapping[str, Any] | None = None,
     overwrite: bool = True,
+    resume: bool = True,
     progress: bool | None = None,
+    partial: Partial | None = None,
 ) -> BetonSummary:
     """Write a dataset into a beton.
 
+    If this is interrupted, its finished work stays beside `path` as `NAME.partial` and `NAME.partial.journal`, and the
+    next conversion of the same dataset with the same options goes on from there. The same means: the same
+    `description`, or without one a dataset that pickles to the same bytes; and the first samples of the first and of
+    the last finished chunk, encoded again, are those that were written. After a full disk nothing stays.
+
     Args:
-        dataset: A map-style dataset (`__len__`, `__getitem__`) whose items are tuples.
+        dataset: A map-style dataset (`__len__`, `__getitem__`) whose items are tuples; or one without length: `Shards`
+            (see `ffcv_hydra.beton.source`), which workers read in parallel, or any iterable, which is read in this
+            process and cannot be gone on with. Iterables are stored whole, in their order.
         path: The file to write; missing directories are made.
         fields: How to store each item, see `resolve_fields`.
         page_size: Bytes, a power of two from 2 MiB to 2 GiB. None: 8 MiB, or more where the first sample's largest
             allocation needs that to keep the gaps before page borders below 5 %.
         num_workers: Processes that encode: -1 one per usable core, 0 none (all happens in this process).
         indices: Which samples to store, in this order; or a function from the dataset's length to them. None: all.
-        chunksize: Samples that a worker gets at a time.
+        chunksize: Samples that a worker gets at a time; of `Shards`, it gets one shard.
         shuffle_indices: Store the samples in an order drawn with `seed`.
         seed: For `shuffle_indices`, and for datasets and fields that draw random numbers.
         description: What the file is made from, as plain values; stored with its fingerprint.
         overwrite: Replace a file that is at `path` already.
+        resume: Go on from what an interrupted conversion has left; else begin anew.
         progress: Show a progress bar on stderr. None: if stderr is a terminal.
+        partial: The right to write `path`, where the caller holds it already.
 
     Raises:
         ConversionError: if a sample cannot be stored (names its index, and the field), a worker dies, an option is
@@ -70,20 +83,21 @@ def write_beton(
         raise ConversionError(
             f"chunksize is {chunksize} (use 1 or more), num_workers is {num_workers} (use -1 or more)"
         )
-    chosen = choose_indices(_length(dataset), indices, shuffle_indices, seed)
-    first = int(chosen[0])
-    item = load_item(dataset, first)
+    source = _source(dataset, indices, chunksize, shuffle_indices, seed)
+    first, item = source.first()
     resolved = resolve_fields(item, fields, index=first)
     encoder = SampleEncoder(resolved, seed)
     if page_size is None:
-        page_size = layout.page_size_for(int(encoder.encode_item(item, first).sizes.max(initial=0)))
+        page_size = layout.page_size_for(int(encoder.encode_item(item, first).tables.sizes.max(initial=0)))
     layout.check_page_size(page_size)
-    with whole_file(path) as file:
-        beton = _BetonFile(file, encoder, chosen, page_size)
-        _write_samples(beton, dataset, num_workers, chunksize, progress, path.name)
-        num_bytes = beton.finish(appendix.pack(description))
+    fingerprint = conversion_fingerprint(source, encoder, page_size, description)
+    with nullcontext(partial) if partial else Partial.locked(path) as held:
+        conversion = ResumableConversion(held, source, encoder, page_size)
+        conversion.begin(fingerprint, resume=resume)
+        conversion.write_chunks(usable_cores() if num_workers == -1 else num_workers, progress)
+        num_bytes = conversion.finish(description)
     seconds = time.perf_counter() - started
-    return BetonSummary(path, describe_fields(resolved), len(chosen), num_bytes, seconds)
+    return BetonSummary(path, describe_fields(resolved), conversion.num_samples, num_bytes, seconds)
 
 
 def choose_indices(
@@ -109,82 +123,6 @@ def choose_indices(
     return np.random.default_rng(seed).permutation(chosen) if shuffle_indices else chosen
 
 
-class _BetonFile:
-    """The file while it is written."""
-
-    def __init__(self, file: BinaryIO, encoder: SampleEncoder, indices: np.ndarray, page_size: int) -> None:
-        self.encoder = encoder
-        self.indices = indices
-        self._file = file
-        self._page_size = page_size
-        self._metadata_start = layout.metadata_start(len(encoder.fields))
-        self._end = self._metadata_start + len(indices) * encoder.dtype.itemsize
-        self._allocations: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-
-    def add(self, part: Part) -> None:
-        """Write a part's data, and its records with the placeholders replaced by pointers."""
-        self._check_sizes(part)
-        pointers, end = layout.place(part.sizes, self._end, self._page_size)
-        room = layout.room(part.sizes)
-        borders = np.flatnonzero(pointers[1:] != pointers[:-1] + room[:-1]) + 1
-        data, at = memoryview(part.data), 0
-        for run in np.split(np.arange(len(pointers)), borders) if len(pointers) else []:
-            length = int(room[run].sum())
-            self._file.seek(int(pointers[run[0]]))
-            self._file.write(data[at : at + length])
-            at += length
-        records = part.records.copy().reshape(-1)
-        records[part.locations[:, None] + np.arange(8)] = pointers.astype("<u8").view(np.uint8).reshape(-1, 8)
-        self._file.seek(self._metadata_start + part.first * self.encoder.dtype.itemsize)
-        self._file.write(records.data)
-        self._allocations.append((part.sample_ids, pointers, part.sizes))
-        self._end = end
-
-    def finish(self, appendix_bytes: bytes) -> int:
-        """Write all that surrounds the data; returns the size of the file in bytes."""
-        self._file.seek(self._end)
-        self._file.write(appendix_bytes)
-        alloc_table_ptr = self._file.tell()
-        self._file.write(layout.alloc_table(self._allocations))
-        num_bytes = self._file.tell()
-        self._file.seek(0)
-        names, fields = self.encoder.names, self.encoder.fields
-        self._file.write(layout.header(len(fields), len(self.indices), self._page_size, alloc_table_ptr))
-        self._file.write(layout.descriptors(names, fields))
-        return num_bytes
-
-    def _check_sizes(self, part: Part) -> None:
-        too_large = np.flatnonzero(part.sizes > self._page_size)
-        if too_large.size:
-            allocation = too_large[0]
-            index = self.indices[int(part.sample_ids[allocation])]
-            field = self.encoder.owner(int(part.locations[allocation]))
-            raise layout.too_large(f"sample {index}, field {field!r}", int(part.sizes[allocation]), self._page_size)
-
-
-def _write_samples(
-    beton: _BetonFile, dataset: Any, num_workers: int, chunksize: int, progress: bool | None, label: str
-) -> None:
-    num_samples = len(beton.indices)
-    num_chunks = -(-num_samples // chunksize)
-    num_workers = min(usable_cores() if num_workers == -1 else num_workers, num_chunks)
-    hide = None if progress is None else not progress  # None: hide where stderr is no terminal
-
-    def write(parts: Iterator[Part]) -> None:
-        with tqdm(total=num_samples, desc=label, unit=" samples", dynamic_ncols=True, disable=hide) as bar:
-            for part in parts:
-                beton.add(part)
-                bar.update(len(part.records))
-
-    if num_workers == 0:
-        starts = range(0, num_samples, chunksize)
-        chunks = ((at, min(at + chunksize, num_samples)) for at in starts)
-        write(part for chunk in chunks for part in beton.encoder.encode_chunk(dataset, beton.indices, *chunk))
-        return
-    with WorkerPool(beton.encoder, dataset, beton.indices, num_workers) as pool:
-        write(pool.encode(chunksize))
-
-
 def usable_cores() -> int:
     """CPU cores that this process may run on."""
     try:
@@ -193,9 +131,18 @@ def usable_cores() -> int:
         return os.cpu_count() or 1
 
 
+def _source(dataset: Any, indices: Indices | None, chunksize: int, shuffle_indices: bool, seed: int) -> Source:
+    if is_iterable_only(dataset):
+        if indices is not None or shuffle_indices:
+            kind = type(dataset).__name__
+            raise ConversionError(f"indices: {kind} has no length and is stored whole, in its order; leave them out")
+        return iterable_source(dataset)
+    return IndexedSource(dataset, choose_indices(_length(dataset), indices, shuffle_indices, seed), chunksize)
+
+
 def _length(dataset: Any) -> int:
     try:
         return len(dataset)
     except TypeError as error:
         kind = type(dataset).__name__
-        raise ConversionError(f"{kind} has no length; convert a map-style dataset (__len__, __getitem__)") from error
+        raise ConversionError(f"{kind} has no length and cannot be iterated; convert a torch dataset") from error

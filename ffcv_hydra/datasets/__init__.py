@@ -7,3 +7,4 @@ from ffcv_hydra.datasets.split_fraction import SplitFraction as SplitFraction
 from ffcv_hydra.datasets.toy import ToyArrays as ToyArrays
 from ffcv_hydra.datasets.toy import ToyImages as ToyImages
 from ffcv_hydra.datasets.toy import ToyTensorsAndJson as ToyTensorsAndJson
+from ffcv_hydra.datasets.webdataset_shards import WebDatasetShards as WebDatasetShards

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch.utils.data import Dataset
 
 from ffcv_hydra.errors import ConfigError
@@ -16,7 +17,10 @@ DEFAULT_FRACTIONS = {"train": 0.8, "val": 0.2}
 
 
 class ImageFolder(Dataset):
-    """Images of one split as RGB, with the number of their class.
+    """Images of one split, with the number of their class.
+
+    JPEGs come as `PIL.Image.open` returns them, not yet decoded, so that a conversion can keep their bytes; other
+    formats come as RGB.
 
     Two layouts are understood: `root/train/CLASS/*.jpg` with `root/val` or `root/test` beside it, and
     `root/CLASS/*.jpg`, which is divided by `fractions`, class by class. Classes are numbered in the order of their
@@ -53,10 +57,14 @@ class ImageFolder(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
         path, label = self._samples[index]
+        content = BytesIO(Path(path).read_bytes())  # in memory, so that no file stays open
         try:
-            with Image.open(path) as image:
-                return image.convert("RGB"), label
-        except OSError as error:
+            image = Image.open(content)
+            image.filename = path  # for errors of a later decode
+            return image if image.format == "JPEG" else image.convert("RGB"), label
+        except UnidentifiedImageError as error:
+            raise OSError(f"{path}: not an image that PIL can read") from error
+        except (OSError, Image.DecompressionBombError) as error:
             raise OSError(f"{path}: {error}") from error
 
     def _read_split_folder(self, root: Path, split: str) -> None:

@@ -10,18 +10,18 @@ _int64s = types.Array(types.int64, 1, "C")
 
 @kernel(
     types.void(
-        types.Array(types.uint8, 1, "C", readonly=True), _int64s, _int64s, types.Array(types.uint8, 2, "C")
+        types.Array(types.uint8, 1, "C", readonly=True), _int64s, _int64s, types.Array(types.uint8, 2, "C"), types.int64
     )
 )  # fmt: skip
-def gather(data, offsets, sizes, target):
-    """Copy data[offsets[n] : offsets[n] + sizes[n]] to the start of row n of `target` and fill the rest with zeros.
+def gather(data, offsets, sizes, target, column):
+    """Copy data[offsets[n] : offsets[n] + sizes[n]] into row n of `target`, from `column` on, and zeros behind it.
 
     Args:
         data: uint8, the file or a part of it.
-        offsets, sizes: int64 (N,), in bytes; no size is larger than a row.
+        offsets, sizes: int64 (N,), in bytes; no size is larger than what is left of a row.
         target: uint8 (N, B).
     """
     for n in range(len(offsets)):
         size = sizes[n]
-        target[n, :size] = data[offsets[n] : offsets[n] + size]
-        target[n, size:] = np.uint8(0)
+        target[n, column : column + size] = data[offsets[n] : offsets[n] + size]
+        target[n, column + size :] = np.uint8(0)

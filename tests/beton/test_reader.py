@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ffcv_hydra.beton import Beton, write_beton
+from ffcv_hydra.beton import Beton, appendix, write_beton
 from ffcv_hydra.beton.reader import read_appendix
 from ffcv_hydra.errors import BetonError
 
@@ -88,17 +88,15 @@ def test_an_unknown_field_is_refused(whole):
             read("lable")
 
 
-def test_checksum_changes_with_tables_and_not_with_data(whole, copy):
+def test_checksum_says_what_the_tables_and_checksums_say(whole, copy, tmp_path):
     beton = Beton(whole)
-    assert beton.checksum == Beton(whole).checksum
-    content = bytearray(copy.read_bytes())
-    content[int(beton.pointers[0])] ^= 1
-    copy.write_bytes(content)
-    assert Beton(copy).checksum == beton.checksum
-    label = HeaderType.itemsize + 4 * FieldDescType.itemsize + beton.metadata.dtype.fields["f1"][1]
-    content[label] ^= 1
-    copy.write_bytes(content)
-    assert Beton(copy).checksum != beton.checksum
+    assert beton.checksum == Beton(copy).checksum
+    for position, value in ((1, 99), (2, np.zeros((2, 3), np.float32))):
+        changed = [*DATASET[0]]
+        changed[position] = value
+        path = tmp_path / f"{position}.beton"
+        write_beton([tuple(changed), *DATASET[1:]], path, dict.fromkeys(NAMES), num_workers=0)
+        assert Beton(path).checksum != beton.checksum
 
 
 def test_R2_what_is_no_beton_is_refused(tmp_path):
@@ -127,13 +125,18 @@ def test_R2_a_table_whose_last_entry_is_not_whole_is_refused(copy):
 
 
 def test_tables_in_any_order_are_sorted(whole, copy):
-    content = whole.read_bytes()
     expected = Beton(whole)
-    start = len(content) - len(expected.sizes) * ALLOC_TABLE_TYPE.itemsize
-    table = np.frombuffer(content[start:], ALLOC_TABLE_TYPE)
-    copy.write_bytes(content[:start] + np.random.default_rng(0).permutation(table).tobytes())
+    facts = read_appendix(whole)
+    content = bytearray(whole.read_bytes())
+    order = np.random.default_rng(0).permutation(len(expected.sizes))
+    table = np.ndarray(len(order), ALLOC_TABLE_TYPE, content, len(content) - len(order) * ALLOC_TABLE_TYPE.itemsize)
+    checksums = np.ndarray(len(order), "<u8", content, facts.start + appendix.DIGEST_BYTES)
+    table[:], checksums[:] = table[order], checksums[order]
+    copy.write_bytes(content)
+    with open(copy, "r+b") as file:
+        appendix.seal(file, int(expected.pointers[0]), facts.start)
     found = Beton(copy)
-    for column in ("pointers", "sizes", "sample_ids"):
+    for column in ("pointers", "sizes", "sample_ids", "checksums"):
         assert np.array_equal(getattr(found, column), getattr(expected, column))
 
 
@@ -171,6 +174,15 @@ def test_R2_an_impossible_image_is_refused(whole, copy, image):
     start = HeaderType.itemsize + 4 * FieldDescType.itemsize
     overwrite(copy, beton.metadata.dtype, start, f0=(*image[:3], int(beton.extents("image")[0][0])))
     refused(copy, "sample 0, field 'image' has a size that cannot be right")
+
+
+def test_R2_a_shape_that_overflows_is_refused(copy):
+    """A further axis of 2**61 + 1 leaves the product as it was, modulo 2**64."""
+    start = HeaderType.itemsize + 2 * FieldDescType.itemsize + FieldDescType.fields["arguments"][1]
+    content = bytearray(copy.read_bytes())
+    np.ndarray(3, "<u8", content, start)[2] = 2**61 + 1
+    copy.write_bytes(content)
+    refused(copy, "field 'values' has a shape that cannot be right")
 
 
 @pytest.mark.parametrize(

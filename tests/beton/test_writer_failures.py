@@ -16,6 +16,7 @@ from ffcv_hydra.beton import Beton, write_beton
 from ffcv_hydra.errors import ConversionError
 
 pytestmark = pytest.mark.timeout(60)
+KEPT = {"a.beton.partial", "a.beton.partial.journal"}
 WORKERS = pytest.mark.parametrize("num_workers", [0, 2])
 
 
@@ -35,7 +36,7 @@ class Failing:
 def convert(tmp_path, fail, num_workers=2):
     with pytest.raises(ConversionError) as caught:
         write_beton(Failing(fail), tmp_path / "a.beton", num_workers=num_workers, chunksize=10)
-    assert os.listdir(tmp_path) == []
+    assert set(os.listdir(tmp_path)) <= KEPT
     assert multiprocessing.active_children() == []
     assert "\n" not in str(caught.value)
     return caught.value
@@ -88,7 +89,7 @@ def test_W1_error_in_encode_names_index_field_and_cause(tmp_path):
     dataset = [({"a": 1}, 0)] * 30 + [({"a": np.float32(1)}, 0)]
     with pytest.raises(ConversionError, match="sample 30, field 'json': TypeError: .*float32 is not JSON serializable"):
         write_beton(dataset, tmp_path / "a.beton", num_workers=2, chunksize=5)
-    assert os.listdir(tmp_path) == []
+    assert set(os.listdir(tmp_path)) <= KEPT
 
 
 @WORKERS
@@ -125,13 +126,13 @@ def test_an_empty_dataset_is_refused(tmp_path, dataset):
         write_beton(dataset, tmp_path / "a.beton")
 
 
-def test_a_dataset_without_length_is_refused(tmp_path):
-    with pytest.raises(ConversionError, match="generator has no length"):
-        write_beton((i for i in range(3)), tmp_path / "a.beton")
+def test_what_is_no_dataset_is_refused(tmp_path):
+    with pytest.raises(ConversionError, match="int has no length and cannot be iterated"):
+        write_beton(5, tmp_path / "a.beton")
 
 
 @WORKERS
-def test_ctrl_c_leaves_no_file_and_no_process(tmp_path, num_workers):
+def test_W2_ctrl_c_leaves_no_beton_and_no_process(tmp_path, num_workers):
     reached = tmp_path / "reached"
     parent = os.getpid()
 
@@ -144,7 +145,7 @@ def test_ctrl_c_leaves_no_file_and_no_process(tmp_path, num_workers):
     with pytest.raises(KeyboardInterrupt):
         write_beton(Failing(interrupt), tmp_path / "out" / "a.beton", num_workers=num_workers, chunksize=10)
     assert reached.exists()
-    assert os.listdir(tmp_path / "out") == []
+    assert set(os.listdir(tmp_path / "out")) <= KEPT
     assert multiprocessing.active_children() == []
 
 
@@ -173,14 +174,14 @@ def test_ctrl_c_in_a_terminal_is_the_parents_alone(tmp_path):
         """,
     )
     assert (result.returncode, result.stdout, result.stderr) == (0, "interrupted\n", "")
-    assert os.listdir(tmp_path / "out") == []
+    assert set(os.listdir(tmp_path / "out")) <= KEPT
 
 
 def test_a_failed_conversion_leaves_the_old_file(tmp_path):
     write_beton([(1,)], tmp_path / "a.beton", num_workers=0)
     with pytest.raises(ConversionError):
         write_beton(Failing(raise_error), tmp_path / "a.beton", num_workers=0)
-    assert os.listdir(tmp_path) == ["a.beton"]
+    assert set(os.listdir(tmp_path)) == {"a.beton", *KEPT}
     assert Beton(tmp_path / "a.beton").num_samples == 1
 
 
@@ -207,7 +208,7 @@ def run_script(tmp_path, script):
 
 
 @pytest.mark.timeout(150)
-def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
+def test_W2_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
     result = run_script(
         tmp_path,
         """
@@ -223,7 +224,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
 
 
 @pytest.mark.timeout(150)
-def test_workers_end_when_the_parent_is_killed(tmp_path):
+def test_W1_workers_end_when_the_parent_is_killed(tmp_path):
     result = run_script(
         tmp_path,
         """
@@ -239,6 +240,7 @@ def test_workers_end_when_the_parent_is_killed(tmp_path):
                         print(os.getpid(), file=file)
                     if index == 500:
                         os.kill(parent, signal.SIGKILL)
+                        signal.pause()  # as one does that reads from a dead network drive
                 return (index,)
 
         parent = os.getpid()

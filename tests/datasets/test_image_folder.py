@@ -45,6 +45,15 @@ def test_items_are_rgb_images_with_int_labels(tmp_path):
     assert (image.mode, image.size, label, type(label)) == ("RGB", (6, 4), 1, int)
 
 
+def test_jpegs_come_undecoded_and_other_formats_as_rgb(tmp_path):
+    (tmp_path / "cat").mkdir()
+    for suffix in ("jpg", "png"):
+        Image.new("L", (6, 4)).save(tmp_path / "cat" / f"1.{suffix}")
+    (jpeg, _), (png, _) = ImageFolder(tmp_path, "train", {"train": 1.0})
+    assert (jpeg.format, jpeg.filename, bool(jpeg.tile)) == ("JPEG", str(tmp_path / "cat" / "1.jpg"), True)
+    assert (png.format, png.mode) == (None, "RGB")
+
+
 def test_split_folders_are_used_as_they_are(tmp_path):
     fill(tmp_path / "train", ["cat", "dog"], 5)
     fill(tmp_path / "val", ["cat", "dog"], 3)
@@ -106,5 +115,5 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path):
     fill(tmp_path, ["cat"], 1)
     path = tmp_path / "cat" / "000.png"
     path.write_bytes(b"no image")
-    with pytest.raises(OSError, match="000.png"):
+    with pytest.raises(OSError, match="000.png: not an image"):
         ImageFolder(tmp_path, "train", {"train": 1.0})[0]

@@ -1,0 +1,114 @@
+"""What is in a beton, for a terminal: fields, sizes, histograms, and what it was made from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import yaml
+from ffcv.fields import Field, RGBImageField
+from rich import box
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+
+from ffcv_hydra.beton.checks import RAW
+from ffcv_hydra.beton.reader import Beton
+from ffcv_hydra.beton.summary import describe_fields
+
+BINS = 8
+BAR_WIDTH = 40
+
+
+def print_information(
+    path: str | os.PathLike[str],
+    console: Console | None = None,
+    custom_fields: Mapping[str, type[Field]] | None = None,
+) -> None:
+    """Print what is in a beton, by default to stdout; only header and tables are read.
+
+    Raises:
+        BetonError: if the file is missing, is no beton, or is damaged in a way that its tables show.
+    """
+    beton = Beton(path, custom_fields)
+    console = console or Console()
+    console.print(_overview(beton))
+    console.print(_fields(beton))
+    for title, unit, values in _distributions(beton):
+        console.print(_histogram(title, unit, values))
+
+
+def _overview(beton: Beton) -> Table:
+    table = Table(box=box.SIMPLE, show_header=False, title=str(beton.path), title_justify="left")
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    num_bytes, num_data = beton.path.stat().st_size, int(beton.sizes.sum())
+    table.add_row("samples", f"{beton.num_samples:,}")
+    table.add_row("size", f"{decimal(num_bytes)}, of which data {decimal(num_data)}")
+    table.add_row("pages", _page_use(beton))
+    kept = "one per allocation, one for header and tables"
+    table.add_row("checksums", "none" if beton.checksums is None else kept)
+    if beton.description is None:
+        table.add_row("made from", "unknown")
+    else:
+        table.add_row("made from", yaml.safe_dump(beton.description, default_flow_style=None, sort_keys=False).strip())
+        table.add_row("fingerprint", str(beton.fingerprint))
+    return table
+
+
+def _page_use(beton: Beton) -> str:
+    """How many pages hold data, and how much of them it fills; the rest is padding, metadata or tables."""
+    num_pages = len(np.unique(beton.pointers // np.uint64(beton.page_size)))
+    in_file = min(num_pages * beton.page_size, beton.path.stat().st_size)
+    filled = f", {int(beton.sizes.sum()) / in_file:.1%} filled" if num_pages else ""
+    return f"{num_pages:,} of {beton.page_size / 2**20:g} MiB{filled}"
+
+
+def _fields(beton: Beton) -> Table:
+    table = Table(box=box.SIMPLE, title="fields", title_justify="left")
+    for heading in ("name", "kind", "stored", "bytes", "bytes per sample"):
+        table.add_column(heading, justify="left" if heading in ("name", "kind", "stored") else "right")
+    for name, kind in describe_fields(beton.fields).items():
+        extents = beton.extents(name)
+        size = beton.field_metadata(name).nbytes if extents is None else int(extents[1].sum())
+        stored = "in the metadata" if extents is None else _storage(beton, name)
+        table.add_row(name, kind, stored, decimal(size), f"{size / beton.num_samples:,.1f}")
+    return table
+
+
+def _storage(beton: Beton, name: str) -> str:
+    if type(beton.fields[name]) is not RGBImageField:
+        return "as data"
+    num_raw = int(np.count_nonzero(beton.field_metadata(name)["mode"] == RAW))
+    shares = [("JPEG", beton.num_samples - num_raw), ("raw", num_raw)]
+    return ", ".join(f"{count:,} {mode}" for mode, count in shares if count)
+
+
+def _distributions(beton: Beton) -> Iterator[tuple[str, str, np.ndarray]]:
+    """What is worth a histogram: title, unit and values (num_samples,)."""
+    for name, field in beton.fields.items():
+        if type(field) is RGBImageField:
+            for column in ("width", "height"):
+                yield f"{name}: {column}", "px", beton.field_metadata(name)[column]
+        extents = beton.extents(name)
+        if extents is not None and extents[1].min() < extents[1].max():
+            yield f"{name}: bytes per sample", "", extents[1]
+
+
+def _histogram(title: str, unit: str, values: np.ndarray) -> Table:
+    """Bars of equal width from the smallest to the largest value; one bar if all are equal."""
+    table = Table(box=box.SIMPLE, show_header=False, title=title, title_justify="left")
+    table.add_column(justify="right")
+    table.add_column()
+    table.add_column(justify="right")
+    lowest, highest = int(values.min()), int(values.max())
+    step = -(-(highest - lowest + 1) // BINS)
+    counts = np.bincount(((values - values.min()) // np.asarray(step, values.dtype)).astype(np.int64))
+    for position, count in enumerate(counts):
+        first = lowest + position * step
+        last = min(first + step - 1, highest)
+        label = f"{first:,}" if first == last else f"{first:,} – {last:,}"
+        bar = "█" * max(round(BAR_WIDTH * count / counts.max()), int(count > 0))
+        table.add_row(f"{label} {unit}".strip(), bar, f"{count:,}")
+    return table

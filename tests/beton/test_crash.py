@@ -1,0 +1,187 @@
+"""Conversions that are killed at random points. CRASH_KILLS=1000 (`make crash-test`) kills more often.
+
+A conversion runs in a process of its own, forked from this one, and counts its Python calls; at a number drawn from the
+seed it kills itself, or a worker. So every point is reached, from before the first byte to after the last rename, and
+a seed gives the same point again.
+"""
+
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import warnings
+
+import numpy as np
+import pytest
+
+from ffcv_hydra.beton import Beton, partial, worker_pool, write_beton
+from ffcv_hydra.errors import ConversionError
+
+KILLS = int(os.environ.get("CRASH_KILLS", 50))
+NAMES = {"a.beton", "a.beton.partial", "a.beton.partial.journal"}
+OPTIONS = {"page_size": 1 << 21, "chunksize": 8, "description": {"name": "crash"}}
+
+pytestmark = pytest.mark.timeout(120 + 3 * KILLS)
+
+
+class Indexed:
+    """Arrays of all sizes up to 60 kB, with their index."""
+
+    def __len__(self):
+        return 150
+
+    def __getitem__(self, index):
+        generator = np.random.default_rng(index)
+        return generator.integers(0, 256, int(generator.integers(60_000)), dtype=np.uint8), index
+
+
+class Sharded:
+    """The same in shards of different lengths, one of them empty."""
+
+    shard_names = [f"shard {number}" for number in range(8)]
+
+    def read_shard(self, number):
+        for index in range(17 * number, 17 * number + (0, 17, 3, 17, 9, 17, 1, 17)[number]):
+            yield np.random.default_rng(index).integers(0, 256, 13 * index, dtype=np.uint8), index
+
+
+DATASETS = {"indexed": Indexed(), "sharded": Sharded()}
+
+
+def convert(dataset, path, num_workers):
+    write_beton(dataset, path, num_workers=num_workers, **OPTIONS)
+
+
+def act(kind):
+    """Kill; False if there is no such process yet or any more."""
+    if not kind.startswith("worker "):
+        os.kill(os.getpid(), signal.Signals[kind])
+        return True
+    workers = multiprocessing.active_children()
+    if workers:
+        os.kill(workers[0].pid, signal.Signals[kind.removeprefix("worker ")])
+    return bool(workers)
+
+
+def run_child(dataset, path, num_workers, calls, kind):
+    """Convert in this process, and do `kind` at the call number `calls`; writes to `calls.txt` how many there were."""
+    os.setsid()  # whatever belongs to the conversion is found by its session
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(60)  # ends a conversion that hangs
+    parent, count, is_done = os.getpid(), 0, False
+
+    def count_call(frame, event, argument):
+        nonlocal count, is_done
+        if os.getpid() != parent:
+            sys.setprofile(None)
+        elif event in ("call", "c_call", "c_return"):
+            count += 1
+            if not is_done and calls is not None and count >= calls:
+                is_done = True  # before it is: an interrupt comes at once
+                is_done = act(kind)
+
+    sys.setprofile(count_call)
+    try:
+        convert(dataset, path, num_workers)
+    except (ConversionError, KeyboardInterrupt):
+        os._exit(1)
+    finally:
+        sys.setprofile(None)
+    if calls is None:
+        (path.parent / "calls.txt").write_text(str(count))
+    os._exit(0)
+
+
+def fork_child(*arguments):
+    """The exit status of `run_child` in a new process, negative if it was killed, and how many processes it left."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*multi-threaded.*fork", category=DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        try:
+            run_child(*arguments)
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(70)
+    _, status = os.waitpid(child, 0)
+    while session_members(child):  # the kernel ends them with their parent; this test's timeout watches
+        pass
+    return os.waitstatus_to_exitcode(status)
+
+
+def session_members(session):
+    """Ids of the living processes of a session."""
+    members = []
+    for name in os.listdir("/proc"):
+        try:
+            with open(f"/proc/{int(name)}/stat") as stat:
+                state, _, _, found = stat.read().rsplit(")", 1)[1].split()[:4]
+        except (ValueError, OSError):
+            continue
+        if int(found) == session and state != "Z":
+            members.append(int(name))
+    return members
+
+
+@pytest.fixture(autouse=True)
+def _commit_every_chunk(monkeypatch):
+    monkeypatch.setattr(partial, "COMMIT_SECONDS", 0)
+    monkeypatch.setattr(partial, "COMMIT_SHARE", 0)
+    monkeypatch.setattr(worker_pool, "BUFFERED_BYTES", 1 << 17)  # so that shards wait on the disk
+
+
+@pytest.fixture(scope="module")
+def references(tmp_path_factory):
+    """The bytes of each dataset's beton."""
+    found = {}
+    for name, dataset in DATASETS.items():
+        path = tmp_path_factory.mktemp(name) / "a.beton"
+        convert(dataset, path, num_workers=0)
+        found[name] = path.read_bytes()
+    return found
+
+
+def check_left(directory, reference):
+    """At the target is nothing or all; beside it, only what is meant to stay."""
+    assert set(os.listdir(directory)) <= NAMES
+    path = directory / "a.beton"
+    if path.exists():
+        assert path.read_bytes() == reference
+        assert Beton(path).num_samples > 0
+    return (directory / "a.beton.partial").exists()
+
+
+def test_W1_W2_killed_at_any_point_a_conversion_leaves_nothing_or_all_and_is_gone_on_with(tmp_path, caplog, references):
+    random_ = random.Random(KILLS)
+    shared_memory = set(os.listdir("/dev/shm"))
+    kinds = ("SIGKILL", "SIGKILL", "SIGTERM", "SIGINT", "worker SIGKILL", "worker SIGTERM", "worker SIGINT")
+    num_calls = {}
+    for name, dataset in DATASETS.items():
+        (tmp_path / f"{name} counted").mkdir()
+        assert fork_child(dataset, tmp_path / f"{name} counted" / "a.beton", 2, None, None) == 0
+        num_calls[name] = int((tmp_path / f"{name} counted" / "calls.txt").read_text())
+    num_kills = num_kept = trial = 0
+    while num_kills < KILLS:
+        name = random_.choice(sorted(DATASETS))
+        directory = tmp_path / str(trial)
+        directory.mkdir()
+        path, trial = directory / "a.beton", trial + 1
+        for _ in range(random_.randint(1, 3)):  # what was interrupted is gone on with, and that is interrupted
+            calls, kind = random_.randrange(num_calls[name]), random_.choice(kinds)
+            num_workers = random_.choice((0, 2, 3)) if kind.startswith("SIG") else random_.choice((1, 2))
+            status = fork_child(DATASETS[name], path, num_workers, calls, kind)
+            where = f"trial {trial}: {name}, {num_workers} workers, {kind} at call {calls} of {num_calls[name]}"
+            assert status in (0, 1, -signal.SIGKILL, -signal.SIGTERM), where
+            num_kills += status != 0
+            num_kept += check_left(directory, references[name])
+        convert(DATASETS[name], path, num_workers=0)
+        assert path.read_bytes() == references[name], where
+        assert os.listdir(directory) == ["a.beton"], where
+        path.unlink()
+    assert caplog.messages == []  # nothing that was left had to be thrown away
+    assert num_kept > KILLS / 4  # else it was not crashes in the middle that were tried
+    assert set(os.listdir("/dev/shm")) <= shared_memory
+    assert multiprocessing.active_children() == []
