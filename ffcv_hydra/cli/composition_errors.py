@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from hydra import initialize_config_module
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
@@ -13,6 +15,8 @@ from yaml import YAMLError
 
 from ffcv_hydra.cli.nearest import hint, nearest
 from ffcv_hydra.errors import FFCVHydraError
+
+CLOSED = ("trainer.", "loader.", "conversion.", "ordering.")  # sections that take no key of the user's own
 
 
 def explain(error: BaseException) -> str | None:
@@ -41,23 +45,26 @@ def one_line(text: str) -> str:
 
 def _missing_option(error: MissingConfigException) -> str:
     group, _, option = (error.missing_cfg_file or "").rpartition("/")
-    if not group or not error.options:
+    options = error.options or (_options(group) if group else None)  # an option in a list comes without its siblings
+    if not options:
         return one_line(str(error).partition("Config search path")[0])
-    return f"{group}={option}: there is no such option; {hint(option, error.options)}"
+    return f"{group}={option}: there is no such option; {hint(option, options)}"
 
 
 def _unknown_key(cause: ConfigAttributeError | ConfigKeyError) -> str:
     parent = cause.parent_node
     key, full_key = str(cause.key), str(cause.full_key)
     prefix = full_key.removesuffix(key)
-    advice = f" (+{full_key}=VALUE adds a new key)"
+    advice = "" if prefix in CLOSED else f" (+{full_key}=VALUE adds a new key)"
     if not isinstance(parent, DictConfig) or not parent:
         return f"unknown key '{full_key}': '{prefix.rstrip('.')}' has no keys of its own{advice}"
     if "/" in full_key:
-        return f"unknown group '{full_key}': {hint(full_key, _groups())}"
+        return _unknown_group(full_key)
     siblings = [str(name) for name in parent if str(name) != "hydra"]
     if not prefix:
-        siblings += [group for group in _groups() if group != key]
+        if key in _groups():
+            return _unknown_group(key)
+        siblings += _groups()
     if nearest(key, siblings) is None:
         elsewhere = [name for name in _all_keys(parent._get_root()) if name.rpartition(".")[2] == key]
         if elsewhere:
@@ -65,12 +72,19 @@ def _unknown_key(cause: ConfigAttributeError | ConfigKeyError) -> str:
     return f"unknown key '{full_key}': {hint(key, set(siblings), prefix)}{advice}"
 
 
+def _unknown_group(name: str) -> str:
+    groups = _groups()
+    if name in groups:
+        return f"this command has no group '{name}'; --help lists those it has"
+    return f"unknown group '{name}': {hint(name, groups)}"
+
+
 def _other_hydra_error(error: HydraException) -> str:
     if isinstance(error.__cause__, OmegaConfBaseException) and not str(error):
         return _omegaconf_error(error.__cause__)
     group = re.match(r"Could not override '([^'@]+)[^']*'\. No match", str(error))
     if group:
-        return f"unknown group '{group[1]}': {hint(group[1], _groups())}"
+        return _unknown_group(group[1])
     cause = f" {_omegaconf_error(error.__cause__)}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
     return one_line(str(error) + cause) or one_line(repr(error))
 
@@ -86,9 +100,20 @@ def _omegaconf_error(error: OmegaConfBaseException) -> str:
 
 
 def _groups() -> list[str]:
+    with _config_loader() as loader:
+        return [group for group in loader.list_groups("") if group != "hydra"]
+
+
+def _options(group: str) -> list[str]:
+    with _config_loader() as loader:
+        return loader.get_group_options(group)
+
+
+@contextmanager
+def _config_loader() -> Iterator[ConfigLoader]:
     GlobalHydra.instance().clear()
     with initialize_config_module("ffcv_hydra.conf", version_base="1.3"):
-        return [group for group in GlobalHydra.instance().config_loader().list_groups("") if group != "hydra"]
+        yield GlobalHydra.instance().config_loader()
 
 
 def _all_keys(node: Any, prefix: str = "") -> Iterator[str]:

@@ -57,6 +57,9 @@ def execute(task: Task, config_name: str) -> None:
         if any(error is known for known in reported):
             sys.exit(_exit_code(error))
         line = composition_errors.explain(error)
+        if isinstance(error, OSError) and error.filename:  # Hydra makes the folder of a run before the task starts
+            advice = "choose another one by hydra.run.dir=PATH (hydra.sweep.dir for sweeps)"
+            line = f"cannot write {error.filename}: {error.strerror}; {advice}"
         if wants_traceback or line is None or any(error is known for known in unexpected):
             raise
         _fail(line, error)

@@ -106,6 +106,8 @@ class Loader(Section):
     os_cache: bool
     batches_ahead: Positive
     drop_last: bool | None
+    on_error: Literal["raise", "skip", "zero"]
+    replace_ffcv_operations: bool
     global_batch_size: Positive | None
 
 

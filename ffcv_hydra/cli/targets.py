@@ -2,8 +2,9 @@
 
 import importlib
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import packages_distributions
+from pathlib import Path
 from typing import Any
 
 from ffcv_hydra.cli.nearest import hint, nearest
@@ -79,7 +80,7 @@ def _import(parts: list[str], where: str) -> tuple[Any, int]:
             if error.name is None or not f"{module}.".startswith(f"{error.name}."):
                 raise ConfigError(f"{where}: {module} needs a package that is missing ({error})") from error
             if depth == 0:
-                advice = _similar(module, packages_distributions())
+                advice = _similar(module, [*_local_modules(), *packages_distributions()])
                 raise ConfigError(f"{where}: no module '{module}'{advice}") from None
             return found, depth
         except Exception as error:
@@ -87,7 +88,12 @@ def _import(parts: list[str], where: str) -> tuple[Any, int]:
     return found, len(parts)
 
 
-def _similar(name: str, known: Any) -> str:
+def _local_modules() -> list[str]:
+    """Names of the modules and packages in the current folder."""
+    return [path.stem for path in Path.cwd().iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()]
+
+
+def _similar(name: str, known: Iterable[str]) -> str:
     match = nearest(name, known)
     return f"; did you mean '{match}'?" if match else "; is its package installed, or its folder the current one?"
 

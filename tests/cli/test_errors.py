@@ -13,6 +13,8 @@ COMPOSITION = {
     "pipeline=randcop": "pipeline=randcop: there is no such option; did you mean 'randcrop'?",
     "trainer.max_epochs.x=3": "'trainer.max_epochs' has no keys of its own",
     "max_epochs": "cannot read 'max_epochs'",
+    "callbacks=[default,early_stoping]": "callbacks=early_stoping: there is no such option; did you mean",
+    "hydra.run.dir=/proc/run": "cannot write /proc/run: ",
     "pipeline=image,randcrop": "Ambiguous value for argument 'pipeline=image,randcrop'",
 }
 VALUES = {
@@ -50,6 +52,15 @@ def test_convert_reports_in_the_same_way(command):
     assert done.returncode == 1
     assert len(lines(done.stderr)) == 1
     assert "did you mean 'conversion.num_workers'?" in done.stderr
+
+
+@pytest.mark.parametrize("override", ["loader.batch_size=3", "experiment=digits"])
+def test_convert_says_that_a_group_belongs_to_run(command, override):
+    done = command("convert.py", override)
+    assert (done.returncode, lines(done.stderr)) == (
+        1,
+        [f"this command has no group '{override.split('=')[0].split('.')[0]}'; --help lists those it has"],
+    )
 
 
 def test_error_while_building_the_dataset_names_its_key(command, tmp_path):

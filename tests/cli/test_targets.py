@@ -49,6 +49,13 @@ def test_target_that_cannot_be_imported_is_explained(module, target, message):
         locate(target, "model")
 
 
+def test_modules_of_the_current_folder_are_suggested(tmp_path, monkeypatch):
+    (tmp_path / "my_module.py").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"no module 'my_modul'; did you mean 'my_module'\?"):
+        locate("my_modul.Data", "dataset.source")
+
+
 def test_unknown_argument_names_the_nearest_right_one(module):
     with pytest.raises(ConfigError, match=r"unknown key 'dataset.source.rot': did you mean 'dataset.source.root'\?"):
         check_targets({"source": {"_target_": "user_code.Data", "rot": "x"}}, "dataset")

@@ -1,0 +1,100 @@
+"""`python -m ffcv_hydra info|verify`: what is in a beton, and whether it is whole.
+
+A subcommand is a parser here and a function; what is heavy is imported when the function runs.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ffcv_hydra.errors import BetonError
+
+if TYPE_CHECKING:
+    from ffcv_hydra.beton.verification import Verification
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the subcommand that the command line names; returns the exit status.
+
+    0: all is well; 1: the file has findings or cannot be opened; 2 (by argparse): bad usage.
+    """
+    parser = argparse.ArgumentParser("python -m ffcv_hydra", description="Tools for betons.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_info(commands)
+    _add_verify(commands)
+    chosen = parser.parse_args(arguments)
+    try:
+        return chosen.run(chosen)
+    except BetonError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _add_info(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser("info", help="fields, sizes, histograms, and what a file was made from")
+    parser.add_argument("file", metavar="FILE", help="a beton")
+    parser.set_defaults(run=_info)
+
+
+def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "verify",
+        help="check a file: structure, allocations, checksums, JPEGs",
+        description="Check a beton. One line per finding; the exit status is 0 only if there is none.",
+    )
+    parser.add_argument("file", metavar="FILE", help="a beton")
+    parser.add_argument("--decode", action="store_true", help="decode every JPEG, too; a warning is a finding")
+    parser.add_argument(
+        "--workers", type=_workers, default=-1, metavar="N", help="threads; -1, the default, is one per usable core"
+    )
+    parser.set_defaults(run=_verify)
+
+
+def _workers(text: str) -> int:
+    if text != "-1" and not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither -1 nor a number from 1 on")
+    return int(text)
+
+
+def _info(chosen: argparse.Namespace) -> int:
+    from ffcv_hydra.beton.information import print_information
+
+    print_information(chosen.file)
+    return 0
+
+
+def _verify(chosen: argparse.Namespace) -> int:
+    from ffcv_hydra.beton.verification import verify
+
+    with _progress_bar() as advance:
+        found = verify(chosen.file, decode=chosen.decode, num_workers=chosen.workers, progress=advance)
+    for finding in found.findings:
+        print(finding)
+    print(_summary(found))
+    return 1 if found.findings else 0
+
+
+def _summary(found: "Verification") -> str:
+    verdict = f"{len(found.findings)} finding{'s'[: len(found.findings) != 1]}" if found.findings else "whole"
+    if not found.num_samples:
+        return f"{found.path}: {verdict}; nothing else in it could be checked"
+    against = "compared with their checksums" if found.has_checksums else "not compared: the file has no checksums"
+    decoded = f", {found.num_decoded} JPEGs decoded" if found.num_decoded else ""
+    return (
+        f"{found.path}: {verdict} ({found.num_samples} samples, {found.num_allocations} allocations {against}{decoded})"
+    )
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr, if that is a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("verify", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,220 @@
+"""`python -m ffcv_hydra info|verify`."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ffcv import DatasetWriter
+from ffcv.fields import IntField, RGBImageField
+from ffcv.types import ALLOC_TABLE_TYPE, FieldDescType, HeaderType
+from PIL import Image
+
+from ffcv_hydra.beton import Beton, write_beton
+from ffcv_hydra.beton.verification import verify
+from ffcv_hydra.cli.inspection import main
+
+ROOT = Path(__file__).parents[2]
+NUM_SAMPLES = 20
+
+
+def sample(index):
+    coarse = np.random.default_rng(index).integers(0, 256, (3, 4, 3), dtype=np.uint8)
+    image = Image.fromarray(coarse).resize((16 + index, 12), Image.Resampling.BICUBIC)
+    return image, index, np.full(5, index, np.uint8)
+
+
+@pytest.fixture
+def beton(tmp_path):
+    path = tmp_path / "a.beton"
+    fields = dict.fromkeys(["image", "label", "data"])
+    description = {"dataset": {"name": "toy"}}
+    write_beton([sample(n) for n in range(NUM_SAMPLES)], path, fields, num_workers=0, description=description)
+    return path
+
+
+@pytest.fixture
+def stock_beton(tmp_path):
+    path = tmp_path / "stock.beton"
+    writer = DatasetWriter(str(path), {"image": RGBImageField("jpg"), "label": IntField()}, num_workers=1)
+    writer.from_indexed_dataset([(np.asarray(sample(n)[0]), n) for n in range(NUM_SAMPLES)])
+    return path
+
+
+def flip(path, place):
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def lines(captured):
+    return captured.readouterr().out.splitlines()
+
+
+def test_a_whole_file_is_called_whole(beton, capsys):
+    assert main(["verify", str(beton)]) == 0
+    assert lines(capsys) == [f"{beton}: whole (20 samples, 40 allocations compared with their checksums)"]
+    assert main(["verify", str(beton), "--decode", "--workers", "2"]) == 0
+    assert lines(capsys)[0].endswith("20 JPEGs decoded)")
+
+
+@pytest.mark.parametrize("workers", ["1", "3"])
+def test_each_damaged_allocation_is_one_line(beton, capsys, workers):
+    found = Beton(beton)
+    flip(beton, int(found.extents("data")[0][17]) + 2)
+    flip(beton, int(found.extents("image")[0][3]) + 200)
+    assert main(["verify", str(beton), "--decode", "--workers", workers]) == 1
+    assert lines(capsys) == [
+        f"{beton}: field 'image', sample 3: the stored bytes differ from their checksum",
+        f"{beton}: field 'data', sample 17: the stored bytes differ from their checksum",
+        f"{beton}: 2 findings (20 samples, 40 allocations compared with their checksums, 20 JPEGs decoded)",
+    ]
+
+
+def test_R2_a_file_that_does_not_open_is_one_finding(beton, tmp_path, capsys):
+    flip(beton, HeaderType.itemsize + 3 * FieldDescType.itemsize)
+    (tmp_path / "text").write_text("some text\n" * 100)
+    for path in (beton, tmp_path / "text", tmp_path / "missing", tmp_path):
+        assert main(["verify", str(path)]) == 1
+        finding, summary = lines(capsys)
+        assert finding.startswith(f"{path}: ")
+        assert summary == f"{path}: 1 finding; nothing else in it could be checked"
+
+
+def test_R2_a_file_cut_short_is_a_finding(beton, capsys):
+    content = beton.read_bytes()
+    for kept in (0, 10, 1000, len(content) // 2, len(content) - ALLOC_TABLE_TYPE.itemsize, len(content) - 1):
+        beton.write_bytes(content[:kept])
+        assert main(["verify", str(beton)]) == 1
+    assert len(lines(capsys)) == 12
+
+
+def test_R1_decoding_finds_damage_in_files_of_stock_ffcv(stock_beton, capsys):
+    assert main(["verify", str(stock_beton), "--decode"]) == 0
+    assert "not compared: the file has no checksums, 20 JPEGs decoded" in lines(capsys)[0]
+    offsets, sizes = Beton(stock_beton).extents("image")
+    content = bytearray(stock_beton.read_bytes())
+    start, size = int(offsets[5]), int(sizes[5])
+    content[start + size - 40 : start + size] = bytes(40)
+    content[int(offsets[9])] = 0
+    stock_beton.write_bytes(content)
+    assert main(["verify", str(stock_beton)]) == 0
+    capsys.readouterr()
+    assert main(["verify", str(stock_beton), "--decode"]) == 1
+    found = lines(capsys)
+    assert found[0].startswith(f"{stock_beton}: field 'image', sample 5: the JPEG does not decode cleanly: ")
+    assert found[1].startswith(f"{stock_beton}: field 'image', sample 9: the JPEG does not decode cleanly: ")
+    assert len(found) == 3
+
+
+def test_a_jpeg_of_another_size_than_the_metadata_say_is_a_finding(stock_beton):
+    found = Beton(stock_beton)
+    content = bytearray(stock_beton.read_bytes())
+    start = HeaderType.itemsize + 2 * FieldDescType.itemsize
+    metadata = np.ndarray(NUM_SAMPLES, found.metadata.dtype, content, start)
+    metadata["f0"]["height"][4] = 13
+    stock_beton.write_bytes(content)
+    assert verify(stock_beton, decode=True).findings == [
+        f"{stock_beton}: field 'image', sample 4: the JPEG does not have the 20 x 13 pixels that the metadata say"
+    ]
+
+
+def test_an_allocation_table_that_contradicts_itself_is_a_finding(stock_beton):
+    found = Beton(stock_beton)
+    content = bytearray(stock_beton.read_bytes())
+    start = len(content) - NUM_SAMPLES * ALLOC_TABLE_TYPE.itemsize
+    table = np.ndarray(NUM_SAMPLES, ALLOC_TABLE_TYPE, content, start)
+    table["sample_id"][6] = 7
+    table["size"][8] += 1
+    table["size"][NUM_SAMPLES - 1] = len(content) - start  # not yet out of the page
+    stock_beton.write_bytes(content)
+    pointers = found.pointers
+    assert verify(stock_beton).findings == [
+        f"{stock_beton}: field 'image', sample 9: the allocation at {pointers[9]} overlaps the one before",
+        f"{stock_beton}: field 'image', sample 6: the allocation table says that it belongs to sample 7",
+    ]
+
+
+def test_an_allocation_over_a_page_border_is_a_finding(stock_beton):
+    content = bytearray(stock_beton.read_bytes())
+    np.ndarray(1, HeaderType, content)["page_size"] = 512
+    stock_beton.write_bytes(content)
+    findings = verify(stock_beton).findings
+    assert findings
+    assert all("crosses the border of a page" in finding for finding in findings)
+
+
+def test_progress_ends_with_all_allocations(beton):
+    seen = []
+    verify(beton, num_workers=2, progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (40, 40)
+
+
+@pytest.mark.parametrize("dataset", [[(1,)], [(1, 2.5)] * 5, [(np.zeros(0, np.uint8),)] * 3])
+def test_files_with_little_in_them_are_whole_and_can_be_shown(tmp_path, capsys, dataset):
+    path = tmp_path / "a.beton"
+    write_beton(dataset, path, num_workers=0)
+    assert main(["verify", str(path), "--decode"]) == 0
+    assert "whole" in capsys.readouterr().out
+    assert main(["info", str(path)]) == 0
+
+
+def test_R2_a_file_without_samples_is_a_finding(beton, capsys):
+    content = bytearray(beton.read_bytes())
+    np.ndarray(1, HeaderType, content)["num_samples"] = 0
+    beton.write_bytes(content)
+    assert main(["verify", str(beton)]) == 1
+    assert "holds no samples" in lines(capsys)[0]
+
+
+def test_info_tells_what_is_in_a_file(beton, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "150")
+    assert main(["info", str(beton)]) == 0
+    shown = capsys.readouterr().out
+    for expected in (
+        "20 JPEG",
+        "in the metadata",
+        "100 bytes",
+        "8 MiB",
+        "name: toy",
+        "one per allocation",
+        "16 – 18 px",
+    ):
+        assert expected in shown
+    assert "12 px   ████" in shown
+
+
+def test_info_of_a_file_of_stock_ffcv(stock_beton, capsys):
+    assert main(["info", str(stock_beton)]) == 0
+    shown = capsys.readouterr().out
+    assert "none" in shown
+    assert "unknown" in shown
+
+
+def test_info_of_no_beton_is_one_line(tmp_path, capsys):
+    assert main(["info", str(tmp_path / "missing")]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        f"{tmp_path / 'missing'}: no such file; convert the dataset first, or correct the path"
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["verify"], ["look", "a.beton"], ["verify", "a.beton", "--workers", "0"], ["info", "a", "b"]]
+)
+def test_bad_usage_ends_with_status_2(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage" in capsys.readouterr().err
+
+
+@pytest.mark.timeout(120)
+def test_the_module_runs_and_its_help_does_not_import_torch():
+    code = "import sys, runpy\ntry: runpy.run_module('ffcv_hydra', run_name='__main__')\nexcept SystemExit: pass\n"
+    code += "assert not {'torch', 'ffcv', 'numpy'} & set(sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert "usage" in shown.stderr
+    assert shown.returncode == 0, shown.stderr
