@@ -18,7 +18,17 @@ from ffcv_hydra.loader import Loader
 from ffcv_hydra.pipeline import FFCVPipelineManager
 
 STAGES = ("train", "val", "test", "predict")
-_OPTIONS = ("batch_size", "global_batch_size", "num_workers", "os_cache", "seed", "drop_last", "batches_ahead")
+_OPTIONS = (
+    "batch_size",
+    "global_batch_size",
+    "num_workers",
+    "os_cache",
+    "seed",
+    "drop_last",
+    "batches_ahead",
+    "on_error",
+    "replace_ffcv_operations",
+)
 
 
 class FFCVDataModule(pl.LightningDataModule):
@@ -33,8 +43,9 @@ class FFCVDataModule(pl.LightningDataModule):
         seed: of orders and random operations; by default that of `pl.seed_everything`, or 0.
         prepare: called once per machine before loaders are built, to make what is missing.
         options: `global_batch_size` (instead of batch_size; divided by the number of ranks), `drop_last` (default: for
-            training only), `batches_ahead`. Every option, those above included, also takes a stage before its name,
-            for that stage only: `train_drop_last`, `val_batch_size`.
+            training only), `batches_ahead`, `on_error`, `replace_ffcv_operations`: see `Loader`. Every option, those
+            above included, also takes a stage before its name, for that stage only: `train_drop_last`,
+            `val_batch_size`.
 
     Raises:
         LoaderError: for an unknown option, no manager at all, or no batch size.
@@ -109,6 +120,10 @@ class FFCVDataModule(pl.LightningDataModule):
             LoaderError: if there is no `predict_manager`.
         """
         return self._loader("predict")
+
+    def failed_samples(self) -> dict[str, list[int]]:
+        """The ids of the damaged samples that this rank has met, by stage; stages that met none are left out."""
+        return {stage: loader.failed_samples for stage, loader in self._loaders.items() if loader.failed_samples}
 
     def state_dict(self) -> dict[str, Any]:
         """The position in the training data; plain values, the same on every rank."""

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from ffcv.loader import OrderOption
@@ -38,7 +38,13 @@ class SampleSet:
 
 
 class Ordering(ABC):
-    """Base of the orderings that configs name by `_target_`."""
+    """Base of the orderings that configs name by `_target_`.
+
+    Attributes:
+        by_pages: whether it reads the samples of a page close together, so that whole pages are worth reading.
+    """
+
+    by_pages: ClassVar[bool] = False
 
     @abstractmethod
     def sample_order(self, samples: SampleSet, epoch: int) -> np.ndarray:
@@ -69,6 +75,8 @@ class QuasiRandom(Ordering):
     Reads each page of the file once, in one stretch, which is what a file larger than memory wants
     (`loader.os_cache=false`).
     """
+
+    by_pages: ClassVar[bool] = True
 
     def __init__(self, pages: int = 16) -> None:
         if pages < 1:

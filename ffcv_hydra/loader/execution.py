@@ -1,5 +1,6 @@
 """What a step does to a batch: memory, keys, the call itself, and errors that name field and sample."""
 
+import copy
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,9 @@ from ffcv.pipeline.allocation_query import AllocationQuery
 from ffcv_hydra.errors import FFCVHydraError, SampleError
 from ffcv_hydra.kernels.random import fold
 from ffcv_hydra.loader.buffers import BufferPool
+from ffcv_hydra.loader.failures import FailedSamples, OnError
 from ffcv_hydra.loader.modules import run_per_sample
+from ffcv_hydra.loader.pages import PageCache
 from ffcv_hydra.loader.plan import Kind, Node, Plan, Step, fields_read_by_ffcv, torch_dtype
 from ffcv_hydra.loader.storage import Storage
 from ffcv_hydra.operations import Chunk, ChunkDecoder, FailedSample
@@ -25,19 +28,23 @@ class Job:
     Attributes:
         samples: int64 (N,), ids.
         keys: uint64 (N,), one per sample, from (seed, epoch, id, occurrence).
+        pages: that the pass keeps in memory, for orders by pages.
         values: what each node gave so far; a chunk node's memory as soon as its step may run.
         tasks: what may be run now, as (step, start, stop).
         unfinished: how many tasks of each step that has begun are not done.
         steps_left: how many steps threads still have to do.
+        damaged: position and message of each sample whose stored data is damaged.
         error: what a task raised.
     """
 
     samples: np.ndarray
     keys: np.ndarray
+    pages: PageCache | None = None
     values: dict[Node, Any] = field(default_factory=dict)
     tasks: deque[tuple[Step, int, int]] = field(default_factory=deque)
     unfinished: dict[Step, int] = field(default_factory=dict)
     steps_left: int = 0
+    damaged: dict[int, str] = field(default_factory=dict)
     error: BaseException | None = None
 
     @classmethod
@@ -54,16 +61,25 @@ class Job:
 class Executor:
     """Runs steps; holds what all batches share and nothing of any one of them."""
 
-    def __init__(self, plan: Plan, storage: Storage, pool: BufferPool, batch_size: int, num_workers: int) -> None:
+    def __init__(
+        self, plan: Plan, storage: Storage, pool: BufferPool, batch_size: int, num_workers: int, on_error: OnError
+    ) -> None:
         self.plan = plan
         self.storage = storage
         self.pool = pool
+        self.on_error = on_error
+        self.failures = FailedSamples()
         self.batch_size = batch_size
         # two chunks a thread let the others go on when one of them is slow; fewer than 16 samples are not worth a call
         self.chunk_size = max(16, -(-batch_size // (2 * num_workers)))
         self._ffcv_fields = fields_read_by_ffcv(plan)
         self._thread_steps = [step for step in plan.steps if step.kind is not Kind.CONSUMER]
         self._consumer_steps = [step for step in plan.steps if step.kind is Kind.CONSUMER]
+
+    def pages_for(self, samples: np.ndarray) -> PageCache | None:
+        """Pages to be kept for a pass over `samples`, int64 (N,)."""
+        decoders = [step.nodes[0] for step in self._thread_steps if step.parent is None and step.kind is Kind.CHUNK]
+        return self.storage.pages_for([node.field for node in decoders if self.storage.reads(node.field)], samples)
 
     def start(self, job: Job) -> None:
         """Make the tasks that need nothing done before."""
@@ -103,7 +119,7 @@ class Executor:
                     self._run_chunk(job, node, start, stop, scratch)
                 else:
                     job.values[node] = self._run_batch(job, node)
-            except FailedSample as failure:
+            except FailedSample as failure:  # of an operation that is no decoder
                 raise SampleError(self._where(node, job.samples[start + failure.position]) + failure.reason) from None
             except FFCVHydraError:
                 raise
@@ -112,23 +128,67 @@ class Executor:
                 raise SampleError(self._where(node, *job.samples[[start, stop - 1]]) + what) from error
 
     def outputs(self, job: Job) -> tuple[Any, ...]:
-        """Do what is left to the consumer, and give the batch: one array or tensor (N, ...) per output."""
+        """Do what is left to the consumer, and give the batch: one array or tensor (N, ...) per output.
+
+        Raises:
+            SampleError: all samples are damaged, and were to be skipped.
+        """
         for step in self._consumer_steps:
             self.run(job, step, 0, len(job.samples), None)
-        return tuple(job.values[node] for node in self.plan.outputs.values())
+        values = tuple(job.values[node] for node in self.plan.outputs.values())
+        if not job.damaged or self.on_error is not OnError.SKIP:
+            return values
+        if len(job.damaged) == len(job.samples):
+            raise SampleError(f"{next(iter(job.damaged.values()))}; and so is every other sample of this batch")
+        kept = np.delete(np.arange(len(job.samples)), list(job.damaged))
+        return tuple(_select(value, kept) for value in values)
 
     def _run_chunk(self, job: Job, node: Node, start: int, stop: int, scratch: Scratch) -> None:
-        samples = job.samples[start:stop]
-        chunk = Chunk(samples, self._keys(node, job.keys[start:stop]), scratch)
-        source: Any = None
-        if node.parent is not None:
-            source = job.values[node.parent][start:stop]
-        elif isinstance(node.operation, ChunkDecoder) and node.operation.reads_file:
-            source = self.storage.extents(node.field, samples, scratch.file_for)
-        node.operation.run(source, job.values[node][start:stop], chunk)  # type: ignore[operator]
+        samples, keys = job.samples[start:stop], self._keys(node, job.keys[start:stop])
+        if node.parent is not None or not isinstance(node.operation, ChunkDecoder):
+            source = job.values[node.parent][start:stop]  # type: ignore[index]
+        elif not node.operation.reads_file:
+            source = None
+        else:
+            self._decode_chunk(job, node, start, Chunk(samples, keys, scratch))
+            return
+        node.operation.run(source, job.values[node][start:stop], Chunk(samples, keys, scratch))  # type: ignore[operator]
+
+    def _decode_chunk(self, job: Job, node: Node, start: int, chunk: Chunk) -> None:
+        """Check and decode the chunk's stored bytes; goes on behind a sample that fails, if that is the policy."""
+        assert isinstance(node.operation, ChunkDecoder)
+        stored = self.storage.extents(node.field, chunk.samples, chunk.scratch.file_for, job.pages)
+        target = job.values[node][start : start + len(chunk.samples)]
+        begin, count = 0, len(chunk.samples)
+        while begin < count:
+            damaged = stored.first_mismatch(begin)
+            end = count if damaged is None else damaged
+            failure = None if damaged is None else FailedSample(damaged, "the stored bytes differ from their checksum")
+            try:
+                if begin < end:
+                    node.operation.run(stored.part(begin, end), target[begin:end], chunk.part(begin, end))
+            except FailedSample as error:
+                failure = FailedSample(begin + error.position, error.reason)
+            if failure is None:
+                return
+            self._fail(job, node, start + failure.position, failure.reason)
+            target[failure.position] = 0
+            begin = failure.position + 1
+
+    def _fail(self, job: Job, node: Node, position: int, reason: str) -> None:
+        """Raise, or take note of a damaged sample."""
+        sample = int(job.samples[position])
+        message = self._where(node, sample) + reason
+        if self.on_error is OnError.RAISE:
+            raise SampleError(message)
+        consequence = "skipped" if self.on_error is OnError.SKIP else "replaced by zeros"
+        self.failures.add(sample, node.field, message, consequence)
+        job.damaged[position] = message
 
     def _run_batch(self, job: Job, node: Node) -> Any:
         source = job.values[node.parent] if node.parent is not None else None
+        if node.shares_source:  # FFCV's and users' operations may work in place
+            source = copy.copy(source) if isinstance(source, np.ndarray) else source.clone()  # type: ignore[union-attr]
         if node.found is not None:
             keys = self._keys(node, job.keys)
             if keys is not None:
@@ -138,10 +198,25 @@ class Executor:
         assert node.code is not None
         decodes = node.parent is None
         state = self.storage.state(self._ffcv_fields, job.samples) if decodes else None
+        damaged = self._damaged(job, node) if decodes else []
         memory, shared = (self._allocate(query, len(job.samples)) for query in (node.memory, node.shared))
         metadata = self.storage.beton.field_metadata(node.field)
         with torch.no_grad():
-            return node.code(source, memory, shared, job.samples, metadata, state)
+            result = node.code(source, memory, shared, job.samples, metadata, state)
+        if damaged:
+            result[damaged] = 0
+        return result
+
+    def _damaged(self, job: Job, node: Node) -> list[int]:
+        """Positions whose stored bytes differ from their checksum, before FFCV's decoders, which do not look, run."""
+        if not self.storage.reads(node.field):
+            return []
+        stored = self.storage.extents(node.field, job.samples, lambda size: np.empty(size, dtype=np.uint8))
+        found: list[int] = []
+        while (position := stored.first_mismatch(found[-1] + 1 if found else 0)) is not None:
+            self._fail(job, node, position, "the stored bytes differ from their checksum")
+            found.append(position)
+        return found
 
     def _allocate(self, query: Any, count: int) -> Any:
         if query is None:
@@ -160,3 +235,10 @@ class Executor:
     def _where(self, node: Node, first: int, last: int | None = None) -> str:
         samples = f"sample {first}" if last is None or last == first else f"samples {first} to {last} of a batch"
         return f"{self.storage.beton.path}: field '{node.field}', {samples}: "
+
+
+def _select(value: Any, positions: np.ndarray) -> Any:
+    """The rows of an output; of each of its parts, if it has several."""
+    if isinstance(value, tuple):
+        return type(value)(*(_select(part, positions) for part in value))
+    return value[torch.from_numpy(positions).to(value.device)] if isinstance(value, torch.Tensor) else value[positions]

@@ -1,6 +1,8 @@
 """Iterates batches of one beton: the same batches on every run, in order, valid for as long as they are held."""
 
+import functools
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -11,18 +13,22 @@ from ffcv.fields.base import Field
 from ffcv.loader import OrderOption
 
 from ffcv_hydra.beton import Beton
-from ffcv_hydra.errors import LoaderError
+from ffcv_hydra.errors import LoaderError, PipelineError
 from ffcv_hydra.kernels.random import fold, key_of, key_of_name
 from ffcv_hydra.loader.buffers import BufferPool
 from ffcv_hydra.loader.engine import Engine
 from ffcv_hydra.loader.execution import Executor, Job
+from ffcv_hydra.loader.failures import OnError
 from ffcv_hydra.loader.foreign import compiled_memory_read, usable_threads
+from ffcv_hydra.loader.indices import first_pages, resolve_indices
 from ffcv_hydra.loader.plan_builder import PlanBuilder
 from ffcv_hydra.loader.sampler import InOrderSampler, Sampler
 from ffcv_hydra.loader.storage import Storage
 from ffcv_hydra.operations.base import Scratch
 from ffcv_hydra.ordering import Ordering, SampleSet, Sequential, as_ordering, occurrences, split_over_ranks
 from ffcv_hydra.pipeline import Pipeline
+
+log = logging.getLogger(__name__)
 
 
 class Loader:
@@ -41,6 +47,9 @@ class Loader:
         num_workers: threads; all usable cores by default (-1).
         os_cache: map the file and rely on the page cache, or read exactly what each chunk needs.
         batches_ahead: how many batches may be prepared before they are asked for.
+        on_error: what becomes of a sample whose stored data is damaged. 'raise': an error; 'skip': it is left out, and
+            the batch is shorter; 'zero': its field is zeros. `failed_samples` says which ones were met.
+        replace_ffcv_operations: put the project's operations for FFCV's where they mean the same.
         drop_last: leave out the last batch if it is not full. Without, every sample comes exactly once over all ranks.
         rank, world_size: which part of each global batch to give.
         custom_fields: field classes by field name, for types that FFCV does not know.
@@ -67,10 +76,18 @@ class Loader:
         os_cache: bool = True,
         batches_ahead: int = 3,
         drop_last: bool = False,
+        on_error: str = "raise",
+        replace_ffcv_operations: bool = True,
         rank: int = 0,
         world_size: int = 1,
         custom_fields: Mapping[str, type[Field]] | None = None,
     ) -> None:
+        self._arguments = {
+            "path": path, "batch_size": batch_size, "pipelines": pipelines, "ordering": ordering, "indices": indices,
+            "seed": seed, "num_workers": num_workers, "os_cache": os_cache, "batches_ahead": batches_ahead,
+            "drop_last": drop_last, "on_error": on_error, "replace_ffcv_operations": replace_ffcv_operations,
+            "rank": rank, "world_size": world_size, "custom_fields": custom_fields,
+        }  # fmt: skip
         for name, value, least in (
             ("batch_size", batch_size, 1),
             ("batches_ahead", batches_ahead, 1),
@@ -78,6 +95,8 @@ class Loader:
         ):
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise LoaderError(f"{name} must be a whole number of at least {least}; got {value!r}")
+        if on_error not in (policy.value for policy in OnError):
+            raise LoaderError(f"on_error must be raise, skip or zero; got {on_error!r}")
         if not 0 <= rank < world_size:
             raise LoaderError(f"rank must be in [0, {world_size}); got {rank}")
         self.batch_size = batch_size
@@ -91,11 +110,13 @@ class Loader:
         self.sampler = InOrderSampler() if isinstance(self.ordering, Sequential) else Sampler()
 
         self._beton = Beton(path, custom_fields)
-        self.indices = _resolve_indices(indices, self._beton)
+        self.indices = resolve_indices(indices, self._beton)
         self.num_samples = len(self.indices)
         self._split = split_over_ranks(self.num_samples, batch_size, world_size, rank, drop_last)
         threads = usable_threads(self.num_workers)
-        plan = PlanBuilder(self._beton, threads, compiled_memory_read(threads)).build(pipelines or {})
+        builder = PlanBuilder(self._beton, threads, compiled_memory_read(threads), replace_ffcv_operations)
+        plan = builder.build(pipelines or {})
+        _log_replaced(builder.replaced)
         self.output_names = tuple(plan.outputs)
         self._executor = Executor(
             plan,
@@ -103,6 +124,7 @@ class Loader:
             BufferPool(pinned=torch.cuda.is_available()),
             batch_size,
             self.num_workers,
+            OnError(on_error),
         )
         self._scratches: list[list[Scratch]] = []
         self._delivered = (0, 0)
@@ -120,7 +142,38 @@ class Loader:
 
     def sample_ids(self, batch_index: int) -> np.ndarray:
         """int64: the ids of this rank's batch `batch_index` in the current epoch."""
-        return self._epoch_order(self.sampler.epoch)[self._split.batch(batch_index)]
+        ids = self._epoch_order(self.sampler.epoch)[self._split.batch(batch_index)]
+        return ids[~np.isin(ids, self.failed_samples)] if self._executor.on_error is OnError.SKIP else ids
+
+    @property
+    def failed_samples(self) -> list[int]:
+        """The ids of the damaged samples that this rank has met so far, sorted; with `on_error` other than 'raise'."""
+        return self._executor.failures.samples()
+
+    def filter(self, output: str, condition: Callable[[Any], bool]) -> "Loader":
+        """A loader of the samples that fulfil a condition: the same ones on every rank.
+
+        Args:
+            output: the name of the field, or of another output, to look at.
+            condition: is given one sample of it, as this loader's pipeline for it makes it.
+
+        Raises:
+            PipelineError: if there is no such output.
+            LoaderError: if too few samples are left.
+        """
+        if output not in self.output_names:
+            known = ", ".join(self.output_names)
+            raise PipelineError(f"filter: {self._beton.path} gives no output '{output}'; it gives {known}")
+        everything = {"ordering": OrderOption.SEQUENTIAL, "drop_last": False, "rank": 0, "world_size": 1}
+        whole = Loader(**{**self._arguments, **everything})
+        place = whole.output_names.index(output)
+        kept = [
+            sample_id
+            for index, batch in enumerate(whole)
+            for sample_id, sample in zip(whole.sample_ids(index).tolist(), batch[place], strict=True)
+            if condition(sample)
+        ]
+        return Loader(**{**self._arguments, "indices": np.array(kept, dtype=np.int64)})
 
     def state_dict(self) -> dict[str, Any]:
         """How far the last pass came: plain values, the same on every rank."""
@@ -161,7 +214,7 @@ class Loader:
     def _epoch_order(self, epoch: int) -> np.ndarray:
         if self._order is None or self._order[0] != epoch:
             beton = self._beton
-            samples = SampleSet(self.indices, self.seed, lambda: _pages(beton)[self.indices], beton)
+            samples = SampleSet(self.indices, self.seed, lambda: first_pages(beton)[self.indices], beton)
             order = np.ascontiguousarray(self.ordering.sample_order(samples, epoch), dtype=np.int64)
             if order.shape != self.indices.shape or (
                 len(order) and not 0 <= order.min() <= order.max() < beton.num_samples
@@ -175,11 +228,13 @@ class Loader:
     def _jobs(self, epoch: int, first_batch: int) -> Iterator[Job]:
         order = self._epoch_order(epoch)
         repeats = occurrences(order, self._beton.num_samples)
+        mine = order[self._split.positions[self._split.bounds[first_batch] :]]
+        pages = self._executor.pages_for(mine) if self.ordering.by_pages else None
         epoch_key = key_of(self.seed, key_of_name("samples"), epoch)
         for index in range(first_batch, len(self)):
             positions = self._split.batch(index)
             samples = order[positions]
-            yield Job(samples, fold(epoch_key, samples.astype(np.uint64), repeats[positions]))
+            yield Job(samples, fold(epoch_key, samples.astype(np.uint64), repeats[positions]), pages)
 
     def _start_pass(self) -> tuple[int, int, Engine, list[Scratch]]:
         epoch, first_batch = self.sampler.epoch, 0
@@ -187,6 +242,7 @@ class Loader:
             first_batch = min(self._resume_from[1], len(self))
         self._resume_from = None
         self._delivered = (epoch, first_batch)
+        self._executor.storage.check()
         scratches = self._scratches.pop() if self._scratches else [Scratch() for _ in range(self.num_workers)]
         engine = Engine(self._executor, self._jobs(epoch, first_batch), scratches, self.batches_ahead)
         return epoch, first_batch, engine, scratches
@@ -237,35 +293,16 @@ class _Pass:
         self._end()
 
 
+@functools.cache
+def _log_replaced_once(names: str) -> None:
+    log.info("ffcv_hydra's operations stand in for FFCV's %s (replace_ffcv_operations=false keeps FFCV's)", names)
+
+
+def _log_replaced(names: set[str]) -> None:
+    if names:
+        _log_replaced_once(", ".join(sorted(names)))
+
+
 def _describe(ordering: Ordering) -> str:
     arguments = ", ".join(f"{name}={value}" for name, value in sorted(vars(ordering).items()))
     return f"{type(ordering).__name__}({arguments})"
-
-
-def _pages(beton: Beton) -> np.ndarray:
-    pages = np.zeros(beton.num_samples, dtype=np.int64)
-    # the last write wins: with the pointers in descending order that is each sample's first page
-    pages[beton.sample_ids[::-1].astype(np.int64)] = (beton.pointers[::-1] // np.uint64(beton.page_size)).astype(
-        np.int64
-    )
-    return pages
-
-
-def _resolve_indices(indices: Any, beton: Beton) -> np.ndarray:
-    if indices is None:
-        return np.arange(beton.num_samples, dtype=np.int64)
-    found = np.asarray(indices(beton.num_samples) if callable(indices) else indices)
-    if found.dtype == bool:
-        if found.shape != (beton.num_samples,):
-            raise LoaderError(f"indices: a mask needs {beton.num_samples} values for {beton.path}; got {found.shape}")
-        found = np.flatnonzero(found)
-    if found.ndim != 1 or (len(found) and found.dtype.kind not in "iu"):
-        raise LoaderError(
-            f"indices must be a list of whole numbers or a mask; got {found.dtype} of shape {found.shape}"
-        )
-    found = found.astype(np.int64)
-    if len(found) and not 0 <= found.min() <= found.max() < beton.num_samples:
-        raise LoaderError(
-            f"indices go from {found.min()} to {found.max()}, but {beton.path} has {beton.num_samples} samples"
-        )
-    return found

@@ -40,6 +40,7 @@ class Node:
         stream: what is mixed into a sample's key for a random operation: (stream, ordinal, view).
         code: of an operation that is not the project's.
         found: of a torch module.
+        shares_source: whether something else also reads what `parent` gives, so that only a copy may be changed.
     """
 
     output: str
@@ -53,6 +54,7 @@ class Node:
     stream: tuple[int, int, int] | None = None
     code: ForeignCode | None = None
     found: Probe | None = None
+    shares_source: bool = False
 
     @property
     def name(self) -> str:

@@ -1,6 +1,7 @@
 """From pipelines to a plan. Users' lists and operations are copied, never changed: building twice gives the same."""
 
 import copy
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import torch
 from ffcv.fields.base import Field
 from ffcv.fields.basics import BasicDecoder
-from ffcv.fields.bytes import BytesDecoder
+from ffcv.fields.bytes import BytesDecoder, BytesField
 from ffcv.fields.ndarray import NDArrayDecoder
 from ffcv.fields.rgb_image import SimpleRGBImageDecoder
 from ffcv.pipeline.graph import INITIAL_STATE
@@ -24,7 +25,14 @@ from ffcv_hydra.kernels.random import key_of_name
 from ffcv_hydra.loader.foreign import ForeignCode
 from ffcv_hydra.loader.modules import probe
 from ffcv_hydra.loader.plan import Kind, Node, Plan, Step
-from ffcv_hydra.operations import DEFAULT_DECODERS, ChunkDecoder, ChunkOperation
+from ffcv_hydra.operations import (
+    DEFAULT_DECODERS,
+    ChunkDecoder,
+    ChunkOperation,
+    PrefixedBytesDecoder,
+    SplitPrefixedBytes,
+    replacement_of,
+)
 from ffcv_hydra.pipeline import DISABLED, Pipeline
 
 _FFCV_DECODERS = (BasicDecoder, SimpleRGBImageDecoder, NDArrayDecoder, BytesDecoder)
@@ -37,12 +45,15 @@ class PlanBuilder:
         beton: the open file.
         num_threads: that FFCV's operations may use.
         memory_read: compiled, for FFCV's decoders.
+        replace: put the project's operations for FFCV's, where they mean the same.
     """
 
-    def __init__(self, beton: Beton, num_threads: int, memory_read: Any) -> None:
+    def __init__(self, beton: Beton, num_threads: int, memory_read: Any, replace: bool) -> None:
         self.beton = beton
         self.num_threads = num_threads
         self.memory_read = memory_read
+        self.replace = replace
+        self.replaced: set[str] = set()
         self._nodes: list[Node] = []
         self._node_of_original: dict[int, Node] = {}
 
@@ -75,7 +86,8 @@ class PlanBuilder:
             outputs[output] = self._build_output(output, pipeline)
         if not outputs:
             raise PipelineError(f"{self.beton.path}: every field's pipeline is '{DISABLED}'; keep at least one")
-        return Plan(_steps(self._nodes, list(outputs.values())), outputs)
+        _mark_shared(self._nodes, list(outputs.values()))
+        return Plan(_steps(self._nodes), outputs)
 
     def _build_output(self, output: str, pipeline: Sequence[Any] | PipelineSpec | None) -> Node:
         source, operations = _source_and_operations(output, pipeline)
@@ -95,11 +107,13 @@ class PlanBuilder:
             if first is not None and _is_decoder(first):
                 operations = operations[1:]
                 _check_decoder(first, stored, source)
+            elif pipeline is None:
+                first, *operations = _default_operations(stored, source)
             else:
                 first = _default_decoder(stored, source)
             node = self._add(output, source, first, None, INITIAL_STATE, 0)
             ordinal = int(node.stream is not None)
-        for operation in [*operations, *([ToTensor()] if pipeline is None else [])]:
+        for operation in operations:
             node = self._add(output, node.field, operation, node, node.state, ordinal)
             ordinal += node.stream is not None
         return node
@@ -109,12 +123,11 @@ class PlanBuilder:
     ) -> Node:
         if parent is not None and _is_decoder(original):
             raise PipelineError(f"pipeline of '{output}': the decoder {type(original).__name__} must come first")
-        if isinstance(original, ModuleWrapper):
-            original = original.module
-        if isinstance(original, nn.Module):
-            node = self._module_node(output, field_name, original, parent, state)
-        elif isinstance(original, Operation):
-            node = self._operation_node(output, field_name, original, parent, state)
+        operation = original.module if isinstance(original, ModuleWrapper) else original
+        if isinstance(operation, nn.Module):
+            node = self._module_node(output, field_name, operation, parent, state)
+        elif isinstance(operation, Operation):
+            node = self._operation_node(output, field_name, self._replacement(operation, parent), parent, state)
         else:
             raise PipelineError(
                 f"pipeline of '{output}': {original!r} is neither an FFCV Operation nor a torch.nn.Module"
@@ -127,6 +140,18 @@ class PlanBuilder:
         self._nodes.append(node)
         self._node_of_original[id(original)] = node
         return node
+
+    def _replacement(self, operation: Operation, parent: Node | None) -> Operation:
+        if not self.replace:
+            return operation
+        before = []
+        while parent is not None:
+            before.append(parent.operation)
+            parent = parent.parent
+        found = replacement_of(operation, before)
+        if found is not operation:
+            self.replaced.add(type(operation).__name__)
+        return found
 
     def _operation_node(
         self, output: str, field_name: str, original: Operation, parent: Node | None, state: State
@@ -211,19 +236,27 @@ def _default_decoder(stored: Field, name: str) -> Operation:
         ) from error
 
 
-def _steps(nodes: list[Node], outputs: list[Node]) -> list[Step]:
-    fed_by: dict[Node, int] = {}
+def _default_operations(stored: Field, name: str) -> list[Operation]:
+    """What a field's data goes through when no pipeline is given."""
+    if type(stored) is BytesField:
+        return [PrefixedBytesDecoder(), ToTensor(), SplitPrefixedBytes()]
+    return [_default_decoder(stored, name), ToTensor()]
+
+
+def _mark_shared(nodes: list[Node], outputs: list[Node]) -> None:
+    """Say of each node whether something else reads what it reads."""
+    readers = Counter(node.parent for node in nodes if node.parent is not None)
+    readers.update(outputs)
     for node in nodes:
-        if node.parent is not None:
-            fed_by[node.parent] = fed_by.get(node.parent, 0) + 1
+        node.shares_source = node.parent is not None and readers[node.parent] > 1
+
+
+def _steps(nodes: list[Node]) -> list[Step]:
     steps: list[Step] = []
     step_of: dict[Node, Step] = {}
     for node in nodes:
         before = step_of[node.parent] if node.parent is not None else None
-        follows = (
-            before is not None and node.parent not in outputs and before.kind is node.kind and fed_by[node.parent] == 1  # type: ignore[index]
-        )
-        if follows and before is not None:
+        if before is not None and before.kind is node.kind and not node.shares_source:
             before.nodes.append(node)
             step_of[node] = before
             continue

@@ -4,6 +4,7 @@ With `os_cache` the file is mapped and used in place. Without, what a chunk (or,
 needs is read with `pread` into a buffer of the caller's.
 """
 
+import mmap
 import os
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from ffcv_hydra.beton import Beton
 from ffcv_hydra.errors import BetonError
+from ffcv_hydra.loader.pages import PageCache
 from ffcv_hydra.operations import Extents
 
 
@@ -20,13 +22,13 @@ class Storage:
 
     def __init__(self, beton: Beton, os_cache: bool) -> None:
         self.beton = beton
-        self._file: np.ndarray | None = None
-        self._descriptor = -1
         self._extents: dict[str, tuple[np.ndarray, np.ndarray] | None] = {}
+        self._descriptor = os.open(beton.path, os.O_RDONLY)
+        self._size = os.fstat(self._descriptor).st_size
+        self._file: np.ndarray | None = None
         if os_cache:
-            self._file = np.memmap(beton.path, dtype=np.uint8, mode="r").view(np.ndarray)
-        else:
-            self._descriptor = os.open(beton.path, os.O_RDONLY)
+            mapped = mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ)
+            self._file = np.frombuffer(mapped, dtype=np.uint8)
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
@@ -37,13 +39,49 @@ class Storage:
     def __del__(self) -> None:
         self.close()
 
-    def extents(self, field: str, samples: np.ndarray, buffer: Callable[[int], np.ndarray]) -> Extents:
+    def check(self) -> None:
+        """Look whether the file is as long as it was: reading a mapped file beyond its end kills the process.
+
+        Raises:
+            BetonError: if it is not.
+        """
+        if os.fstat(self._descriptor).st_size != self._size:
+            raise BetonError(
+                f"{self.beton.path}: the file was changed while it was open; restore it, or convert it again"
+            )
+
+    def reads(self, field: str) -> bool:
+        """Whether the field's data is stored outside the metadata."""
+        return self.beton.extents(field) is not None
+
+    def pages_for(self, fields: list[str], samples: np.ndarray) -> PageCache | None:
+        """Pages for a pass over `samples` that reads `fields`; None if the file is mapped.
+
+        Args:
+            fields: those that store their data outside the metadata, once for each time they are read.
+            samples: int64 (N,).
+        """
+        if self._file is not None or not fields:
+            return None
+        offsets = [self.beton.extents(field)[0][samples] for field in fields]  # type: ignore[index]
+        return PageCache(
+            self._descriptor, self.beton.path, self.beton.page_size, np.concatenate(offsets).astype(np.int64)
+        )
+
+    def extents(
+        self,
+        field: str,
+        samples: np.ndarray,
+        buffer: Callable[[int], np.ndarray],
+        pages: PageCache | None = None,
+    ) -> Extents:
         """The stored bytes of `samples`.
 
         Args:
             field: name of a field that stores its data outside the metadata.
             samples: int64 (N,).
             buffer: gives a uint8 array of at least so many bytes; it is used without `os_cache` only.
+            pages: to read from, if the pass keeps them.
 
         Raises:
             BetonError: if the file is shorter than it was.
@@ -53,14 +91,20 @@ class Storage:
         known = self._extents[field]
         assert known is not None
         offsets, sizes = (column[samples].astype(np.int64) for column in known)
+        stored = self.beton.checksums_of(field)
+        checksums = None if stored is None else stored[samples]
         if self._file is not None:
-            return Extents(self._file, offsets, sizes)
+            return Extents(self._file, offsets, sizes, checksums)
         ends = np.cumsum(sizes)
         data = buffer(int(ends[-1]))
-        self._read(data, offsets, sizes, ends)
+        if pages is None:
+            self._read(data, offsets, sizes, ends)
+        else:
+            for offset, size, end in zip(offsets.tolist(), sizes.tolist(), ends.tolist(), strict=True):
+                pages.copy(offset, size, data[end - size : end])
         data = data.view()
         data.flags.writeable = False
-        return Extents(data, ends - sizes, sizes)
+        return Extents(data, ends - sizes, sizes, checksums)
 
     def state(self, fields: list[str], samples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """What FFCV's operations find a pointer's bytes by: see `read_pointer`.

@@ -7,6 +7,9 @@ from ffcv_hydra.operations.basic_decoders import ArrayDecoder, BytesDecoder, Sca
 from ffcv_hydra.operations.divide import DivideImage255
 from ffcv_hydra.operations.flip import RandomHorizontalFlip
 from ffcv_hydra.operations.image_decoders import CenterCrop, ImageDecoder, RandomResizedCrop, WholeImage
+from ffcv_hydra.operations.padded_bytes import PaddedBytes, PrefixedBytesDecoder, SplitPrefixedBytes
+from ffcv_hydra.operations.replacements import replacement_of
+from ffcv_hydra.operations.tensors import Squeeze, ToTorchImage
 
 DEFAULT_DECODERS: tuple[type[ChunkDecoder], ...] = (WholeImage, ScalarDecoder, ArrayDecoder, BytesDecoder)
 
@@ -22,8 +25,14 @@ __all__ = [
     "Extents",
     "FailedSample",
     "ImageDecoder",
+    "PaddedBytes",
+    "PrefixedBytesDecoder",
     "RandomHorizontalFlip",
     "RandomResizedCrop",
     "ScalarDecoder",
+    "SplitPrefixedBytes",
+    "Squeeze",
+    "ToTorchImage",
     "WholeImage",
+    "replacement_of",
 ]

@@ -15,6 +15,7 @@ from ffcv.fields.base import Field
 from ffcv.pipeline.operation import Operation
 
 from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.kernels.checksum import first_mismatch
 from ffcv_hydra.kernels.jpeg import Decompressor
 
 
@@ -46,11 +47,26 @@ class Extents:
     Attributes:
         data: uint8, read-only; the file, or the part of it that the chunk needs.
         offsets, sizes: int64 (N,), in bytes, into `data`.
+        checksums: uint64 (N,), of the bytes when they were written; None if the file has none.
     """
 
     data: np.ndarray
     offsets: np.ndarray
     sizes: np.ndarray
+    checksums: np.ndarray | None = None
+
+    def part(self, begin: int, end: int) -> "Extents":
+        """Those of samples `begin` to `end`."""
+        checksums = None if self.checksums is None else self.checksums[begin:end]
+        return Extents(self.data, self.offsets[begin:end], self.sizes[begin:end], checksums)
+
+    def first_mismatch(self, begin: int) -> int | None:
+        """The first position from `begin` on whose bytes differ from their checksum."""
+        if self.checksums is None:
+            return None
+        rest = self.part(begin, len(self.sizes))
+        found = first_mismatch(self.data, rest.offsets, rest.sizes, rest.checksums)
+        return None if found < 0 else begin + found
 
 
 @dataclass(frozen=True)
@@ -66,6 +82,10 @@ class Chunk:
     samples: np.ndarray
     keys: np.ndarray | None
     scratch: Scratch
+
+    def part(self, begin: int, end: int) -> "Chunk":
+        """That of samples `begin` to `end`."""
+        return Chunk(self.samples[begin:end], None if self.keys is None else self.keys[begin:end], self.scratch)
 
 
 class FailedSample(Exception):

@@ -42,7 +42,7 @@ class ArrayDecoder(ChunkDecoder):
 
     def run(self, source: Extents, target: np.ndarray, chunk: Chunk) -> None:
         """Fill `target` (N, ...)."""
-        gather(source.data, source.offsets, source.sizes, target.reshape(len(target), -1).view(np.uint8))
+        gather(source.data, source.offsets, source.sizes, target.reshape(len(target), -1).view(np.uint8), 0)
 
 
 class BytesDecoder(ChunkDecoder):
@@ -57,4 +57,4 @@ class BytesDecoder(ChunkDecoder):
 
     def run(self, source: Extents, target: np.ndarray, chunk: Chunk) -> None:
         """Fill `target`, uint8 (N, longest)."""
-        gather(source.data, source.offsets, source.sizes, target)
+        gather(source.data, source.offsets, source.sizes, target, 0)

@@ -1,5 +1,8 @@
 """FFCV's operations and users' own, in this loader."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -11,13 +14,14 @@ from ffcv.fields.rgb_image import CenterCropRGBImageDecoder
 from ffcv.pipeline.allocation_query import AllocationQuery
 from ffcv.pipeline.compiler import Compiler
 from ffcv.pipeline.operation import Operation
-from ffcv.transforms import Cutout, ReplaceLabel, ToTensor, ToTorchImage
+from ffcv.transforms import Cutout, ReplaceLabel, ToDevice, ToTensor, ToTorchImage
 
 from ffcv_hydra.errors import SampleError
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations import CenterCrop
 
 pytestmark = pytest.mark.timeout(300)
+COMPILED = {"image": "disabled", "label": [IntDecoder(), ToTensor()]}
 
 
 class AddShared(Operation):
@@ -68,7 +72,8 @@ def test_ffcvs_operations_run_and_agree_with_ours(beton, os_cache):
         "label": [IntDecoder(), ReplaceLabel([3, 5], 77), ToTensor()],
         "array": [NDArrayDecoder(), ToTensor()],
     }
-    theirs = list(Loader(beton, 32, pipelines=pipelines, os_cache=os_cache, num_workers=2))
+    options = {"os_cache": os_cache, "num_workers": 2, "replace_ffcv_operations": False}
+    theirs = list(Loader(beton, 32, pipelines=pipelines, **options))
     ours = list(Loader(beton, 32, pipelines={"image": [CenterCrop(16), ToTensor(), ToTorchImage()]}))
     for (image, label, array), (our_image, our_label, our_array) in zip(theirs, ours, strict=True):
         kept = (image != 0).any(1)
@@ -98,10 +103,56 @@ def test_L1_an_error_in_compiled_code_reaches_the_consumer(beton):
 
 def test_L13_thread_counts_of_the_process_stay(beton):
     before = torch.get_num_threads(), Compiler.num_threads
-    list(Loader(beton, 40, pipelines={"image": "disabled", "label": [IntDecoder(), ToTensor()]}, num_workers=2))
+    list(Loader(beton, 40, pipelines=COMPILED, num_workers=2, replace_ffcv_operations=False))
     assert (torch.get_num_threads(), Compiler.num_threads) == before
 
 
 def test_L14_more_workers_than_numba_has_threads_work(beton):
-    loader = Loader(beton, 40, pipelines={"image": "disabled", "label": [IntDecoder(), ToTensor()]}, num_workers=64)
+    loader = Loader(beton, 40, pipelines=COMPILED, num_workers=64, replace_ffcv_operations=False)
     assert torch.cat([batch[0] for batch in loader])[:, 0].tolist() == list(range(90))
+
+
+@pytest.mark.parametrize("layer", ["workqueue", "omp"])
+def test_L16_loaders_run_side_by_side_under_every_threading_layer(beton, layer):
+    script = f"""
+import threading
+from ffcv.fields.rgb_image import CenterCropRGBImageDecoder
+from ffcv.transforms import RandomHorizontalFlip, ToTensor
+from ffcv_hydra import Loader
+
+def run():
+    image = [CenterCropRGBImageDecoder((8, 8), 1.0), RandomHorizontalFlip(), ToTensor()]
+    loader = Loader({str(beton)!r}, 5, pipelines={{"image": image}}, num_workers=2, replace_ffcv_operations=False)
+    for _ in range(5):
+        counts.append(len(list(loader)))
+
+counts = []
+threads = [threading.Thread(target=run) for _ in range(3)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert counts == [18] * 15, counts
+import numba
+assert numba.threading_layer() == {layer!r}
+"""
+    environment = {**os.environ, "NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+
+
+def test_L17_a_device_may_be_named_by_a_string(beton):
+    pipeline = [CenterCrop(8), ToTensor(), ToDevice("cpu"), ToTorchImage()]
+    images = next(iter(Loader(beton, 8, pipelines={"image": pipeline})))[0]
+    assert images.shape == (8, 3, 8, 8)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_L5_memory_of_a_copy_under_way_is_not_used_again(beton):
+    loader = Loader(beton, 8, pipelines={"image": [CenterCrop(256), ToTensor()]}, batches_ahead=1)
+    expected = [batch[0].clone() for batch in loader]
+    loader.sampler.set_epoch(0)
+    copies = []
+    for batch in loader:
+        assert batch[0].is_pinned()
+        torch.cuda._sleep(10_000_000)
+        copies.append(batch[0].to("cuda", non_blocking=True))
+    assert all(torch.equal(copy.cpu(), image) for copy, image in zip(copies, expected, strict=True))

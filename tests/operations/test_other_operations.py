@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from ffcv.fields.bytes import BytesDecoder as FFCVBytesDecoder
+from ffcv.loader import OrderOption
 from ffcv.pipeline.state import State
 from ffcv.transforms import ToTensor, ToTorchImage
 
-from ffcv_hydra.beton import write_beton
+from ffcv_hydra.beton import unpack_json, write_beton
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations import DivideImage255, RandomHorizontalFlip
@@ -52,10 +54,38 @@ def test_flip_is_decided_per_sample_with_the_probability(beton):
     assert 240 < sum(counts) < 400  # of 1280; five standard deviations around a quarter
 
 
-def test_bytes_and_json_come_padded_and_floats_as_float64(beton):
-    _, text, _, floats = next(iter(Loader(beton, 64)))
-    assert text.shape == (64, 4) and text.dtype == torch.uint8
-    assert text[3].tolist() == [0, 1, 2, 0] and text[5].tolist() == [0, 0, 0, 0]
+def test_R4_bytes_come_padded_and_with_their_lengths(beton):
+    for batch_size in (64, 7):  # 7: buffers are used again, and rows were longer before
+        seen = 0
+        for _, (data, lengths), _, _ in Loader(beton, batch_size, ordering=OrderOption.RANDOM):
+            assert data.shape[1] == 4 and data.dtype == torch.uint8 and lengths.dtype == torch.int64
+            for row, length in zip(data, lengths.tolist(), strict=True):
+                assert row.tolist() == list(range(length)) + [0] * (4 - length)
+            seen += len(lengths)
+        assert seen == 64
+
+
+def test_R4_bytes_decoded_by_a_pipeline_are_a_tensor_without_a_stale_tail(beton):
+    for _, data, _, _ in Loader(beton, 7, pipelines={"bytes": [FFCVBytesDecoder(), ToTensor()]}):
+        assert all(row.tolist() in ([*range(n), *[0] * (4 - n)] for n in range(5)) for row in data)
+
+
+def test_R5_json_is_unpacked_from_tensors_of_any_device(beton):
+    batch = next(iter(Loader(beton, 64)))[2]
+    assert unpack_json(batch) == unpack_json(batch.numpy()) == [{"index": index} for index in range(64)]
+
+    class Elsewhere(torch.Tensor):  # as a CUDA tensor, which NumPy cannot read
+        def numpy(self, **_):
+            raise TypeError("can't convert a tensor of another device to numpy")
+
+        def cpu(self):
+            return self.as_subclass(torch.Tensor)
+
+    assert unpack_json(batch.as_subclass(Elsewhere))[5] == {"index": 5}
+
+
+def test_floats_come_as_float64(beton):
+    floats = next(iter(Loader(beton, 64)))[3]
     assert floats.dtype == torch.float64 and floats[:, 0].tolist() == [index / 2 for index in range(64)]
 
 

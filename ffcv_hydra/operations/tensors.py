@@ -1,0 +1,79 @@
+"""Shapes and layouts of tensors, where FFCV's operations of the same names can go wrong."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from ffcv.pipeline.operation import Operation
+from ffcv.pipeline.state import State
+
+from ffcv_hydra.errors import PipelineError
+
+
+class ToTorchImage(Operation):
+    """Images (N, H, W, C) as (N, C, H, W): a view in channels-last memory, or a contiguous copy.
+
+    FFCV's reinterprets every int16 image as float16, which is right after its `NormalizeImage` alone; this one keeps
+    the dtype.
+
+    Args:
+        channels_last: keep the memory as it is (`torch.channels_last`), or copy it into `torch.contiguous_format`.
+    """
+
+    def __init__(self, channels_last: bool = True) -> None:
+        super().__init__()
+        self.channels_last = channels_last
+
+    def declare_state_and_memory(self, previous_state: State) -> tuple[State, None]:
+        """The previous state with the axes moved."""
+        if previous_state.jit_mode or len(previous_state.shape) != 3:
+            raise PipelineError("ToTorchImage takes tensors (H, W, C): put ToTensor before it")
+        height, width, channels = previous_state.shape
+        return replace(previous_state, shape=(channels, height, width)), None
+
+    def generate_code(self) -> Callable[..., torch.Tensor]:
+        """A function of the whole batch."""
+        channels_last = self.channels_last
+
+        def to_torch_image(batch: torch.Tensor, _: None) -> torch.Tensor:
+            image = batch.permute(0, 3, 1, 2)
+            return image if channels_last else image.contiguous()
+
+        return to_torch_image
+
+
+class Squeeze(Operation):
+    """Remove axes of size 1, but never the batch's: FFCV's turns a batch of one sample into no batch.
+
+    Args:
+        dims: axes to remove, counted with the batch as axis 0; all of size 1 by default.
+    """
+
+    def __init__(self, *dims: int) -> None:
+        super().__init__()
+        self.dims = dims
+
+    def declare_state_and_memory(self, previous_state: State) -> tuple[State, None]:
+        """The previous state without those axes."""
+        if previous_state.jit_mode:
+            raise PipelineError("Squeeze takes a tensor: put ToTensor before it")
+        shape = tuple(previous_state.shape)
+        gone = self._axes(shape)
+        kept = tuple(side for axis, side in enumerate(shape, start=1) if axis not in gone)
+        return replace(previous_state, shape=kept), None
+
+    def _axes(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The axes of a batch of such samples that are removed."""
+        count = len(shape) + 1
+        wanted = [dim % count for dim in self.dims if -count <= dim < count] if self.dims else range(1, count)
+        if len(wanted) < len(self.dims):
+            raise PipelineError(f"Squeeze: a batch of samples {shape} has {count} axes; got dims {self.dims}")
+        return tuple(axis for axis in wanted if axis > 0 and shape[axis - 1] == 1)
+
+    def generate_code(self) -> Callable[..., torch.Tensor]:
+        """A function of the whole batch."""
+
+        def squeeze(batch: torch.Tensor, _: None) -> torch.Tensor:
+            return batch.squeeze(self._axes(tuple(batch.shape[1:])))
+
+        return squeeze
