@@ -84,6 +84,7 @@ def test_two_ranks_train_the_toy_model_with_no_flag_but_devices(command):
     assert "MEMBER: 2/2" in done.stdout + done.stderr
     names = {path.name for path in run_folder(done).iterdir()}
     assert names == {"config.yaml", "run.log", "result.json", "checkpoints", "csv", "tensorboard"}
+    assert done.stdout.count("run folder:") == 1
 
 
 def test_a_seed_gives_the_same_run_and_another_seed_another(command):
@@ -108,6 +109,7 @@ def test_a_run_is_resumed_evaluated_and_predicted_from_its_checkpoint(command):
     found = torch.load(run_folder(done) / "predictions.pt", weights_only=True)
     assert found["sample_ids"].tolist() == sorted(set(found["sample_ids"].tolist()))
     assert len(found["predictions"]) == len(found["sample_ids"]) == 64
+    assert not list(run_folder(done).glob(".*")), "the parts of the ranks"
 
 
 @pytest.mark.parametrize("split_by_folder", [True, False])
@@ -150,8 +152,9 @@ def test_a_sweep_runs_every_combination_in_a_folder_of_its_own(command, folder):
     ],
     ids=lambda value: str(value[0]) if isinstance(value, list) else "",
 )
-def test_bad_input_is_one_clear_line(command, overrides, message):
-    command("convert.py", "dataset=toy")
+def test_bad_input_is_one_clear_line(command, folder, overrides, message):
+    if not (folder / "data/toy.beton").exists():
+        command("convert.py", "dataset=toy")
     done = command("run.py", *overrides[-1:] if overrides[0].startswith("pipeline") else overrides, *QUIET, status=1)
     assert message in done.stderr
     assert "Traceback" not in done.stderr

@@ -108,7 +108,7 @@ class GracefulStop(pl.Callback):
         _dismiss_observer(trainer)
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
             self._validating = validating
-            trainer.save_checkpoint(self.checkpoint_path)
+            trainer.save_checkpoint(self.checkpoint_path, weights_only=False)
         raise RunInterrupted(signum)
 
 

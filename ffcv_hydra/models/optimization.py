@@ -61,7 +61,7 @@ def _build_schedule(
     needs_total = TOTAL in options.values() or 0 < warmup < 1
     total = _number_of_intervals(trainer, interval) if needs_total else 0
     if 0 < warmup < 1:
-        warmup = max(1, round(warmup * total))
+        warmup = min(max(1, round(warmup * total)), total - 1)  # a run of one step, as fast_dev_run, has none
     if TOTAL in options.values() and warmup >= total:
         raise ConfigError(f"model.scheduler.warmup={warmup}: the run has only {total} {interval}s; choose fewer")
     options = {key: total - warmup if value == TOTAL else value for key, value in options.items()}

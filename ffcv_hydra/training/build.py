@@ -55,11 +55,17 @@ def build_model(config: Config) -> pl.LightningModule:
     """
     node = dict(config["model"])
     plain = {name: node.pop(name) for name in ("optimizer", "scheduler") if _is_plain(node.get(name))}
-    factory = build("model", node, _partial_=True) if plain else partial(build, "model", node)
     try:
+        factory = build("model", node, _partial_=True) if plain else partial(build, "model", node)
         model: pl.LightningModule = factory(**plain)
+    except ConfigError as error:
+        if node.get("num_classes", 0) is None:
+            raise ConfigError(f"model.num_classes is null; add dataset.num_classes=NUMBER ({error})") from error
+        raise
     except TypeError as error:
         raise ConfigError(f"model: {node.get('_target_')} refuses its arguments: {error}") from error
+    if not isinstance(model, pl.LightningModule):
+        raise ConfigError(f"model._target_={node.get('_target_')}: is no LightningModule; derive the class from it")
     if config.get("channels_last"):
         model = model.to(memory_format=torch.channels_last)
     if config.get("compile"):
@@ -111,8 +117,9 @@ def build_trainer(config: Config, callbacks: list[Callback], loggers: list[Logge
     try:
         trainer: pl.Trainer = factory(callbacks=callbacks, logger=loggers or False)
     except (MisconfigurationException, ValueError, TypeError) as error:
-        devices = f" (trainer.devices={node['devices']})" if "devices" in node else ""
-        raise ConfigError(f"trainer: {' '.join(str(error).split())}{devices}") from error
+        given = ", ".join(f"trainer.{name}={node[name]}" for name in ("accelerator", "devices") if name in node)
+        gpus = f"{torch.cuda.device_count()} GPUs"
+        raise ConfigError(f"trainer: {' '.join(str(error).split())} ({given}; this machine has {gpus})") from error
     return trainer
 
 

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import pytorch_lightning as pl
-
 from ffcv_hydra.conversion_config import convert_beton, distinct_betons
 from ffcv_hydra.datamodule import FFCVDataModule
 from ffcv_hydra.errors import ConfigError
@@ -16,7 +14,7 @@ _STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "pr
 """The splits that a mode reads. All but the validation of `fit` have to be there."""
 
 
-def build_datamodule(config: Config) -> pl.LightningDataModule:
+def build_datamodule(config: Config) -> FFCVDataModule:
     """Build the data module for the splits that the run's mode needs.
 
     Betons that are missing are converted when Lightning prepares the data (on one process per machine, with a progress

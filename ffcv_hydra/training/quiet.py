@@ -4,7 +4,10 @@ import logging
 import warnings
 
 _ADVERTISEMENT = "\N{ELECTRIC LIGHT BULB} Tip:"
-_LIBRARY_DEPRECATIONS = (r".*isinstance\(treespec, LeafSpec\).*",)
+_WARNINGS = (
+    r".*isinstance\(treespec, LeafSpec\).*",  # a deprecation in Lightning's own code
+    r"The dirpath has changed from .*",  # a run that goes on from another one's checkpoint has a folder of its own
+)
 
 
 def _keep(record: logging.LogRecord) -> bool:
@@ -12,7 +15,7 @@ def _keep(record: logging.LogRecord) -> bool:
 
 
 def hide_library_chatter() -> None:
-    """Drop Lightning's tips for other products, and its deprecation warnings about its own code."""
+    """Drop Lightning's tips for other products, and its warnings about what is as it should be."""
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_keep)
-    for message in _LIBRARY_DEPRECATIONS:
+    for message in _WARNINGS:
         warnings.filterwarnings("ignore", message=message)

@@ -17,7 +17,12 @@ def print_results(result: dict[str, Any], run_dir: Path) -> None:
             table.add_row(escape(name), f"{value:.4f}")
     if result["samples_per_second"] is not None:
         table.add_row("training images/s", f"{result['samples_per_second']:,.0f}")
-    console.print(table)
+    for stage, failed in (result.get("failed_samples") or {}).items():
+        table.add_row(f"damaged samples in {stage}", f"{failed['count']:,}")
+    if table.row_count:
+        console.print(table)
+    else:
+        console.print(table.title)
     # Paths are not wrapped: they are there to be copied.
     for name in ("best_checkpoint", "predictions"):
         if result.get(name):

@@ -11,10 +11,12 @@ from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from ffcv_hydra.callbacks import EXIT_STATUS, RunInterrupted, StopSignals, Throughput
+from ffcv_hydra.datamodule import FFCVDataModule
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.training.build import build_callbacks, build_loggers, build_model, build_trainer
 from ffcv_hydra.training.checkpoints import check_checkpoint, find_checkpoint
 from ffcv_hydra.training.data import build_datamodule
+from ffcv_hydra.training.failed_samples import failed_samples
 from ffcv_hydra.training.quiet import hide_library_chatter
 from ffcv_hydra.training.ranks import global_rank, join_child_ranks, kill_children
 from ffcv_hydra.training.record import RunRecord
@@ -57,6 +59,7 @@ class _Run:
         self.record = RunRecord(run_dir, self.rank)
         self.trainer: pl.Trainer | None = None
         self.throughput: Throughput | None = None
+        self.datamodule: FFCVDataModule | None = None
         self.metrics: dict[str, float] = {}
 
     def execute(self) -> dict[str, Any]:
@@ -94,7 +97,7 @@ class _Run:
         checkpoint = find_checkpoint(config.get("ckpt_path"), mode, self.run_dir)
         if checkpoint is None and mode != "fit":
             log.warning("mode=%s without ckpt_path: the model is as it was initialised", mode)
-        datamodule = build_datamodule(config)
+        self.datamodule = datamodule = build_datamodule(config)
         model = build_model(config)
         if checkpoint is not None:
             check_checkpoint(checkpoint, model)
@@ -122,7 +125,7 @@ class _Run:
             self._take_metrics(trainer)
 
     def _finish(self, trainer: pl.Trainer) -> dict[str, Any]:
-        facts = self._facts()
+        facts = self._facts(gather=True)
         if self.config.get("optimized_metric") and self.config["mode"] == "fit":
             facts["optimized_metric"] = _optimized_value(trainer, self.config["optimized_metric"], self.metrics)
         if trainer.is_global_zero:
@@ -134,8 +137,8 @@ class _Run:
     def _take_metrics(self, trainer: pl.Trainer) -> None:
         self.metrics |= {name: float(value) for name, value in trainer.callback_metrics.items()}
 
-    def _facts(self) -> dict[str, Any]:
-        """What is known of the result by now."""
+    def _facts(self, gather: bool = False) -> dict[str, Any]:
+        """What is known of the result by now; with `gather`, which all ranks must call, on all ranks."""
         facts: dict[str, Any] = {"metrics": {}, "best_checkpoint": None, "samples_per_second": None}
         if (trainer := self.trainer) is None:
             return facts
@@ -144,7 +147,10 @@ class _Run:
             facts["predictions"] = str(predictions)
         facts["samples_per_second"] = None if self.throughput is None else self.throughput.samples_per_second
         facts["metrics"] = {name: value for name, value in self.metrics.items() if name != Throughput.METRIC}
-        facts["best_checkpoint"] = _best_checkpoint(trainer)
+        if self.config["mode"] == "fit":  # else it is what the loaded checkpoint says of the run it is from
+            facts["best_checkpoint"] = _best_checkpoint(trainer)
+        if self.datamodule is not None and (failed := failed_samples(self.datamodule, gather)):
+            facts["failed_samples"] = failed
         return facts
 
     def _abort(self) -> None:

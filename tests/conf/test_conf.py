@@ -22,8 +22,10 @@ OPTIONS = sorted(
     if path.parent not in (CONF, CONF / "hydra" / "help")
 )
 NEEDED = {
-    "dataset=image_folder": "dataset.root=tests",
-    "dataset=custom": "dataset.source._target_=ffcv_hydra.datasets.ToyImages",
+    "model=custom": ["model._target_=ffcv_hydra.models.AutoEncoder"],
+    "dataset=image_folder": ["dataset.root=tests"],
+    "dataset=custom": ["dataset.source._target_=ffcv_hydra.datasets.ToyImages"],
+    "dataset=webdataset": ["dataset.train_shards=train-*.tar", "dataset.val_shards=val.tar"],
 }
 
 
@@ -56,7 +58,7 @@ def test_file_says_in_its_first_comment_what_it_is(path):
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("option", OPTIONS)
 def test_option_composes_and_its_targets_exist(option):
-    config, _ = composed("run", option, *([NEEDED[option]] if option in NEEDED else []))
+    config, _ = composed("run", option, *NEEDED.get(option, []))
     check(RunConfig, config)
     check_targets(config)
     check_trainer(config["trainer"])
@@ -64,7 +66,7 @@ def test_option_composes_and_its_targets_exist(option):
 
 @pytest.mark.parametrize("dataset", [option for option in OPTIONS if option.startswith("dataset=")])
 def test_convert_composes_with_every_dataset(dataset):
-    config, _ = composed("convert", dataset, *([NEEDED[dataset]] if dataset in NEEDED else []))
+    config, _ = composed("convert", dataset, *NEEDED.get(dataset, []))
     check(ConvertConfig, config)
 
 

@@ -105,6 +105,10 @@ def test_a_run_without_an_end_has_no_total():
         fit(COSINE, epochs=-1, max_time="00:00:00:01")
 
 
+def test_a_run_of_one_step_needs_no_warmup_of_a_share():
+    assert fit({**COSINE, "interval": "step", "warmup": 0.05}, fast_dev_run=True) == [1.0]
+
+
 def test_a_warmup_longer_than_the_run_is_refused():
     with pytest.raises(ConfigError, match="only 12 steps"):
         fit({**COSINE, "interval": "step", "warmup": 12})

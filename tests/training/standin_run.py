@@ -68,6 +68,9 @@ class PlainData(pl.LightningDataModule):
 
     val_dataloader = test_dataloader = predict_dataloader = _loader
 
+    def failed_samples(self):
+        return {}
+
     def state_dict(self):
         return {"delivered": self.train.delivered} if self.train else {}
 

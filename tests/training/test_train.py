@@ -112,8 +112,16 @@ def test_validate_and_test_take_a_checkpoint(train, tmp_path):
         assert metrics[f"{stage}_loss"] == pytest.approx(fitted["metrics"]["val_loss"])
 
 
-def test_predictions_end_in_one_file(train, tmp_path):
+def test_only_a_fit_names_a_best_checkpoint(train, tmp_path):
+    callbacks = {"best": checkpoints(tmp_path / "fit")}
+    fitted = train(config(callbacks=callbacks), tmp_path / "fit")
+    options = config(mode="validate", ckpt_path=fitted["best_checkpoint"], callbacks=callbacks)
+    assert train(options, tmp_path / "validate")["best_checkpoint"] is None
+
+
+def test_predictions_end_in_one_file(train, tmp_path, capsys):
     train(config(mode="predict"), tmp_path)
+    assert "value" not in capsys.readouterr().out, "a table without rows"
     written = torch.load(tmp_path / "predictions.pt", weights_only=True)
     assert written["sample_ids"].tolist() == list(range(SAMPLES))
     assert written["predictions"].shape == (SAMPLES, 4)
@@ -189,6 +197,18 @@ def test_what_cannot_be_built_is_named_with_its_key(train, tmp_path, changes, me
     with pytest.raises(FFCVHydraError, match=message) as caught:
         train(config(**changes), tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_is_no_lightning_module_is_refused(train, tmp_path):
+    model = {"_target_": "torch.nn.Linear", "in_features": 4, "out_features": 4}
+    with pytest.raises(ConfigError, match=r"model\._target_=torch\.nn\.Linear: is no LightningModule"):
+        train({**config(), "model": model}, tmp_path)
+
+
+def test_a_dataset_without_a_number_of_classes_says_which_key_to_set(train, tmp_path):
+    backbone = {"_target_": "standin_run.LinearNet", "num_classes": None}
+    with pytest.raises(ConfigError, match=r"model\.num_classes is null; add dataset\.num_classes=NUMBER"):
+        train(config(model={"backbone": backbone, "num_classes": None}), tmp_path)
 
 
 def test_compile_and_channels_last_reach_the_network(monkeypatch):
