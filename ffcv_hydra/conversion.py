@@ -130,7 +130,10 @@ def check_description(path: str | os.PathLike[str], description: Mapping[str, An
 
     A beton that says nothing (written by stock FFCV or by `create_beton_wrapper`) is accepted as it is.
     """
-    found = read_appendix(path)
+    try:
+        found = read_appendix(path)
+    except BetonError as error:
+        raise BetonError(f"{error}; conversion.if_exists=overwrite replaces it") from error
     if description is None or found is None or found.description is None:
         return
     if found.fingerprint == fingerprint(description):

@@ -69,13 +69,13 @@ class FFCVDataModule(pl.LightningDataModule):
         **options: Any,
     ) -> None:
         super().__init__()
+        _check_options(options)
         managers = (train_manager, val_manager, test_manager, predict_manager)
         if not any(managers):
             raise LoaderError("no manager was given: pass train_manager, val_manager, test_manager or predict_manager")
         self.managers = dict(zip(STAGES, managers, strict=True))
         self.is_dist = is_dist
         self.prepare = prepare
-        _check_options(options)
         self._options = {
             "batch_size": batch_size, "num_workers": num_workers, "os_cache": os_cache, "seed": seed, **options
         }  # fmt: skip
@@ -194,7 +194,16 @@ class FFCVDataModule(pl.LightningDataModule):
 
 
 def _check_options(options: dict[str, Any]) -> None:
-    known = [*_OPTIONS, *(f"{stage}_{name}" for stage in STAGES for name in _OPTIONS)]
+    known = [
+        "train_manager",
+        "val_manager",
+        "test_manager",
+        "predict_manager",
+        "prepare",
+        "is_dist",
+        *_OPTIONS,
+        *(f"{stage}_{name}" for stage in STAGES for name in _OPTIONS),
+    ]
     for name in options:
         if name not in known:
             nearest = difflib.get_close_matches(name, known, n=1)

@@ -148,22 +148,34 @@ def occurrences(order: np.ndarray, num_samples: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class RankBatches:
-    """The batches of one rank, as positions in the global order.
+    """The batches of one rank, as positions in the global order; made when asked for, whatever their number.
 
     Attributes:
-        positions: int64 (M,).
-        bounds: int64 (B + 1,); batch k is positions[bounds[k] : bounds[k + 1]].
+        first, batch_size, stride: batch k of the regular ones is the positions from first + k · stride on.
+        regular: how many of these there are.
+        rest: int64 arrays, the positions of each batch after them.
     """
 
-    positions: np.ndarray
-    bounds: np.ndarray
+    first: int
+    batch_size: int
+    stride: int
+    regular: int
+    rest: tuple[np.ndarray, ...] = ()
 
     def __len__(self) -> int:
-        return len(self.bounds) - 1
+        return self.regular + len(self.rest)
 
     def batch(self, index: int) -> np.ndarray:
         """int64: the positions of batch `index`."""
-        return self.positions[self.bounds[index] : self.bounds[index + 1]]
+        if index >= self.regular:
+            return self.rest[index - self.regular]
+        start = self.first + index * self.stride
+        return np.arange(start, start + self.batch_size)
+
+    def positions(self, first_batch: int = 0) -> np.ndarray:
+        """int64: those of batch `first_batch` and all after it."""
+        batches = [self.batch(index) for index in range(first_batch, len(self))]
+        return np.concatenate(batches) if batches else np.empty(0, dtype=np.int64)
 
 
 def split_over_ranks(num_samples: int, batch_size: int, world_size: int, rank: int, drop_last: bool) -> RankBatches:
@@ -187,19 +199,20 @@ def split_over_ranks(num_samples: int, batch_size: int, world_size: int, rank: i
             else f"the number of ranks ({world_size})"
         )
         raise LoaderError(f"{num_samples} samples are fewer than {what}: lower batch_size or devices, or add data")
-    starts = np.arange(whole, dtype=np.int64) * (batch_size * world_size) + rank * batch_size
-    positions = (starts[:, None] + np.arange(batch_size)).reshape(-1)
-    sizes = [batch_size] * whole
-    if rest and not drop_last:
-        share, extra = divmod(rest, world_size)
-        mine = share + (rank < extra)
-        first = num_samples - rest + rank * share + min(rank, extra)
-        positions = np.concatenate([positions, np.arange(first, first + mine)])
-        if share or (mine and batch_size > 1):
-            sizes.append(mine)
-        elif mine:
-            sizes[-1] += 1
-        elif batch_size > 1:
-            half = batch_size // 2
-            sizes[-1:] = [batch_size - half, half]
-    return RankBatches(positions, np.cumsum([0, *sizes], dtype=np.int64))
+
+    def batches(regular: int, *rest: np.ndarray) -> RankBatches:
+        return RankBatches(rank * batch_size, batch_size, batch_size * world_size, regular, rest)
+
+    if drop_last or not rest:
+        return batches(whole)
+    share, extra = divmod(rest, world_size)
+    first = num_samples - rest + rank * share + min(rank, extra)
+    mine = np.arange(first, first + share + (rank < extra))
+    if share or (len(mine) and batch_size > 1):
+        return batches(whole, mine)
+    last = batches(whole).batch(whole - 1)
+    if len(mine):
+        return batches(whole - 1, np.concatenate([last, mine]))
+    return (
+        batches(whole - 1, last[: -(batch_size // 2)], last[-(batch_size // 2) :]) if batch_size > 1 else batches(whole)
+    )

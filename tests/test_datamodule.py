@@ -73,6 +73,7 @@ def trainer(tmp_path: Path, **options) -> pl.Trainer:
         ({"batches_ahed": 2}, "no option 'batches_ahed'; did you mean 'batches_ahead'"),
         ({"train_drop_lst": True}, "did you mean 'train_drop_last'"),
         ({"train_manager": None}, "no manager was given"),
+        ({"train_manager": None, "train_managr": 1}, "no option 'train_managr'; did you mean 'train_manager'"),
     ],
 )
 def test_options_that_do_not_exist_are_refused(beton, options, message):

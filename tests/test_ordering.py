@@ -89,10 +89,10 @@ def test_L10_evaluation_gives_every_sample_once_and_each_rank_as_many_batches(si
             split_over_ranks(num_samples, batch_size, world_size, 0, drop_last=False)
         return
     ranks = [split_over_ranks(num_samples, batch_size, world_size, rank, drop_last=False) for rank in range(world_size)]
-    assert sorted(np.concatenate([rank.positions for rank in ranks])) == list(range(num_samples))
+    assert sorted(np.concatenate([rank.positions() for rank in ranks])) == list(range(num_samples))
     assert len({len(rank) for rank in ranks}) == 1
     for rank in ranks:
-        lengths = np.diff(rank.bounds)
+        lengths = np.array([len(rank.batch(k)) for k in range(len(rank))])
         assert lengths.min() >= 1
         assert lengths.max() <= max(batch_size, 2 if batch_size == 1 else 0)
     whole = num_samples // (batch_size * world_size)

@@ -59,7 +59,7 @@ class Throughput(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._finish_epoch(trainer)
         if self._epoch_seconds and self._epoch_samples:
-            pl_module.log(self.METRIC, self._epoch_samples / self._epoch_seconds)
+            pl_module.log(self.METRIC, self._epoch_samples / self._epoch_seconds, sync_dist=True)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._finish_epoch(trainer)

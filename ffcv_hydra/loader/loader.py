@@ -190,8 +190,7 @@ class Loader:
             then = state["of"].get(name)
             if then != now:
                 raise LoaderError(
-                    f"the checkpoint was made with another {name} ({then}, now {now}): resume with the same one, "
-                    "or load the weights alone"
+                    f"the checkpoint was made with another {name} ({then}, now {now}): set it back, or begin anew"
                 )
         self._delivered = (state["epoch"], state["batches"])
         if state["batches"] >= len(self):
@@ -228,8 +227,8 @@ class Loader:
     def _jobs(self, epoch: int, first_batch: int) -> Iterator[Job]:
         order = self._epoch_order(epoch)
         repeats = occurrences(order, self._beton.num_samples)
-        mine = order[self._split.positions[self._split.bounds[first_batch] :]]
-        pages = self._executor.pages_for(mine) if self.ordering.by_pages else None
+        by_pages = self.ordering.by_pages
+        pages = self._executor.pages_for(order[self._split.positions(first_batch)]) if by_pages else None
         epoch_key = key_of(self.seed, key_of_name("samples"), epoch)
         for index in range(first_batch, len(self)):
             positions = self._split.batch(index)

@@ -3,6 +3,7 @@
 import logging
 import os
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -249,3 +250,45 @@ def test_the_beton_has_the_permissions_of_any_new_file(tmp_path):
     (tmp_path / "other").touch()
     write_beton([(1,)], tmp_path / "a.beton", num_workers=0)
     assert (tmp_path / "a.beton").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_W2_what_an_unfinished_chunk_left_does_not_show(tmp_path):
+    """Without cutting it off, it would stay in the gaps before the borders of pages."""
+    before = [(np.full(1_900_000, 1, np.uint8),) for _ in range(15)] + [("broken",)] + [(np.zeros(9, np.uint8),)] * 4
+    after = before[:10] + [(np.full(1_100_000, 2, np.uint8),) for _ in range(10)]
+    with pytest.raises(ConversionError, match="sample 15"):
+        write_beton(before, tmp_path / "a.beton", description=DESCRIPTION, **OPTIONS)
+    write_beton(after, tmp_path / "a.beton", description=DESCRIPTION, **OPTIONS)
+    write_beton(after, tmp_path / "b.beton", description=DESCRIPTION, **OPTIONS)
+    assert (tmp_path / "a.beton").read_bytes() == (tmp_path / "b.beton").read_bytes()
+
+
+def test_W2_after_a_loss_of_power_the_journal_speaks_of_nothing_that_is_lost(tmp_path, monkeypatch, reference, caplog):
+    """All is lost that was not brought to the disk, but the journal may be there before it is asked to be."""
+    path, lost = tmp_path / "a.beton", tmp_path / "lost"
+    on_disk: dict[str, bytes] = {}
+    states: list[tuple[bytes, bytes]] = []
+
+    def note(descriptor):
+        name = os.readlink(f"/proc/self/fd/{descriptor}")
+        if name.startswith(f"{path}.partial"):
+            on_disk[name] = Path(name).read_bytes()
+            journal = Path(f"{path}.partial.journal").read_bytes()
+            states.append((on_disk.get(f"{path}.partial", b""), journal))
+
+    def replace(source, target, given=os.replace):
+        assert on_disk[str(source)] == Path(source).read_bytes() == reference
+        given(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", note)
+        patch.setattr(os, "replace", replace)
+        write_beton(Numbers(), path, **OPTIONS)
+    assert len(states) > 40
+    lost.mkdir()
+    for data, journal in states[::3] + states[-4:]:
+        (lost / "a.beton.partial").write_bytes(data)
+        (lost / "a.beton.partial.journal").write_bytes(journal)
+        write_beton(Numbers(), lost / "a.beton", **OPTIONS)
+        assert (lost / "a.beton").read_bytes() == reference
+    assert caplog.messages == []
