@@ -1,5 +1,7 @@
 """The data module under Lightning, and without it."""
 
+import gc
+import threading
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,10 @@ class Records(pl.LightningModule):
 def trainer(tmp_path: Path, **options) -> pl.Trainer:
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
     return pl.Trainer(default_root_dir=tmp_path, **{**quiet, "enable_checkpointing": False, "max_epochs": 2, **options})
+
+
+def loader_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("ffcv_hydra")]
 
 
 # -- options
@@ -216,13 +222,36 @@ def test_resuming_on_other_data_is_refused_by_name(beton, tmp_path):
     ids=str,
 )
 def test_L2_lightnings_ways_of_stopping_leave_no_thread(beton, tmp_path, options):
-    import threading
-
     module = data(beton, val_manager=val_manager(beton))
     run = trainer(tmp_path, **options)
     run.fit(Records(), module)
     run.fit(Records(), module)
-    assert [thread for thread in threading.enumerate() if thread.name.startswith("ffcv_hydra")] == []
+    assert loader_threads() == []
+
+
+def test_early_stopping_leaves_no_thread(beton, tmp_path):
+    class Worse(Records):
+        def validation_step(self, batch, batch_idx):
+            self.log("val_loss", float(self.current_epoch))
+
+    stop = pl.callbacks.EarlyStopping("val_loss", patience=1)
+    run = trainer(tmp_path, max_epochs=9, callbacks=[stop])
+    run.fit(Worse(), data(beton, val_manager=val_manager(beton)))
+    assert run.current_epoch == 2
+    assert loader_threads() == []
+
+
+def test_ctrl_c_leaves_no_thread(beton, tmp_path):
+    class Interrupted(Records):
+        def training_step(self, batch, batch_idx):
+            if batch_idx == 2:
+                raise KeyboardInterrupt
+            return super().training_step(batch, batch_idx)
+
+    with pytest.raises(SystemExit):
+        trainer(tmp_path).fit(Interrupted(), data(beton, val_manager=val_manager(beton)))
+    gc.collect()
+    assert loader_threads() == []
 
 
 def test_overfitting_gives_the_same_batches_in_every_epoch(beton, tmp_path):
@@ -233,9 +262,6 @@ def test_overfitting_gives_the_same_batches_in_every_epoch(beton, tmp_path):
 
 
 def test_an_error_in_a_step_leaves_no_thread(beton, tmp_path):
-    import gc
-    import threading
-
     class Fails(Records):
         def training_step(self, batch, batch_idx):
             raise ZeroDivisionError
@@ -243,4 +269,4 @@ def test_an_error_in_a_step_leaves_no_thread(beton, tmp_path):
     with pytest.raises(ZeroDivisionError):
         trainer(tmp_path).fit(Fails(), data(beton))
     gc.collect()
-    assert [thread for thread in threading.enumerate() if thread.name.startswith("ffcv_hydra")] == []
+    assert loader_threads() == []
