@@ -16,6 +16,8 @@ import numba
 import numba.core.config as numba_config
 from filelock import FileLock
 
+from ffcv_hydra.errors import LoaderError
+
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "cache": True}
 
 
@@ -48,9 +50,18 @@ class Kernel:
         return self._compiled(*args)
 
     def compile(self) -> None:
-        """Compile now, or load the compiled code from disk."""
+        """Compile now, or load the compiled code from disk.
+
+        Raises:
+            LoaderError: the cache folder cannot be written.
+        """
         folder = cache_directory()
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LoaderError(
+                f"compiled kernels cannot be kept in {folder}: {error.strerror}; set FFCV_HYDRA_CACHE to another folder"
+            ) from error
         with FileLock(folder / ".lock"):
             if self._compiled is not None:
                 return

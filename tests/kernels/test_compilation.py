@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.kernels import compilation
 
 FLIP = "from ffcv_hydra.kernels.flip import random_horizontal_flip as kernel; kernel.compile()"
@@ -28,3 +29,9 @@ def test_a_change_in_any_kernel_source_makes_another_cache(tmp_path: Path, monke
     assert compilation.cache_directory() == before
     (tmp_path / "a.py").write_text("2")
     assert compilation.cache_directory() != before
+
+
+def test_a_cache_folder_that_cannot_be_made_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FFCV_HYDRA_CACHE", "/proc/none")
+    with pytest.raises(LoaderError, match="cannot be kept in /proc/none/.*; set FFCV_HYDRA_CACHE to another folder"):
+        compilation.Kernel(len, "int64(int64)").compile()
