@@ -1,5 +1,9 @@
 """Data that several test files read."""
 
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,3 +33,30 @@ def beton(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("beton") / "mixed.beton"
     write_beton(Mixed(), path, {"image": None, "label": None, "array": None}, num_workers=0, page_size=1 << 21)
     return path
+
+
+STOCK_FFCV = """
+import pickle, sys
+import numpy as np
+from ffcv import Loader
+from ffcv.loader import OrderOption
+
+path, batch_size, os_cache, result = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "True", sys.argv[4]
+loader = Loader(path, batch_size, num_workers=1, os_cache=os_cache, order=OrderOption.SEQUENTIAL)
+batches = [tuple(np.array(column) for column in batch) for batch in loader]
+with open(result, "wb") as file:
+    pickle.dump(batches, file)
+"""
+
+
+@pytest.fixture
+def read_by_stock_ffcv(tmp_path: Path) -> Callable[..., list[tuple[np.ndarray, ...]]]:
+    """Reads a beton with FFCV's own loader, in a process of its own: it spoils numba's types for the one it runs in."""
+
+    def read(path: Path, batch_size: int, os_cache: bool = True) -> list[tuple[np.ndarray, ...]]:
+        result = tmp_path / "batches.pickle"
+        arguments = [str(path), str(batch_size), str(os_cache), str(result)]
+        subprocess.run([sys.executable, "-c", STOCK_FFCV, *arguments], check=True, timeout=250)
+        return pickle.loads(result.read_bytes())
+
+    return read

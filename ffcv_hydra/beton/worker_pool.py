@@ -22,6 +22,7 @@ from ffcv_hydra.beton.spool import Spool, SpooledPart
 from ffcv_hydra.beton.worker import Failure, work
 from ffcv_hydra.errors import ConversionError
 
+SHARDS_AHEAD = 4  # per worker: so many may wait on the disk for one that takes longer
 CHUNKS_AHEAD = 2  # per worker: one it works on, one that waits, so that it never idles
 BUFFERED_BYTES = 64 << 20  # parts that came before their turn; above this only the worker whose turn it is may send
 ALIVE_CHECK_SECONDS = 1.0
@@ -34,6 +35,7 @@ class _Chunk:
     parts: deque[Part | SpooledPart] = field(default_factory=deque)
     num_received: int = 0
     is_received: bool = False
+    failure: ConversionError | None = None
 
 
 @dataclass
@@ -79,18 +81,22 @@ class WorkerPool:
         """Encode all chunks from `first_chunk` on; yield their parts in order, and a `ChunkEnd` after each chunk.
 
         Raises:
-            ConversionError: if a sample fails (its message names it; the worker's traceback is attached as a note), or
-                a worker process dies (names the samples it had).
+            ConversionError: if a sample fails (its message names it; the worker's traceback is attached as a note),
+                after what comes before its chunk; or at once if a worker process dies (names the samples it had).
         """
         waiting = (_Chunk(number) for number in range(first_chunk, self._source.num_chunks))
         handed_out: deque[_Chunk] = deque()
         while True:
-            handed_out.extend(self._hand_out(waiting))
+            has_room = not self._spools or len(handed_out) < SHARDS_AHEAD * self._num_workers
+            if has_room and not any(chunk.failure for chunk in handed_out):
+                handed_out.extend(self._hand_out(waiting))
             if not handed_out:
                 return
             chunk = handed_out[0]
             while chunk.parts:
                 yield self._take(chunk.parts.popleft())
+            if chunk.failure is not None:
+                raise chunk.failure
             if chunk.is_received:
                 handed_out.popleft()
                 self._spool.forget(chunk.number)
@@ -155,11 +161,13 @@ class WorkerPool:
             message: Part | ChunkEnd | Failure = worker.connection.recv()
         except (EOFError, OSError):
             raise self._death(worker) from None
-        if isinstance(message, Failure):
-            error = ConversionError(message.message)
-            error.add_note(f"In a worker process:\n{message.traceback}")
-            raise error
         chunk = worker.chunks[0]
+        if isinstance(message, Failure):
+            # Raised in its turn: chunks before it are finished meanwhile, and so kept. Those after it are not needed.
+            chunk.failure = ConversionError(message.message)
+            chunk.failure.add_note(f"In a worker process:\n{message.traceback}")
+            worker.chunks.clear()
+            return
         if isinstance(message, ChunkEnd):
             chunk.is_received = True
             worker.chunks.popleft()

@@ -15,8 +15,12 @@ import llvmlite.binding
 import numba
 import numba.core.config as numba_config
 from filelock import FileLock
+from numba import types
+from numba.core import sigutils
+from numba.np.numpy_support import as_dtype
 
 from ffcv_hydra.errors import LoaderError
+from ffcv_hydra.kernels.shared_types import unspoiled_types
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "cache": True}
 
@@ -35,19 +39,34 @@ def cache_directory() -> Path:
 
 
 class Kernel:
-    """A serial kernel with one signature, compiled or loaded from the disk cache when it is first called."""
+    """A serial kernel with one signature, compiled or loaded from the disk cache when it is first called.
+
+    It is called by its entry point, past numba's choice by argument types, which FFCV can spoil (see `shared_types`);
+    so arrays are compared with the signature here.
+    """
 
     def __init__(self, function: Callable[..., Any], signature: str | Any) -> None:
         self.__doc__ = function.__doc__
         self.python = function
         self._signature = signature
-        self._compiled: Callable[..., Any] | None = None
+        arguments, _ = sigutils.normalize_signature(signature)
+        self._arrays = [
+            (position, as_dtype(type_.dtype), type_.ndim)
+            for position, type_ in enumerate(arguments)
+            if isinstance(type_, types.Array)
+        ]
+        self._dispatcher: Any = None  # owns the code
+        self._entry_point: Callable[..., Any] | None = None
 
     def __call__(self, *args: Any) -> Any:
-        if self._compiled is None:
+        if self._entry_point is None:
             self.compile()
-        assert self._compiled is not None
-        return self._compiled(*args)
+        assert self._entry_point is not None
+        for position, dtype, ndim in self._arrays:
+            array = args[position]
+            if array.dtype != dtype or array.ndim != ndim or not array.flags.c_contiguous:
+                raise TypeError(f"{self.python.__name__}: argument {position} must be {dtype}, {ndim}-d and contiguous")
+        return self._entry_point(*args)
 
     def compile(self) -> None:
         """Compile now, or load the compiled code from disk.
@@ -62,13 +81,14 @@ class Kernel:
             raise LoaderError(
                 f"compiled kernels cannot be kept in {folder}: {error.strerror}; set FFCV_HYDRA_CACHE to another folder"
             ) from error
-        with FileLock(folder / ".lock"):
-            if self._compiled is not None:
+        with FileLock(folder / ".lock"), unspoiled_types():
+            if self._entry_point is not None:
                 return
             previous = numba_config.CACHE_DIR  # type: ignore[attr-defined]
             numba_config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
             try:
-                self._compiled = numba.njit(self._signature, **_OPTIONS)(self.python)
+                self._dispatcher = numba.njit(**_OPTIONS)(self.python)
+                self._entry_point = self._dispatcher.compile(self._signature)
             finally:
                 numba_config.CACHE_DIR = previous  # type: ignore[attr-defined]
 

@@ -6,7 +6,6 @@ from io import BytesIO
 import numpy as np
 import pytest
 import torch
-from ffcv import Loader as StockLoader
 from ffcv.fields import RGBImageField
 from PIL import Image
 
@@ -59,7 +58,7 @@ KEPT = {
 
 
 @pytest.mark.timeout(300)
-def test_W10_jpegs_are_kept_byte_for_byte_and_read_alike_here_and_in_ffcv(tmp_path):
+def test_W10_jpegs_are_kept_byte_for_byte_and_read_alike_here_and_in_ffcv(tmp_path, read_by_stock_ffcv):
     path = tmp_path / "a.beton"
     write_beton(Opened(*KEPT.values()), path, num_workers=0)
     beton = Beton(path)
@@ -70,7 +69,7 @@ def test_W10_jpegs_are_kept_byte_for_byte_and_read_alike_here_and_in_ffcv(tmp_pa
     assert set(beton.field_metadata("image")["width"]) == {40}
     assert set(beton.field_metadata("image")["height"]) == {24}
     (ours,) = next(iter(Loader(path, len(KEPT), num_workers=1)))
-    (stock,) = next(iter(StockLoader(str(path), len(KEPT), num_workers=1)))
+    ((stock,),) = read_by_stock_ffcv(path, len(KEPT))
     assert torch.equal(torch.as_tensor(ours), torch.as_tensor(stock))
     for pixels, content in zip(np.asarray(ours), KEPT.values(), strict=True):
         difference = pixels.astype(int) - np.asarray(opened(content).convert("RGB"))

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from ffcv import DatasetWriter, Loader
+from ffcv import DatasetWriter
 from ffcv.fields import BytesField, IntField, JSONField, NDArrayField, RGBImageField, TorchTensorField
-from ffcv.loader import OrderOption
 from ffcv.reader import Reader
 from PIL import Image
 
@@ -45,12 +44,12 @@ def test_stock_reader_reads_our_files(tmp_path):
 
 
 @pytest.mark.timeout(300)
-def test_stock_loader_reads_our_files_from_the_cache_and_by_pages(tmp_path):
+def test_stock_loader_reads_our_files_from_the_cache_and_by_pages(tmp_path, read_by_stock_ffcv):
     path = tmp_path / "a.beton"
     write_beton(Mixed(), path, RAW, num_workers=2, chunksize=3)
     for os_cache in (True, False):
-        loader = Loader(str(path), batch_size=4, num_workers=1, os_cache=os_cache, order=OrderOption.SEQUENTIAL)
-        samples = [sample for batch in loader for sample in zip(*batch, strict=True)]
+        batches = read_by_stock_ffcv(path, 4, os_cache)
+        samples = [sample for batch in batches for sample in zip(*batch, strict=True)]
         assert len(samples) == 20
         for index, (image, label, array, tensor, record, _) in enumerate(samples):
             expected = Mixed()[index]

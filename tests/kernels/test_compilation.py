@@ -3,10 +3,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.kernels import compilation
+from ffcv_hydra.kernels.gather import gather
 
 FLIP = "from ffcv_hydra.kernels.flip import random_horizontal_flip as kernel; kernel.compile()"
 
@@ -31,7 +33,44 @@ def test_a_change_in_any_kernel_source_makes_another_cache(tmp_path: Path, monke
     assert compilation.cache_directory() != before
 
 
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("when", ["before", "between"])
+def test_kernels_survive_what_ffcvs_loader_does_to_numbas_types(when: str):
+    script = f"""
+import numba as nb, numpy as np
+from ffcv_hydra.kernels.gather import gather
+
+def spoil():  # as FFCV's memory managers do
+    nb.uint8[::1].mutable = False
+    nb.uint8[:, ::1].mutable = False
+    nb.uint64[::1].mutable = False
+
+def run():
+    data, target = np.arange(10, dtype=np.uint8), np.zeros((2, 4), dtype=np.uint8)
+    gather(data, np.array([0, 5]), np.array([3, 2]), target, 1)
+    assert target.tolist() == [[0, 0, 1, 2], [0, 5, 6, 0]]
+    data.flags.writeable = False
+    gather(data, np.array([0, 5]), np.array([3, 2]), target, 1)
+
+kept = nb.typeof(np.empty(0, np.uint8)), nb.typeof(np.empty((0, 0), np.uint8))
+if {when!r} == "between": run()
+spoil(); run(); spoil(); run()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_cache_folder_that_cannot_be_made_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("FFCV_HYDRA_CACHE", "/proc/none")
     with pytest.raises(LoaderError, match="cannot be kept in /proc/none/.*; set FFCV_HYDRA_CACHE to another folder"):
         compilation.Kernel(len, "int64(int64)").compile()
+
+
+BYTES = np.zeros((4, 2), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("wrong", [BYTES.view(np.int8), BYTES.reshape(-1), BYTES.T])
+def test_arrays_that_do_not_fit_the_signature_are_refused(wrong: np.ndarray):
+    data, numbers = np.zeros(9, dtype=np.uint8), np.zeros(2, dtype=np.int64)
+    with pytest.raises(TypeError, match="gather: argument 3 must be uint8, 2-d and contiguous"):
+        gather(data, numbers, numbers, wrong, 0)
