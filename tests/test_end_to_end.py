@@ -12,6 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
+from ffcv_hydra.beton import Beton
+from ffcv_hydra.datasets import SplitFraction
+
 ROOT = Path(__file__).parents[1]
 QUIET = ("logger=none", "trainer.enable_model_summary=false")
 
@@ -125,6 +128,27 @@ def test_a_folder_of_images_is_trained_on(command, folder, split_by_folder):
         "model.backbone._target_=torchvision.models.resnet18", "trainer.max_epochs=1", "loader.batch_size=4", *QUIET,
     )  # fmt: skip
     assert "val_accuracy" in result(done)["metrics"]
+
+
+def test_damaged_samples_of_all_ranks_reach_the_result(command, folder):
+    command("convert.py", "dataset=toy", "dataset.name=damaged")
+    path = folder / "data/damaged.beton"
+    content = bytearray(path.read_bytes())
+    for offset in Beton(path).extents("image")[0].tolist():
+        content[offset + 300] ^= 1 if offset % 2 else 0
+    path.write_bytes(content)
+    damaged = [sample for sample, offset in enumerate(Beton(path).extents("image")[0].tolist()) if offset % 2]
+    train = SplitFraction(0.0, 0.75, 0)(256).tolist()
+
+    done = command(
+        "run.py", "dataset=toy", "dataset.name=damaged", "loader.on_error=skip", "trainer.accelerator=cpu",
+        "trainer.devices=2", "loader.batch_size=48", "trainer.max_epochs=1", "test_after_fit=false", *QUIET,
+    )  # fmt: skip
+    found = result(done)["failed_samples"]
+    assert found["train"]["indices"] == sorted(set(damaged) & set(train))
+    assert found["val"]["indices"] == sorted(set(damaged) - set(train))
+    assert found["train"]["count"] == len(found["train"]["indices"]) > 20
+    assert "differ from their checksum (skipped)" in (run_folder(done) / "run.log").read_text()
 
 
 def test_a_sweep_runs_every_combination_in_a_folder_of_its_own(command, folder):
