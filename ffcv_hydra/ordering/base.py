@@ -1,0 +1,39 @@
+"""What an ordering is and what it may know."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class SampleSet:
+    """What an ordering may know.
+
+    Attributes:
+        indices: int64 (N,), the ids of the samples to be ordered.
+        seed: of the run.
+        pages: gives int64 (N,), the page of the file that each of them starts in.
+        reader: the open beton.
+    """
+
+    indices: np.ndarray
+    seed: int
+    pages: Callable[[], np.ndarray]
+    reader: Any
+
+
+class Ordering(ABC):
+    """Base of the orderings that configs name by `_target_`.
+
+    Attributes:
+        by_pages: whether it reads the samples of a page close together, so that whole pages are worth reading.
+    """
+
+    by_pages: ClassVar[bool] = False
+
+    @abstractmethod
+    def sample_order(self, samples: SampleSet, epoch: int) -> np.ndarray:
+        """int64, the ids in the order they are read in: the same for the same seed and epoch, on every rank."""
