@@ -18,8 +18,8 @@ from rich.table import Table
 from sklearn.datasets import load_sample_images
 
 from ffcv_hydra.kernels.checksum import first_mismatch
-from ffcv_hydra.kernels.image import STORED_AS_JPEG, decode_resized
 from ffcv_hydra.kernels.jpeg import Decompressor
+from ffcv_hydra.kernels.whole_jpeg import decode_whole
 
 COPIES = 100
 ROUNDS = 15
@@ -44,17 +44,12 @@ def main() -> None:
     offsets = np.cumsum(sizes) - sizes
     checksums = np.array([xxhash.xxh64_intdigest(jpeg) for jpeg in jpegs * COPIES], dtype=np.uint64)
     heights, widths = (np.array([shape[axis] for shape in shapes * COPIES], dtype=np.int64) for axis in (0, 1))
-    boxes = np.stack([np.zeros_like(heights), np.zeros_like(heights), heights, widths], axis=1)
-    target = np.empty((1, int(heights[0]), 500, 3), dtype=np.uint8)
     scratch = np.empty(int((heights * widths).max()) * 3, dtype=np.uint8)
     decompressor = Decompressor()
-    mode = np.full(1, STORED_AS_JPEG, dtype=np.uint8)
 
     def decode() -> None:
-        for n in range(len(sizes)):
-            one = slice(n, n + 1)
-            arguments = offsets[one], sizes[one], mode, heights[one], widths[one], boxes[one], scratch, target
-            assert decode_resized(decompressor.handle, data, *arguments) == -1
+        for offset, size, height, width in zip(offsets, sizes, heights, widths, strict=True):
+            assert decode_whole(decompressor.handle, data[offset : offset + size], height, width, scratch) == 0
 
     def verify() -> None:
         assert first_mismatch(data, offsets, sizes, checksums) == -1

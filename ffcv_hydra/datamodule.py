@@ -5,19 +5,29 @@ import ffcv_hydra._ffcv  # noqa: F401  (before anything of FFCV)
 import difflib
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from ffcv.loader import OrderOption
-from pytorch_lightning.trainer.states import TrainerFn
+from pytorch_lightning.trainer.states import RunningStage, TrainerFn
 
+from ffcv_hydra.device_transforms import DeviceTransforms, DeviceTransformSpec
 from ffcv_hydra.errors import LoaderError
+from ffcv_hydra.kernels.random import key_of, key_of_name
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.pipeline import FFCVPipelineManager
 
 STAGES = ("train", "val", "test", "predict")
+_STAGE_OF = {
+    RunningStage.TRAINING: "train",
+    RunningStage.VALIDATING: "val",
+    RunningStage.SANITY_CHECKING: "val",
+    RunningStage.TESTING: "test",
+    RunningStage.PREDICTING: "predict",
+}
+_LIMITS = ("limit_train_batches", "overfit_batches")
 _OPTIONS = (
     "batch_size",
     "global_batch_size",
@@ -42,6 +52,8 @@ class FFCVDataModule(pl.LightningDataModule):
         os_cache: map the files and rely on the page cache, or read exactly what is needed.
         seed: of orders and random operations; by default that of `pl.seed_everything`, or 0.
         prepare: called once per machine before loaders are built, to make what is missing.
+        device_transforms: by stage, torch modules that are run on each batch once it is on the device: by output, or a
+            list for all outputs together; see `ffcv_hydra.device_transforms`.
         options: `global_batch_size` (instead of batch_size; divided by the number of ranks), `drop_last` (default: for
             training only), `batches_ahead`, `on_error`, `replace_ffcv_operations`: see `Loader`. Every option, those
             above included, also takes a stage before its name, for that stage only: `train_drop_last`,
@@ -66,6 +78,7 @@ class FFCVDataModule(pl.LightningDataModule):
         os_cache: bool = True,
         seed: int | None = None,
         prepare: Callable[[], None] | None = None,
+        device_transforms: Mapping[str, DeviceTransformSpec] | None = None,
         **options: Any,
     ) -> None:
         super().__init__()
@@ -79,6 +92,11 @@ class FFCVDataModule(pl.LightningDataModule):
         self._options = {
             "batch_size": batch_size, "num_workers": num_workers, "os_cache": os_cache, "seed": seed, **options
         }  # fmt: skip
+        self._device_modules = dict(device_transforms or {})
+        for stage in self._device_modules:
+            if stage not in STAGES:
+                raise LoaderError(f"device_transforms: there is no stage '{stage}'; stages are {', '.join(STAGES)}")
+        self._device_transforms: dict[str, DeviceTransforms] = {}
         self._prepared = False
         self._loaders: dict[str, Loader] = {}
         self._train_state: dict[str, Any] | None = None
@@ -97,7 +115,14 @@ class FFCVDataModule(pl.LightningDataModule):
         """
         loader = self._loader("train")
         if self._train_state is not None:
-            loader.load_state_dict(self._train_state)
+            now = self._limits()
+            for name, then in self._train_state.get("limits", {}).items():
+                if now.get(name, then) != then:
+                    raise LoaderError(
+                        f"the checkpoint was made with trainer.{name}={then}, now it is {now[name]}: set it back, or "
+                        "begin anew"
+                    )
+            loader.load_state_dict(self._train_state["train"])
             self._train_state = None
         return loader
 
@@ -125,20 +150,34 @@ class FFCVDataModule(pl.LightningDataModule):
         """The ids of the damaged samples that this rank has met, by stage; stages that met none are left out."""
         return {stage: loader.failed_samples for stage, loader in self._loaders.items() if loader.failed_samples}
 
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Run the stage's device transforms on the batch, with a key of seed, epoch, batch and rank."""
+        stage = self._stage()
+        if stage is None or not self._device_modules.get(stage):
+            return batch
+        loader = self._loaders[stage]
+        if stage not in self._device_transforms:
+            modules = self._device_modules[stage]
+            self._device_transforms[stage] = DeviceTransforms(stage, modules, loader.output_names)
+        purpose = key_of_name(f"device transforms/{stage}")
+        key = key_of(loader.seed, purpose, *self._epoch_and_batch(stage), loader.rank)
+        return self._device_transforms[stage](batch, int(key[0]))
+
     def state_dict(self) -> dict[str, Any]:
-        """The position in the training data; plain values, the same on every rank."""
+        """The position in the training data and Lightning's limits; plain values, the same on every rank."""
         if "train" in self._loaders:
-            return {"train": self._loaders["train"].state_dict()}
-        return {} if self._train_state is None else {"train": self._train_state}
+            return {"train": self._loaders["train"].state_dict(), "limits": self._limits()}
+        return {} if self._train_state is None else dict(self._train_state)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from `state_dict` when training is begun; a checkpoint that is only evaluated changes nothing.
 
         Raises:
-            LoaderError: then, if the state is of other data, another order or another global batch size.
+            LoaderError: then, if the state is of other data, another order or another global batch size, or was made
+                under other limits of the trainer.
         """
         if self.trainer is None or self.trainer.state.fn in (None, TrainerFn.FITTING):
-            self._train_state = state_dict.get("train")
+            self._train_state = dict(state_dict) if "train" in state_dict else None
 
     def _loader(self, stage: str) -> Loader:
         manager = self.managers[stage]
@@ -170,6 +209,29 @@ class FFCVDataModule(pl.LightningDataModule):
         self._loaders[stage] = loader
         return loader
 
+    def _limits(self) -> dict[str, float | int]:
+        """What of the trainer's arguments says how much of an epoch is read; nothing without a trainer."""
+        trainer = self.trainer
+        return {} if trainer is None else {name: getattr(trainer, name) for name in _LIMITS}
+
+    def _stage(self) -> str | None:
+        """The stage that the trainer is at."""
+        running = None if self.trainer is None else self.trainer.state.stage
+        return None if running is None else _STAGE_OF[running]
+
+    def _epoch_and_batch(self, stage: str) -> tuple[int, int]:
+        """The epoch, and the number in it of the batch that was transferred last."""
+        trainer = self.trainer
+        assert trainer is not None
+        fits = trainer.state.fn == TrainerFn.FITTING
+        loop: Any = {
+            "train": trainer.fit_loop.epoch_loop,
+            "val": trainer.fit_loop.epoch_loop.val_loop if fits else trainer.validate_loop,
+            "test": trainer.test_loop,
+            "predict": trainer.predict_loop,
+        }[stage]
+        return trainer.current_epoch, loop.batch_progress.current.ready
+
     def _overfits(self) -> bool:
         """Whether the trainer wants the same few batches in every epoch."""
         return self.trainer is not None and getattr(self.trainer, "overfit_batches", 0) > 0
@@ -200,6 +262,7 @@ def _check_options(options: dict[str, Any]) -> None:
         "test_manager",
         "predict_manager",
         "prepare",
+        "device_transforms",
         "is_dist",
         *_OPTIONS,
         *(f"{stage}_{name}" for stage in STAGES for name in _OPTIONS),

@@ -16,8 +16,27 @@ from torch import nn
 
 DISABLED = "disabled"
 
+
+@dataclass(frozen=True)
+class FieldPipeline:
+    """A pipeline with more than its operations.
+
+    Attributes:
+        operations: decoder and transforms; None for the field's default ones.
+        source: the field that is read; by default the one with the output's name.
+        joint_with: the output whose random crops, flips and other geometric operations this one shares.
+        views: how many times the operations are drawn and applied to each image; the output is then a list of so many
+            tensors (N, ...). None: once, and the output is one tensor.
+    """
+
+    operations: Sequence[Operation | nn.Module] | None = None
+    source: str | None = None
+    joint_with: str | None = None
+    views: int | None = None
+
+
 # What a field's data goes through. None: the field's default; DISABLED: the field is left out.
-Pipeline: TypeAlias = Sequence[Operation | nn.Module] | PipelineSpec | str | None
+Pipeline: TypeAlias = Sequence[Operation | nn.Module] | FieldPipeline | PipelineSpec | str | None
 
 
 @dataclass

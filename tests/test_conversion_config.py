@@ -74,3 +74,36 @@ def test_subset_is_stored_and_another_config_is_noticed(tmp_path):
 def test_missing_beton_without_a_source_is_an_error(tmp_path):
     with pytest.raises(ConfigError, match=r"no source to make it from"):
         convert_beton(distinct_betons(config(tmp_path, train={"source": None}))[0], CONVERSION)
+
+
+OWN_FIELDS = {
+    "gray": {"_target_": "ffcv_hydra.beton.GrayscaleImageField", "write_mode": "raw", "jpeg_quality": None},
+    "deep": {"_target_": "ffcv_hydra.beton.GrayscaleImageField", "bits": 16},
+    "mask": {"_target_": "ffcv_hydra.beton.MaskField"},
+    "boxes": {"_target_": "ffcv_hydra.beton.RaggedArrayField", "dtype": "float32", "item_shape": [4]},
+    "text": {"_target_": "ffcv_hydra.beton.TextField"},
+    "weights": {"_target_": "ffcv_hydra.beton.BFloat16TensorField", "shape": [3]},
+}
+SCENES = """
+import numpy as np, torch
+gray, boxes, weights = np.zeros((4, 4), np.uint8), np.zeros((2, 4), np.float32), torch.zeros(3, dtype=torch.bfloat16)
+SCENES = [(gray, gray.astype(np.uint16), gray, boxes, "text", weights)]
+def scenes():
+    return SCENES
+"""
+
+
+def test_own_fields_are_chosen_by_target(tmp_path, monkeypatch):
+    (tmp_path / "own_scenes.py").write_text(SCENES)
+    monkeypatch.syspath_prepend(tmp_path)
+    wanted = config(tmp_path, train={"source": {"_target_": "own_scenes.scenes"}})
+    wanted["dataset"]["fields"] = OWN_FIELDS
+    summary = convert_beton(distinct_betons(wanted)[0], CONVERSION)
+    assert summary.fields == {
+        "gray": "grayscale 8-bit",
+        "deep": "grayscale 16-bit",
+        "mask": "mask",
+        "boxes": "ragged float32 (n, 4)",
+        "text": "text",
+        "weights": "tensor bfloat16 (3,)",
+    }

@@ -210,6 +210,17 @@ def test_resuming_on_other_data_is_refused_by_name(beton, tmp_path):
         trainer(tmp_path).fit(Records(), data(beton, batch_size=9), ckpt_path=tmp_path / "one.ckpt")
 
 
+def test_resuming_under_other_limits_is_refused_by_name(beton, tmp_path):
+    run = trainer(tmp_path, max_epochs=1, limit_train_batches=4)
+    run.fit(Records(), data(beton))
+    run.save_checkpoint(tmp_path / "one.ckpt")
+    with pytest.raises(LoaderError, match=r"made with trainer.limit_train_batches=4, now it is 0.5: set it back"):
+        trainer(tmp_path, limit_train_batches=0.5).fit(Records(), data(beton), ckpt_path=tmp_path / "one.ckpt")
+    resumed = Records()
+    trainer(tmp_path, limit_train_batches=4).fit(resumed, data(beton), ckpt_path=tmp_path / "one.ckpt")
+    assert [epoch for epoch, _, _ in resumed.seen] == [1] * 4
+
+
 @pytest.mark.parametrize(
     "options",
     [

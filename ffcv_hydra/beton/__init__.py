@@ -4,13 +4,21 @@ import ffcv_hydra._ffcv  # noqa: F401  (before anything of FFCV)
 
 from ffcv_hydra.beton.appendix import fingerprint as fingerprint
 from ffcv_hydra.beton.appendix import first_difference as first_difference
+from ffcv_hydra.beton.bfloat16_field import BFloat16TensorField as BFloat16TensorField
 from ffcv_hydra.beton.coercion import coerce as coerce
 from ffcv_hydra.beton.field_options import FieldSpecs as FieldSpecs
 from ffcv_hydra.beton.field_options import resolve_fields as resolve_fields
+from ffcv_hydra.beton.image_fields import GrayscaleImageField as GrayscaleImageField
+from ffcv_hydra.beton.image_fields import MaskField as MaskField
 from ffcv_hydra.beton.inference import infer_fields as infer_fields
 from ffcv_hydra.beton.inference import kind_of as kind_of
+from ffcv_hydra.beton.own_field import OwnField as OwnField
+from ffcv_hydra.beton.ragged_field import RaggedArrayField as RaggedArrayField
+from ffcv_hydra.beton.random_access_image import RandomAccessImageField as RandomAccessImageField
 from ffcv_hydra.beton.reader import Beton as Beton
 from ffcv_hydra.beton.summary import BetonSummary as BetonSummary
 from ffcv_hydra.beton.summary import print_summary as print_summary
+from ffcv_hydra.beton.text_field import TextField as TextField
 from ffcv_hydra.beton.unpacking import unpack_json as unpack_json
+from ffcv_hydra.beton.unpacking import unpack_text as unpack_text
 from ffcv_hydra.beton.writer import write_beton as write_beton

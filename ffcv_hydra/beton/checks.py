@@ -14,13 +14,14 @@ from ffcv.types import ALLOC_TABLE_TYPE, CURRENT_VERSION, TYPE_ID_HANDLER, Heade
 from ffcv_hydra.beton import appendix, layout
 from ffcv_hydra.beton.allocations import BLOCK_ROWS
 from ffcv_hydra.beton.appendix import Appendix
+from ffcv_hydra.beton.image_fields import RAW
 from ffcv_hydra.beton.inference import STORABLE_KINDS
 from ffcv_hydra.beton.layout import CUSTOM_TYPE_ID
+from ffcv_hydra.beton.own_field import OwnField, describes_itself
 from ffcv_hydra.errors import BetonError
 
 AGAIN = "convert the dataset again"
 RESTORE = "restore the file or convert the dataset again"
-JPG, RAW = 0, 1  # `mode` of an image's metadata
 
 
 def check_header(header: np.ndarray, num_bytes: int) -> np.void:
@@ -158,6 +159,8 @@ def pointer_column(field: Field, metadata: np.ndarray) -> np.ndarray | None:
 def _build_field(name: str, descriptor: np.void, custom_field: type[Field] | None) -> Field:
     type_id = int(descriptor["type_id"])
     field_class = custom_field or TYPE_ID_HANDLER.get(type_id)
+    if field_class is None and type_id == CUSTOM_TYPE_ID and describes_itself(descriptor["arguments"]):
+        field_class = OwnField
     if field_class is None:
         what = "of a class that FFCV does not know" if type_id == CUSTOM_TYPE_ID else f"of unknown type {type_id}"
         raise BetonError(f"field {name!r} is {what}; name its class in custom_fields")
@@ -165,6 +168,8 @@ def _build_field(name: str, descriptor: np.void, custom_field: type[Field] | Non
         with np.errstate(over="ignore"):  # FFCV multiplies whatever it takes for a shape; checked below
             field = _own_class(field_class, field_class.from_binary(descriptor["arguments"]))
         itemsize = field.metadata_type.itemsize
+    except BetonError as error:
+        raise BetonError(f"field {name!r} {error}, or name its class in custom_fields") from error
     except Exception as error:  # whatever a field makes of damaged bytes
         raise BetonError(f"field {name!r} cannot be read from its description; {AGAIN}") from error
     if (isinstance(field, NDArrayField) and field.dtype.kind not in STORABLE_KINDS) or itemsize == 0:
@@ -187,6 +192,8 @@ def _own_class(field_class: type[Field], field: Field) -> Field:
 
 def _has_wrong_size(field: Field, metadata: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """Whether each size contradicts the metadata, bool (N,)."""
+    if isinstance(field, OwnField):
+        return field.has_wrong_size(metadata, sizes)
     if isinstance(field, NDArrayField):
         return sizes != int(field.element_size)
     if type(field) is RGBImageField:

@@ -24,6 +24,7 @@ from ffcv.fields import (
 from PIL import Image
 
 from ffcv_hydra.beton.encoded_jpeg import EncodedJpeg, keep_jpeg
+from ffcv_hydra.beton.random_access_image import RandomAccessImageField
 from ffcv_hydra.errors import ConversionError
 
 INT64 = np.iinfo(np.int64)
@@ -33,7 +34,7 @@ MAX_IMAGE_SIDE = np.iinfo(np.uint16).max  # FFCV stores height and width in 16 b
 def coerce(field: Field, value: Any) -> Any:
     """The value to hand to `field.encode`, or an `EncodedJpeg` to store in its place.
 
-    Classes other than FFCV's own seven get the value untouched: they check it themselves.
+    Other classes than FFCV's seven and `RandomAccessImageField` get the value untouched: they check it themselves.
 
     Raises:
         ConversionError: if the value does not fit the field; says what was expected and what was found.
@@ -43,15 +44,15 @@ def coerce(field: Field, value: Any) -> Any:
 
 
 def _coerce_image(field: RGBImageField, value: Any) -> np.ndarray | EncodedJpeg:
-    """uint8 (H, W, 3), or a JPEG that is stored as it is."""
+    """uint8 (H, W, 3), or a JPEG whose coefficients are stored as they are."""
     if isinstance(value, Image.Image):
         kept = keep_jpeg(field, value)
         if kept is not None:
             return kept
-        _load(value)
+        load_image(value)
         value = np.asarray(_to_rgb(value))
     if not isinstance(value, np.ndarray) or value.dtype != np.uint8 or value.ndim != 3 or value.shape[2] != 3:
-        raise ConversionError(f"expected a PIL image or a uint8 array of shape (H, W, 3), got {_describe(value)}")
+        raise ConversionError(f"expected a PIL image or a uint8 array of shape (H, W, 3), got {describe_value(value)}")
     height, width = value.shape[:2]
     shrinks = field.max_resolution is not None and field.max_resolution <= MAX_IMAGE_SIDE
     if min(height, width) < 1 or (max(height, width) > MAX_IMAGE_SIDE and not shrinks):
@@ -59,7 +60,7 @@ def _coerce_image(field: RGBImageField, value: Any) -> np.ndarray | EncodedJpeg:
     return value
 
 
-def _load(image: Image.Image) -> None:
+def load_image(image: Image.Image) -> None:
     """Decode an image that was merely opened."""
     try:
         image.load()
@@ -89,7 +90,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _coerce_int(field: IntField, value: Any) -> int:
     value = _unpack_0d(value)
     if not isinstance(value, (bool, int, np.bool_, np.integer)):
-        raise ConversionError(f"expected an int, got {_describe(value)}")
+        raise ConversionError(f"expected an int, got {describe_value(value)}")
     number = int(value)
     if not INT64.min <= number <= INT64.max:
         raise ConversionError(f"{number} does not fit into 64 bits")
@@ -99,7 +100,7 @@ def _coerce_int(field: IntField, value: Any) -> int:
 def _coerce_float(field: FloatField, value: Any) -> float:
     value = _unpack_0d(value)
     if not isinstance(value, (bool, int, float, np.bool_, np.integer, np.floating)):
-        raise ConversionError(f"expected a float, got {_describe(value)}")
+        raise ConversionError(f"expected a float, got {describe_value(value)}")
     return float(value)
 
 
@@ -110,38 +111,44 @@ def _coerce_array(field: NDArrayField, value: Any) -> np.ndarray:
         and value.shape == tuple(field.shape)
     )
     if not matches:
-        raise ConversionError(f"expected {_describe_array('array', field)}, got {_describe(value)}")
+        raise ConversionError(f"expected {_describe_array('array', field)}, got {describe_value(value)}")
     return np.ascontiguousarray(value, dtype=field.dtype)
 
 
 def _coerce_tensor(field: TorchTensorField, value: Any) -> torch.Tensor:
     expected = _describe_array("tensor", field)
+    value = dense_tensor(value, expected)
+    if _torch_name(value.dtype) != field.dtype.name or tuple(value.shape) != tuple(field.shape):
+        raise ConversionError(f"expected {expected}, got {describe_value(value)}")
+    return value
+
+
+def dense_tensor(value: Any, expected: str) -> torch.Tensor:
+    """The tensor without gradients and lazy views; raises `ConversionError` if it is none, or not a dense CPU one."""
     if not isinstance(value, torch.Tensor):
-        raise ConversionError(f"expected {expected}, got {_describe(value)}")
+        raise ConversionError(f"expected {expected}, got {describe_value(value)}")
     if value.device.type != "cpu" or value.layout != torch.strided:
         raise ConversionError(
             f"expected {expected}, got a {value.layout} tensor on {value.device}; make it a dense one on the CPU"
         )
-    value = value.detach().contiguous().resolve_conj().resolve_neg()
-    if _torch_name(value.dtype) != field.dtype.name or tuple(value.shape) != tuple(field.shape):
-        raise ConversionError(f"expected {expected}, got {_describe(value)}")
-    return value
+    return value.detach().contiguous().resolve_conj().resolve_neg()
 
 
 def _coerce_bytes(field: BytesField, value: Any) -> np.ndarray:
     if not isinstance(value, np.ndarray) or value.ndim != 1 or value.dtype != np.uint8:
-        raise ConversionError(f"expected a 1-D uint8 array, got {_describe(value)}")
+        raise ConversionError(f"expected a 1-D uint8 array, got {describe_value(value)}")
     return value
 
 
 def _coerce_json(field: JSONField, value: Any) -> dict | list:
     if not isinstance(value, (dict, list)):
-        raise ConversionError(f"expected a dict, got {_describe(value)}")
+        raise ConversionError(f"expected a dict, got {describe_value(value)}")
     return value  # whether it can be written as JSON shows in encode, which names the field as well
 
 
 _COERCERS: dict[type[Field], Callable[[Any, Any], Any]] = {
     RGBImageField: _coerce_image,
+    RandomAccessImageField: _coerce_image,
     IntField: _coerce_int,
     FloatField: _coerce_float,
     NDArrayField: _coerce_array,
@@ -155,7 +162,8 @@ def _unpack_0d(value: Any) -> Any:
     return value.item() if isinstance(value, (np.ndarray, torch.Tensor)) and value.ndim == 0 else value
 
 
-def _describe(value: Any) -> str:
+def describe_value(value: Any) -> str:
+    """What a value is, for errors: dtype and shape, or its type."""
     if isinstance(value, np.ndarray):
         return f"{value.dtype} array of shape {value.shape}"
     if isinstance(value, torch.Tensor):

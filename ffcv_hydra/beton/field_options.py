@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeAlias
 
-from ffcv.fields import Field, NDArrayField, RGBImageField
+from ffcv.fields import Field, NDArrayField
 
 from ffcv_hydra.beton.inference import (
     check_is_tuple,
@@ -16,6 +16,7 @@ from ffcv_hydra.beton.inference import (
     infer_fields,
     kind_of,
 )
+from ffcv_hydra.beton.random_access_image import RGB_FIELDS, RandomAccessImageField
 from ffcv_hydra.errors import ConversionError
 
 FieldSpec: TypeAlias = "Field | Mapping[str, Any] | None"
@@ -57,7 +58,7 @@ def resolve_fields(item: Any, fields: FieldSpecs = None, *, index: int | str = 0
 
 def check_field(field: Field, label: str) -> None:
     """Raise `ConversionError` if an image field's settings are ones that FFCV would fail on or silently ignore."""
-    if type(field) is not RGBImageField:
+    if type(field) not in RGB_FIELDS:
         return
     if field.write_mode not in WRITE_MODES:
         nearest = _nearest(str(field.write_mode), WRITE_MODES)
@@ -70,6 +71,8 @@ def check_field(field: Field, label: str) -> None:
         raise ConversionError(f"field {label}: max_resolution is {field.max_resolution}; use 1 or more pixels")
     if not 1 <= field.jpeg_quality <= 100:
         raise ConversionError(f"field {label}: jpeg_quality is {field.jpeg_quality}; use 1 to 100")
+    if isinstance(field, RandomAccessImageField) and not isinstance(field.random_access, bool):
+        raise ConversionError(f"field {label}: random_access is {field.random_access!r}; use true or false")
 
 
 def _resolve_entry(value: Any, spec: FieldSpec, label: str, index: int | str) -> Field:
@@ -95,7 +98,7 @@ def _with_options(inferred: Field, options: Mapping[str, Any], label: str) -> Fi
             raise ConversionError(
                 f"field {label} ({kind_of(inferred)}): unknown option {option!r}; {_nearest(str(option), parameters)}"
             )
-    defaults = {"write_mode": "jpg"} if field_class is RGBImageField else {}
+    defaults = {"write_mode": "jpg"} if field_class in RGB_FIELDS else {}
     try:
         field = field_class(**(defaults | dict(options)))
         check_field(field, label)

@@ -19,35 +19,45 @@ from ffcv.fields import (
 )
 from PIL import Image
 
+from ffcv_hydra.beton.bfloat16_field import BFloat16TensorField
+from ffcv_hydra.beton.layout import MAX_ARRAY_DIMS
+from ffcv_hydra.beton.own_field import OwnField
+from ffcv_hydra.beton.random_access_image import RandomAccessImageField
+from ffcv_hydra.beton.text_field import TextField
 from ffcv_hydra.errors import ConversionError
 
 KINDS: dict[type[Field], str] = {
     RGBImageField: "image",
+    RandomAccessImageField: "image",
     IntField: "int",
     FloatField: "float",
     NDArrayField: "array",
     BytesField: "bytes",
     JSONField: "json",
     TorchTensorField: "tensor",
+    BFloat16TensorField: "tensor",
 }
-"""What each of FFCV's field classes is called in default names, summaries and errors."""
+"""What field classes are called in default names, summaries and errors. Own fields have a `kind`."""
 
 MAX_NAME_LENGTH = 16  # FFCV stores a name in 16 bytes and cuts what is longer, so that two names may collide
-MAX_ARRAY_DIMS = 32  # the room that FFCV's array field has for a shape
 STORABLE_KINDS = "biufc"  # NumPy dtype kinds that are plain numbers; objects, strings and records are not
 
 
 def kind_of(field: Field) -> str:
-    """Name of a field's kind: one of `KINDS`, or for other classes the class's name without `Field`, lower case."""
-    return KINDS.get(type(field)) or type(field).__name__.removesuffix("Field").lower() or "field"
+    """Name of a field's kind: one of `KINDS`, an own field's `kind`, or the class name without `Field`, lowercase."""
+    if type(field) in KINDS:
+        return KINDS[type(field)]
+    if isinstance(field, OwnField):
+        return field.kind
+    return type(field).__name__.removesuffix("Field").lower() or "field"
 
 
 def infer_fields(item: Any, names: Sequence[str] | None = None, *, index: int | str = 0) -> dict[str, Field]:
     """The fields that store a dataset's item, in the order of the tuple.
 
-    PIL image -> `RGBImageField` as JPEG; int, bool and their NumPy and 0-d kin -> `IntField`; floats -> `FloatField`;
-    1-D uint8 ndarray -> `BytesField`; other ndarrays -> `NDArrayField` of that dtype and shape; dict -> `JSONField`;
-    tensor -> `TorchTensorField`.
+    PIL image -> `RandomAccessImageField` as JPEG; int, bool and their NumPy and 0-d kin -> `IntField`;
+    floats -> `FloatField`; 1-D uint8 ndarray -> `BytesField`; other ndarrays -> `NDArrayField` of that dtype and shape;
+    str -> `TextField`; dict -> `JSONField`; tensor -> `TorchTensorField`, or `BFloat16TensorField`.
 
     Args:
         item: One item of the dataset, a tuple.
@@ -112,7 +122,7 @@ def scalar_field(value: Any) -> Field | None:
 def _infer_entry(value: Any, index: int | str, position: int) -> Field:
     where = f"sample {index}, item {position}"
     if isinstance(value, Image.Image):
-        return RGBImageField(write_mode="jpg")
+        return RandomAccessImageField(write_mode="jpg")
     number = scalar_field(value)
     if number is not None:
         return number
@@ -120,15 +130,16 @@ def _infer_entry(value: Any, index: int | str, position: int) -> Field:
         return _infer_array(value, where)
     if isinstance(value, torch.Tensor):
         return _infer_tensor(value, where)
+    if isinstance(value, str):
+        return TextField()
     if isinstance(value, dict):
         return JSONField()
     hint = {
-        str: "put text into a dict, or encode it to a 1-D uint8 array",
         bytes: "use np.frombuffer(value, np.uint8)",
         list: "use an array or a dict",
         tuple: "use an array or a dict",
         type(None): "let every sample have a value",
-    }.get(type(value), "return a PIL image, number, array, tensor or dict, or name a field class of your own")
+    }.get(type(value), "return a PIL image, number, array, tensor, str or dict, or name a field class of your own")
     raise ConversionError(f"{where}: cannot store a {type(value).__name__}; {hint}")
 
 
@@ -143,9 +154,11 @@ def _infer_array(value: np.ndarray, where: str) -> Field:
 
 def _infer_tensor(value: torch.Tensor, where: str) -> Field:
     _check_shape(tuple(value.shape), where)
+    if value.dtype == torch.bfloat16:
+        return BFloat16TensorField(tuple(value.shape))
     try:
         return TorchTensorField(value.dtype, tuple(value.shape))
-    except TypeError as error:  # bfloat16 and other dtypes that NumPy does not know
+    except TypeError as error:  # float8 and other dtypes that NumPy does not know
         raise ConversionError(f"{where}: cannot store a tensor of dtype {value.dtype}; use torch.float32") from error
 
 

@@ -7,18 +7,23 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import yaml
-from ffcv.fields import Field, RGBImageField
+from ffcv.fields import Field
 from rich import box
 from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from ffcv_hydra.beton.checks import RAW
+from ffcv_hydra.beton.image_fields import JPEG, is_image
+from ffcv_hydra.beton.ragged_field import RaggedArrayField
 from ffcv_hydra.beton.reader import Beton
+from ffcv_hydra.beton.restart_index import has_index
 from ffcv_hydra.beton.summary import describe_fields
+from ffcv_hydra.kernels.jpeg_markers import FOOTER_BYTES
 
 BINS = 8
+LOOKED_AT = 1000  # JPEGs, for how many have random access: each is a read of its own from the disk
 BAR_WIDTH = 40
+MODES = ("JPEG", "raw", "run-length coded")  # by `mode` of an image's metadata
 
 
 def print_information(
@@ -26,7 +31,7 @@ def print_information(
     console: Console | None = None,
     custom_fields: Mapping[str, type[Field]] | None = None,
 ) -> None:
-    """Print what is in a beton, by default to stdout; only header and tables are read.
+    """Print what is in a beton, by default to stdout; header and tables are read, and the end of some images.
 
     Raises:
         BetonError: if the file is missing, is no beton, or is damaged in a way that its tables show.
@@ -78,21 +83,37 @@ def _fields(beton: Beton) -> Table:
 
 
 def _storage(beton: Beton, name: str) -> str:
-    if type(beton.fields[name]) is not RGBImageField:
+    if not is_image(beton.fields[name]):
         return "as data"
-    num_raw = int(np.count_nonzero(beton.field_metadata(name)["mode"] == RAW))
-    shares = [("JPEG", beton.num_samples - num_raw), ("raw", num_raw)]
-    return ", ".join(f"{count:,} {mode}" for mode, count in shares if count)
+    modes = beton.field_metadata(name)["mode"]
+    counts = np.bincount(modes, minlength=len(MODES)).tolist()
+    listed = ", ".join(f"{count:,} {mode}" for mode, count in zip(MODES, counts, strict=True) if count)
+    return listed + _random_access(beton, name, np.flatnonzero(modes == JPEG))
+
+
+def _random_access(beton: Beton, name: str, jpegs: np.ndarray) -> str:
+    """How many of the samples `jpegs` have an index of restart segments; of at most `LOOKED_AT`, evenly spread."""
+    extents = beton.extents(name)
+    if extents is None or len(jpegs) == 0:
+        return ""
+    chosen = jpegs[np.linspace(0, len(jpegs) - 1, min(len(jpegs), LOOKED_AT)).astype(np.int64)]
+    ends = (extents[0] + extents[1])[chosen].astype(np.int64)
+    with open(beton.path, "rb") as file:
+        count = sum(has_index(os.pread(file.fileno(), FOOTER_BYTES, end - FOOTER_BYTES)) for end in ends.tolist())
+    total = "" if len(chosen) == len(jpegs) else f" of {len(chosen):,} looked at"
+    return f" ({count:,}{total} with random access)"
 
 
 def _distributions(beton: Beton) -> Iterator[tuple[str, str, np.ndarray]]:
     """What is worth a histogram: title, unit and values (num_samples,)."""
     for name, field in beton.fields.items():
-        if type(field) is RGBImageField:
+        if is_image(field):
             for column in ("width", "height"):
                 yield f"{name}: {column}", "px", beton.field_metadata(name)[column]
         extents = beton.extents(name)
-        if extents is not None and extents[1].min() < extents[1].max():
+        if isinstance(field, RaggedArrayField):
+            yield f"{name}: items per sample", "", beton.field_metadata(name)["size"] // np.uint64(field.item_bytes)
+        elif extents is not None and extents[1].min() < extents[1].max():
             yield f"{name}: bytes per sample", "", extents[1]
 
 

@@ -14,15 +14,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from ffcv.fields import Field
+from ffcv.fields import Field, RGBImageField
 from ffcv.types import ALLOC_TABLE_TYPE, CURRENT_VERSION, TYPE_ID_HANDLER, FieldDescType, HeaderType
 
+from ffcv_hydra.beton.random_access_image import RGB_FIELDS
 from ffcv_hydra.errors import ConversionError
 
 MIN_PAGE_SIZE = 1 << 21
 MAX_PAGE_SIZE = 1 << 31  # the largest power of two that the header's 32 bits hold
 DEFAULT_PAGE_SIZE = 1 << 23
 CUSTOM_TYPE_ID = 255
+MAX_ARRAY_DIMS = 32  # the room that FFCV's array field has for a shape
 
 
 def header(num_fields: int, num_samples: int, page_size: int, alloc_table_ptr: int) -> bytes:
@@ -39,6 +41,7 @@ def header(num_fields: int, num_samples: int, page_size: int, alloc_table_ptr: i
 def descriptors(names: Sequence[str], fields: Sequence[Field]) -> bytes:
     """The field descriptors, which follow the header."""
     type_ids = {field_class: type_id for type_id, field_class in TYPE_ID_HANDLER.items()}
+    type_ids |= dict.fromkeys(RGB_FIELDS, type_ids[RGBImageField])
     table = np.zeros(len(fields), dtype=FieldDescType)
     for row, name, field in zip(table, names, fields, strict=True):
         row["type_id"] = type_ids.get(type(field), CUSTOM_TYPE_ID)

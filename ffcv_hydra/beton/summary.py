@@ -13,6 +13,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from ffcv_hydra.beton.inference import kind_of
+from ffcv_hydra.beton.own_field import OwnField
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ def print_summary(summary: BetonSummary, console: Console | None = None) -> None
 
 
 def _describe_field(field: Field) -> str:
+    if isinstance(field, OwnField):
+        return field.description()
     if isinstance(field, NDArrayField):
         return f"{kind_of(field)} {field.dtype} {tuple(int(size) for size in field.shape)}"
     return kind_of(field)

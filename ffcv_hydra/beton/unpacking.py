@@ -1,4 +1,4 @@
-"""From batches of JSON fields back to Python values."""
+"""From batches of JSON and text fields back to Python values."""
 
 import json
 from typing import Any
@@ -18,3 +18,16 @@ def unpack_json(batch: torch.Tensor | np.ndarray) -> list[Any]:
     """
     rows = batch.cpu().numpy() if isinstance(batch, torch.Tensor) else batch
     return [json.loads(row.tobytes().split(b"\0", 1)[0]) for row in rows]
+
+
+def unpack_text(batch: tuple[torch.Tensor | np.ndarray, torch.Tensor | np.ndarray]) -> list[str]:
+    """The texts of a batch of a text field.
+
+    Args:
+        batch: `PaddedBytes` as the loader gives it: uint8 (N, longest) and int64 (N,), on any device.
+
+    Returns:
+        N texts.
+    """
+    data, lengths = (part.cpu().numpy() if isinstance(part, torch.Tensor) else part for part in batch)
+    return [row[:length].tobytes().decode() for row, length in zip(data, lengths, strict=True)]

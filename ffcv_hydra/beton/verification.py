@@ -1,4 +1,4 @@
-"""Whether a beton is whole: its structure, its allocations, their checksums, and on request every JPEG.
+"""Whether a beton is whole: its structure, its allocations, their checksums, and on request every image.
 
 The file is read with `pread`, not mapped: a disk that fails, or a file that is cut meanwhile, is then a finding and not
 the end of the process.
@@ -15,13 +15,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from ffcv.fields import Field, RGBImageField
+from ffcv.fields import Field
 
-from ffcv_hydra.beton.checks import JPG
+from ffcv_hydra.beton.image_fields import RAW, RUNS, is_image
 from ffcv_hydra.beton.reader import Beton
 from ffcv_hydra.errors import BetonError
 from ffcv_hydra.kernels.checksum import first_mismatch
 from ffcv_hydra.kernels.jpeg import Decompressor
+from ffcv_hydra.kernels.mask_codec import decode_whole_mask
 from ffcv_hydra.kernels.whole_jpeg import decode_whole
 
 CHUNK_BYTES = 8 << 20  # what a thread reads and checks at a time
@@ -40,6 +41,7 @@ class Verification:
         num_allocations: Allocations that were checked.
         has_checksums: Whether the file has checksums to compare the data with. Files of stock FFCV have none.
         num_decoded: JPEGs that were decoded.
+        num_masks: Run-length coded masks that were decoded.
     """
 
     path: Path
@@ -48,6 +50,7 @@ class Verification:
     num_allocations: int
     has_checksums: bool
     num_decoded: int
+    num_masks: int
 
 
 def verify(
@@ -62,7 +65,7 @@ def verify(
 
     Args:
         path: The file.
-        decode: Also decode every JPEG; a warning of TurboJPEG is a finding, too.
+        decode: Also decode every JPEG and run-length coded mask; a warning of TurboJPEG is a finding, too.
         num_workers: Threads; -1 is one per usable core.
         custom_fields: Field classes by field name, for fields that FFCV has no type id for.
         progress: Called now and then, from this thread, with the number of allocations done and of all.
@@ -71,22 +74,24 @@ def verify(
     try:
         beton = Beton(path, custom_fields)
     except BetonError as error:
-        return Verification(path, [str(error)], 0, 0, False, 0)
+        return Verification(path, [str(error)], 0, 0, False, 0, 0)
     verifier = _Verifier(beton, decode)
     findings = [f"{path}: {finding}" for finding in verifier.run(num_workers, progress)]
     num_allocations, has_checksums = len(beton.pointers), beton.checksums is not None
-    return Verification(path, findings, beton.num_samples, num_allocations, has_checksums, verifier.num_decoded)
+    decoded = verifier.num_decoded, verifier.num_masks
+    return Verification(path, findings, beton.num_samples, num_allocations, has_checksums, *decoded)
 
 
 class _Verifier:
     def __init__(self, beton: Beton, decode: bool) -> None:
-        self.num_decoded = 0
+        self.num_decoded = self.num_masks = 0
         self._beton = beton
         self._names = list(beton.fields)
         self._owners = np.full(len(beton.pointers), -1)  # position of the field that each allocation is of
         self._samples = beton.sample_ids.astype(np.int64)  # as the metadata say, where they do
-        # where a JPEG stands, its height and width; 0 for other allocations
-        self._jpeg_sizes = np.zeros((len(beton.pointers), 2), dtype=np.int64)
+        # where there is something to decode, the image's height and width, and whether it is a mask; else 0
+        self._image_sizes = np.zeros((len(beton.pointers), 2), dtype=np.int64)
+        self._are_masks = np.zeros(len(beton.pointers), dtype=bool)
         for position, name in enumerate(self._names):
             self._assign(position, name, decode)
         self._local = threading.local()
@@ -107,11 +112,12 @@ class _Verifier:
                         progress(stop, count)
         finally:
             os.close(descriptor)
-        self.num_decoded = int(np.count_nonzero(self._jpeg_sizes[:, 0]))
+        self.num_masks = int(np.count_nonzero(self._are_masks))
+        self.num_decoded = int(np.count_nonzero(self._image_sizes[:, 0])) - self.num_masks
         return findings
 
     def _assign(self, position: int, name: str, decode: bool) -> None:
-        """Note which allocations are of a field, and which of these are JPEGs to decode."""
+        """Note which allocations are of a field, and which of these are to be decoded."""
         extents = self._beton.extents(name)
         if extents is None:
             return
@@ -120,11 +126,12 @@ class _Verifier:
         has_data = extents[1] > 0
         self._owners[slots[has_data]] = position
         self._samples[slots[has_data]] = np.flatnonzero(has_data)
-        if decode and type(self._beton.fields[name]) is RGBImageField:
+        if decode and is_image(self._beton.fields[name]):
             metadata = self._beton.field_metadata(name)
-            is_jpeg = metadata["mode"] == JPG
-            self._jpeg_sizes[slots[is_jpeg], 0] = metadata["height"][is_jpeg]
-            self._jpeg_sizes[slots[is_jpeg], 1] = metadata["width"][is_jpeg]
+            coded = metadata["mode"] != RAW
+            self._image_sizes[slots[coded], 0] = metadata["height"][coded]
+            self._image_sizes[slots[coded], 1] = metadata["width"][coded]
+            self._are_masks[slots[coded]] = metadata["mode"][coded] == RUNS
 
     def _check_table(self) -> Iterator[str]:
         """What the allocation table alone can tell; that all is inside the data region is known since opening."""
@@ -165,14 +172,14 @@ class _Verifier:
         if self._beton.checksums is not None:
             damaged = set(_mismatches(data, offsets, sizes, self._beton.checksums[start:stop]))
         findings = [f"{self._where(start + row)}the stored bytes differ from their checksum" for row in sorted(damaged)]
-        for row in np.flatnonzero(self._jpeg_sizes[start:stop, 0]).tolist():
+        for row in np.flatnonzero(self._image_sizes[start:stop, 0]).tolist():
             if row not in damaged and (reason := self._decode(start + row, data[offsets[row] :][: sizes[row]])):
                 findings.append(f"{self._where(start + row)}{reason}")
         return findings
 
     def _decode(self, row: int, data: np.ndarray) -> str | None:
-        """What is wrong with a JPEG, if anything."""
-        height, width = (int(size) for size in self._jpeg_sizes[row])
+        """What is wrong with a JPEG or a mask, if anything."""
+        height, width = (int(size) for size in self._image_sizes[row])
         if not hasattr(self._local, "decompressor"):
             self._local.decompressor = Decompressor()
             self._local.pixels = np.empty(0, dtype=np.uint8)
@@ -181,6 +188,9 @@ class _Verifier:
                 self._local.pixels = np.empty(height * width * 3, dtype=np.uint8)
             except MemoryError:
                 return f"there is not enough memory for {width} x {height} pixels"
+        if self._are_masks[row]:
+            is_whole = decode_whole_mask(data, self._local.pixels[: height * width])
+            return None if is_whole else f"the runs are not those of a mask of {width} x {height} pixels"
         status = decode_whole(self._local.decompressor.handle, data, height, width, self._local.pixels)
         if status == 0:
             return None

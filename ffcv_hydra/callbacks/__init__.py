@@ -1,8 +1,9 @@
-"""Lightning callbacks: progress, throughput, stopping by signal, and writing predictions."""
+"""Lightning callbacks: progress, image sizes, throughput, stopping by signal, and writing predictions."""
 
 from ffcv_hydra.callbacks.graceful_stop import GracefulStop as GracefulStop
 from ffcv_hydra.callbacks.prediction_writer import PredictionWriter as PredictionWriter
 from ffcv_hydra.callbacks.progress_bar import ProgressBar as ProgressBar
+from ffcv_hydra.callbacks.progressive_resizing import ProgressiveResizing as ProgressiveResizing
 from ffcv_hydra.callbacks.stop_signals import EXIT_STATUS as EXIT_STATUS
 from ffcv_hydra.callbacks.stop_signals import RunInterrupted as RunInterrupted
 from ffcv_hydra.callbacks.stop_signals import StopSignals as StopSignals

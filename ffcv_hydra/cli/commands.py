@@ -27,13 +27,7 @@ def convert() -> None:
 
 
 def _run(config: DictConfig) -> Any:
-    from ffcv_hydra.cli.schema import RunConfig, check, check_trainer
-    from ffcv_hydra.cli.targets import check_targets
-
-    resolved = resolve(config)
-    check(RunConfig, resolved)
-    check_targets(resolved)
-    check_trainer(resolved["trainer"])
+    resolved = checked_run_config(config)
     from ffcv_hydra.training import train
 
     return train(resolved, HydraConfig.get().runtime.output_dir)
@@ -56,6 +50,22 @@ def _convert(config: DictConfig) -> None:
             print(f"{beton.path} exists and was kept; conversion.if_exists=overwrite makes it anew")
         else:
             print_summary(summary)
+
+
+def checked_run_config(config: DictConfig) -> dict[str, Any]:
+    """The composed config of `run.py` as plain containers, compared with its schema and with what its targets take.
+
+    Raises:
+        ConfigError: naming the key that is wrong.
+    """
+    from ffcv_hydra.cli.schema import RunConfig, check, check_trainer
+    from ffcv_hydra.cli.targets import check_targets
+
+    resolved = resolve(config)
+    check(RunConfig, resolved)
+    check_targets(resolved)
+    check_trainer(resolved["trainer"])
+    return resolved
 
 
 def missing_keys(container: Any, key: str = "") -> Iterator[str]:

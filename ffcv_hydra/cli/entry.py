@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,16 @@ from ffcv_hydra.cli import composition_errors, task_errors
 Task = Callable[[DictConfig], Any]
 
 
-def execute(task: Task, config_name: str) -> None:
+def execute(task: Task, config_name: str, arguments: Sequence[str] | None = None) -> None:
     """Compose `config_name` with the command line's overrides and call `task` with it, once or for each job of a sweep.
 
     Bad input ends in one line on stderr and exit status 1 (or the error's own `exit_code`); with HYDRA_FULL_ERROR=1 and
     for everything unexpected there is a traceback.
+
+    Args:
+        task: is given the config.
+        config_name: of a file in `conf/`.
+        arguments: overrides and options in place of the command line's.
     """
     # A console script does not see the folder it is started in, where a user's own datasets and models are.
     if os.getcwd() not in sys.path:
@@ -49,7 +54,7 @@ def execute(task: Task, config_name: str) -> None:
 
     try:
         # Otherwise Hydra prints errors in its own way and exits.
-        with _full_error(True):
+        with _full_error(True), _command_line(arguments):
             hydra.main(version_base="1.3", config_path="pkg://ffcv_hydra.conf", config_name=config_name)(job)()
     except KeyboardInterrupt:
         sys.exit(130)
@@ -77,6 +82,17 @@ def _full_error(on: bool) -> Iterator[None]:
             del os.environ["HYDRA_FULL_ERROR"]
         else:
             os.environ["HYDRA_FULL_ERROR"] = before
+
+
+@contextmanager
+def _command_line(arguments: Sequence[str] | None) -> Iterator[None]:
+    """Have Hydra read `arguments`; None leaves it the command line's."""
+    before = sys.argv
+    sys.argv = before if arguments is None else [before[0], *arguments]
+    try:
+        yield
+    finally:
+        sys.argv = before
 
 
 def _remove_empty(folder: Path) -> None:

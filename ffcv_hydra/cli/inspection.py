@@ -1,4 +1,4 @@
-"""`python -m ffcv_hydra info|verify`: what is in a beton, and whether it is whole.
+"""`python -m ffcv_hydra info|verify|preview`: what is in a beton, whether it is whole, and what a pipeline makes of it.
 
 A subcommand is a parser here and a function; what is heavy is imported when the function runs.
 """
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from ffcv_hydra.errors import BetonError
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from ffcv_hydra.beton.verification import Verification
 
 
@@ -24,7 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_info(commands)
     _add_verify(commands)
-    chosen = parser.parse_args(arguments)
+    _add_preview(commands)
+    chosen, rest = parser.parse_known_args(arguments)
+    if rest and ("overrides" not in chosen or any(text.startswith("-") for text in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:  # overrides that stand after an option
+        chosen.overrides += rest
     try:
         return chosen.run(chosen)
     except BetonError as error:
@@ -47,11 +54,39 @@ def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         description="Check a beton. One line per finding; the exit status is 0 only if there is none.",
     )
     parser.add_argument("file", metavar="FILE", help="a beton")
-    parser.add_argument("--decode", action="store_true", help="decode every JPEG, too; a warning is a finding")
+    parser.add_argument("--decode", action="store_true", help="decode every image, too; a warning is a finding")
     parser.add_argument(
         "--workers", type=_workers, default=-1, metavar="N", help="threads; -1, the default, is one per usable core"
     )
     parser.set_defaults(run=_verify)
+
+
+def _add_preview(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "preview",
+        help="draw what a pipeline makes of a dataset's samples",
+        description="Draw a contact sheet of samples as they are stored and as a run would read them.",
+    )
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="groups and keys of run.py")
+    parser.add_argument("--output", default="preview.png", metavar="PNG", help="where to (default: preview.png)")
+    parser.add_argument("--stage", choices=("train", "val", "test", "predict"), default="train", help="default: train")
+    for name, least, default, what in (
+        ("samples", 1, 8, "how many samples"),
+        ("epoch", 0, 0, "the first epoch"),
+        ("epochs", 1, 4, "how many epochs"),
+    ):
+        number = _number(least)
+        parser.add_argument(f"--{name}", type=number, default=default, metavar="N", help=f"{what} (default: {default})")
+    parser.set_defaults(run=_preview)
+
+
+def _number(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number from {least} on")
+        return int(text)
+
+    return number
 
 
 def _workers(text: str) -> int:
@@ -78,12 +113,27 @@ def _verify(chosen: argparse.Namespace) -> int:
     return 1 if found.findings else 0
 
 
+def _preview(chosen: argparse.Namespace) -> int:
+    from ffcv_hydra.cli.commands import checked_run_config
+    from ffcv_hydra.cli.entry import execute
+
+    def draw(config: "DictConfig") -> None:
+        checked = checked_run_config(config)
+        from ffcv_hydra.preview import preview
+
+        print(preview(checked, chosen.output, chosen.stage, chosen.samples, chosen.epoch, chosen.epochs))
+
+    execute(draw, "run", ["hydra.run.dir=.", *chosen.overrides])  # a picture has no run folder
+    return 0
+
+
 def _summary(found: "Verification") -> str:
     verdict = f"{len(found.findings)} finding{'s'[: len(found.findings) != 1]}" if found.findings else "whole"
     if not found.num_samples:
         return f"{found.path}: {verdict}; nothing else in it could be checked"
     against = "compared with their checksums" if found.has_checksums else "not compared: the file has no checksums"
     decoded = f", {found.num_decoded} JPEGs decoded" if found.num_decoded else ""
+    decoded += f", {found.num_masks} masks decoded" if found.num_masks else ""
     return (
         f"{found.path}: {verdict} ({found.num_samples} samples, {found.num_allocations} allocations {against}{decoded})"
     )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from ffcv_hydra.cli.nearest import hint, nearest
@@ -83,7 +83,32 @@ class Conversion(Section):
     indices: Target | list[int] | None
 
 
-FieldPipelines = dict[str, list[Target] | Literal["disabled"] | None] | None
+class FieldPipeline(Section):
+    operations: list[Target] | None = None
+    source: str | None = None
+    joint_with: str | None = None
+    views: Positive | None = None
+
+
+def _form(value: Any) -> str:
+    """Which branch of the unions below a value is to be compared with, so that errors are of that one alone."""
+    return "a list" if isinstance(value, list) else "a mapping" if isinstance(value, Mapping) else "a word"
+
+
+_List = Annotated[list[Target], Tag("a list")]
+_Word = Annotated[Literal["disabled"] | None, Tag("a word")]
+OutputPipeline = Annotated[_List | Annotated[FieldPipeline, Tag("a mapping")] | _Word, Discriminator(_form)]
+FieldPipelines = dict[str, OutputPipeline] | None
+Modules = Annotated[
+    _List | Annotated[dict[str, list[Target]], Tag("a mapping")] | Annotated[None, Tag("a word")], Discriminator(_form)
+]
+
+
+class DeviceTransforms(Section):
+    train: Modules = None
+    val: Modules = None
+    test: Modules = None
+    predict: Modules = None
 
 
 class Pipeline(Section):
@@ -92,6 +117,7 @@ class Pipeline(Section):
     val: FieldPipelines = None
     test: FieldPipelines = None
     predict: FieldPipelines = None
+    device: DeviceTransforms | None = None
 
 
 class Ordering(Section):
@@ -204,4 +230,6 @@ def _choices(error: Mapping[str, Any]) -> list[str]:
     return re.findall(r"'([^']+)'", str(error.get("ctx", {}).get("expected", "")))
 
 
-_BRANCHES = frozenset({"Target", "Split", "int", "bool", "str", "constrained-int", "none"})
+_BRANCHES = frozenset(
+    {"Target", "Split", "int", "bool", "str", "constrained-int", "none", "a list", "a mapping", "a word"}
+)

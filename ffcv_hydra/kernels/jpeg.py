@@ -15,14 +15,20 @@ import numpy as np
 from numba import types
 
 from ffcv_hydra.kernels.compilation import device_function
+from ffcv_hydra.kernels.pointers import array_at
 
-_SYMBOLS = ("tjDecompress2", "tjDecompressHeader3")
-_PIXEL_FORMAT_RGB = 0  # TJPF_RGB
+_SYMBOLS = ("tjDecompress2", "tjDecompressHeader3", "tjGetErrorStr2")
+_PIXEL_FORMAT_RGB, _PIXEL_FORMAT_GRAY = 0, 6  # TJPF_RGB, TJPF_GRAY
+# libjpeg's words for bytes between the last MCU that it wanted and the next marker
+_COMPLAINT_BEGIN = tuple(b"Corrupt JPEG data: ")
+_COMPLAINT_END = tuple(b" extraneous bytes before marker")
+_COMPLAINT_LENGTH = len(_COMPLAINT_BEGIN) + 20 + len(_COMPLAINT_END)  # TurboJPEG's buffer has 200 bytes
 _FLAGS = 2048  # TJFLAG_FASTDCT, as FFCV decodes, so that the pixels are the very same
 
 
 @functools.cache
-def _library() -> ctypes.CDLL:
+def library() -> ctypes.CDLL:
+    """FFCV's extension, which TurboJPEG's functions are found in."""
     package = importlib.util.find_spec("ffcv")
     if package is None or package.submodule_search_locations is None:
         raise ImportError("ffcv is not installed: pip install ffcv==1.0.2")
@@ -38,7 +44,7 @@ def _library() -> ctypes.CDLL:
 def register() -> None:
     """Make TurboJPEG's functions known to LLVM; before the first kernel that decodes is compiled or loaded."""
     for name in _SYMBOLS:
-        address = ctypes.cast(getattr(_library(), name), ctypes.c_void_p).value
+        address = ctypes.cast(getattr(library(), name), ctypes.c_void_p).value
         llvmlite.binding.add_symbol(name, address)
 
 
@@ -60,20 +66,21 @@ _decompress_header: Any = types.ExternalFunction(
     "tjDecompressHeader3",
     types.int32(types.intp, types.intp, types.uint64, types.intp, types.intp, types.intp, types.intp),
 )
+_error_text: Any = types.ExternalFunction("tjGetErrorStr2", types.intp(types.intp))
 
 
 class Decompressor:
     """A TurboJPEG decompressor; one per thread. `handle` is what kernels take."""
 
     def __init__(self) -> None:
-        self._destroy = _library().tjDestroy  # at interpreter exit this module's own names may be gone already
-        self.handle: int = _library().tjInitDecompress()
+        self._destroy = library().tjDestroy  # at interpreter exit this module's own names may be gone already
+        self.handle: int = library().tjInitDecompress()
         if not self.handle:
             raise MemoryError("TurboJPEG could not start a decompressor")
 
     def error(self) -> str:
         """What TurboJPEG said of its last failure."""
-        return _library().tjGetErrorStr2(self.handle).decode(errors="replace")
+        return library().tjGetErrorStr2(self.handle).decode(errors="replace")
 
     def close(self) -> None:
         """Give the decompressor's memory back; a second call does nothing."""
@@ -86,14 +93,16 @@ class Decompressor:
 
 
 @device_function
-def decode_jpeg(handle, data, offset, size, height, width, target):
-    """Decode a whole JPEG to RGB.
+def decode_jpeg(handle, data, offset, size, height, width, channels, scale, target):
+    """Decode a whole JPEG to RGB or to grayscale.
 
     Args:
         handle: of a `Decompressor` that no other thread uses.
         data: uint8; the JPEG is data[offset : offset + size].
         height, width: what the image must have, in pixels.
-        target: uint8, at least height * width * 3 long, written as (height, width, 3).
+        channels: 3 for RGB, 1 for grayscale; the JPEG itself may have the other number.
+        scale: 1, 2, 4 or 8: decode at 1 / scale of the size, rounded up.
+        target: at least height * width * channels bytes long, written as uint8 (height, width, channels), as scaled.
 
     Returns:
         0, or 1 if TurboJPEG complained, or 2 if the image has another size.
@@ -105,5 +114,37 @@ def decode_jpeg(handle, data, offset, size, height, width, target):
         return 1
     if found[0] != width or found[1] != height:
         return 2
-    status = _decompress(handle, start, size, target.ctypes.data, width, 0, height, _PIXEL_FORMAT_RGB, _FLAGS)
+    return decompress(handle, start, size, height, width, channels, scale, target)
+
+
+@device_function
+def decompress(handle, address, size, height, width, channels, scale, target):
+    """Decode the JPEG of `size` bytes at `address`, which has `height` and `width`; the rest as in `decode_jpeg`.
+
+    Returns:
+        0, or 1 if TurboJPEG complained.
+    """
+    pixel_format = _PIXEL_FORMAT_RGB if channels == 3 else _PIXEL_FORMAT_GRAY
+    rows, columns = (height + scale - 1) // scale, (width + scale - 1) // scale
+    status = _decompress(handle, address, np.uint64(size), target.ctypes.data, columns, 0, rows, pixel_format, _FLAGS)
     return 0 if status == 0 else 1
+
+
+@device_function
+def ended_early(handle, like):
+    """Whether all that TurboJPEG complained of in its last call are bytes behind the last row that it was asked for.
+
+    It keeps the first complaint; that one comes after the last row. In a JPEG with restart markers it may come sooner.
+    `like` is any uint8 array.
+    """
+    text = array_at(_error_text(handle), (_COMPLAINT_LENGTH,), like)
+    for i in range(len(_COMPLAINT_BEGIN)):
+        if text[i] != _COMPLAINT_BEGIN[i]:
+            return False
+    at = len(_COMPLAINT_BEGIN)
+    while at < _COMPLAINT_LENGTH - len(_COMPLAINT_END) and 48 <= text[at] <= 57:  # a number
+        at += 1
+    for i in range(len(_COMPLAINT_END)):  # noqa: SIM110  (numba compiles no generators)
+        if text[at + i] != _COMPLAINT_END[i]:
+            return False
+    return True

@@ -8,7 +8,7 @@ on threads, chunks, ranks or on what was drawn before.
 
 import numpy as np
 
-from ffcv_hydra.kernels.compilation import device_function
+from ffcv_hydra.kernels.compilation import device_function, kernel
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MULTIPLIER_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -17,19 +17,17 @@ _S30, _S27, _S31, _S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(
 _TO_UNIT = 1.0 / (1 << 53)
 
 
+@device_function
 def _mix(z):
     z = (z ^ (z >> _S30)) * _MULTIPLIER_1
     z = (z ^ (z >> _S27)) * _MULTIPLIER_2
     return z ^ (z >> _S31)
 
 
-_mix_device = device_function(_mix)
-
-
 @device_function
 def uniform(key, draw):
     """Draw number `draw` (from 0) of `key`: a float64 in [0, 1) with 53 random bits."""
-    z = _mix_device(key + (np.uint64(draw) + np.uint64(1)) * _GOLDEN)
+    z = _mix(key + (np.uint64(draw) + np.uint64(1)) * _GOLDEN)
     return np.float64(z >> _S11) * _TO_UNIT
 
 
@@ -37,6 +35,17 @@ def uniform(key, draw):
 def randint(key, draw, stop):
     """Draw number `draw` of `key`: an integer in [0, stop), stop < 2**53."""
     return np.int64(uniform(key, draw) * stop)
+
+
+@kernel("void(uint64[::1], uint64[:, ::1], uint64[::1])")
+def _fold(keys, parts, target):
+    """Mix parts[:, n], or parts[:, 0] if there is one column, into keys[n], or keys[0] if there is one."""
+    key_step, part_step = len(keys) > 1, parts.shape[1] > 1
+    for n in range(len(target)):
+        key = keys[n * key_step]
+        for p in range(len(parts)):
+            key = _mix(key * _GOLDEN + _mix(parts[p, n * part_step] + _GOLDEN))
+        target[n] = key
 
 
 def fold(keys: np.ndarray, *parts: int | np.ndarray) -> np.ndarray:
@@ -49,9 +58,15 @@ def fold(keys: np.ndarray, *parts: int | np.ndarray) -> np.ndarray:
     Returns:
         uint64 (N,): another key for every other combination; the order of the parts matters.
     """
-    for part in parts:
-        keys = _mix(keys * _GOLDEN + _mix(np.atleast_1d(np.asarray(part, dtype=np.uint64)) + _GOLDEN))
-    return keys
+    width = max((len(part) for part in parts if isinstance(part, np.ndarray)), default=1)
+    columns = np.empty((len(parts), width), dtype=np.uint64)
+    for row, part in zip(columns, parts, strict=True):
+        row[:] = part
+    target = np.empty(width if len(keys) == 1 else len(keys), dtype=np.uint64)
+    if width not in (1, len(target)):
+        raise ValueError(f"{len(keys)} keys cannot be mixed with parts of {width}")
+    _fold(np.ascontiguousarray(keys), columns, target)
+    return target
 
 
 def key_of(*parts: int) -> np.ndarray:

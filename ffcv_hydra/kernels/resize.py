@@ -1,98 +1,167 @@
-"""Resampling of a crop of an RGB image to another size: area average where it shrinks, bilinear where it grows.
+"""Resampling of a part of an image to another size.
 
-Each axis on its own: when shrinking, an output pixel is the mean of the input it covers (as OpenCV's INTER_AREA, within
-one level of it); when growing, linear interpolation between pixel centres (as INTER_LINEAR). The vertical pass goes
-first, over whole rows, because LLVM vectorises it.
+Area: an output pixel is the mean of the input it covers where the image shrinks (as OpenCV's INTER_AREA, within one
+level of it), linear between pixel centres where it grows (as INTER_LINEAR). Bilinear: torch's antialiased bilinear,
+within one level. Nearest: torch's nearest-exact.
+
+Each axis on its own. The vertical pass goes first, over whole rows, because LLVM vectorises it.
 """
 
 import numpy as np
 
 from ffcv_hydra.kernels.compilation import device_function
+from ffcv_hydra.kernels.memory import copy_bytes, mirror_row
+from ffcv_hydra.kernels.resample_taps import NEAREST, nearest_pixels, taps
+
+# Indices are unsigned below, as signed ones may count from the end, and what may do that LLVM does not vectorise.
+_ONE, _TWO, _THREE = np.uint64(1), np.uint64(2), np.uint64(3)
 
 
 @device_function
-def _taps(source_size, target_size):
-    """Where each output pixel starts to read, how many pixels it reads, and their weights (they sum to 1)."""
-    step = source_size / target_size
-    most = int(np.ceil(step)) + 1
-    if most < 2:
-        most = 2
-    first = np.empty(target_size, dtype=np.int64)
-    count = np.empty(target_size, dtype=np.int64)
-    weights = np.zeros((target_size, most), dtype=np.float32)
-    for o in range(target_size):
-        if source_size > target_size:
-            begin, end = o * step, (o + 1) * step
-            first[o] = int(begin)
-            last = min(source_size, int(np.ceil(end - 1e-9)))
-            count[o] = last - first[o]
-            for t in range(count[o]):
-                pixel = first[o] + t
-                weights[o, t] = (min(end, pixel + 1.0) - max(begin, float(pixel))) / step
-        else:
-            centre = max(0.0, (o + 0.5) * step - 0.5)
-            first[o] = min(int(centre), source_size - 1)
-            count[o] = 2 if first[o] + 1 < source_size else 1
-            fraction = centre - first[o] if count[o] == 2 else 0.0
-            weights[o, 0] = 1.0 - fraction
-            if count[o] == 2:
-                weights[o, 1] = fraction
-    return first, count, weights
+def _vertical(source, start, stride, count, weights, row):
+    """One output row before the horizontal pass: the weighted sum of `count` input rows, as long as `row`."""
+    kind, length = row.dtype.type, len(row)
+    first, second = source[start : start + length], source[start + stride : start + stride + length]
+    if count == 1:
+        for x in range(length):
+            row[x] = weights[0] * kind(first[x])
+    elif count == 2:
+        for x in range(length):
+            row[x] = weights[0] * kind(first[x]) + weights[1] * kind(second[x])
+    else:
+        third = source[start + 2 * stride : start + 2 * stride + length]
+        for x in range(length):
+            row[x] = weights[0] * kind(first[x]) + weights[1] * kind(second[x]) + weights[2] * kind(third[x])
+        for t in range(3, count):
+            more = source[start + t * stride : start + t * stride + length]
+            weight = weights[t]
+            for x in range(length):
+                row[x] += weight * kind(more[x])
 
 
 @device_function
-def _vertical(source, offset, stride, first, count, weights, row):
-    """One output row before the horizontal pass: the weighted sum of `count` input rows, float32 (width * 3,)."""
-    start = offset + first * stride
-    weight = weights[0]
-    for x in range(len(row)):
-        row[x] = weight * np.float32(source[start + x])
-    for t in range(1, count):
-        start += stride
-        weight = weights[t]
-        for x in range(len(row)):
-            row[x] += weight * np.float32(source[start + x])
-
-
-@device_function
-def _horizontal(row, first, count, weights, target):
-    half = np.float32(0.5)
-    for o in range(len(target)):
-        r = g = b = half
-        x = 3 * first[o]
-        for t in range(count[o]):
+def _horizontal_rgb(row, first, count, weights, target):
+    """One output row of three channels; a fourth value, which is thrown away, makes each tap one vector operation."""
+    half = row.dtype.type(0.5)
+    for o in range(np.uint64(len(target))):
+        r = g = b = unused = half
+        x = _THREE * np.uint64(first[o])
+        for t in range(np.uint64(count[o])):
             weight = weights[o, t]
             r += weight * row[x]
-            g += weight * row[x + 1]
-            b += weight * row[x + 2]
-            x += 3
-        target[o, 0] = np.uint8(r)
-        target[o, 1] = np.uint8(g)
-        target[o, 2] = np.uint8(b)
+            g += weight * row[x + _ONE]
+            b += weight * row[x + _TWO]
+            unused += weight * row[x + _THREE]
+            x += _THREE
+        target[o, 0] = target.dtype.type(np.int32(r))
+        target[o, 1] = target.dtype.type(np.int32(g))
+        target[o, 2] = target.dtype.type(np.int32(b))
 
 
 @device_function
-def resize_crop(source, offset, width, top, left, crop_height, crop_width, target):
-    """Resample one crop of one image.
+def _horizontal_gray(row, first, count, weights, target):
+    for o in range(len(target)):
+        value = row.dtype.type(0.5)
+        for t in range(count[o]):
+            value += weights[o, t] * row[first[o] + t]
+        target[o, 0] = target.dtype.type(value)
+
+
+@device_function
+def _span(first, count):
+    """The first pixel that is read, and the one after the last."""
+    start, stop = first.max(), 0
+    for o in range(len(first)):
+        if count[o] > 0:
+            start = min(start, first[o])
+            stop = max(stop, first[o] + count[o])
+    return start, stop
+
+
+@device_function
+def _separable(source, begin, stride, window, scale, interpolation, row, target):
+    channels = target.shape[2]
+    first_y, count_y, weights_y = taps(
+        window[0], window[2], scale, window[4], window[6], target.shape[0], interpolation, row
+    )
+    first_x, count_x, weights_x = taps(
+        window[1], window[3], scale, window[5], window[7], target.shape[1], interpolation, row
+    )
+    if window[8] != 0:
+        first_x, count_x, weights_x = first_x[::-1].copy(), count_x[::-1].copy(), weights_x[::-1].copy()
+    start, stop = _span(first_x, count_x)
+    first_x -= start
+    begin += channels * start
+    part = row[: channels * (stop - start)]
+    for y in range(target.shape[0]):
+        if count_y[y] == 0:
+            target[y] = 0
+            continue
+        _vertical(source, begin + first_y[y] * stride, stride, count_y[y], weights_y[y], part)
+        if channels == 3:
+            _horizontal_rgb(row, first_x, count_x, weights_x, target[y])
+        else:
+            _horizontal_gray(part, first_x, count_x, weights_x, target[y])
+
+
+@device_function
+def _nearest(source, begin, stride, window, target):
+    rows = nearest_pixels(window[2], window[4], window[6], target.shape[0])
+    columns = nearest_pixels(window[3], window[5], window[7], target.shape[1])
+    if window[8] != 0:
+        columns = columns[::-1].copy()
+    channels = target.shape[2]
+    for y in range(target.shape[0]):
+        for x in range(target.shape[1]):
+            pixel = begin + rows[y] * stride + columns[x] * channels
+            for c in range(channels):
+                target[y, x, c] = 0 if rows[y] < 0 or columns[x] < 0 else source[pixel + c]
+
+
+@device_function
+def _copy(source, begin, stride, window, target):
+    """The part as it is, or mirrored."""
+    height, width, channels = target.shape
+    top, bottom = max(0, -window[6]), min(height, window[4] - window[6])
+    left, right = max(0, -window[7]), min(width, window[5] - window[7])
+    if bottom - top < height or right - left < width:
+        target[:] = 0
+    begin += (top + window[6]) * stride + (left + window[7]) * channels
+    length, pixel_bytes = (right - left) * channels, channels * source.itemsize
+    if right - left <= 0 or bottom <= top:
+        return
+    if window[8] != 0:
+        for y in range(top, bottom):
+            mirror_row(target[y, width - right].ctypes.data, source[begin:].ctypes.data, right - left, pixel_bytes)
+            begin += stride
+    elif right - left == width and length == stride:  # the rows follow one another in both
+        copy_bytes(target[top].ctypes.data, source[begin:].ctypes.data, (bottom - top) * stride * source.itemsize)
+    else:
+        for y in range(top, bottom):
+            copy_bytes(target[y, left].ctypes.data, source[begin:].ctypes.data, length * source.itemsize)
+            begin += stride
+
+
+@device_function
+def resize_window(source, width, window, scale, interpolation, row, target):
+    """Resample a box of an image, and take a part of the outcome; zeros where that reaches beyond it.
 
     Args:
-        source: uint8, one-dimensional; the image is (height, width, 3) from `offset` on.
-        width: of the whole image, in pixels.
-        top, left, crop_height, crop_width: the crop, inside the image.
-        target: uint8 (H, W, 3), written.
+        source: uint8 or uint16, one-dimensional, the image (height, width, C), with C 1 or 3.
+        width: of the source, in pixels.
+        window: int64 (9,): top, left, height, width of the box, inside the image; height and width that it is resized
+            to; top and left of the output in what it is resized to, which may be negative; 1 to mirror the output.
+        scale: how many times smaller the source is than the image that the box is meant for; 1 unless the box is at
+            least so many times larger than what it is resized to, and not by `NEAREST`.
+        interpolation: `AREA`, `BILINEAR` or `NEAREST`.
+        row: float32 for uint8 and float64 for uint16, overwritten; longer than C times the width of the box.
+        target: (H, W, C) of the dtype of `source`, written.
     """
-    height_out, width_out = target.shape[0], target.shape[1]
-    stride = 3 * width
-    begin = offset + top * stride + 3 * left
-    if crop_height == height_out and crop_width == width_out:
-        for y in range(height_out):
-            for x in range(width_out):
-                for c in range(3):
-                    target[y, x, c] = source[begin + y * stride + 3 * x + c]
-        return
-    first_y, count_y, weights_y = _taps(crop_height, height_out)
-    first_x, count_x, weights_x = _taps(crop_width, width_out)
-    row = np.empty(3 * crop_width, dtype=np.float32)
-    for y in range(height_out):
-        _vertical(source, begin, stride, first_y[y], count_y[y], weights_y[y], row)
-        _horizontal(row, first_x, count_x, weights_x, target[y])
+    stride = target.shape[2] * width
+    begin = window[0] // scale * stride + target.shape[2] * (window[1] // scale)
+    if window[2] == window[4] and window[3] == window[5]:
+        _copy(source, begin, stride, window, target)
+    elif interpolation == NEAREST:
+        _nearest(source, begin, stride, window, target)
+    else:
+        _separable(source, begin, stride, window, scale, interpolation, row, target)

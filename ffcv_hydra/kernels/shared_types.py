@@ -2,9 +2,11 @@
 
 numba has one object per type in a process. FFCV's own `Loader` marks some of them as read-only, `uint8[::1]` among
 them, and so spoils them for everybody: kernels that write such arrays no longer compile. FFCV relies on the mark, so it
-is taken off for a moment only, and put back.
+is taken off for a moment only, and put back. The mark is part of a type's hash, so nothing that is kept by types may be
+looked up meanwhile: a garbage collection that finds one of FFCV's functions would, when it cleans up after it.
 """
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,6 +25,8 @@ def _is_spoiled(type_: Any) -> bool:
 def unspoiled_types() -> Iterator[None]:
     """Array types that were made writeable are writeable inside; no other thread compiles meanwhile."""
     with global_compiler_lock:
+        collects = gc.isenabled()
+        gc.disable()
         spoiled = [type_ for reference in list(_typecache.values()) if _is_spoiled(type_ := reference())]
         for type_ in spoiled:
             type_.mutable = True
@@ -31,3 +35,5 @@ def unspoiled_types() -> Iterator[None]:
         finally:
             for type_ in spoiled:
                 type_.mutable = False
+            if collects:
+                gc.enable()

@@ -28,4 +28,4 @@ def decode_whole(handle, data, height, width, target):
     Returns:
         0, or 1 if TurboJPEG failed or warned, or 2 if the image has another size.
     """
-    return decode_jpeg(handle, data, 0, np.uint64(len(data)), height, width, target)
+    return decode_jpeg(handle, data, 0, np.uint64(len(data)), height, width, 3, 1, target)

@@ -23,13 +23,15 @@ class _Shared:
         self.executor = executor
         self.upcoming = jobs
         self.batches_ahead = batches_ahead
-        self.condition = threading.Condition()
+        self.lock = threading.RLock()
+        self.work = threading.Condition(self.lock)  # for threads: there may be something to do
+        self.delivery = threading.Condition(self.lock)  # for the consumer: the next batch may be done
         self.under_way: deque[Job] = deque()
         self.exhausted = False
         self.stopped = False
 
     def next_task(self) -> tuple[Job, Any] | None:
-        """Wait for something to do; None when there will be nothing more. The condition must be held."""
+        """Wait for something to do; None when there will be nothing more. The lock must be held."""
         while not self.stopped:
             for job in self.under_way:
                 if job.tasks and job.error is None:
@@ -39,7 +41,7 @@ class _Shared:
                 continue
             if self.exhausted and all(job.done for job in self.under_way):
                 break
-            self.condition.wait()
+            self.work.wait()
         return None
 
     def _admit(self) -> None:
@@ -54,7 +56,15 @@ class _Shared:
             self.under_way.append(job)
             if job.error is None:
                 self.attempt(job, partial(self.executor.start, job))
-        self.condition.notify_all()
+        self.announce(job)
+
+    def announce(self, job: Job | None) -> None:
+        """Wake whom the news of a job concern; None: there will be none any more. Waking is what costs in small tasks."""
+        done = job is None or job.done
+        if done:
+            self.delivery.notify_all()
+        if (done and self.exhausted) or (job is not None and job.tasks):
+            self.work.notify_all()
 
     def attempt(self, job: Job, action: Callable[[], None]) -> bool:
         """Call `action`; what it raises becomes the job's error. Gives whether it went well."""
@@ -67,25 +77,26 @@ class _Shared:
 
     def stop(self) -> None:
         """Let every thread end after its present task."""
-        with self.condition:
+        with self.lock:
             self.stopped = True
             self.under_way.clear()
-            self.condition.notify_all()
+            self.work.notify_all()
+            self.delivery.notify_all()
 
 
 def _work(shared: _Shared, scratch: Scratch) -> None:
     executor = shared.executor
     while True:
-        with shared.condition:
+        with shared.lock:
             found = shared.next_task()
         if found is None:
             return
         job, (step, start, stop) = found
         went_well = shared.attempt(job, partial(executor.run, job, step, start, stop, scratch))
-        with shared.condition:
+        with shared.lock:
             if went_well:
                 shared.attempt(job, partial(executor.finish, job, step))
-            shared.condition.notify_all()
+            shared.announce(job)
         del found, job, step  # nothing is held while waiting: a batch is free as soon as the consumer lets go
 
 
@@ -108,6 +119,7 @@ class Engine:
     """
 
     def __init__(self, executor: Executor, jobs: Iterator[Job], scratches: list[Scratch], batches_ahead: int) -> None:
+        self.executor = executor
         self._shared = _Shared(executor, jobs, batches_ahead)
         threads = [
             threading.Thread(target=_work, args=(self._shared, scratch), name=f"ffcv_hydra-{number}", daemon=True)
@@ -124,15 +136,15 @@ class Engine:
             Exception: what a thread raised while it made this batch.
         """
         shared = self._shared
-        with shared.condition:
+        with shared.lock:
             while not shared.stopped:
                 if shared.under_way and shared.under_way[0].done:
                     job = shared.under_way.popleft()
-                    shared.condition.notify_all()
+                    shared.work.notify()  # there is room for another one
                     break
                 if shared.exhausted and not shared.under_way:
                     return None
-                shared.condition.wait()
+                shared.delivery.wait()
             else:
                 return None
         if job.error is not None:

@@ -1,7 +1,10 @@
 """What a step does to a batch: memory, keys, the call itself, and errors that name field and sample."""
 
 import copy
+import math
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,8 +20,10 @@ from ffcv_hydra.loader.modules import run_per_sample
 from ffcv_hydra.loader.pages import PageCache
 from ffcv_hydra.loader.plan import Kind, Node, Plan, Step, fields_read_by_ffcv, torch_dtype
 from ffcv_hydra.loader.storage import Storage
-from ffcv_hydra.operations import Chunk, ChunkDecoder, FailedSample
+from ffcv_hydra.operations import Chunk, ChunkDecoder, FailedSample, decode_shared
 from ffcv_hydra.operations.base import Scratch
+
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(eq=False)
@@ -62,24 +67,30 @@ class Executor:
     """Runs steps; holds what all batches share and nothing of any one of them."""
 
     def __init__(
-        self, plan: Plan, storage: Storage, pool: BufferPool, batch_size: int, num_workers: int, on_error: OnError
+        self,
+        plan: Plan,
+        storage: Storage,
+        pool: BufferPool,
+        batch_size: int,
+        num_workers: int,
+        on_error: OnError,
+        failures: FailedSamples,
     ) -> None:
         self.plan = plan
         self.storage = storage
         self.pool = pool
         self.on_error = on_error
-        self.failures = FailedSamples()
+        self.failures = failures
         self.batch_size = batch_size
-        # two chunks a thread let the others go on when one of them is slow; fewer than 16 samples are not worth a call
-        self.chunk_size = max(16, -(-batch_size // (2 * num_workers)))
+        self.chunk_sizes = {step: _chunk_size(step, batch_size, num_workers) for step in plan.steps}
         self._ffcv_fields = fields_read_by_ffcv(plan)
         self._thread_steps = [step for step in plan.steps if step.kind is not Kind.CONSUMER]
         self._consumer_steps = [step for step in plan.steps if step.kind is Kind.CONSUMER]
 
     def pages_for(self, samples: np.ndarray) -> PageCache | None:
         """Pages to be kept for a pass over `samples`, int64 (N,)."""
-        decoders = [step.nodes[0] for step in self._thread_steps if step.parent is None and step.kind is Kind.CHUNK]
-        return self.storage.pages_for([node.field for node in decoders if self.storage.reads(node.field)], samples)
+        read = [step.nodes[0].field for step in self._thread_steps if step.parent is None and step.kind is Kind.CHUNK]
+        return self.storage.pages_for([field for field in read if self.storage.reads(field)], samples)
 
     def start(self, job: Job) -> None:
         """Make the tasks that need nothing done before."""
@@ -90,9 +101,9 @@ class Executor:
 
     def _open(self, job: Job, step: Step) -> None:
         count = len(job.samples)
-        size = self.chunk_size if step.kind is Kind.CHUNK else count
+        size = self.chunk_sizes[step] if step.kind is Kind.CHUNK else count
         if step.kind is Kind.CHUNK:
-            for node in step.nodes:
+            for node in step.kept:
                 job.values[node] = self._allocate(node.memory, count)
         tasks = [(step, begin, min(begin + size, count)) for begin in range(0, count, size)]
         job.unfinished[step] = len(tasks)
@@ -113,19 +124,51 @@ class Executor:
         Raises:
             SampleError: naming the file, the field, the sample or samples, and the operation.
         """
-        for node in step.nodes:
-            try:
-                if scratch is not None and step.kind is Kind.CHUNK:
-                    self._run_chunk(job, node, start, stop, scratch)
-                else:
+        if scratch is None or step.kind is not Kind.CHUNK:
+            for node in step.nodes:
+                with self._naming(node, job, start, stop):
                     job.values[node] = self._run_batch(job, node)
-            except FailedSample as failure:  # of an operation that is no decoder
-                raise SampleError(self._where(node, job.samples[start + failure.position]) + failure.reason) from None
-            except FFCVHydraError:
-                raise
-            except Exception as error:
-                what = f"{node.name}: {type(error).__name__}: {error}"
-                raise SampleError(self._where(node, *job.samples[[start, stop - 1]]) + what) from error
+            return
+        nodes, targets = step.nodes, self._targets(job, step, start, stop, scratch)
+        if step.parent is None and self._reads_file(nodes[0]):
+            decoders = [node for node in nodes if node.parent is None]
+            nodes = nodes[len(decoders) :]
+            with self._naming(decoders[0], job, start, stop):
+                self._decode(job, decoders, [targets[node] for node in decoders], start, stop, scratch)
+        for node in nodes:
+            with self._naming(node, job, start, stop):
+                source: Any = targets.get(node.parent) if node.parent is not None else None
+                if source is None and node.parent is not None:
+                    source = job.values[node.parent][start:stop]
+                chunk = Chunk(job.samples[start:stop], self._keys(node, job.keys[start:stop]), scratch)
+                node.operation.run(source, targets[node], chunk)  # type: ignore[operator]
+
+    def _targets(self, job: Job, step: Step, start: int, stop: int, scratch: Scratch) -> dict[Node, np.ndarray]:
+        """Where each node's result goes: into the batch's memory, or the thread's if only the next node reads it."""
+        kept = {node: job.values[node][start:stop] for node in step.kept}
+        passed_on = {
+            node: scratch.passed_on(number % 2, (stop - start, *node.memory.shape), node.memory.dtype)
+            for number, node in enumerate(step.nodes)
+            if node not in kept
+        }
+        return {**passed_on, **kept}
+
+    @staticmethod
+    def _reads_file(node: Node) -> bool:
+        return isinstance(node.operation, ChunkDecoder) and node.operation.reads_file
+
+    @contextmanager
+    def _naming(self, node: Node, job: Job, start: int, stop: int) -> Iterator[None]:
+        """Turn what an operation raises into a `SampleError`."""
+        try:
+            yield
+        except FailedSample as failure:  # of an operation that is no decoder
+            raise SampleError(self._where(node, job.samples[start + failure.position]) + failure.reason) from None
+        except FFCVHydraError:
+            raise
+        except Exception as error:
+            what = f"{node.name}: {type(error).__name__}: {error}"
+            raise SampleError(self._where(node, *job.samples[[start, stop - 1]]) + what) from error
 
     def outputs(self, job: Job) -> tuple[Any, ...]:
         """Do what is left to the consumer, and give the batch: one array or tensor (N, ...) per output.
@@ -135,7 +178,10 @@ class Executor:
         """
         for step in self._consumer_steps:
             self.run(job, step, 0, len(job.samples), None)
-        values = tuple(job.values[node] for node in self.plan.outputs.values())
+        values = tuple(
+            job.values[delivered] if isinstance(delivered, Node) else [job.values[view] for view in delivered]
+            for delivered in self.plan.outputs.values()
+        )
         if not job.damaged or self.on_error is not OnError.SKIP:
             return values
         if len(job.damaged) == len(job.samples):
@@ -143,36 +189,33 @@ class Executor:
         kept = np.delete(np.arange(len(job.samples)), list(job.damaged))
         return tuple(_select(value, kept) for value in values)
 
-    def _run_chunk(self, job: Job, node: Node, start: int, stop: int, scratch: Scratch) -> None:
-        samples, keys = job.samples[start:stop], self._keys(node, job.keys[start:stop])
-        if node.parent is not None or not isinstance(node.operation, ChunkDecoder):
-            source = job.values[node.parent][start:stop]  # type: ignore[index]
-        elif not node.operation.reads_file:
-            source = None
-        else:
-            self._decode_chunk(job, node, start, Chunk(samples, keys, scratch))
-            return
-        node.operation.run(source, job.values[node][start:stop], Chunk(samples, keys, scratch))  # type: ignore[operator]
-
-    def _decode_chunk(self, job: Job, node: Node, start: int, chunk: Chunk) -> None:
+    def _decode(
+        self, job: Job, nodes: list[Node], targets: list[np.ndarray], start: int, stop: int, scratch: Scratch
+    ) -> None:
         """Check and decode the chunk's stored bytes; goes on behind a sample that fails, if that is the policy."""
-        assert isinstance(node.operation, ChunkDecoder)
-        stored = self.storage.extents(node.field, chunk.samples, chunk.scratch.file_for, job.pages)
-        target = job.values[node][start : start + len(chunk.samples)]
-        begin, count = 0, len(chunk.samples)
+        samples, keys = job.samples[start:stop], job.keys[start:stop]
+        decoders: list[Any] = [node.operation for node in nodes]
+        chunks = [Chunk(samples, self._keys(node, keys), scratch, self._fused_keys(node, keys)) for node in nodes]
+        stored = self.storage.extents(nodes[0].field, samples, scratch.file_for, job.pages)
+        begin, count = 0, len(samples)
         while begin < count:
             damaged = stored.first_mismatch(begin)
             end = count if damaged is None else damaged
             failure = None if damaged is None else FailedSample(damaged, "the stored bytes differ from their checksum")
             try:
                 if begin < end:
-                    node.operation.run(stored.part(begin, end), target[begin:end], chunk.part(begin, end))
+                    data, parts = stored.part(begin, end), [chunk.part(begin, end) for chunk in chunks]
+                    if len(decoders) == 1:
+                        decoders[0].run(data, targets[0][begin:end], parts[0])
+                    else:
+                        decode_shared(decoders, data, [target[begin:end] for target in targets], parts)
             except FailedSample as error:
                 failure = FailedSample(begin + error.position, error.reason)
             if failure is None:
                 return
-            self._fail(job, node, start + failure.position, failure.reason)
-            target[failure.position] = 0
+            self._fail(job, nodes[0], start + failure.position, failure.reason)
+            for decoder, target in zip(decoders, targets, strict=True):
+                decoder.fill_with_zeros(target[failure.position])
             begin = failure.position + 1
 
     def _fail(self, job: Job, node: Node, position: int, reason: str) -> None:
@@ -232,13 +275,31 @@ class Executor:
     def _keys(self, node: Node, keys: np.ndarray) -> np.ndarray | None:
         return None if node.stream is None else fold(keys, *node.stream)
 
+    @staticmethod
+    def _fused_keys(node: Node, keys: np.ndarray) -> tuple[np.ndarray, ...]:
+        return tuple(fold(keys, *part.stream) for part in node.fused[1:] if part.stream is not None)
+
     def _where(self, node: Node, first: int, last: int | None = None) -> str:
         samples = f"sample {first}" if last is None or last == first else f"samples {first} to {last} of a batch"
         return f"{self.storage.beton.path}: field '{node.field}', {samples}: "
 
 
+def _chunk_size(step: Step, batch_size: int, num_workers: int) -> int:
+    """Samples per task: an even number, which keeps the pairs that are mixed together.
+
+    A chunk and what is made of it should stay in a core's cache, and fewer than 16 samples are not worth a call.
+    """
+    queries = [node.memory for node in step.nodes if isinstance(node.memory, AllocationQuery)]
+    sample_bytes = max((math.prod(q.shape) * torch_dtype(q.dtype).itemsize for q in queries), default=0)
+    most = max(16, min(_CHUNK_BYTES // max(1, sample_bytes), -(-batch_size // num_workers)))
+    num_chunks = -(-batch_size // most)
+    return -(-batch_size // (2 * num_chunks)) * 2
+
+
 def _select(value: Any, positions: np.ndarray) -> Any:
-    """The rows of an output; of each of its parts, if it has several."""
+    """The rows of an output; of each of its parts or views, if it has several."""
+    if isinstance(value, list):
+        return [_select(view, positions) for view in value]
     if isinstance(value, tuple):
         return type(value)(*(_select(part, positions) for part in value))
     return value[torch.from_numpy(positions).to(value.device)] if isinstance(value, torch.Tensor) else value[positions]

@@ -4,7 +4,7 @@ import functools
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,18 +14,20 @@ from ffcv.loader import OrderOption
 
 from ffcv_hydra.beton import Beton
 from ffcv_hydra.errors import LoaderError, PipelineError
-from ffcv_hydra.kernels.random import fold, key_of, key_of_name
 from ffcv_hydra.loader.buffers import BufferPool
 from ffcv_hydra.loader.engine import Engine
+from ffcv_hydra.loader.epoch_order import EpochOrder
 from ffcv_hydra.loader.execution import Executor, Job
-from ffcv_hydra.loader.failures import OnError
+from ffcv_hydra.loader.failures import FailedSamples, OnError
 from ffcv_hydra.loader.foreign import compiled_memory_read, usable_threads
-from ffcv_hydra.loader.indices import first_pages, resolve_indices
+from ffcv_hydra.loader.indices import resolve_indices
+from ffcv_hydra.loader.plan import Node
 from ffcv_hydra.loader.plan_builder import PlanBuilder
+from ffcv_hydra.loader.position import Position
 from ffcv_hydra.loader.sampler import InOrderSampler, Sampler
 from ffcv_hydra.loader.storage import Storage
 from ffcv_hydra.operations.base import Scratch
-from ffcv_hydra.ordering import Ordering, SampleSet, Sequential, as_ordering, occurrences, split_over_ranks
+from ffcv_hydra.ordering import Sequential, as_ordering, split_over_ranks
 from ffcv_hydra.pipeline import Pipeline
 
 log = logging.getLogger(__name__)
@@ -106,30 +108,31 @@ class Loader:
         self.drop_last = drop_last
         self.batches_ahead = batches_ahead
         self.num_workers = num_workers if num_workers > 0 else len(os.sched_getaffinity(0))
-        self.ordering: Ordering = as_ordering(ordering)
-        self.sampler = InOrderSampler() if isinstance(self.ordering, Sequential) else Sampler()
 
         self._beton = Beton(path, custom_fields)
         self.indices = resolve_indices(indices, self._beton)
         self.num_samples = len(self.indices)
+        self._order = EpochOrder(self._beton, self.indices, as_ordering(ordering), seed)
+        self.sampler = InOrderSampler() if isinstance(self._order.ordering, Sequential) else Sampler()
         self._split = split_over_ranks(self.num_samples, batch_size, world_size, rank, drop_last)
-        threads = usable_threads(self.num_workers)
-        builder = PlanBuilder(self._beton, threads, compiled_memory_read(threads), replace_ffcv_operations)
-        plan = builder.build(pipelines or {})
-        _log_replaced(builder.replaced)
-        self.output_names = tuple(plan.outputs)
-        self._executor = Executor(
-            plan,
-            Storage(self._beton, os_cache),
-            BufferPool(pinned=torch.cuda.is_available()),
-            batch_size,
-            self.num_workers,
-            OnError(on_error),
-        )
+        self._storage = Storage(self._beton, os_cache)
+        self._failures = FailedSamples()
+        self._on_error = OnError(on_error)
+        self._size_schedules: dict[str, Callable[[int], Any]] = {}
+        self._sizes: dict[str, Any] = {}
+        self._executor = self._build_executor()
+        self.output_names = tuple(self._executor.plan.outputs)
         self._scratches: list[list[Scratch]] = []
-        self._delivered = (0, 0)
-        self._resume_from: tuple[int, int] | None = None
-        self._order: tuple[int, np.ndarray] | None = None
+        self._position = Position(
+            {
+                "beton": self._beton.checksum,
+                "indices": hashlib.sha256(self.indices.tobytes()).hexdigest()[:16],
+                "seed": seed,
+                "ordering": self._order.describe(),
+                "global batch size": self.global_batch_size,
+                "drop_last": drop_last,
+            }
+        )
 
     # Lightning reads it when it asks whether a loader shuffles
     batch_sampler = None
@@ -142,20 +145,35 @@ class Loader:
 
     def sample_ids(self, batch_index: int) -> np.ndarray:
         """int64: the ids of this rank's batch `batch_index` in the current epoch."""
-        ids = self._epoch_order(self.sampler.epoch)[self._split.batch(batch_index)]
-        return ids[~np.isin(ids, self.failed_samples)] if self._executor.on_error is OnError.SKIP else ids
+        ids = self._order.ids(self.sampler.epoch)[self._split.batch(batch_index)]
+        return ids[~np.isin(ids, self.failed_samples)] if self._on_error is OnError.SKIP else ids
 
     @property
     def failed_samples(self) -> list[int]:
         """The ids of the damaged samples that this rank has met so far, sorted; with `on_error` other than 'raise'."""
-        return self._executor.failures.samples()
+        return self._failures.samples()
+
+    def set_output_size(self, output: str, size: Callable[[int], int | Sequence[int]]) -> None:
+        """Change the size that images are decoded to from epoch to epoch; kernels are not compiled anew for it.
+
+        Args:
+            output: whose decoder takes a size; outputs that are joint with it follow.
+            size: gives (height, width) in pixels, or one number for both, of an epoch. A pure function, so that a run
+                that is resumed goes on with the sizes it had.
+
+        Raises:
+            PipelineError: if there is no such output, or its decoder has one size only.
+        """
+        epoch = self.sampler.epoch
+        self._builder(self._sizes | {output: size(epoch)}).build(self._arguments["pipelines"] or {})  # raises
+        self._size_schedules[output] = size
 
     def filter(self, output: str, condition: Callable[[Any], bool]) -> "Loader":
         """A loader of the samples that fulfil a condition: the same ones on every rank.
 
         Args:
             output: the name of the field, or of another output, to look at.
-            condition: is given one sample of it, as this loader's pipeline for it makes it.
+            condition: is given one sample of it, as this loader's pipeline for it makes it; all views, if it has some.
 
         Raises:
             PipelineError: if there is no such output.
@@ -170,15 +188,14 @@ class Loader:
         kept = [
             sample_id
             for index, batch in enumerate(whole)
-            for sample_id, sample in zip(whole.sample_ids(index).tolist(), batch[place], strict=True)
+            for sample_id, sample in zip(whole.sample_ids(index).tolist(), _samples(batch[place]), strict=True)
             if condition(sample)
         ]
         return Loader(**{**self._arguments, "indices": np.array(kept, dtype=np.int64)})
 
     def state_dict(self) -> dict[str, Any]:
         """How far the last pass came: plain values, the same on every rank."""
-        epoch, batches = self._delivered
-        return {"epoch": epoch, "batches": batches, "of": self._identity()}
+        return self._position.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state`: the next pass over its epoch begins at the batch after the last delivered one.
@@ -186,64 +203,59 @@ class Loader:
         Raises:
             LoaderError: if the state is of other data, another order or another global batch size; says which.
         """
-        for name, now in self._identity().items():
-            then = state["of"].get(name)
-            if then != now:
-                raise LoaderError(
-                    f"the checkpoint was made with another {name} ({then}, now {now}): set it back, or begin anew"
-                )
-        self._delivered = (state["epoch"], state["batches"])
-        if state["batches"] >= len(self):
-            self._resume_from = None
-            self.sampler.set_epoch(state["epoch"] + 1)
-        else:
-            self._resume_from = self._delivered
-            self.sampler.set_epoch(state["epoch"])
+        self.sampler.set_epoch(self._position.load_state_dict(state, len(self)))
 
-    def _identity(self) -> dict[str, Any]:
-        return {
-            "beton": self._beton.checksum,
-            "indices": hashlib.sha256(self.indices.tobytes()).hexdigest()[:16],
-            "seed": self.seed,
-            "ordering": _describe(self.ordering),
-            "global batch size": self.global_batch_size,
-            "drop_last": self.drop_last,
-        }
+    def _builder(self, sizes: Mapping[str, Any]) -> PlanBuilder:
+        threads = usable_threads(self.num_workers)
+        replace = self._arguments["replace_ffcv_operations"]
+        return PlanBuilder(self._beton, threads, compiled_memory_read(threads), replace, sizes)
 
-    def _epoch_order(self, epoch: int) -> np.ndarray:
-        if self._order is None or self._order[0] != epoch:
-            beton = self._beton
-            samples = SampleSet(self.indices, self.seed, lambda: first_pages(beton)[self.indices], beton)
-            order = np.ascontiguousarray(self.ordering.sample_order(samples, epoch), dtype=np.int64)
-            if order.shape != self.indices.shape or (
-                len(order) and not 0 <= order.min() <= order.max() < beton.num_samples
-            ):
-                raise LoaderError(
-                    f"{_describe(self.ordering)} gave {len(order)} ids for {self.num_samples} samples, or unknown ids"
-                )
-            self._order = (epoch, order)
-        return self._order[1]
+    def _build_executor(self) -> Executor:
+        builder = self._builder(self._sizes)
+        plan = builder.build(self._arguments["pipelines"] or {})
+        _log_replaced(builder.replaced)
+        for node in plan.mixing:
+            self._check_mixing(node)
+        return Executor(
+            plan,
+            self._storage,
+            BufferPool(pinned=torch.cuda.is_available()),
+            self.batch_size,
+            self.num_workers,
+            self._on_error,
+            self._failures,
+        )
 
-    def _jobs(self, epoch: int, first_batch: int) -> Iterator[Job]:
-        order = self._epoch_order(epoch)
-        repeats = occurrences(order, self._beton.num_samples)
-        by_pages = self.ordering.by_pages
-        pages = self._executor.pages_for(order[self._split.positions(first_batch)]) if by_pages else None
-        epoch_key = key_of(self.seed, key_of_name("samples"), epoch)
+    def _check_mixing(self, node: Node) -> None:
+        """Refuse what would tear a pair apart, or mix a sample with one that is not there."""
+        what = f"pipeline of '{node.output}': {node.name} mixes neighbours in the order"
+        if self.batch_size % 2:
+            raise LoaderError(f"{what}, so the batch size must be even; it is {self.batch_size}")
+        if self.world_size > 1 and not self.drop_last:
+            raise LoaderError(f"{what}, which several ranks keep together with drop_last=true only")
+        if self._on_error is OnError.SKIP:
+            raise LoaderError(f"{what}, and the partner of a skipped sample has none; use on_error=raise or zero")
+
+    def _jobs(self, executor: Executor, epoch: int, first_batch: int) -> Iterator[Job]:
+        ids = self._order.ids(epoch)
+        by_pages = self._order.ordering.by_pages
+        pages = executor.pages_for(ids[self._split.positions(first_batch)]) if by_pages else None
         for index in range(first_batch, len(self)):
             positions = self._split.batch(index)
-            samples = order[positions]
-            yield Job(samples, fold(epoch_key, samples.astype(np.uint64), repeats[positions]), pages)
+            yield Job(ids[positions], self._order.keys(epoch, positions), pages)
 
     def _start_pass(self) -> tuple[int, int, Engine, list[Scratch]]:
-        epoch, first_batch = self.sampler.epoch, 0
-        if self._resume_from is not None and self._resume_from[0] == epoch:
-            first_batch = min(self._resume_from[1], len(self))
-        self._resume_from = None
-        self._delivered = (epoch, first_batch)
-        self._executor.storage.check()
+        """Epoch, first batch, the running engine, and the threads' scratch to be given back."""
+        epoch = self.sampler.epoch
+        first_batch = self._position.begin(epoch, len(self))
+        self._storage.check()
+        sizes = {output: size(epoch) for output, size in self._size_schedules.items()}
+        if sizes != self._sizes:
+            self._sizes = sizes
+            self._executor = self._build_executor()
         scratches = self._scratches.pop() if self._scratches else [Scratch() for _ in range(self.num_workers)]
-        engine = Engine(self._executor, self._jobs(epoch, first_batch), scratches, self.batches_ahead)
+        jobs = self._jobs(self._executor, epoch, first_batch)
+        engine = Engine(self._executor, jobs, scratches, self.batches_ahead)
         return epoch, first_batch, engine, scratches
 
 
@@ -268,7 +280,7 @@ class _Pass:
             self._epoch, self._batches, self._engine, self._scratches = loader._start_pass()
         try:
             job = self._engine.take()
-            batch = None if job is None else loader._executor.outputs(job)
+            batch = None if job is None else self._engine.executor.outputs(job)
         except BaseException:
             self._end()
             raise
@@ -278,7 +290,7 @@ class _Pass:
                 loader.sampler.set_epoch(self._epoch + 1)
             raise StopIteration
         self._batches += 1
-        loader._delivered = (self._epoch, self._batches)
+        loader._position.delivered(self._epoch, self._batches)
         return batch
 
     def _end(self) -> None:
@@ -302,6 +314,6 @@ def _log_replaced(names: set[str]) -> None:
         _log_replaced_once(", ".join(sorted(names)))
 
 
-def _describe(ordering: Ordering) -> str:
-    arguments = ", ".join(f"{name}={value}" for name, value in sorted(vars(ordering).items()))
-    return f"{type(ordering).__name__}({arguments})"
+def _samples(output: Any) -> Iterable[Any]:
+    """The samples of an output, each with all its views if it has some."""
+    return zip(*output, strict=True) if isinstance(output, list) else output

@@ -76,18 +76,30 @@ def probe(module: nn.Module, shape: tuple[int, ...], dtype: torch.dtype, device:
     return Probe(tuple(result.shape[1:]), result.dtype, result.device, torch_random, numpy_random, python_random)
 
 
+def _seed(key: int, device: torch.device, for_torch: bool, for_numpy: bool, for_python: bool) -> None:
+    if for_torch:
+        torch.default_generator.manual_seed(key)
+        if device.type == "cuda":
+            torch.cuda.default_generators[device.index].manual_seed(key)
+    if for_numpy:
+        np.random.seed(key % 2**32)
+    if for_python:
+        random.seed(key)
+
+
+@contextmanager
+def generators_seeded(device: torch.device, key: int) -> Iterator[None]:
+    """Seed all global generators by `key` (64 bits) inside, and put them back at the end."""
+    with _generators_kept(device):
+        _seed(key, device, True, True, True)
+        yield
+
+
 def run_per_sample(module: nn.Module, found: Probe, batch: torch.Tensor, keys: np.ndarray) -> torch.Tensor:
     """Run a random module on each sample (1, ...) of `batch` (N, ...) with its own key, uint64 (N,)."""
     results = []
     with torch.no_grad(), _generators_kept(batch.device):
         for position, key in enumerate(keys.tolist()):
-            if found.torch_random:
-                torch.default_generator.manual_seed(key)
-                if batch.device.type == "cuda":
-                    torch.cuda.default_generators[batch.device.index].manual_seed(key)
-            if found.numpy_random:
-                np.random.seed(key % 2**32)
-            if found.python_random:
-                random.seed(key)
+            _seed(key, batch.device, found.torch_random, found.numpy_random, found.python_random)
             results.append(module(batch[position : position + 1]))
     return torch.cat(results)

@@ -15,6 +15,7 @@ from torch import nn
 
 from ffcv_hydra.loader.foreign import ForeignCode
 from ffcv_hydra.loader.modules import Probe
+from ffcv_hydra.operations import MixingOperation
 
 
 class Kind(Enum):
@@ -30,7 +31,7 @@ class Node:
     """One operation at its place in a pipeline.
 
     Attributes:
-        output: the name of the output whose pipeline it is in; it also names the stream of random numbers.
+        output: the name of the output whose pipeline it is in.
         field: the field that the data comes from.
         operation: the loader's own copy.
         parent: the node before it; None for a decoder.
@@ -38,9 +39,11 @@ class Node:
         state: after the operation.
         memory, shared: FFCV's allocation queries.
         stream: what is mixed into a sample's key for a random operation: (stream, ordinal, view).
+        view: which of its output's views it is in.
         code: of an operation that is not the project's.
         found: of a torch module.
         shares_source: whether something else also reads what `parent` gives, so that only a copy may be changed.
+        fused: the nodes that this one was made of, if it does what several did.
     """
 
     output: str
@@ -52,23 +55,30 @@ class Node:
     memory: Any = None
     shared: Any = None
     stream: tuple[int, int, int] | None = None
+    view: int = 0
     code: ForeignCode | None = None
     found: Probe | None = None
     shares_source: bool = False
+    fused: "tuple[Node, ...]" = ()
 
     @property
     def name(self) -> str:
         """Of the operation, for messages."""
-        return type(self.operation).__name__
+        return " + ".join(node.name for node in self.fused) or type(self.operation).__name__
 
 
 @dataclass(eq=False)
 class Step:
-    """Nodes that run one after another without waiting in between."""
+    """Nodes that run one after another without waiting in between, or decoders of one field that share the decoding."""
 
     nodes: list[Node]
     parent: "Step | None"
     children: "list[Step]" = field(default_factory=list)
+
+    @property
+    def kept(self) -> list[Node]:
+        """The nodes whose results are read outside of this step; the other ones' are read by the next node alone."""
+        return self.nodes if len(self.nodes) > 1 and self.nodes[1].parent is None else self.nodes[-1:]
 
     @property
     def kind(self) -> Kind:
@@ -78,15 +88,21 @@ class Step:
 
 @dataclass
 class Plan:
-    """All steps, each after the one that feeds it, and which node gives each output."""
+    """All steps, each after the one that feeds it, and which node gives each output, or which ones its views."""
 
     steps: list[Step]
-    outputs: dict[str, Node]
+    outputs: dict[str, Node | list[Node]]
+
+    @property
+    def mixing(self) -> list[Node]:
+        """The nodes that mix pairs of samples."""
+        nodes = [node for step in self.steps for node in step.nodes]
+        return [node for node in nodes if isinstance(node.operation, MixingOperation)]
 
 
 def fields_read_by_ffcv(plan: Plan) -> list[str]:
     """The fields whose stored bytes are read by operations that are not the project's."""
-    decoders = [step.nodes[0] for step in plan.steps if step.parent is None]
+    decoders = [node for step in plan.steps for node in step.nodes if node.parent is None]
     return sorted({node.field for node in decoders if node.code is not None})
 
 

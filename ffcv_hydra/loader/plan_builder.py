@@ -1,7 +1,6 @@
 """From pipelines to a plan. Users' lists and operations are copied, never changed: building twice gives the same."""
 
 import copy
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,31 +8,34 @@ from typing import Any
 import torch
 from ffcv.fields.base import Field
 from ffcv.fields.basics import BasicDecoder
-from ffcv.fields.bytes import BytesDecoder, BytesField
+from ffcv.fields.bytes import BytesDecoder
 from ffcv.fields.ndarray import NDArrayDecoder
 from ffcv.fields.rgb_image import SimpleRGBImageDecoder
 from ffcv.pipeline.graph import INITIAL_STATE
 from ffcv.pipeline.operation import Operation
-from ffcv.pipeline.pipeline_spec import PipelineSpec
-from ffcv.pipeline.state import State
-from ffcv.transforms import ModuleWrapper, ToTensor
+from ffcv.transforms import ModuleWrapper
 from torch import nn
 
 from ffcv_hydra.beton import Beton
 from ffcv_hydra.errors import PipelineError
-from ffcv_hydra.kernels.random import key_of_name
 from ffcv_hydra.loader.foreign import ForeignCode
+from ffcv_hydra.loader.fusion import fuse
+from ffcv_hydra.loader.joint import Streams, check_joint, follow_mixing
 from ffcv_hydra.loader.modules import probe
-from ffcv_hydra.loader.plan import Kind, Node, Plan, Step
+from ffcv_hydra.loader.plan import Kind, Node, Plan
+from ffcv_hydra.loader.requests import Request, requests_of
+from ffcv_hydra.loader.steps import as_steps
 from ffcv_hydra.operations import (
-    DEFAULT_DECODERS,
     ChunkDecoder,
     ChunkOperation,
-    PrefixedBytesDecoder,
-    SplitPrefixedBytes,
+    MixedTargets,
+    ScalarDecoder,
+    SizedDecoder,
+    default_decoder,
+    default_operations,
     replacement_of,
 )
-from ffcv_hydra.pipeline import DISABLED, Pipeline
+from ffcv_hydra.pipeline import Pipeline
 
 _FFCV_DECODERS = (BasicDecoder, SimpleRGBImageDecoder, NDArrayDecoder, BytesDecoder)
 
@@ -46,14 +48,23 @@ class PlanBuilder:
         num_threads: that FFCV's operations may use.
         memory_read: compiled, for FFCV's decoders.
         replace: put the project's operations for FFCV's, where they mean the same.
+        sizes: output sizes, by output, in place of those that the decoders were made with; also for joint outputs.
     """
 
-    def __init__(self, beton: Beton, num_threads: int, memory_read: Any, replace: bool) -> None:
+    def __init__(
+        self,
+        beton: Beton,
+        num_threads: int,
+        memory_read: Any,
+        replace: bool,
+        sizes: Mapping[str, int | Sequence[int]] | None = None,
+    ) -> None:
         self.beton = beton
         self.num_threads = num_threads
         self.memory_read = memory_read
         self.replace = replace
         self.replaced: set[str] = set()
+        self._sizes = dict(sizes or {})
         self._nodes: list[Node] = []
         self._node_of_original: dict[int, Node] = {}
 
@@ -65,81 +76,102 @@ class PlanBuilder:
         Raises:
             PipelineError: naming the field and the operation that do not fit.
         """
-        if not isinstance(pipelines, Mapping):
-            names = list(self.beton.fields)
-            if len(pipelines) != len(names):
-                raise PipelineError(
-                    f"expected {len(names)} pipelines, one for each field of {self.beton.path} ({', '.join(names)}); "
-                    f"got {len(pipelines)}"
-                )
-            pipelines = dict(zip(names, pipelines, strict=True))
-        wanted = {name: pipelines.get(name) for name in self.beton.fields}
-        wanted.update({name: pipeline for name, pipeline in pipelines.items() if name not in wanted})
-        outputs = {}
-        for output, pipeline in wanted.items():
-            if isinstance(pipeline, str):
-                if pipeline != DISABLED:
-                    raise PipelineError(
-                        f"pipeline of '{output}': expected a list, null or '{DISABLED}'; got '{pipeline}'"
-                    )
-                continue
-            outputs[output] = self._build_output(output, pipeline)
-        if not outputs:
-            raise PipelineError(f"{self.beton.path}: every field's pipeline is '{DISABLED}'; keep at least one")
-        _mark_shared(self._nodes, list(outputs.values()))
-        return Plan(_steps(self._nodes), outputs)
+        requests = requests_of(pipelines, self.beton)
+        self._check_sizes(requests)
+        chains: dict[str, list[list[Node]]] = {}
+        for request in sorted(requests, key=lambda request: request.joint_with != request.output):
+            partners = chains.get(request.joint_with)
+            chains[request.output] = [
+                self._build_chain(request, view, partners[view] if partners else None)
+                for view in range(request.views or 1)
+            ]
+        outputs: dict[str, Node | list[Node]] = {
+            request.output: chains[request.output][0][-1]
+            if request.views is None
+            else [chain[-1] for chain in chains[request.output]]
+            for request in requests
+        }
+        nodes, outputs = fuse(self._nodes, outputs)
+        return Plan(as_steps(nodes, outputs), outputs)
 
-    def _build_output(self, output: str, pipeline: Sequence[Any] | PipelineSpec | None) -> Node:
-        source, operations = _source_and_operations(output, pipeline)
-        if isinstance(source, Operation):
-            node = self._node_of_original.get(id(source))
-            if node is None:
+    def _check_sizes(self, requests: Sequence[Request]) -> None:
+        joint_with = {request.output: request.joint_with for request in requests}
+        for output in self._sizes:
+            if output not in joint_with:
+                known = ", ".join(joint_with)
+                raise PipelineError(f"a size is set for '{output}', which is no output; outputs are {known}")
+            if joint_with[output] != output:
                 raise PipelineError(
-                    f"pipeline of '{output}' starts from {type(source).__name__}, which no other one holds"
+                    f"a size is set for '{output}', which is joint with '{joint_with[output]}'; set that one's"
                 )
-            ordinal = 0
+
+    def _build_chain(self, request: Request, view: int, partner: list[Node] | None) -> list[Node]:
+        """The nodes of one output, or of one of its views, from the decoder on.
+
+        Args:
+            request: the output.
+            view: which of its views.
+            partner: the chain that it shares its geometric draws with.
+        """
+        chain: list[Node] = []
+        operations = request.operations
+        if isinstance(request.source, Operation):
+            start = self._node_of_original.get(id(request.source))
+            if start is None:
+                name = type(request.source).__name__
+                raise PipelineError(f"pipeline of '{request.output}' starts from {name}, which no other one holds")
+            chain.append(start)
         else:
-            if source not in self.beton.fields:
-                known = ", ".join(self.beton.fields)
-                raise PipelineError(f"pipeline for '{source}': {self.beton.path} has no such field; it has {known}")
-            stored = self.beton.fields[source]
-            first = operations[0] if operations else None
-            if first is not None and _is_decoder(first):
-                operations = operations[1:]
-                _check_decoder(first, stored, source)
-            elif pipeline is None:
-                first, *operations = _default_operations(stored, source)
+            stored = self.beton.fields[request.source]
+            if not operations or not _is_decoder(operations[0]):
+                operations = _with_default(stored, request.source, operations)
             else:
-                first = _default_decoder(stored, source)
-            node = self._add(output, source, first, None, INITIAL_STATE, 0)
-            ordinal = int(node.stream is not None)
-        for operation in operations:
-            node = self._add(output, node.field, operation, node, node.state, ordinal)
-            ordinal += node.stream is not None
-        return node
+                _check_decoder(operations[0], stored, request.source)
+        streams = Streams(request.output, request.joint_with, view)
+        for operation in operations or []:
+            chain.append(self._add(request, chain[-1] if chain else None, operation, streams))
+            if isinstance(chain[-1].operation, MixedTargets):
+                follow_mixing(chain[-1], partner)
+        if partner is not None and not any(isinstance(node.operation, MixedTargets) for node in chain):
+            check_joint(self.beton, partner, chain)
+        return chain
 
-    def _add(
-        self, output: str, field_name: str, original: Any, parent: Node | None, state: State, ordinal: int
-    ) -> Node:
+    def _add(self, request: Request, parent: Node | None, original: Any, streams: Streams) -> Node:
+        output = request.output
         if parent is not None and _is_decoder(original):
             raise PipelineError(f"pipeline of '{output}': the decoder {type(original).__name__} must come first")
+        source = request.source if parent is None else parent.field
+        assert isinstance(source, str)
         operation = original.module if isinstance(original, ModuleWrapper) else original
         if isinstance(operation, nn.Module):
-            node = self._module_node(output, field_name, operation, parent, state)
+            node = self._module_node(output, source, operation, parent)
         elif isinstance(operation, Operation):
-            node = self._operation_node(output, field_name, self._replacement(operation, parent), parent, state)
+            operation = self._resized(request, self._replacement(operation, parent))
+            node = self._operation_node(output, source, operation, parent)
         else:
             raise PipelineError(
                 f"pipeline of '{output}': {original!r} is neither an FFCV Operation nor a torch.nn.Module"
             )
-        random = node.found.random if node.found else getattr(node.operation, "random", False)
-        if random:
-            node.stream = (key_of_name(output), ordinal, 0)
+        node.stream = streams.next_of(node)
+        node.view = streams.view
         if parent is not None and parent.kind is Kind.CONSUMER:
             node.kind = Kind.CONSUMER
         self._nodes.append(node)
-        self._node_of_original[id(original)] = node
+        if streams.view == 0:
+            self._node_of_original[id(original)] = node
         return node
+
+    def _resized(self, request: Request, operation: Operation) -> Operation:
+        size = self._sizes.get(request.joint_with)
+        labels = isinstance(operation, ScalarDecoder) and request.joint_with != request.output
+        if size is None or not _is_decoder(operation) or labels:
+            return operation
+        if not isinstance(operation, SizedDecoder):
+            raise PipelineError(
+                f"a size is set for '{request.joint_with}', but the decoder of '{request.output}', "
+                f"{type(operation).__name__}, has none; use RandomResizedCrop, CenterCrop or Resize"
+            )
+        return operation.with_size(size)
 
     def _replacement(self, operation: Operation, parent: Node | None) -> Operation:
         if not self.replace:
@@ -153,9 +185,8 @@ class PlanBuilder:
             self.replaced.add(type(operation).__name__)
         return found
 
-    def _operation_node(
-        self, output: str, field_name: str, original: Operation, parent: Node | None, state: State
-    ) -> Node:
+    def _operation_node(self, output: str, field_name: str, original: Operation, parent: Node | None) -> Node:
+        state = INITIAL_STATE if parent is None else parent.state
         operation = copy.copy(original)
         operation.accept_field(self.beton.fields[field_name])
         operation.accept_globals(self.beton.field_metadata(field_name), self.memory_read)
@@ -163,6 +194,8 @@ class PlanBuilder:
         too_late = PipelineError(
             f"pipeline of '{output}': {type(original).__name__} works on arrays; put it before ToTensor"
         )
+        if chunked and not state.jit_mode:
+            raise too_late
         try:
             after, memory = operation.declare_state_and_memory(state)
             shared = operation.declare_shared_memory(state)
@@ -173,14 +206,15 @@ class PlanBuilder:
         except Exception as error:
             what = str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
             raise PipelineError(f"pipeline of '{output}': {type(original).__name__}: {what}") from error
-        if not state.jit_mode and (chunked or after.jit_mode):
+        if not state.jit_mode and after.jit_mode:
             raise too_late
         node = Node(output, field_name, operation, parent, Kind.CHUNK if chunked else Kind.BATCH, after, memory, shared)
         if not chunked:
             node.code = ForeignCode(operation, after.jit_mode, parent is None, self.num_threads)
         return node
 
-    def _module_node(self, output: str, field_name: str, module: nn.Module, parent: Node | None, state: State) -> Node:
+    def _module_node(self, output: str, field_name: str, module: nn.Module, parent: Node | None) -> Node:
+        state = INITIAL_STATE if parent is None else parent.state
         name = type(module).__name__
         if parent is None or not isinstance(state.dtype, torch.dtype):
             raise PipelineError(
@@ -199,17 +233,6 @@ class PlanBuilder:
         )
 
 
-def _source_and_operations(output: str, pipeline: Any) -> tuple[str | Operation, list[Any]]:
-    if isinstance(pipeline, PipelineSpec):
-        decoder = [] if pipeline.decoder is None else [pipeline.decoder]
-        return pipeline.source, decoder + list(pipeline.transforms)
-    if pipeline is None:
-        return output, []
-    if isinstance(pipeline, Sequence):
-        return output, list(pipeline)
-    raise PipelineError(f"pipeline of '{output}': expected a list of operations; got {type(pipeline).__name__}")
-
-
 def _is_decoder(operation: Any) -> bool:
     return isinstance(operation, (ChunkDecoder, *_FFCV_DECODERS))
 
@@ -224,44 +247,9 @@ def _check_decoder(decoder: Any, stored: Field, name: str) -> None:
         raise PipelineError(f"pipeline of '{name}': {type(decoder).__name__} cannot decode a {type(stored).__name__}")
 
 
-def _default_decoder(stored: Field, name: str) -> Operation:
-    for decoder in DEFAULT_DECODERS:
-        if isinstance(stored, decoder.field_types):
-            return decoder()
+def _with_default(stored: Field, name: str, operations: Sequence[Any] | None) -> list[Any]:
+    """The operations behind the field's default decoder; without any, the field's default pipeline."""
     try:
-        return stored.get_decoder_class()()
-    except TypeError as error:
-        raise PipelineError(
-            f"pipeline of '{name}': {type(stored).__name__} has no default decoder; name one"
-        ) from error
-
-
-def _default_operations(stored: Field, name: str) -> list[Operation]:
-    """What a field's data goes through when no pipeline is given."""
-    if type(stored) is BytesField:
-        return [PrefixedBytesDecoder(), ToTensor(), SplitPrefixedBytes()]
-    return [_default_decoder(stored, name), ToTensor()]
-
-
-def _mark_shared(nodes: list[Node], outputs: list[Node]) -> None:
-    """Say of each node whether something else reads what it reads."""
-    readers = Counter(node.parent for node in nodes if node.parent is not None)
-    readers.update(outputs)
-    for node in nodes:
-        node.shares_source = node.parent is not None and readers[node.parent] > 1
-
-
-def _steps(nodes: list[Node]) -> list[Step]:
-    steps: list[Step] = []
-    step_of: dict[Node, Step] = {}
-    for node in nodes:
-        before = step_of[node.parent] if node.parent is not None else None
-        if before is not None and before.kind is node.kind and not node.shares_source:
-            before.nodes.append(node)
-            step_of[node] = before
-            continue
-        step_of[node] = Step([node], before)
-        steps.append(step_of[node])
-        if before is not None:
-            before.children.append(step_of[node])
-    return steps
+        return default_operations(stored) if operations is None else [default_decoder(stored), *operations]
+    except PipelineError as error:
+        raise PipelineError(f"pipeline of '{name}': {error}") from error

@@ -21,9 +21,9 @@ class Classifier(pl.LightningModule):
     """Train a backbone with a cross-entropy, and measure its accuracy.
 
     A batch is a tuple `(images, labels, ...)`: images `(N, C, H, W)`, floats or `uint8` (scaled to [0, 1]); labels
-    `(N,)` or `(N, 1)`, integers. Logs `train_loss`, and for validation and test the loss and the accuracy (`val_loss`,
-    `val_accuracy`, `test_loss`, `test_accuracy`), exact over all samples of all ranks. Predicts probabilities,
-    `(N, num_classes)`.
+    `(N,)` or `(N, 1)`, integers, or the classes' shares `(N, num_classes)` that Mixup and CutMix give. Logs
+    `train_loss`, and for validation and test the loss and the accuracy (`val_loss`, `val_accuracy`, `test_loss`,
+    `test_accuracy`), exact over all samples of all ranks. Predicts probabilities, `(N, num_classes)`.
 
     Args:
         backbone: returns logits `(N, num_classes)` for images `(N, C, H, W)`.
@@ -98,9 +98,12 @@ class Classifier(pl.LightningModule):
     def _evaluate(self, batch: Sequence[Tensor], stage: str, loss: MeanMetric, accuracy: MulticlassAccuracy) -> None:
         logits, labels = self._logits_and_labels(batch)
         loss.update(functional.cross_entropy(logits, labels), weight=len(labels))
-        accuracy.update(logits, labels)
+        accuracy.update(logits, labels if labels.ndim == 1 else labels.argmax(1))
         self.log(f"{stage}_loss", loss, prog_bar=True)
         self.log(f"{stage}_accuracy", accuracy, prog_bar=True)
 
     def _logits_and_labels(self, batch: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        return self(batch[0]), batch[1].reshape(-1).long()
+        labels = batch[1]
+        if labels.is_floating_point() and labels.ndim == 2 and labels.shape[1] > 1:
+            return self(batch[0]), labels
+        return self(batch[0]), labels.reshape(-1).long()

@@ -19,11 +19,11 @@ class SmallConvNet(nn.Module):
     def __init__(self, num_classes: int, in_channels: int = 3, width: int = 32, dropout: float = 0.2) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            _stage(in_channels, width),
+            conv_stage(in_channels, width),
             nn.MaxPool2d(2),
-            _stage(width, 2 * width),
+            conv_stage(width, 2 * width),
             nn.MaxPool2d(2),
-            _stage(2 * width, 4 * width),
+            conv_stage(2 * width, 4 * width),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
         )
@@ -33,7 +33,8 @@ class SmallConvNet(nn.Module):
         return self.head(self.features(images))
 
 
-def _stage(in_channels: int, out_channels: int) -> nn.Sequential:
+def conv_stage(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Two 3x3 convolutions of the same resolution, each with batch normalisation and a ReLU."""
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
         nn.BatchNorm2d(out_channels),

@@ -2,37 +2,98 @@
 
 import ffcv_hydra._ffcv  # noqa: F401  (before anything of FFCV)
 
+from ffcv_hydra.operations.affine import RandomAffine
+from ffcv_hydra.operations.auto_augment import RandAugment, TrivialAugmentWide
 from ffcv_hydra.operations.base import Chunk, ChunkDecoder, ChunkOperation, Extents, FailedSample
 from ffcv_hydra.operations.basic_decoders import ArrayDecoder, BytesDecoder, ScalarDecoder
+from ffcv_hydra.operations.colour import RandomBrightness, RandomContrast, RandomGrayscale, RandomHue, RandomSaturation
+from ffcv_hydra.operations.colour_jitter import ColorJitter
+from ffcv_hydra.operations.convert import Convert
+from ffcv_hydra.operations.cutout import Cutout
+from ffcv_hydra.operations.defaults import default_decoder, default_operations
 from ffcv_hydra.operations.divide import DivideImage255
-from ffcv_hydra.operations.flip import RandomHorizontalFlip
-from ffcv_hydra.operations.image_decoders import CenterCrop, ImageDecoder, RandomResizedCrop, WholeImage
-from ffcv_hydra.operations.padded_bytes import PaddedBytes, PrefixedBytesDecoder, SplitPrefixedBytes
+from ffcv_hydra.operations.flip import RandomHorizontalFlip, RandomVerticalFlip
+from ffcv_hydra.operations.gaussian_blur import GaussianBlur
+from ffcv_hydra.operations.image_decoder import ImageDecoder, SizedDecoder
+from ffcv_hydra.operations.image_decoders import CenterCrop, RandomResizedCrop, Resize, ResizeShorterSide, WholeImage
+from ffcv_hydra.operations.mixing import CutMix, MixedTargets, MixingOperation, Mixup
+from ffcv_hydra.operations.normalize import NormalizeImage, NormalizeTensor
+from ffcv_hydra.operations.padded import PaddedArray, PaddedBytes, PrefixedDecoder, SplitPrefixed
+from ffcv_hydra.operations.random_crop import RandomCrop
+from ffcv_hydra.operations.random_erasing import RandomErasing
 from ffcv_hydra.operations.replacements import replacement_of
+from ffcv_hydra.operations.rotation import RandomRotation
+from ffcv_hydra.operations.shared_decoding import decode_shared
+from ffcv_hydra.operations.sharpness import RandomAdjustSharpness
 from ffcv_hydra.operations.tensors import Squeeze, ToTorchImage
-
-DEFAULT_DECODERS: tuple[type[ChunkDecoder], ...] = (WholeImage, ScalarDecoder, ArrayDecoder, BytesDecoder)
+from ffcv_hydra.operations.to_device import ToDevice
+from ffcv_hydra.operations.to_tensor import ToTensor
+from ffcv_hydra.operations.tones import (
+    RandomAutocontrast,
+    RandomEqualize,
+    RandomInvert,
+    RandomPosterize,
+    RandomSolarize,
+)
+from ffcv_hydra.operations.translate import RandomTranslate
 
 __all__ = [
-    "DEFAULT_DECODERS",
     "ArrayDecoder",
     "BytesDecoder",
     "CenterCrop",
     "Chunk",
     "ChunkDecoder",
     "ChunkOperation",
+    "ColorJitter",
+    "Convert",
+    "CutMix",
+    "Cutout",
     "DivideImage255",
     "Extents",
     "FailedSample",
+    "GaussianBlur",
     "ImageDecoder",
+    "MixedTargets",
+    "MixingOperation",
+    "Mixup",
+    "NormalizeImage",
+    "NormalizeTensor",
+    "PaddedArray",
     "PaddedBytes",
-    "PrefixedBytesDecoder",
+    "PrefixedDecoder",
+    "RandAugment",
+    "RandomAdjustSharpness",
+    "RandomAffine",
+    "RandomAutocontrast",
+    "RandomBrightness",
+    "RandomContrast",
+    "RandomCrop",
+    "RandomEqualize",
+    "RandomErasing",
+    "RandomGrayscale",
     "RandomHorizontalFlip",
+    "RandomHue",
+    "RandomInvert",
+    "RandomPosterize",
     "RandomResizedCrop",
+    "RandomRotation",
+    "RandomSaturation",
+    "RandomSolarize",
+    "RandomTranslate",
+    "RandomVerticalFlip",
+    "Resize",
+    "ResizeShorterSide",
     "ScalarDecoder",
-    "SplitPrefixedBytes",
+    "SizedDecoder",
+    "SplitPrefixed",
     "Squeeze",
+    "ToDevice",
+    "ToTensor",
     "ToTorchImage",
+    "TrivialAugmentWide",
     "WholeImage",
+    "decode_shared",
+    "default_decoder",
+    "default_operations",
     "replacement_of",
 ]

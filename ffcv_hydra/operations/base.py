@@ -5,6 +5,7 @@ of a batch and a key per sample, and calls kernels that were compiled once per m
 as states and memory go, but only this package's loader runs it.
 """
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,11 +22,12 @@ from ffcv_hydra.kernels.jpeg import Decompressor
 
 @dataclass
 class Scratch:
-    """What one thread needs while it works: a decompressor and a buffer that only grows."""
+    """What one thread needs while it works: a decompressor and buffers that only grow."""
 
     decompressor: Decompressor = field(default_factory=Decompressor)
     pixels: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.uint8))
     file: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.uint8))
+    between: list[np.ndarray] = field(default_factory=lambda: [np.empty(0, dtype=np.uint8)] * 2)
 
     def pixels_for(self, size: int) -> np.ndarray:
         """A uint8 buffer of at least `size` bytes."""
@@ -38,6 +40,13 @@ class Scratch:
         if len(self.file) < size:
             self.file = np.empty(size, dtype=np.uint8)
         return self.file
+
+    def passed_on(self, number: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """One of two arrays for what an operation passes on to the next one; overwritten by the next but one."""
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        if len(self.between[number]) < size:
+            self.between[number] = np.empty(size, dtype=np.uint8)
+        return self.between[number][:size].view(dtype).reshape(shape)
 
 
 @dataclass(frozen=True)
@@ -77,15 +86,18 @@ class Chunk:
         samples: int64 (N,), the samples' ids.
         keys: uint64 (N,), this operation's key of each sample; None for an operation that is not random.
         scratch: of the calling thread.
+        fused_keys: the same as `keys` for the random operations that are joined to this one, in their order.
     """
 
     samples: np.ndarray
     keys: np.ndarray | None
     scratch: Scratch
+    fused_keys: tuple[np.ndarray, ...] = ()
 
     def part(self, begin: int, end: int) -> "Chunk":
         """That of samples `begin` to `end`."""
-        return Chunk(self.samples[begin:end], None if self.keys is None else self.keys[begin:end], self.scratch)
+        keys = None if self.keys is None else self.keys[begin:end]
+        return Chunk(self.samples[begin:end], keys, self.scratch, tuple(keys[begin:end] for keys in self.fused_keys))
 
 
 class FailedSample(Exception):
@@ -102,9 +114,16 @@ class ChunkOperation(Operation):
 
     `declare_state_and_memory` is FFCV's: it returns the state after the operation and one `AllocationQuery` for its
     output. Instances hold their arguments and nothing that a run changes: the loader works on a copy of them.
+
+    Attributes:
+        random: whether `run` draws from the chunk's keys.
+        geometric: whether what it draws says where pixels go, so that an image and its mask must share the draws.
+        joint_parameters: the attributes that decide where pixels go; equal in all outputs that share the draws.
     """
 
     random: ClassVar[bool] = False
+    geometric: ClassVar[bool] = False
+    joint_parameters: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def run(self, source: Any, target: np.ndarray, chunk: Chunk) -> None:
@@ -128,3 +147,7 @@ class ChunkDecoder(ChunkOperation):
 
     field_types: ClassVar[tuple[type[Field], ...]] = ()
     reads_file: ClassVar[bool] = True
+
+    def fill_with_zeros(self, target: np.ndarray) -> None:
+        """Fill one sample's part of the output with what data of zeros would give."""
+        target[...] = 0

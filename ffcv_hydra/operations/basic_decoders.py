@@ -8,6 +8,7 @@ from ffcv.fields import BytesField, FloatField, IntField, NDArrayField
 from ffcv.pipeline.allocation_query import AllocationQuery
 from ffcv.pipeline.state import State
 
+from ffcv_hydra.beton import TextField
 from ffcv_hydra.kernels.gather import gather
 from ffcv_hydra.operations.base import Chunk, ChunkDecoder, Extents
 
@@ -46,9 +47,9 @@ class ArrayDecoder(ChunkDecoder):
 
 
 class BytesDecoder(ChunkDecoder):
-    """Bytes and JSON as uint8 (N, longest), each padded with zeros."""
+    """Bytes, text and JSON as uint8 (N, longest), each padded with zeros."""
 
-    field_types = (BytesField,)
+    field_types = (BytesField, TextField)
 
     def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
         """The state after the operation, uint8 (longest,), and the memory for it."""

@@ -2,33 +2,36 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from ffcv.pipeline.operation import Operation
 from ffcv.pipeline.state import State
 
 from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.operations.dtypes import floating_dtype
 
 
 class DivideImage255(Operation):
     """Convert a tensor to a floating dtype and divide it by 255; after `ToTensor`.
 
     Args:
-        dtype: a torch floating dtype, or its name (`float32`, `float16`, `bfloat16`, `float64`).
+        dtype: a floating dtype, as its name (`float32`, `float16`, `bfloat16`, `float64`) or as that of torch or NumPy.
     """
 
-    def __init__(self, dtype: torch.dtype | str = torch.float32) -> None:
+    def __init__(self, dtype: Any = torch.float32) -> None:
         super().__init__()
-        found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-        if not isinstance(found, torch.dtype) or not found.is_floating_point:
-            raise PipelineError(f"DivideImage255: dtype is a floating torch dtype such as float32; got {dtype}")
-        self.dtype = found
+        self.dtype = floating_dtype("DivideImage255", "dtype", dtype)
 
     def declare_state_and_memory(self, previous_state: State) -> tuple[State, None]:
         """The previous state with the new dtype."""
         if previous_state.jit_mode:
-            raise PipelineError("DivideImage255 takes a tensor: put ToTensor before it")
+            raise PipelineError("takes a tensor: put ToTensor before it")
         return replace(previous_state, dtype=self.dtype), None
+
+    def tabulate(self, values: torch.Tensor) -> torch.Tensor:
+        """What becomes of `values` (256, C), one column per channel."""
+        return self.generate_code()(values, None)
 
     def generate_code(self) -> Callable[..., torch.Tensor]:
         """A function of the whole batch."""

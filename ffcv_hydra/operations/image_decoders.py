@@ -1,94 +1,42 @@
-"""Decoders of RGB image fields: whole, randomly cropped, or centre-cropped, resampled to one size."""
+"""Decoders of image fields: whole, resized, randomly cropped, or centre-cropped, resampled to one size."""
 
-from abc import abstractmethod
+import math
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from ffcv.fields.rgb_image import RGBImageField
-from ffcv.pipeline.allocation_query import AllocationQuery
-from ffcv.pipeline.state import State
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.crop import random_resized_crop_boxes
-from ffcv_hydra.kernels.image import STORED_AS_JPEG, decode_resized
-from ffcv_hydra.operations.base import Chunk, ChunkDecoder, Extents, FailedSample
+from ffcv_hydra.operations.arguments import interval
+from ffcv_hydra.operations.image_decoder import ImageDecoder, SizedDecoder
 
 
-class ImageDecoder(ChunkDecoder):
-    """Base: decodes each image and resamples one box of it."""
-
-    field_types = (RGBImageField,)
-
-    @abstractmethod
-    def output_size(self) -> tuple[int, int]:
-        """Height and width of the output, in pixels."""
-
-    @abstractmethod
-    def boxes(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> np.ndarray:
-        """int64 (N, 4): top, left, height, width of the part of each image that is kept."""
-
-    def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
-        """The state after the operation, uint8 (H, W, 3), and the memory for it."""
-        shape, dtype = (*self.output_size(), 3), np.dtype(np.uint8)
-        return replace(previous_state, jit_mode=True, shape=shape, dtype=dtype), AllocationQuery(shape, dtype)
-
-    def run(self, source: Extents, target: np.ndarray, chunk: Chunk) -> None:
-        """Decode the chunk's images into `target`, uint8 (N, H, W, 3)."""
-        stored = self.metadata[chunk.samples]
-        heights, widths = stored["height"].astype(np.int64), stored["width"].astype(np.int64)
-        modes = np.ascontiguousarray(stored["mode"])
-        jpegs = modes == STORED_AS_JPEG
-        scratch = chunk.scratch.pixels_for(int((heights * widths * jpegs).max()) * 3)
-        decompressor = chunk.scratch.decompressor
-        boxes = self.boxes(heights, widths, chunk.keys)
-        failed = decode_resized(
-            decompressor.handle,
-            source.data,
-            source.offsets,
-            source.sizes,
-            modes,
-            heights,
-            widths,
-            boxes,
-            scratch,
-            target,
-        )
-        if failed >= 0:
-            kind = f"JPEG ({decompressor.error()})" if jpegs[failed] else "raw image"
-            raise FailedSample(failed, f"the {kind} cannot be decoded as {heights[failed]} x {widths[failed]} pixels")
-
-
-class RandomResizedCrop(ImageDecoder):
+class RandomResizedCrop(SizedDecoder):
     """Decode a random part of the image, resampled to one size.
 
     Args:
         size: (height, width) of the output in pixels, or one number for both.
         scale: range of the part's area, as a share of the image's.
         ratio: range of the part's width / height.
+        interpolation: `area`, `bilinear` (antialiased) or `nearest`; for masks always `nearest`.
 
     The boxes are distributed as those of `torchvision.transforms.RandomResizedCrop`.
     """
 
     random: ClassVar[bool] = True
+    joint_parameters: ClassVar[tuple[str, ...]] = ("size", "scale", "ratio")
 
     def __init__(
         self,
         size: int | Sequence[int],
         scale: Sequence[float] = (0.08, 1.0),
         ratio: Sequence[float] = (3 / 4, 4 / 3),
+        interpolation: str = "area",
     ) -> None:
-        super().__init__()
-        self.size = _pair(size, "RandomResizedCrop")
-        self.scale = _range(scale, "scale")
-        self.ratio = _range(ratio, "ratio")
-        if self.scale[1] > 1:
-            raise PipelineError(f"RandomResizedCrop: scale is a share of the image's area, at most 1; got {scale}")
-
-    def output_size(self) -> tuple[int, int]:
-        """Height and width of the output, in pixels."""
-        return self.size
+        super().__init__(size, interpolation)
+        self.scale = interval("RandomResizedCrop", "scale", scale, 0, 1, above=True)
+        self.ratio = interval("RandomResizedCrop", "ratio", ratio, 0, above=True)
 
     def boxes(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> np.ndarray:
         """int64 (N, 4): top, left, height, width, one random box per image."""
@@ -97,24 +45,22 @@ class RandomResizedCrop(ImageDecoder):
         return boxes
 
 
-class CenterCrop(ImageDecoder):
+class CenterCrop(SizedDecoder):
     """Decode the central square of the image, resampled to one size.
 
     Args:
         size: (height, width) of the output in pixels, or one number for both.
         ratio: side of the square, as a share of the image's shorter side (0.875 is the usual 224 / 256).
+        interpolation: `area`, `bilinear` (antialiased) or `nearest`; for masks always `nearest`.
     """
 
-    def __init__(self, size: int | Sequence[int], ratio: float = 1.0) -> None:
-        super().__init__()
-        self.size = _pair(size, "CenterCrop")
+    joint_parameters: ClassVar[tuple[str, ...]] = ("size", "ratio")
+
+    def __init__(self, size: int | Sequence[int], ratio: float = 1.0, interpolation: str = "area") -> None:
+        super().__init__(size, interpolation)
         if not 0 < ratio <= 1:
             raise PipelineError(f"CenterCrop: ratio must be in (0, 1]; got {ratio}")
         self.ratio = float(ratio)
-
-    def output_size(self) -> tuple[int, int]:
-        """Height and width of the output, in pixels."""
-        return self.size
 
     def boxes(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> np.ndarray:
         """int64 (N, 4): top, left, height, width of the central squares."""
@@ -122,8 +68,82 @@ class CenterCrop(ImageDecoder):
         return np.stack([(heights - sides) // 2, (widths - sides) // 2, sides, sides], axis=1)
 
 
+class Resize(SizedDecoder):
+    """Decode the whole image, stretched or squashed to one size.
+
+    Args:
+        size: (height, width) of the output in pixels. One number, which torchvision takes for the shorter side, is
+            refused: see `ResizeShorterSide`.
+        interpolation: `area`, `bilinear` (antialiased) or `nearest`; for masks always `nearest`.
+    """
+
+    joint_parameters: ClassVar[tuple[str, ...]] = ("size",)
+
+    def __init__(self, size: Sequence[int], interpolation: str = "area") -> None:
+        if isinstance(size, int):
+            raise PipelineError(
+                f"Resize: size is [height, width] in pixels; got {size}; ResizeShorterSide keeps the aspect ratio"
+            )
+        super().__init__(size, interpolation)
+
+    def boxes(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> np.ndarray:
+        """int64 (N, 4): the whole of each image."""
+        return _whole(heights, widths)
+
+
+class ResizeShorterSide(SizedDecoder):
+    """Decode the image with its shorter side resized to a length, and cut the centre out of that.
+
+    The same as torchvision's `Resize(shorter_side)` and `CenterCrop(size)` after it, with zeros around a resized image
+    that is smaller than the output; only what is cut out is computed.
+
+    Args:
+        shorter_side: of the resized image, in pixels.
+        size: (height, width) of the output in pixels, or one number for both.
+        interpolation: `area`, `bilinear` (antialiased) or `nearest`; for masks always `nearest`.
+    """
+
+    joint_parameters: ClassVar[tuple[str, ...]] = ("shorter_side", "size")
+
+    def __init__(self, shorter_side: int, size: int | Sequence[int], interpolation: str = "area") -> None:
+        super().__init__(size, interpolation)
+        if type(shorter_side) is not int or shorter_side < 1:
+            raise PipelineError(f"ResizeShorterSide: shorter_side is a number of pixels; got {shorter_side}")
+        self.shorter_side = shorter_side
+
+    def with_size(self, size: int | Sequence[int]) -> Self:
+        """A copy with another output size that shows the same part of each image: `shorter_side` changes with it."""
+        other = super().with_size(size)
+        scale = math.sqrt(math.prod(other.size) / math.prod(self.size))
+        other.shorter_side = max(1, round(self.shorter_side * scale))
+        return other
+
+    def boxes(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> np.ndarray:
+        """int64 (N, 4): the whole of each image."""
+        return _whole(heights, widths)
+
+    def placements(self, heights: np.ndarray, widths: np.ndarray) -> np.ndarray:
+        """int64 (N, 4): height and width of each resized image, and top and left of the output in it."""
+        shorter = np.maximum(1, np.minimum(heights, widths))  # damaged metadata may say 0, which the kernels refuse
+        resized = [(self.shorter_side * side / shorter).astype(np.int64) for side in (heights, widths)]
+        offsets = [
+            np.where(side < wanted, -((wanted - side) // 2), np.rint((side - wanted) / 2).astype(np.int64))
+            for side, wanted in zip(resized, self.size, strict=True)
+        ]
+        return np.stack([*resized, *offsets], axis=1)
+
+
 class WholeImage(ImageDecoder):
-    """Decode images that all have one size, as they are; the default decoder of RGB image fields."""
+    """Decode images that all have one size, as they are; the default decoder of image fields."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._size: tuple[int, int] | None = None
+
+    def accept_globals(self, metadata: np.ndarray, memory_read: Any) -> None:
+        """FFCV's hook: which images there are."""
+        super().accept_globals(metadata, memory_read)
+        self._size = None
 
     def output_size(self) -> tuple[int, int]:
         """Height and width of the stored images, in pixels.
@@ -131,29 +151,24 @@ class WholeImage(ImageDecoder):
         Raises:
             PipelineError: if they differ.
         """
+        if self._size is None:
+            self._size = self._stored_size()
+        return self._size
+
+    def _stored_size(self) -> tuple[int, int]:
         heights, widths = self.metadata["height"], self.metadata["width"]
         if heights.min() != heights.max() or widths.min() != widths.max():
             raise PipelineError(
                 f"images have sizes from {heights.min()} x {widths.min()} to {heights.max()} x {widths.max()} pixels; "
-                "start the pipeline with RandomResizedCrop or CenterCrop"
+                "start the pipeline with RandomResizedCrop, CenterCrop, Resize or ResizeShorterSide"
             )
         return int(heights[0]), int(widths[0])
 
     def boxes(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> np.ndarray:
         """int64 (N, 4): the whole of each image."""
-        zeros = np.zeros_like(heights)
-        return np.stack([zeros, zeros, heights, widths], axis=1)
+        return _whole(heights, widths)
 
 
-def _pair(size: int | Sequence[int], operation: str) -> tuple[int, int]:
-    pair = (size, size) if isinstance(size, int) else tuple(size)
-    if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
-        raise PipelineError(f"{operation}: size is [height, width] in pixels, or one number; got {size}")
-    return pair
-
-
-def _range(values: Sequence[float], name: str) -> tuple[float, float]:
-    pair = tuple(float(value) for value in values)
-    if len(pair) != 2 or not 0 < pair[0] <= pair[1]:
-        raise PipelineError(f"RandomResizedCrop: {name} is [smallest, largest], both above 0; got {values}")
-    return pair
+def _whole(heights: np.ndarray, widths: np.ndarray) -> np.ndarray:
+    zeros = np.zeros_like(heights)
+    return np.stack([zeros, zeros, heights, widths], axis=1)

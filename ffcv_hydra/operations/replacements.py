@@ -1,9 +1,19 @@
 """The project's operations for FFCV's, where they mean the same: faster, seeded, and with errors that are reported.
 
 FFCV's image decoders ignore a JPEG that cannot be decoded and leave the picture before it; its random operations
-cannot be seeded; all of them are compiled anew in each process.
+cannot be seeded; all of them are compiled anew in each process. Draws are distributed as FFCV's; pixels are the same,
+but for colours, which may differ by one level.
+
+Left as they are:
+
+- `NormalizeImage` to dtypes other than float32 and float16, and on tensors, where `NormalizeTensor` needs no cupy.
+- `ToTensor`, `View`, `Poison` and `ReplaceLabel`, which do not draw and do what they say.
+- `RandomResizedCrop` on decoded images: the decoder of the same name crops before it decodes, and can be seeded.
+- `ImageMixup`, `LabelMixup` and `MixupToOneHot`, which seed numba's generator with the last sample's id and mix each
+  image with the one before it; `Mixup`, `CutMix` and `MixedTargets` take their keys from the loader.
 """
 
+import importlib.util
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,14 +23,27 @@ from ffcv.fields import basics, ndarray, rgb_image
 from ffcv.fields import bytes as ffcv_bytes
 from ffcv.pipeline.operation import Operation
 
+from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.operations.basic_decoders import ArrayDecoder, BytesDecoder, ScalarDecoder
+from ffcv_hydra.operations.colour import RandomBrightness, RandomContrast, RandomSaturation
+from ffcv_hydra.operations.convert import Convert
+from ffcv_hydra.operations.cutout import Cutout
 from ffcv_hydra.operations.flip import RandomHorizontalFlip
 from ffcv_hydra.operations.image_decoders import CenterCrop, RandomResizedCrop, WholeImage
+from ffcv_hydra.operations.normalize import NormalizeImage
 from ffcv_hydra.operations.tensors import Squeeze, ToTorchImage
+from ffcv_hydra.operations.to_device import ToDevice
+from ffcv_hydra.operations.to_tensor import ToTensor
+from ffcv_hydra.operations.translate import RandomTranslate
 
 
 def _size(operation: Any) -> tuple[int, ...]:
     return tuple(int(side) for side in operation.output_size)
+
+
+def _normalize(operation: Any) -> NormalizeImage:
+    # float16 lies in FFCV's table as the int16 of the same bits
+    return NormalizeImage.of_table(operation.lookup_table.view(operation.original_dtype))
 
 
 _REPLACEMENTS: dict[type[Operation], Callable[[Any], Operation]] = {
@@ -31,8 +54,16 @@ _REPLACEMENTS: dict[type[Operation], Callable[[Any], Operation]] = {
     rgb_image.SimpleRGBImageDecoder: lambda _: WholeImage(),
     rgb_image.CenterCropRGBImageDecoder: lambda o: CenterCrop(_size(o), o.ratio),
     rgb_image.RandomResizedCropRGBImageDecoder: lambda o: RandomResizedCrop(_size(o), tuple(o.scale), tuple(o.ratio)),
+    transforms.Convert: lambda o: Convert(o.target_dtype),
+    transforms.Cutout: lambda o: Cutout(o.crop_size, o.fill.tolist()),
+    transforms.NormalizeImage: _normalize,
+    transforms.RandomBrightness: lambda o: RandomBrightness(o.magnitude, o.p),
+    transforms.RandomContrast: lambda o: RandomContrast(o.magnitude, o.p),
     transforms.RandomHorizontalFlip: lambda o: RandomHorizontalFlip(o.flip_prob),
+    transforms.RandomSaturation: lambda o: RandomSaturation(o.magnitude, o.p),
+    transforms.RandomTranslate: lambda o: RandomTranslate(o.padding, o.fill.tolist()),
     transforms.Squeeze: lambda o: Squeeze(*o.dims),
+    transforms.ToDevice: lambda o: ToDevice(o.device, o.non_blocking),
     transforms.ToTorchImage: lambda o: ToTorchImage(o.channels_last),
 }
 
@@ -45,12 +76,23 @@ def replacement_of(operation: Operation, before: Sequence[Any]) -> Operation:
         before: the operations before it in its pipeline.
 
     Raises:
-        PipelineError: if its arguments are impossible.
+        PipelineError: if its arguments are impossible, or it needs a package that is not installed.
     """
     replace = _REPLACEMENTS.get(type(operation))
     if replace is None or (isinstance(operation, transforms.ToTorchImage) and _holds_float16_as_int16(before)):
         return operation
+    if isinstance(operation, transforms.NormalizeImage):
+        if _is_tensor(before):
+            if importlib.util.find_spec("cupy") is None:
+                raise PipelineError("NormalizeImage of FFCV needs cupy on tensors; use ffcv_hydra's NormalizeTensor")
+            return operation
+        if operation.original_dtype not in (np.float16, np.float32):
+            return operation
     return replace(operation)
+
+
+def _is_tensor(before: Sequence[Any]) -> bool:
+    return any(isinstance(o, (ToTensor, transforms.ToTensor)) for o in before)
 
 
 def _holds_float16_as_int16(before: Sequence[Any]) -> bool:

@@ -4,10 +4,14 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from ffcv.traversal_order.base import TraversalOrder
+
+from ffcv_hydra.cli.targets import locate
 from ffcv_hydra.conversion_config import convert_beton, distinct_betons
 from ffcv_hydra.datamodule import FFCVDataModule
 from ffcv_hydra.errors import ConfigError
-from ffcv_hydra.pipeline import DISABLED, FFCVPipelineManager
+from ffcv_hydra.ordering import FFCVOrdering
+from ffcv_hydra.pipeline import DISABLED, FFCVPipelineManager, FieldPipeline, Pipeline
 from ffcv_hydra.training.build import Config, build
 
 _STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("predict",)}
@@ -26,7 +30,12 @@ def build_datamodule(config: Config) -> FFCVDataModule:
     stages = needed_stages(config)
     options: dict[str, Any] = {f"{stage}_manager": _build_manager(config, stage) for stage in stages}
     options |= {name: value for name, value in (config.get("loader") or {}).items() if value is not None}
-    return FFCVDataModule(seed=config.get("seed"), prepare=partial(_convert, config, stages), **options)
+    return FFCVDataModule(
+        seed=config.get("seed"),
+        prepare=partial(_convert, config, stages),
+        device_transforms=_build_device_transforms(config, stages),
+        **options,
+    )
 
 
 def needed_stages(config: Config) -> list[str]:
@@ -52,16 +61,38 @@ def _build_manager(config: Config, stage: str) -> FFCVPipelineManager:
     return FFCVPipelineManager(
         split["beton"],
         pipeline_transforms=None if pipelines is None else _build_pipelines(f"pipeline.{stage}", pipelines),
-        ordering=build(f"ordering.{order}", config["ordering"][order]),
+        ordering=_build_ordering(f"ordering.{order}", config["ordering"][order]),
         indices=indices,
     )
 
 
+def _build_ordering(key: str, node: Mapping[str, Any]) -> Any:
+    """An `Ordering`, or what else the loader takes; a class of FFCV's kind is made for each epoch, by its arguments."""
+    target = locate(node["_target_"], key)
+    if not (isinstance(target, type) and issubclass(target, TraversalOrder)):
+        return build(key, node)
+    arguments = {name: value for name, value in node.items() if name != "_target_"}
+    return FFCVOrdering(target, **build(key, arguments))
+
+
 def _build_pipelines(key: str, pipelines: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        field: operations if operations in (None, DISABLED) else build(f"{key}.{field}", operations)
-        for field, operations in pipelines.items()
-    }
+    return {output: _build_pipeline(f"{key}.{output}", pipeline) for output, pipeline in pipelines.items()}
+
+
+def _build_pipeline(key: str, pipeline: Any) -> Pipeline:
+    if pipeline in (None, DISABLED):
+        return pipeline
+    if isinstance(pipeline, Mapping):
+        operations = pipeline.get("operations")
+        built = None if operations is None else build(f"{key}.operations", operations)
+        return FieldPipeline(**{**pipeline, "operations": built})
+    return build(key, pipeline)
+
+
+def _build_device_transforms(config: Config, stages: list[str]) -> dict[str, Any]:
+    """The torch modules of each stage that has some."""
+    given = (config.get("pipeline") or {}).get("device") or {}
+    return {stage: build(f"pipeline.device.{stage}", given[stage]) for stage in stages if given.get(stage)}
 
 
 def _convert(config: Config, stages: list[str]) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 from ffcv.types import ALLOC_TABLE_TYPE, FieldDescType, HeaderType
 
 from ffcv_hydra import Loader
@@ -112,11 +113,17 @@ def read(path: Path, seed: int) -> list[bytes]:
     """Every array of every batch, as bytes; the seed says how it is read."""
     pipelines = {"image": [RandomResizedCrop((8, 8))]} if seed % 2 else None
     loader = Loader(path, BATCH_SIZE, pipelines=pipelines, num_workers=1, os_cache=seed % 4 < 2)
-    return [np.asarray(array).tobytes() for batch in loader for value in batch for array in parts(value)]
+    return [np.asarray(bits(array)).tobytes() for batch in loader for value in batch for array in parts(value)]
 
 
 def parts(value: object) -> tuple[object, ...]:
     return value if isinstance(value, tuple) else (value,)
+
+
+def bits(array: object) -> object:
+    """bfloat16, which NumPy does not have, as int16."""
+    is_bfloat16 = isinstance(array, torch.Tensor) and array.dtype == torch.bfloat16
+    return array.view(torch.int16) if is_bfloat16 else array
 
 
 def attempt(path: Path, seed: int, expected: list[list[bytes]] | None) -> list[str]:

@@ -3,7 +3,7 @@ import pytest
 from ffcv.fields import FloatField, IntField, NDArrayField, RGBImageField
 from PIL import Image
 
-from ffcv_hydra.beton import resolve_fields
+from ffcv_hydra.beton import RandomAccessImageField, resolve_fields
 from ffcv_hydra.errors import ConversionError
 
 ITEM = (Image.new("RGB", (4, 4)), 1)
@@ -15,7 +15,7 @@ def test_without_fields_all_are_inferred():
 
 def test_a_mapping_names_the_fields_and_none_means_inferred():
     fields = resolve_fields(ITEM, {"photo": None, "label": None})
-    assert [type(field) for field in fields.values()] == [RGBImageField, IntField]
+    assert [type(field) for field in fields.values()] == [RandomAccessImageField, IntField]
     assert list(fields) == ["photo", "label"]
 
 
@@ -49,6 +49,7 @@ def test_kinds_without_options_say_so():
         {"max_resolution": "large"},
         {"jpeg_quality": 101},
         {"jpeg_quality": "high"},
+        {"random_access": "yes"},
     ],
 )
 def test_impossible_options_name_the_field(options):

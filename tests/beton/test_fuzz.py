@@ -11,15 +11,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ffcv import DatasetWriter
 from ffcv.fields import BytesField, FloatField, IntField, NDArrayField, RGBImageField
 from PIL import Image
 
-from ffcv_hydra.beton import Beton, write_beton
+from ffcv_hydra.beton import (
+    Beton,
+    BFloat16TensorField,
+    GrayscaleImageField,
+    MaskField,
+    RaggedArrayField,
+    TextField,
+    write_beton,
+)
 
 CHILD = Path(__file__).with_name("fuzz_child.py")
 MUTATIONS = int(os.environ.get("FUZZ_MUTATIONS", "2000"))
-STOCK_MUTATIONS = MUTATIONS // 5
+STOCK_MUTATIONS = OWN_MUTATIONS = MUTATIONS // 5
 HANG_SECONDS = 60.0
 MOST_DEATHS = 5
 
@@ -40,6 +49,32 @@ class Samples:
         values = np.full((2, 3), index, np.float32)
         picture = np.asarray(image) if self.images_as_arrays else image
         return picture, index, index / 2, values, random.integers(0, 256, 1 + index % 3, dtype=np.uint8)
+
+
+class OwnSamples:
+    """Seven samples of the package's own fields."""
+
+    def __len__(self):
+        return 7
+
+    def __getitem__(self, index):
+        random = np.random.default_rng(index)
+        image = np.repeat(random.integers(0, 256, (12, 2), dtype=np.uint8), 8, axis=1)
+        deep = random.integers(0, 65536, (3, 4), dtype=np.uint16)
+        boxes = random.random((index % 3, 4)).astype(np.float32)
+        noise = random.integers(0, 256, (3, 4), dtype=np.uint8)
+        return image, deep, image, noise, boxes, "é" * index, torch.full((2, 3), index, dtype=torch.bfloat16)
+
+
+OWN_FIELDS = {
+    "image": GrayscaleImageField(),
+    "deep": GrayscaleImageField(bits=16),
+    "mask": MaskField(),
+    "raw_mask": MaskField(),
+    "boxes": RaggedArrayField("float32", [4]),
+    "text": TextField(),
+    "tensor": BFloat16TensorField([2, 3]),
+}
 
 
 def fields():
@@ -119,6 +154,14 @@ def test_R2_no_mutation_of_a_file_of_stock_ffcv_crashes_or_hangs(tmp_path):
     writer.from_indexed_dataset(Samples(images_as_arrays=True), chunksize=7)
     assert Beton(path).checksums is None
     assert watch(path, 10**6, STOCK_MUTATIONS, strict=False) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300 + MUTATIONS)
+def test_R2_no_mutation_of_own_fields_crashes_hangs_or_gives_other_samples(tmp_path):
+    path = tmp_path / "own.beton"
+    write_beton(OwnSamples(), path, OWN_FIELDS, num_workers=0)
+    assert watch(path, 2 * 10**6, OWN_MUTATIONS, strict=True) == []
 
 
 def test_the_watcher_names_the_seed_of_a_crash(tmp_path):

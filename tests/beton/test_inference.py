@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from ffcv.fields import BytesField, FloatField, IntField, JSONField, NDArrayField, RGBImageField, TorchTensorField
+from ffcv.fields import BytesField, FloatField, IntField, JSONField, NDArrayField, TorchTensorField
 from PIL import Image
 
-from ffcv_hydra.beton import infer_fields, kind_of
+from ffcv_hydra.beton import BFloat16TensorField, RandomAccessImageField, TextField, infer_fields, kind_of
 from ffcv_hydra.errors import ConversionError
 
 IMAGE = Image.new("RGB", (4, 4))
@@ -13,7 +13,7 @@ IMAGE = Image.new("RGB", (4, 4))
 @pytest.mark.parametrize(
     ("value", "field_class"),
     [
-        (IMAGE, RGBImageField),
+        (IMAGE, RandomAccessImageField),
         (3, IntField),
         (True, IntField),
         (np.int64(3), IntField),
@@ -28,7 +28,11 @@ IMAGE = Image.new("RGB", (4, 4))
         (np.zeros((3, 2), np.uint8), NDArrayField),
         (np.zeros(3, np.float32), NDArrayField),
         ({"a": 1}, JSONField),
+        ("text", TextField),
+        ("", TextField),
         (torch.zeros(3, dtype=torch.uint8), TorchTensorField),
+        (torch.zeros(3, dtype=torch.float16), TorchTensorField),
+        (torch.zeros(3, dtype=torch.bfloat16), BFloat16TensorField),
     ],
 )
 def test_each_type_of_item_gets_its_field(value, field_class):
@@ -77,7 +81,6 @@ def test_W8_duplicate_names_are_refused():
 @pytest.mark.parametrize(
     "value",
     [
-        "text",
         b"bytes",
         None,
         [1, 2],
@@ -88,7 +91,7 @@ def test_W8_duplicate_names_are_refused():
         np.zeros(3, [("a", "f4"), ("b", "f4")]),
         np.zeros((0, 3)),
         np.array(1j),
-        torch.zeros(3, dtype=torch.bfloat16),
+        torch.zeros(3, dtype=torch.float8_e5m2),
         torch.zeros(0),
     ],
 )

@@ -25,6 +25,8 @@ NEEDED = {
     "model=custom": ["model._target_=ffcv_hydra.models.AutoEncoder"],
     "dataset=image_folder": ["dataset.root=tests"],
     "dataset=custom": ["dataset.source._target_=ffcv_hydra.datasets.ToyImages"],
+    "ordering=weighted": ["ordering.train.weights=label"],
+    "pipeline=imagenet_cutmix": ["dataset.num_classes=10"],
     "dataset=webdataset": ["dataset.train_shards=train-*.tar", "dataset.val_shards=val.tar"],
 }
 
@@ -87,10 +89,10 @@ def test_trainer_lists_all_arguments_but_callbacks_and_logger():
 
 @pytest.mark.parametrize("dataset", ["toy", "digits", "cifar10", "image_folder"])
 def test_image_options_are_those_of_the_field(dataset):
-    from ffcv.fields import RGBImageField
+    from ffcv_hydra.beton import RandomAccessImageField
 
     image = OmegaConf.to_container(OmegaConf.load(CONF / "dataset" / f"{dataset}.yaml"))["fields"]["image"]
-    parameters = inspect.signature(RGBImageField).parameters
+    parameters = inspect.signature(RandomAccessImageField).parameters
     assert set(image) == set(parameters)
     assert {name: value for name, value in image.items() if name != "write_mode"} == {
         name: parameter.default for name, parameter in parameters.items() if name != "write_mode"

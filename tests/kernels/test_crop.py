@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torchvision.transforms import RandomResizedCrop
 
 from ffcv_hydra.kernels.crop import random_resized_crop_boxes
@@ -22,21 +23,26 @@ def test_boxes_lie_in_the_image(height, width):
     assert (top + h <= height).all() and (left + w <= width).all()
 
 
-@pytest.mark.parametrize("height, width", [(375, 500), (500, 200)])
-def test_boxes_are_distributed_as_torchvisions(height, width):
+@pytest.mark.parametrize(
+    "height, width, scale, ratio",
+    [
+        (375, 500, (0.08, 1.0), (3 / 4, 4 / 3)),
+        (500, 200, (0.08, 1.0), (3 / 4, 4 / 3)),
+        (224, 224, (0.5, 0.9), (1.0, 1.0)),
+        (300, 301, (0.05, 0.3), (0.2, 5.0)),
+    ],
+)
+def test_boxes_are_distributed_as_torchvisions(height, width, scale, ratio):
     count = 4_000
-    ours = boxes_for(height, width, count).astype(float)
+    ours = boxes_for(height, width, count, scale, ratio)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         image = torch.empty(3, height, width)
-        theirs = np.array(
-            [RandomResizedCrop.get_params(image, (0.08, 1.0), (3 / 4, 4 / 3)) for _ in range(count)], float
-        )
+        theirs = np.array([RandomResizedCrop.get_params(image, list(scale), list(ratio)) for _ in range(count)])
     for column in range(4):
-        for quantile in (0.1, 0.25, 0.5, 0.75, 0.9):
-            difference = np.quantile(ours[:, column], quantile) - np.quantile(theirs[:, column], quantile)
-            assert abs(difference) < 0.05 * max(height, width)
-    assert abs(ours.mean(0) - theirs.mean(0)).max() < 0.02 * max(height, width)
+        assert stats.ks_2samp(ours[:, column], theirs[:, column]).pvalue > 0.001
+    assert stats.ks_2samp(ours[:, 2] * ours[:, 3], theirs[:, 2] * theirs[:, 3]).pvalue > 0.001
+    assert stats.ks_2samp(ours[:, 3] / ours[:, 2], theirs[:, 3] / theirs[:, 2]).pvalue > 0.001
 
 
 def test_an_image_that_no_box_fits_gives_the_largest_centred_one():

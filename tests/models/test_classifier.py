@@ -53,6 +53,16 @@ def test_evaluation_loss_weighs_samples_not_batches():
     assert logged == pytest.approx(float(expected), rel=1e-5)
 
 
+def test_targets_may_be_shares_of_classes():
+    model = Classifier(Identity(), 3, ADAMW)
+    images, labels = torch.rand(4, 1, 2, 3), torch.tensor([0, 2, 1, 1])
+    hard = model.training_step((images, labels), 0)
+    assert torch.isclose(model.training_step((images, functional.one_hot(labels, 3).float()), 0), hard)
+    mixed = torch.full((4, 3), 1 / 3)
+    expected = -functional.log_softmax(images[:, 0, 0], 1).mean()
+    assert torch.isclose(model.training_step((images, mixed), 0), expected)
+
+
 @pytest.mark.parametrize("shape", [(4,), (4, 1)])
 def test_labels_may_have_one_or_two_axes(shape):
     model = Classifier(Identity(), 3, ADAMW)

@@ -107,7 +107,7 @@ def test_divide_keeps_channels_last(beton):
 
 
 def test_impossible_arguments_are_named():
-    with pytest.raises(PipelineError, match="p is a probability; got 1.5"):
+    with pytest.raises(PipelineError, match="p is a number, at least 0, at most 1; got 1.5"):
         RandomHorizontalFlip(1.5)
     for dtype in ("int8", "float31", torch.uint8):
         with pytest.raises(PipelineError, match="floating torch dtype"):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from ffcv.traversal_order.base import TraversalOrder
 
 from ffcv_hydra.errors import BetonError, ConfigError
 from ffcv_hydra.training.data import build_datamodule
@@ -84,3 +85,50 @@ def test_indices_reach_the_loader_as_they_are_listed(tmp_path):
     data = build_datamodule(config)
     data.prepare_data()
     assert np.array_equal(data.val_dataloader().sample_ids(0), [3, 5, 9, 11])
+
+
+class EveryOther(TraversalOrder):
+    """A user's order of FFCV's kind: the even samples, then the odd ones, from `start` on."""
+
+    def __init__(self, loader, start=0):
+        super().__init__(loader)
+        self.start = start
+
+    def sample_order(self, epoch):
+        order = np.concatenate([self.indices[::2], self.indices[1::2]])
+        return np.roll(order, -self.start - epoch)
+
+
+def test_L12_a_traversal_order_of_the_users_is_named_by_its_target(tmp_path):
+    config = composed(tmp_path)
+    config["ordering"]["train"] = {"_target_": f"{__name__}.EveryOther", "start": 3}
+    data = build_datamodule(config)
+    data.prepare_data()
+    loader = data.train_dataloader()
+    assert loader.sample_ids(0).tolist() == [6, 8, 10, 12]
+    loader.sampler.set_epoch(1)
+    assert loader.sample_ids(0).tolist() == [8, 10, 12, 14]
+
+
+def test_outputs_with_more_than_operations_reach_the_loader(tmp_path):
+    config = composed(tmp_path)
+    crop = [{"_target_": "ffcv_hydra.operations.CenterCrop", "size": 4}, {"_target_": "ffcv.transforms.ToTensor"}]
+    config["pipeline"]["train"] = {
+        "image": crop,
+        "label": "disabled",
+        "same": {"source": "image", "joint_with": "image", "operations": crop},
+        "views": {"source": "image", "views": 2, "operations": crop},
+    }
+    data = build_datamodule(config)
+    data.prepare_data()
+    image, same, views = next(iter(data.train_dataloader()))
+    assert torch.equal(image, same) and len(views) == 2 and torch.equal(views[1], image)
+
+
+def test_device_transforms_are_those_of_the_stages_that_are_built(tmp_path):
+    config = composed(tmp_path)
+    module = {"_target_": "torch.nn.Flatten"}
+    config["pipeline"]["device"] = {"train": {"image": [module]}, "test": [module], "val": None}
+    data = build_datamodule(config)
+    assert list(data._device_modules) == ["train"]
+    assert isinstance(data._device_modules["train"]["image"][0], torch.nn.Flatten)

@@ -1,0 +1,75 @@
+"""Copies of bytes that LLVM does not find by itself: whole blocks, and pixels in reverse order."""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ffcv_hydra.kernels.compilation import device_function
+
+_BYTE = ir.IntType(8)
+_VECTOR = 16  # bytes; one `pshufb` on x86, one `tbl` on ARM
+
+
+@intrinsic
+def copy_bytes(typing_context, target, source, count):
+    """`copy_bytes(target: int64, source: int64, count: int64)`: `memcpy` between two addresses that do not overlap."""
+
+    def generate(context, builder, signature, arguments):
+        pointers = [builder.inttoptr(address, _BYTE.as_pointer()) for address in arguments[:2]]
+        cgutils.raw_memcpy(builder, *pointers, arguments[2], 1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), generate
+
+
+def _mirror(count, size):
+    """An intrinsic `(target: int64, source: int64)` that moves `count` pixels of `size` bytes in reverse order.
+
+    It reads and writes whole vectors: what it writes behind the pixels, up to `_VECTOR` bytes, means nothing.
+    """
+    order = [(count - 1 - n // size) * size + n % size for n in range(count * size)]
+    order += list(range(count * size, _VECTOR if count > 1 else size))
+
+    @intrinsic
+    def move(typing_context, target, source):
+        def generate(context, builder, signature, arguments):
+            pointers = [builder.inttoptr(a, ir.VectorType(_BYTE, len(order)).as_pointer()) for a in arguments]
+            value = builder.load(pointers[1])
+            value.align = 1
+            mask = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order)
+            builder.store(builder.shuffle_vector(value, value, mask), pointers[0]).align = 1
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64), generate
+
+    return move
+
+
+_mirror_16_of_1, _mirror_5_of_3 = _mirror(16, 1), _mirror(5, 3)
+_move_1, _move_3 = _mirror(1, 1), _mirror(1, 3)
+
+
+@device_function
+def mirror_row(target, source, width, size):
+    """Copy `width` pixels of `size` bytes in reverse order, between addresses of memory that does not overlap."""
+    x, end = 0, source + width * size
+    if size == 1:
+        while x + 16 <= width:
+            _mirror_16_of_1(target + x, end - x - 16)
+            x += 16
+        while x < width:
+            _move_1(target + x, end - x - 1)
+            x += 1
+    elif size == 3:
+        # the byte that is read beyond five pixels, and the one that is written there, have to be in the row
+        while x < width:
+            if 0 < x < width - 5:
+                _mirror_5_of_3(target + 3 * x, end - 3 * x - 15)
+                x += 5
+            else:
+                _move_3(target + 3 * x, end - 3 * x - 3)
+                x += 1
+    else:
+        for x in range(width):
+            copy_bytes(target + x * size, end - (x + 1) * size, size)

@@ -1,0 +1,94 @@
+"""Which pixels of one axis make each output pixel, and with what weights."""
+
+import numpy as np
+
+from ffcv_hydra.kernels.compilation import device_function
+
+AREA, BILINEAR, NEAREST = 0, 1, 2
+
+
+@device_function
+def _area(position, step, origin, limit, weights):
+    """The mean of what the output pixel covers, as OpenCV's INTER_AREA; returns the first pixel and how many."""
+    begin, end = origin + position * step, origin + (position + 1) * step
+    first = int(begin)
+    count = min(limit, int(np.ceil(end - 1e-9))) - first
+    for t in range(count):
+        pixel = first + t
+        weights[t] = (min(end, pixel + 1.0) - max(begin, float(pixel))) / step
+    return first, count
+
+
+@device_function
+def _triangle(position, step, origin, limit, weights):
+    """A triangle as wide as two output pixels, cut off and scaled up at the edges, as torch's antialiased bilinear."""
+    centre = origin + (position + 0.5) * step
+    first = max(0, int(centre - step + 0.5))
+    count = min(limit, int(centre + step + 0.5)) - first
+    total = 0.0
+    for t in range(count):
+        total += max(0.0, 1.0 - abs(first + t + 0.5 - centre) / step)
+    for t in range(count):
+        weights[t] = max(0.0, 1.0 - abs(first + t + 0.5 - centre) / step) / total
+    return first, count
+
+
+@device_function
+def _linear(position, step, size, weights):
+    """Between the two nearest pixel centres; the outermost pixel beyond the outermost centre."""
+    centre = max(0.0, (position + 0.5) * step - 0.5)
+    first = min(int(centre), size - 1)
+    if first + 1 == size:
+        weights[0] = 1.0
+        return first, 1
+    weights[0] = 1.0 - (centre - first)
+    weights[1] = centre - first
+    return first, 2
+
+
+@device_function
+def taps(begin, size, scale, resized_size, offset, target_size, interpolation, like):
+    """Where each output pixel starts to read, how many pixels it reads, and their weights (they sum to 1).
+
+    Args:
+        begin, size: of the part of the source, in pixels of the image before it was decoded at 1 / `scale` of its size.
+        scale: 1, or how many times smaller the source is than the image; then it is never enlarged.
+        resized_size: what the part is resized to.
+        offset: which pixel of the resized axis is the first of the output; may be negative.
+        target_size: of the output. Pixels outside the resized axis read nothing: their count is 0.
+        interpolation: `AREA` or `BILINEAR`; they are the same where the axis grows.
+        like: an array of the dtype that the weights get.
+
+    Returns:
+        int64 (target_size,), int64 (target_size,), and floating (target_size, most); the first pixels are counted from
+        pixel `begin // scale` of the source.
+    """
+    step = size / scale / resized_size
+    origin = (begin % scale) / scale
+    limit = (begin + size + scale - 1) // scale - begin // scale
+    most = 2 * int(np.ceil(step)) + 1 if interpolation == BILINEAR else int(np.ceil(step)) + 1
+    first = np.zeros(target_size, dtype=np.int64)
+    count = np.zeros(target_size, dtype=np.int64)
+    weights = np.zeros((target_size, max(2, most)), dtype=like.dtype)
+    for o in range(max(0, -offset), min(target_size, resized_size - offset)):
+        if scale == 1 and size <= resized_size:
+            first[o], count[o] = _linear(o + offset, step, size, weights[o])
+        elif interpolation == BILINEAR:
+            first[o], count[o] = _triangle(o + offset, step, origin, limit, weights[o])
+        else:
+            first[o], count[o] = _area(o + offset, step, origin, limit, weights[o])
+    return first, count, weights
+
+
+@device_function
+def nearest_pixels(size, resized_size, offset, target_size):
+    """The one pixel that each output pixel copies, int64 (target_size,), -1 outside: the one at its centre.
+
+    As torch's `nearest-exact` and Pillow, so that a mask stays on its image; torch's `nearest` is half a pixel off. The
+    arguments are those of `taps`. torch computes in float32, so this does.
+    """
+    step = np.float32(size) / np.float32(resized_size)
+    pixels = np.full(target_size, -1, dtype=np.int64)
+    for o in range(max(0, -offset), min(target_size, resized_size - offset)):
+        pixels[o] = min(size - 1, int((np.float32(o + offset) + np.float32(0.5)) * step))
+    return pixels

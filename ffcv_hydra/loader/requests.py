@@ -1,0 +1,116 @@
+"""What outputs a loader is asked for: users' lists, mappings and specs in one form. Knows no operation."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ffcv.pipeline.operation import Operation
+from ffcv.pipeline.pipeline_spec import PipelineSpec
+
+from ffcv_hydra.beton import Beton
+from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.pipeline import DISABLED, FieldPipeline, Pipeline
+
+
+@dataclass(frozen=True)
+class Request:
+    """One output.
+
+    Attributes:
+        output: its name.
+        source: the field that is read, or an operation of another pipeline whose result is used.
+        operations: what its data goes through; None for the field's default ones.
+        joint_with: the output at the root of those that share geometric draws; its own name if it shares none.
+        views: how many times the operations are drawn and applied; None: once, not as a list.
+    """
+
+    output: str
+    source: str | Operation
+    operations: list[Any] | None
+    joint_with: str
+    views: int | None
+
+
+def requests_of(pipelines: Mapping[str, Pipeline] | Sequence[Pipeline], beton: Beton) -> list[Request]:
+    """The outputs to build, in the order they are delivered in: that of the fields, then further ones.
+
+    Args:
+        pipelines: by output name, or in the order of the fields; fields that are not named get their default pipeline.
+        beton: the open file.
+
+    Raises:
+        PipelineError: for what is no pipeline, a field that is not there, or a partner that is not.
+    """
+    fields = list(beton.fields)
+    if not isinstance(pipelines, Mapping):
+        if len(pipelines) != len(fields):
+            raise PipelineError(
+                f"expected {len(fields)} pipelines, one for each field of {beton.path} ({', '.join(fields)}); "
+                f"got {len(pipelines)}"
+            )
+        pipelines = dict(zip(fields, pipelines, strict=True))
+    wanted = {name: pipelines.get(name) for name in fields}
+    wanted.update({name: pipeline for name, pipeline in pipelines.items() if name not in wanted})
+    found = {
+        output: _normal(output, pipeline) for output, pipeline in wanted.items() if not _is_disabled(output, pipeline)
+    }
+    for one in found.values():
+        if isinstance(one.source, str) and one.source not in fields:
+            raise PipelineError(
+                f"pipeline for '{one.source}': {beton.path} has no such field; it has {', '.join(fields)}"
+            )
+    if not found:
+        raise PipelineError(f"{beton.path}: every field's pipeline is '{DISABLED}'; keep at least one")
+    return [
+        Request(output, one.source, one.operations, _root(output, found), one.views) for output, one in found.items()
+    ]
+
+
+@dataclass(frozen=True)
+class _Normal:
+    source: str | Operation
+    operations: list[Any] | None
+    joint_with: str | None = None
+    views: int | None = None
+
+
+def _is_disabled(output: str, pipeline: Any) -> bool:
+    if isinstance(pipeline, str) and pipeline != DISABLED:
+        raise PipelineError(f"pipeline of '{output}': expected a list, null or '{DISABLED}'; got '{pipeline}'")
+    return isinstance(pipeline, str)
+
+
+def _normal(output: str, pipeline: Any) -> _Normal:
+    if isinstance(pipeline, PipelineSpec):
+        decoder = [] if pipeline.decoder is None else [pipeline.decoder]
+        return _Normal(pipeline.source, decoder + list(pipeline.transforms))
+    if isinstance(pipeline, FieldPipeline):
+        if pipeline.views is not None and (not isinstance(pipeline.views, int) or pipeline.views < 1):
+            raise PipelineError(f"pipeline of '{output}': views is a number from 1 on; got {pipeline.views!r}")
+        operations = None if pipeline.operations is None else list(pipeline.operations)
+        return _Normal(pipeline.source or output, operations, pipeline.joint_with, pipeline.views)
+    if pipeline is None:
+        return _Normal(output, None)
+    if isinstance(pipeline, Sequence):
+        return _Normal(output, list(pipeline))
+    raise PipelineError(f"pipeline of '{output}': expected a list of operations; got {type(pipeline).__name__}")
+
+
+def _root(output: str, outputs: Mapping[str, _Normal]) -> str:
+    """The output at the end of a chain of `joint_with`."""
+    seen = [output]
+    while (partner := outputs[seen[-1]].joint_with) is not None:
+        if partner not in outputs:
+            raise PipelineError(
+                f"pipeline of '{seen[-1]}': joint_with names '{partner}', which is no output; "
+                f"outputs are {', '.join(outputs)}"
+            )
+        if partner in seen:
+            raise PipelineError(f"pipeline of '{output}': joint_with runs in a circle: {' -> '.join([*seen, partner])}")
+        seen.append(partner)
+    if outputs[output].views != outputs[seen[-1]].views:
+        raise PipelineError(
+            f"pipeline of '{output}': it has {outputs[output].views or 'no'} views, but '{seen[-1]}', which it is "
+            f"joint with, has {outputs[seen[-1]].views or 'none'}; give both the same number"
+        )
+    return seen[-1]

@@ -1,0 +1,58 @@
+"""From nodes to the steps that threads run without waiting in between."""
+
+from collections.abc import Iterable, Mapping
+
+from ffcv_hydra.loader.fusion import readers_of
+from ffcv_hydra.loader.plan import Node, Step
+from ffcv_hydra.operations import ImageDecoder
+
+
+def as_steps(nodes: list[Node], outputs: Mapping[str, Node | list[Node]]) -> list[Step]:
+    """Put nodes that feed one another into steps, and decoders of one field's images into one.
+
+    Args:
+        nodes: each after the one that feeds it; they learn here whether something else reads what they read.
+        outputs: which nodes are delivered.
+    """
+    readers = readers_of(nodes, outputs)
+    for node in nodes:
+        node.shares_source = node.parent is not None and readers[node.parent] > 1
+    steps: list[Step] = []
+    step_of: dict[Node, Step] = {}
+    for decoders in _decoders_by_image(nodes):
+        step = Step(decoders, None)
+        steps.append(step)
+        step_of.update(dict.fromkeys(decoders, step))
+    for node in nodes:
+        if node.parent is None:
+            continue
+        before = step_of[node.parent]
+        follows = before.nodes[-1] is node.parent and not node.shares_source and _is_chain(before)
+        if follows and before.kind is node.kind:
+            before.nodes.append(node)
+            step_of[node] = before
+            continue
+        step_of[node] = Step([node], before)
+        steps.append(step_of[node])
+        before.children.append(step_of[node])
+    return steps
+
+
+def _is_chain(step: Step) -> bool:
+    return sum(node.parent is None for node in step.nodes) < 2
+
+
+def _decoders_by_image(nodes: Iterable[Node]) -> list[list[Node]]:
+    """The nodes without parent: those that decode images of the same field together, every other one alone."""
+    groups: list[list[Node]] = []
+    of_field: dict[str, list[Node]] = {}
+    for node in nodes:
+        if node.parent is not None:
+            continue
+        if isinstance(node.operation, ImageDecoder) and node.field in of_field:
+            of_field[node.field].append(node)
+            continue
+        groups.append([node])
+        if isinstance(node.operation, ImageDecoder):
+            of_field[node.field] = groups[-1]
+    return groups

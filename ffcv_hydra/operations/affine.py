@@ -1,0 +1,124 @@
+"""Random affine maps of images: rotation, translation, scale and shear."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from ffcv.pipeline.allocation_query import AllocationQuery
+from ffcv.pipeline.state import State
+
+from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.kernels.affine import affine, draw_affine
+from ffcv_hydra.operations.arguments import interval, numbers, symmetric_interval
+from ffcv_hydra.operations.base import Chunk
+from ffcv_hydra.operations.image_operation import ImageOperation
+from ffcv_hydra.operations.pixels import as_bytes, check_colour, colour, colour_bytes
+
+_INTERPOLATIONS = ("nearest", "bilinear")
+_NOTHING = (0.0, 0.0)
+
+
+class AffineOperation(ImageOperation):
+    """Base: maps each image about its middle, with parameters drawn uniformly.
+
+    Args:
+        interpolation: "nearest", for images of any dtype and for masks; or "bilinear", for uint8 images.
+        fill: what lies outside of the image: a number, or a list of one per channel.
+    """
+
+    random: ClassVar[bool] = True
+    geometric: ClassVar[bool] = True
+    dtypes: ClassVar[tuple[Any, ...]] = ()
+    channels: ClassVar[tuple[int, ...]] = ()
+
+    def __init__(self, interpolation: str = "nearest", fill: float | Sequence[float] = 0) -> None:
+        super().__init__()
+        name = type(self).__name__
+        if interpolation not in _INTERPOLATIONS:
+            raise PipelineError(f"{name}: interpolation is one of {', '.join(_INTERPOLATIONS)}; got {interpolation}")
+        self.interpolation = interpolation
+        self.fill = colour(name, "fill", fill)
+
+    @abstractmethod
+    def ranges(self) -> np.ndarray:
+        """float64 (4, 2): smallest and largest clockwise angle, scale, and shears along x and y, in degrees."""
+
+    def largest_shifts(self, height: int, width: int) -> tuple[float, float]:
+        """How far images of that size are moved at most, horizontally and vertically, in pixels."""
+        return 0.0, 0.0
+
+    def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
+        """The previous state, and memory for a copy.
+
+        Raises:
+            PipelineError: bilinear interpolation of anything but uint8, or a fill that the images cannot hold.
+        """
+        declared = super().declare_state_and_memory(previous_state)
+        if self.interpolation == "bilinear" and np.dtype(previous_state.dtype) != np.uint8:
+            raise PipelineError(f"interpolation bilinear takes uint8 images; got {previous_state.dtype}; use nearest")
+        check_colour("fill", self.fill, previous_state)
+        return declared
+
+    def run(self, source: np.ndarray, target: np.ndarray, chunk: Chunk) -> None:
+        """Fill `target` with the mapped images of `source`."""
+        count, height, width, _ = source.shape
+        parameters = np.empty((count, 6))
+        draw_affine(chunk.keys, self.ranges(), *self.largest_shifts(height, width), parameters)
+        bilinear = self.interpolation == "bilinear"
+        affine(parameters, colour_bytes(self.fill, source), bilinear, as_bytes(source), as_bytes(target))
+
+
+class RandomAffine(AffineOperation):
+    """Rotate, translate, scale and shear each image, as `torchvision.transforms.v2.RandomAffine` on tensors.
+
+    Takes images (N, H, W, C): of any dtype with nearest interpolation, uint8 with bilinear.
+
+    Args:
+        degrees: [smallest, largest] clockwise angle, or one number x for [-x, x].
+        translate: [horizontally, vertically]: the largest shift, either way, as a share of width and height; none by
+            default.
+        scale: [smallest, largest] factor; none by default.
+        shear: [smallest, largest] angle along x in degrees, one number x for [-x, x], or four for both axes; none by
+            default.
+        interpolation: "nearest" or "bilinear".
+        fill: what lies outside of the image: a number, or a list of one per channel.
+    """
+
+    joint_parameters: ClassVar[tuple[str, ...]] = ("degrees", "translate", "scale", "shear")
+
+    def __init__(
+        self,
+        degrees: float | Sequence[float],
+        translate: Sequence[float] | None = None,
+        scale: Sequence[float] | None = None,
+        shear: float | Sequence[float] | None = None,
+        interpolation: str = "nearest",
+        fill: float | Sequence[float] = 0,
+    ) -> None:
+        super().__init__(interpolation, fill)
+        self.degrees = symmetric_interval("RandomAffine", "degrees", degrees)
+        self.translate = _NOTHING if translate is None else numbers("RandomAffine", "translate", translate, 2)
+        if not all(0 <= share <= 1 for share in self.translate):
+            raise PipelineError(f"RandomAffine: translate is two shares from 0 to 1; got {translate}")
+        self.scale = (1.0, 1.0) if scale is None else interval("RandomAffine", "scale", scale, low=0, above=True)
+        self.shear = (_NOTHING, _NOTHING) if shear is None else _shears(shear)
+
+    def ranges(self) -> np.ndarray:
+        """float64 (4, 2): smallest and largest clockwise angle, scale, and shears along x and y, in degrees."""
+        return np.array([self.degrees, self.scale, *self.shear])
+
+    def largest_shifts(self, height: int, width: int) -> tuple[float, float]:
+        """How far images of that size are moved at most, horizontally and vertically, in pixels."""
+        return self.translate[0] * width, self.translate[1] * height
+
+
+def _shears(shear: Any) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Ranges along x and y."""
+    if isinstance(shear, Sequence) and len(shear) == 4:
+        along_x, along_y = interval("RandomAffine", "shear", shear[:2]), interval("RandomAffine", "shear", shear[2:])
+    else:
+        along_x, along_y = symmetric_interval("RandomAffine", "shear", shear), _NOTHING
+    if not all(-90 < angle < 90 for angle in (*along_x, *along_y)):
+        raise PipelineError(f"RandomAffine: shear is in degrees between -90 and 90; got {shear}")
+    return along_x, along_y

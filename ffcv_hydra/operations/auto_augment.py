@@ -1,0 +1,155 @@
+"""RandAugment and TrivialAugment, with torchvision's operations and magnitudes."""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from ffcv.pipeline.allocation_query import AllocationQuery
+from ffcv.pipeline.state import State
+
+from ffcv_hydra.kernels import auto_augment as kernels
+from ffcv_hydra.operations.arguments import integer
+from ffcv_hydra.operations.base import Chunk
+from ffcv_hydra.operations.image_operation import ImageOperation
+from ffcv_hydra.operations.pixels import check_colour, colour, colour_bytes
+
+
+@dataclass(frozen=True)
+class Space:
+    """The largest magnitudes of the operations; bins go there in equal steps from 0.
+
+    Attributes:
+        shear: slope.
+        translate: in pixels, or None for 150/331 of the side.
+        rotate: in degrees.
+        factor: what is added to the factor 1 of brightness, colour, contrast and sharpness, or taken from it.
+        lost_bits: of posterize.
+    """
+
+    shear: float
+    translate: float | None
+    rotate: float
+    factor: float
+    lost_bits: int
+
+
+RAND_AUGMENT = Space(shear=0.3, translate=None, rotate=30, factor=0.9, lost_bits=4)
+TRIVIAL_AUGMENT_WIDE = Space(shear=0.99, translate=32, rotate=135, factor=0.99, lost_bits=6)
+
+SIGNED = np.zeros(kernels.NUM_OPERATIONS, dtype=np.bool_)
+SIGNED[kernels.SHEAR_X : kernels.SHARPNESS + 1] = True
+
+
+@functools.cache
+def magnitude_table(space: Space, num_bins: int, height: int, width: int) -> np.ndarray:
+    """float64 (14, num_bins): the magnitude of each operation of `kernels.auto_augment` in each bin."""
+    table = np.zeros((kernels.NUM_OPERATIONS, num_bins))
+    largest = {
+        kernels.SHEAR_X: space.shear,
+        kernels.SHEAR_Y: space.shear,
+        kernels.TRANSLATE_X: 150 / 331 * width if space.translate is None else space.translate,
+        kernels.TRANSLATE_Y: 150 / 331 * height if space.translate is None else space.translate,
+        kernels.ROTATE: space.rotate,
+        kernels.BRIGHTNESS: space.factor,
+        kernels.COLOR: space.factor,
+        kernels.CONTRAST: space.factor,
+        kernels.SHARPNESS: space.factor,
+    }
+    for operation, end in largest.items():
+        table[operation] = np.linspace(0, end, num_bins)
+    table[kernels.POSTERIZE] = np.round(8 - np.linspace(0, space.lost_bits, num_bins))
+    table[kernels.SOLARIZE] = np.linspace(1, 0, num_bins)
+    table.flags.writeable = False
+    return table
+
+
+class AutoAugmentation(ImageOperation):
+    """Base: operations drawn from a space, all equally likely, applied one after another to uint8 images.
+
+    The space has identity, shear, translation, rotation (sampled at the nearest pixel), brightness, colour, contrast,
+    sharpness, posterize, solarize, autocontrast and equalize. For images with class labels: a mask cannot follow.
+    """
+
+    random: ClassVar[bool] = True
+    space: ClassVar[Space]
+
+    def __init__(self, num_magnitude_bins: int, fill: Any) -> None:
+        super().__init__()
+        name = type(self).__name__
+        self.num_magnitude_bins = integer(name, "num_magnitude_bins", num_magnitude_bins, 2)
+        self.fill = colour(name, "fill", fill)
+
+    def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
+        """The previous state, and memory for a copy.
+
+        Raises:
+            PipelineError: for anything but uint8 images (H, W, 1 or 3), or if they cannot hold fill.
+        """
+        declared = super().declare_state_and_memory(previous_state)
+        check_colour("fill", self.fill, previous_state)
+        return declared
+
+    def augment(
+        self, num_ops: int, magnitude_bin: int, source: np.ndarray, target: np.ndarray, keys: np.ndarray
+    ) -> None:
+        """Put each image through `num_ops` operations with magnitudes of one bin, or of random bins if that is -1."""
+        count, height, width, _ = source.shape
+        operations = np.empty((count, num_ops), dtype=np.int64)
+        magnitudes = np.empty((count, num_ops))
+        table = magnitude_table(self.space, self.num_magnitude_bins, height, width)
+        kernels.draw_operations(keys, magnitude_bin, table, SIGNED, operations, magnitudes)
+        kernels.apply_operations(operations, magnitudes, colour_bytes(self.fill, source), source, target)
+
+
+class RandAugment(AutoAugmentation):
+    """RandAugment (Cubuk et al., https://arxiv.org/abs/1909.13719), as `torchvision.transforms.v2.RandAugment`.
+
+    Args:
+        num_ops: how many operations each image goes through.
+        magnitude: the bin of all magnitudes, less than num_magnitude_bins.
+        num_magnitude_bins: in how many steps a magnitude goes from nothing to its largest.
+        fill: value, or one per channel, of what a shear, translation or rotation leaves empty.
+
+    Raises:
+        PipelineError: for anything else.
+    """
+
+    space = RAND_AUGMENT
+
+    def __init__(
+        self, num_ops: int = 2, magnitude: int = 9, num_magnitude_bins: int = 31, fill: int | Sequence[int] = 0
+    ) -> None:
+        super().__init__(num_magnitude_bins, fill)
+        self.num_ops = integer("RandAugment", "num_ops", num_ops, 0)
+        self.magnitude = integer("RandAugment", "magnitude", magnitude, 0, self.num_magnitude_bins - 1)
+
+    def run(self, source: np.ndarray, target: np.ndarray, chunk: Chunk) -> None:
+        """Fill `target` with augmented images."""
+        assert chunk.keys is not None
+        self.augment(self.num_ops, self.magnitude, source, target, chunk.keys)
+
+
+class TrivialAugmentWide(AutoAugmentation):
+    """TrivialAugment (Müller and Hutter, https://arxiv.org/abs/2103.10158), its wide space.
+
+    One operation per image, of a random magnitude, as `torchvision.transforms.v2.TrivialAugmentWide`.
+
+    Args:
+        num_magnitude_bins: in how many steps a magnitude goes from nothing to its largest.
+        fill: value, or one per channel, of what a shear, translation or rotation leaves empty.
+
+    Raises:
+        PipelineError: for anything else.
+    """
+
+    space = TRIVIAL_AUGMENT_WIDE
+
+    def __init__(self, num_magnitude_bins: int = 31, fill: int | Sequence[int] = 0) -> None:
+        super().__init__(num_magnitude_bins, fill)
+
+    def run(self, source: np.ndarray, target: np.ndarray, chunk: Chunk) -> None:
+        """Fill `target` with augmented images."""
+        assert chunk.keys is not None
+        self.augment(1, -1, source, target, chunk.keys)

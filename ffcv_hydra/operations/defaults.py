@@ -1,0 +1,49 @@
+"""What a field goes through when its pipeline does not say: the decoder, and the whole of a `null` pipeline."""
+
+import torch
+from ffcv.fields import BytesField
+from ffcv.fields.base import Field
+from ffcv.pipeline.operation import Operation
+from ffcv.transforms import ToTensor, View
+
+from ffcv_hydra.beton import BFloat16TensorField, RaggedArrayField, TextField
+from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.operations.base import ChunkDecoder
+from ffcv_hydra.operations.basic_decoders import ArrayDecoder, BytesDecoder, ScalarDecoder
+from ffcv_hydra.operations.image_decoders import WholeImage
+from ffcv_hydra.operations.padded import PrefixedDecoder, SplitPrefixed
+
+DEFAULT_DECODERS: tuple[type[ChunkDecoder], ...] = (WholeImage, ScalarDecoder, ArrayDecoder, BytesDecoder)
+
+
+def default_decoder(field: Field) -> Operation:
+    """The decoder of a pipeline that begins with a transform.
+
+    Raises:
+        PipelineError: if the field has none that needs no arguments.
+    """
+    if isinstance(field, RaggedArrayField):
+        raise PipelineError(
+            "RaggedArrayField has no decoder that gives one array; leave the pipeline null, or begin with "
+            "PrefixedDecoder, ToTensor and SplitPrefixed"
+        )
+    for decoder in DEFAULT_DECODERS:
+        if isinstance(field, decoder.field_types):
+            return decoder()
+    try:
+        return field.get_decoder_class()()
+    except TypeError as error:
+        raise PipelineError(f"{type(field).__name__} has no default decoder; name one") from error
+
+
+def default_operations(field: Field) -> list[Operation]:
+    """What a field's data goes through when no pipeline is given.
+
+    Raises:
+        PipelineError: if the field has no decoder that needs no arguments.
+    """
+    if type(field) is BytesField or isinstance(field, (TextField, RaggedArrayField)):
+        return [PrefixedDecoder(), ToTensor(), SplitPrefixed()]
+    if isinstance(field, BFloat16TensorField):
+        return [ArrayDecoder(), ToTensor(), View(torch.bfloat16)]
+    return [default_decoder(field), ToTensor()]

@@ -1,0 +1,85 @@
+"""Image decoders that also do what comes right after them, while the image is in the processor's cache."""
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from ffcv.pipeline.allocation_query import AllocationQuery
+from ffcv.pipeline.state import State
+
+from ffcv_hydra.kernels.draws import draw_chosen
+from ffcv_hydra.operations.base import Chunk
+from ffcv_hydra.operations.flip import RandomHorizontalFlip
+from ffcv_hydra.operations.image_decoder import ImageDecoder
+
+
+class FusedDecoder(ImageDecoder):
+    """A decoder, mirroring, a function of single values, and the layout, in one pass; made by the loader, not by users.
+
+    Args:
+        decoder: knows its field and metadata already.
+        flip: what mirrors the images; it draws from the first of the chunk's `fused_keys`.
+        table: torch tensor (256, C), float32 or float16: what each byte becomes; None for the bytes themselves.
+        channels_first: whether the output is (C, H, W).
+    """
+
+    random: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        decoder: ImageDecoder,
+        flip: RandomHorizontalFlip | None = None,
+        table: torch.Tensor | None = None,
+        channels_first: bool = False,
+    ) -> None:
+        super().__init__(decoder.interpolation)
+        self.accept_field(decoder.field)
+        self.accept_globals(decoder.metadata, decoder.memory_read)
+        self.decoder = decoder
+        self.flip = flip
+        self.table = None if table is None else np.ascontiguousarray(table.numpy().T)
+        self.channels_first = channels_first
+
+    def output_size(self) -> tuple[int, int]:
+        """Height and width of the output, in pixels."""
+        return self.decoder.output_size()
+
+    def boxes(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> np.ndarray:
+        """int64 (N, 4): the decoder's."""
+        return self.decoder.boxes(heights, widths, keys)
+
+    def placements(self, heights: np.ndarray, widths: np.ndarray) -> np.ndarray:
+        """int64 (N, 4): the decoder's."""
+        return self.decoder.placements(heights, widths)
+
+    @property
+    def result_dtype(self) -> np.dtype:
+        """Of the output."""
+        return self.dtype if self.table is None else self.table.dtype
+
+    def mirrored(self, chunk: Chunk) -> Any:
+        """Which images are mirrored: False, or bool (N,)."""
+        if self.flip is None:
+            return False
+        mirrored = np.empty(len(chunk.samples), dtype=np.bool_)
+        draw_chosen(chunk.fused_keys[0], self.flip.p, mirrored)
+        return mirrored
+
+    def value_bits(self) -> np.ndarray:
+        """uint32 (C, 256): the bits of what each byte becomes, per channel."""
+        if self.table is None:
+            return super().value_bits()
+        return self.table.view(np.dtype(f"u{self.table.itemsize}")).astype(np.uint32)
+
+    def fill_with_zeros(self, target: np.ndarray) -> None:
+        """Fill one image with what black pixels become."""
+        channels = target if self.channels_first else target.transpose(2, 0, 1)
+        channels[...] = 0 if self.table is None else self.table[:, 0, None, None]
+
+    def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
+        """The state after the operation, and the memory for it."""
+        height, width = self.output_size()
+        shape = (self.channels, height, width) if self.channels_first else (height, width, self.channels)
+        dtype = self.result_dtype
+        return replace(previous_state, jit_mode=True, shape=shape, dtype=dtype), AllocationQuery(shape, dtype)

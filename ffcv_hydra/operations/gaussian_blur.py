@@ -1,0 +1,64 @@
+"""Gaussian blur of random strength."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from ffcv.pipeline.allocation_query import AllocationQuery
+from ffcv.pipeline.state import State
+
+from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.kernels.blur import blur_chosen
+from ffcv_hydra.kernels.draws import draw_uniform
+from ffcv_hydra.operations.arguments import interval, is_sequence
+from ffcv_hydra.operations.randomly_applied import RandomlyApplied
+
+
+class GaussianBlur(RandomlyApplied):
+    """Blur each image with a standard deviation that is uniform in a range, with probability `p`.
+
+    As `torchvision.transforms.v2.GaussianBlur` (within one level; the border is mirrored), which always blurs.
+
+    Args:
+        kernel_size: of the window, odd, in pixels; [width, height], or one number for both.
+        sigma: [min, max] of the standard deviation, in pixels, or one number.
+        p: the probability; 0.5 in SimCLR's recipe.
+
+    Raises:
+        PipelineError: for even sizes, a sigma that is not above 0, or a p that is no probability; when the pipeline is
+            built, also if half of the window does not fit into the image.
+    """
+
+    def __init__(
+        self, kernel_size: int | Sequence[int], sigma: float | Sequence[float] = (0.1, 2.0), p: float = 1.0
+    ) -> None:
+        super().__init__(p)
+        sizes = list(kernel_size) if isinstance(kernel_size, Sequence) else [kernel_size] * 2
+        if len(sizes) != 2 or not all(isinstance(size, int) and size > 0 and size % 2 == 1 for size in sizes):
+            raise PipelineError(
+                f"GaussianBlur: kernel_size is an odd number of pixels or [width, height]; got {kernel_size!r}"
+            )
+        self.kernel_width, self.kernel_height = sizes
+        bounds = sigma if is_sequence(sigma) else (sigma, sigma)
+        self.sigma = interval("GaussianBlur", "sigma", bounds, 0, above=True)
+
+    def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
+        """The previous state, and memory for a copy.
+
+        Raises:
+            PipelineError: for anything but uint8 images (H, W, 1 or 3) of more than half the window in each direction.
+        """
+        declared = super().declare_state_and_memory(previous_state)
+        height, width, _ = previous_state.shape
+        if self.kernel_height // 2 >= height or self.kernel_width // 2 >= width:
+            window = f"{self.kernel_width} x {self.kernel_height}"
+            raise PipelineError(
+                f"a window of {window} is too large for images of {width} x {height} (width x height); "
+                "kernel_size is less than twice the image's"
+            )
+        return declared
+
+    def apply(self, chosen: np.ndarray, keys: np.ndarray, source: np.ndarray, target: np.ndarray) -> None:
+        """Fill `target`: blurred where `chosen`, and a copy elsewhere."""
+        sigmas = np.empty(len(source))
+        draw_uniform(keys, 1, *self.sigma, sigmas)
+        blur_chosen(chosen, sigmas, self.kernel_height, self.kernel_width, source, target)

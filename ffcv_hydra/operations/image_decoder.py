@@ -1,0 +1,120 @@
+"""Base of the image decoders: which part of an image is kept, and how it is resampled to the output's size."""
+
+import copy
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from ffcv.fields.rgb_image import RGBImageField
+from ffcv.pipeline.allocation_query import AllocationQuery
+from ffcv.pipeline.state import State
+
+from ffcv_hydra.beton.image_fields import MaskField, OwnImageField
+from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.kernels.resample_taps import AREA, BILINEAR, NEAREST
+from ffcv_hydra.operations.arguments import size_pair
+from ffcv_hydra.operations.base import Chunk, ChunkDecoder, Extents
+from ffcv_hydra.operations.shared_decoding import decode_shared
+
+INTERPOLATIONS = {"area": AREA, "bilinear": BILINEAR, "nearest": NEAREST}
+
+
+class ImageDecoder(ChunkDecoder):
+    """Base: decodes each image and resamples one box of it, to the field's dtype (uint8 or uint16) and channels.
+
+    Attributes:
+        channels_first: whether the output is (C, H, W).
+
+    Args:
+        interpolation: `area`: the mean of the covered pixels where the image shrinks, linear where it grows, as
+            OpenCV's INTER_AREA and INTER_LINEAR. `bilinear`: as torchvision's, antialiased. `nearest`: as
+            torchvision's NEAREST_EXACT. Masks are always resampled by `nearest`: a mean of class ids is no class id.
+    """
+
+    field_types = (RGBImageField, OwnImageField)
+    geometric: ClassVar[bool] = True
+    channels_first: bool = False
+
+    def __init__(self, interpolation: str = "area") -> None:
+        super().__init__()
+        if interpolation not in INTERPOLATIONS:
+            known = ", ".join(INTERPOLATIONS)
+            raise PipelineError(f"{type(self).__name__}: interpolation is one of {known}; got {interpolation}")
+        self.interpolation = interpolation
+
+    @abstractmethod
+    def output_size(self) -> tuple[int, int]:
+        """Height and width of the output, in pixels."""
+
+    @abstractmethod
+    def boxes(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> np.ndarray:
+        """int64 (N, 4): top, left, height, width of the part of each image that is kept."""
+
+    def placements(self, heights: np.ndarray, widths: np.ndarray) -> np.ndarray:
+        """int64 (N, 4): height and width that each box is resized to, and top and left of the output in that.
+
+        By default a box is resized to the output's size.
+        """
+        return np.tile(np.array([*self.output_size(), 0, 0], dtype=np.int64), (len(heights), 1))
+
+    @property
+    def channels(self) -> int:
+        """Of the field's images."""
+        return self.field.channels if isinstance(self.field, OwnImageField) else 3
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the field's pixels."""
+        return self.field.dtype if isinstance(self.field, OwnImageField) else np.dtype(np.uint8)
+
+    @property
+    def result_dtype(self) -> np.dtype:
+        """Of the output."""
+        return self.dtype
+
+    def mirrored(self, chunk: Chunk) -> Any:
+        """Which images are mirrored once they are resampled: a bool, or bool (N,)."""
+        return False
+
+    def value_bits(self) -> np.ndarray:
+        """uint32 (C, 256): the bits of what each byte becomes, per channel; unused without a change of dtype."""
+        return np.zeros((self.channels, 256), dtype=np.uint32)
+
+    @property
+    def interpolation_code(self) -> int:
+        """The kernels' number of the interpolation that is used."""
+        return NEAREST if isinstance(self.field, MaskField) else INTERPOLATIONS[self.interpolation]
+
+    def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
+        """The state after the operation, (H, W, C) of the field's dtype, and the memory for it."""
+        shape, dtype = (*self.output_size(), self.channels), self.dtype
+        return replace(previous_state, jit_mode=True, shape=shape, dtype=dtype), AllocationQuery(shape, dtype)
+
+    def run(self, source: Extents, target: np.ndarray, chunk: Chunk) -> None:
+        """Decode the chunk's images into `target` (N, H, W, C)."""
+        decode_shared([self], source, [target], [chunk])
+
+
+class SizedDecoder(ImageDecoder):
+    """Base of the decoders whose output has a size that is chosen.
+
+    Args:
+        size: (height, width) of the output in pixels, or one number for both.
+        interpolation: as in `ImageDecoder`.
+    """
+
+    def __init__(self, size: int | Sequence[int], interpolation: str = "area") -> None:
+        super().__init__(interpolation)
+        self.size = size_pair(type(self).__name__, size)
+
+    def output_size(self) -> tuple[int, int]:
+        """Height and width of the output, in pixels."""
+        return self.size
+
+    def with_size(self, size: int | Sequence[int]) -> Self:
+        """A copy with another output size, which is random in the same way."""
+        other = copy.copy(self)
+        other.size = size_pair(type(self).__name__, size)
+        return other

@@ -1,0 +1,127 @@
+"""Normalisation of images, as arrays and as tensors: (x - mean) / std per channel, in levels of 0 to 255."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from ffcv.pipeline.allocation_query import AllocationQuery
+from ffcv.pipeline.operation import Operation
+from ffcv.pipeline.state import State
+
+from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.kernels.normalize import look_up_16, look_up_32
+from ffcv_hydra.operations.arguments import numbers
+from ffcv_hydra.operations.base import Chunk, ChunkOperation
+from ffcv_hydra.operations.dtypes import floating_dtype
+
+_ARRAY_DTYPES = {torch.float32: np.dtype(np.float32), torch.float16: np.dtype(np.float16)}
+
+
+def _mean_and_std(operation: str, mean: Any, std: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    means, stds = numbers(operation, "mean", mean), numbers(operation, "std", std)
+    if len(means) != len(stds) or not all(value > 0 for value in stds):
+        raise PipelineError(
+            f"{operation}: mean and std have one number per channel each, std above 0; got {mean} and {std}"
+        )
+    return means, stds
+
+
+class NormalizeImage(ChunkOperation):
+    """Normalise uint8 arrays (N, H, W, C) through a table of 256 values per channel; before `ToTensor`.
+
+    The results are (x - mean) / std, computed in float64 and rounded once; as FFCV's `NormalizeImage`, but float16 is
+    float16 at once. For tensors there is `NormalizeTensor`.
+
+    Args:
+        mean, std: one number per channel, in levels of 0 to 255 (ImageNet's mean is [123.675, 116.28, 103.53]).
+        type: float32 or float16, as a name or as the dtype of torch or NumPy.
+    """
+
+    random: ClassVar[bool] = False
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], type: Any = "float32") -> None:
+        super().__init__()
+        means, stds = _mean_and_std("NormalizeImage", mean, std)
+        dtype = _ARRAY_DTYPES.get(floating_dtype("NormalizeImage", "type", type))
+        if dtype is None:
+            raise PipelineError(f"NormalizeImage: type is float32 or float16; got {type}")
+        self.table = ((np.arange(256)[:, None] - np.array(means)) / np.array(stds)).astype(dtype)
+
+    @classmethod
+    def of_table(cls, table: np.ndarray) -> "NormalizeImage":
+        """The operation that looks each value up in `table`, float32 or float16 (256, C)."""
+        channels = table.shape[1]
+        operation = cls([0.0] * channels, [1.0] * channels, table.dtype)
+        operation.table = table.copy()
+        return operation
+
+    def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
+        """The previous state with the new dtype, and memory for the result.
+
+        Raises:
+            PipelineError: for anything but uint8 images with a channel per mean.
+        """
+        shape, dtype = tuple(previous_state.shape), previous_state.dtype
+        if len(shape) != 3 or shape[2] != self.table.shape[1] or np.dtype(dtype) != np.uint8:
+            raise PipelineError(f"takes uint8 images (H, W, {self.table.shape[1]}); got {dtype} {shape}")
+        return replace(previous_state, dtype=self.table.dtype), AllocationQuery(shape, self.table.dtype)
+
+    def tabulate(self, values: torch.Tensor) -> torch.Tensor:
+        """What becomes of every byte in each channel, (256, C); `values`, uint8 (256, C), are these bytes."""
+        return torch.from_numpy(self.table)
+
+    def run(self, source: np.ndarray, target: np.ndarray, chunk: Chunk) -> None:
+        """Fill `target`, float32 or float16 (N, H, W, C)."""
+        pixels = (len(source), -1, source.shape[3])
+        if self.table.dtype == np.float32:
+            look_up_32(self.table, source.reshape(pixels), target.reshape(pixels))
+        else:
+            bits = np.uint16
+            look_up_16(self.table.view(bits), source.reshape(pixels), target.view(bits).reshape(pixels))
+
+
+class NormalizeTensor(Operation):
+    """Normalise a batch of images (N, C, H, W) where it is, on the CPU or a GPU; after `ToTorchImage`.
+
+    The results are (x - mean) / std, computed in float32 and then rounded to the dtype. The memory format stays. It
+    does what FFCV's `NormalizeImage` does on a GPU, and needs no cupy.
+
+    Args:
+        mean, std: one number per channel, in the images' own units: levels of 0 to 255 for uint8.
+        type: a floating dtype, as its name (float32, float16, bfloat16) or as the dtype of torch or NumPy.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], type: Any = "float32") -> None:
+        super().__init__()
+        self.mean, self.std = _mean_and_std("NormalizeTensor", mean, std)
+        self.dtype = floating_dtype("NormalizeTensor", "type", type)
+
+    def declare_state_and_memory(self, previous_state: State) -> tuple[State, None]:
+        """The previous state with the new dtype."""
+        shape = tuple(previous_state.shape)
+        if previous_state.jit_mode or len(shape) != 3 or shape[0] != len(self.mean):
+            raise PipelineError(
+                f"takes tensors ({len(self.mean)}, H, W); got {shape}: put ToTensor and ToTorchImage before it"
+            )
+        return replace(previous_state, dtype=self.dtype), None
+
+    def tabulate(self, values: torch.Tensor) -> torch.Tensor:
+        """What becomes of `values` (256, C), one column per channel."""
+        return self.generate_code()(values[:, :, None, None], None)[:, :, 0, 0]
+
+    def generate_code(self) -> Callable[..., torch.Tensor]:
+        """A function of the whole batch."""
+        dtype = self.dtype
+        mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
+        on_device: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
+
+        def normalize(batch: torch.Tensor, _: None) -> torch.Tensor:
+            device = batch.device
+            if device not in on_device:
+                on_device[device] = mean.to(device), std.to(device)
+            means, stds = on_device[device]
+            return batch.to(torch.float32, copy=True).sub_(means).div_(stds).to(dtype)
+
+        return normalize

@@ -1,0 +1,100 @@
+"""Several outputs of one image, such as the views of self-supervised training, for one decode."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ffcv_hydra.kernels.image import (
+    STORED_AS_JPEG,
+    STORED_AS_RUNS,
+    STORED_RAW,
+    decode_windows_8,
+    decode_windows_16,
+)
+from ffcv_hydra.operations.base import Chunk, Extents, FailedSample
+
+if TYPE_CHECKING:
+    from ffcv_hydra.operations.image_decoder import ImageDecoder
+
+_KINDS = {STORED_AS_JPEG: "JPEG", STORED_RAW: "raw image", STORED_AS_RUNS: "run-length coded mask"}
+
+
+def decode_shared(
+    decoders: Sequence[ImageDecoder], source: Extents, targets: Sequence[np.ndarray], chunks: Sequence[Chunk]
+) -> None:
+    """Decode each image once, and give each decoder its part of it; the same as if each ran alone.
+
+    One image is in memory at a time, so the scratch is that of the largest image, and its pixels are in the
+    processor's cache when the decoders read them.
+
+    Args:
+        decoders: of one field of one file.
+        source: where the stored images lie.
+        targets: per decoder the array (N, H, W, C) that it fills; (N, C, H, W) for one with `channels_first`.
+        chunks: per decoder the samples, which are the same for all, and its keys.
+
+    Raises:
+        FailedSample: if an image cannot be decoded.
+        TypeError: if a target does not fit its decoder.
+    """
+    if len(source.offsets) == 0:
+        return
+    first, scratch = decoders[0], chunks[0].scratch
+    stored = first.metadata[chunks[0].samples]
+    heights, widths = stored["height"].astype(np.int64), stored["width"].astype(np.int64)
+    modes = np.ascontiguousarray(stored["mode"])
+    in_scratch = (modes != STORED_RAW) | (first.dtype.itemsize > 1)
+    num_bytes = int((heights * widths * in_scratch).max()) * first.channels * first.dtype.itemsize
+    num_bytes += -num_bytes % 8
+    on_the_way = max(target[0].size for target in targets)
+    pixels = scratch.pixels_for(num_bytes + on_the_way)
+    decode = decode_windows_8 if first.dtype == np.uint8 else decode_windows_16
+    failed = decode(
+        scratch.decompressor.handle,
+        source.data,
+        source.offsets,
+        source.sizes,
+        modes,
+        heights,
+        widths,
+        first.channels,
+        _windows(decoders, heights, widths, chunks),
+        np.array([decoder.interpolation_code for decoder in decoders]),
+        np.array(
+            [
+                _address_and_layout(decoder, target, len(heights), pixels.ctypes.data + num_bytes)
+                for decoder, target in zip(decoders, targets, strict=True)
+            ]
+        ),
+        np.stack([decoder.value_bits() for decoder in decoders]),
+        pixels[:num_bytes].view(first.dtype),
+    )
+    if failed >= 0:
+        kind = _KINDS.get(int(modes[failed]), f"image of the unknown mode {modes[failed]}")
+        if modes[failed] == STORED_AS_JPEG:
+            kind += f" ({scratch.decompressor.error()})"
+        raise FailedSample(failed, f"the {kind} cannot be decoded as {heights[failed]} x {widths[failed]} pixels")
+
+
+def _windows(
+    decoders: Sequence[ImageDecoder], heights: np.ndarray, widths: np.ndarray, chunks: Sequence[Chunk]
+) -> np.ndarray:
+    """int64 (V, N, 9), as `kernels.resize.resize_window` takes them."""
+    windows = np.empty((len(decoders), len(heights), 9), dtype=np.int64)
+    for window, decoder, chunk in zip(windows, decoders, chunks, strict=True):
+        window[:, :4] = decoder.boxes(heights, widths, chunk.keys)
+        window[:, 4:8] = decoder.placements(heights, widths)
+        window[:, 8] = decoder.mirrored(chunk)
+    return windows
+
+
+def _address_and_layout(decoder: ImageDecoder, target: np.ndarray, count: int, on_the_way: int) -> tuple[int, ...]:
+    """What kernels know of a target; they get its address alone, and trust it."""
+    height, width = decoder.output_size()
+    shape = (decoder.channels, height, width) if decoder.channels_first else (height, width, decoder.channels)
+    if target.shape != (count, *shape) or target.dtype != decoder.result_dtype or not target.flags.c_contiguous:
+        raise TypeError(f"{type(decoder).__name__} fills a contiguous {decoder.result_dtype} array {(count, *shape)}")
+    return target.ctypes.data, height, width, target.itemsize, decoder.channels_first, on_the_way

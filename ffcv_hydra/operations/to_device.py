@@ -1,0 +1,62 @@
+"""Moving of batches to the device that they are used on."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from ffcv.pipeline.operation import Operation
+from ffcv.pipeline.state import State
+
+from ffcv_hydra.errors import PipelineError
+
+
+def device_of_rank() -> torch.device:
+    """This rank's CUDA device: the current one, else the one numbered LOCAL_RANK; the CPU if there is none at all."""
+    count = torch.cuda.device_count()
+    if count == 0:
+        return torch.device("cpu")
+    index = torch.cuda.current_device()
+    local_rank = os.environ.get("LOCAL_RANK", "")
+    # a rank that has set no device is at 0; with one visible device per rank, 0 is right for all of them
+    if index == 0 and local_rank.isdecimal() and int(local_rank) < count:
+        index = int(local_rank)
+    return torch.device("cuda", index)
+
+
+class ToDevice(Operation):
+    """Move tensors to a device; their memory format stays.
+
+    Args:
+        device: a torch device, its name, or the number of a CUDA device; that of this rank by default (see
+            `device_of_rank`), so that one config serves any number of ranks.
+        non_blocking: do not wait for a copy to the device. The loader's memory is pinned where there is a GPU, and is
+            not used again before the copy is done.
+    """
+
+    def __init__(self, device: torch.device | str | int | None = None, non_blocking: bool = True) -> None:
+        super().__init__()
+        try:
+            self.device = None if device is None else torch.device(device)
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise PipelineError(f"ToDevice: device is a name such as cuda:0, or a number; got {device}") from error
+        self.non_blocking = bool(non_blocking)
+
+    def declare_state_and_memory(self, previous_state: State) -> tuple[State, None]:
+        """The previous state on the device, which is settled here, where the rank is known."""
+        if previous_state.jit_mode:
+            raise PipelineError("takes a tensor: put ToTensor before it")
+        self.device = self.device or device_of_rank()
+        return replace(previous_state, device=self.device), None
+
+    def generate_code(self) -> Callable[..., torch.Tensor]:
+        """A function of the whole batch."""
+        device = self.device
+        assert device is not None
+        # a copy to the CPU that nobody waits for would be read half done
+        non_blocking = self.non_blocking and device.type != "cpu"
+
+        def to_device(batch: torch.Tensor, _: None) -> torch.Tensor:
+            return batch.to(device, non_blocking=non_blocking)
+
+        return to_device

@@ -1,0 +1,89 @@
+"""A contact sheet as a PNG: a row for each sample, a column for each thing that became of it."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+# All in inches
+CELL, GAP, GROUP_GAP, MARGIN = 1.4, 0.05, 0.2, 0.15
+LINE = 0.15  # height of a line of text
+FONT_SIZE = 8  # points
+CHARACTERS = 24  # that fit under a cell
+CAPTION_LINES = 2
+
+
+@dataclass
+class Column:
+    """One column of a sheet.
+
+    Attributes:
+        title: above it, one or two lines.
+        pictures: one per row, float (H, W, 3) in [0, 1], of any sizes.
+        captions: one per row, to stand below it; empty for none at all.
+        begins_group: whether it stands off from the column before it.
+    """
+
+    title: str
+    pictures: list[np.ndarray]
+    captions: list[str] = field(default_factory=list)
+    begins_group: bool = False
+
+
+def draw(columns: Sequence[Column], title: str, notes: Sequence[str], output: Path) -> None:
+    """Write the sheet.
+
+    Args:
+        columns: all of one length, at least 1.
+        title: above all; may have several lines.
+        notes: below all, a line each.
+        output: the PNG; replaced if it is there.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    rows = len(columns[0].pictures)
+    cell_height = CELL * float(np.clip(np.median([_aspect(p) for c in columns for p in c.pictures]), 0.4, 2.5))
+    lefts = np.cumsum([MARGIN] + [CELL + (GROUP_GAP if after.begins_group else GAP) for after in columns[1:]])
+    width = max(float(lefts[-1]) + CELL + MARGIN, 3.5)
+    heading = _wrap(title, width)
+    footer = [line for note in notes for line in _wrap(note, width)]
+    captions = [[_caption(text) for text in column.captions] for column in columns]
+    caption_height = LINE * max((text.count("\n") + 1 for column in captions for text in column if text), default=0)
+    top = MARGIN + LINE * (len(heading) + 0.7 + max(column.title.count("\n") + 1 for column in columns))
+    row_height = cell_height + caption_height + GAP
+    height = top + rows * row_height + LINE * (len(footer) + 0.5) + MARGIN
+    figure = Figure(figsize=(width, height), dpi=120)
+    text: dict[str, Any] = {"fontsize": FONT_SIZE, "linespacing": 1.15}
+    figure.text(MARGIN / width, 1 - MARGIN / height, "\n".join(heading), va="top", weight="bold", **text)
+    figure.text(MARGIN / width, MARGIN / height, "\n".join(footer), va="bottom", color="dimgray", **text)
+    for column, left, below in zip(columns, lefts, captions, strict=True):
+        middle = (left + CELL / 2) / width
+        figure.text(middle, 1 - (top - 0.07) / height, column.title, ha="center", va="baseline", **text)
+        for row, shown in enumerate(column.pictures):
+            bottom = height - top - row * row_height - cell_height
+            axes = figure.add_axes((left / width, bottom / height, CELL / width, cell_height / height))
+            axes.imshow(shown)
+            axes.set_anchor("S")  # beside its caption
+            axes.axis("off")
+            if below:
+                figure.text(middle, (bottom - 0.03) / height, below[row], ha="center", va="top", **text)
+    figure.savefig(output, format="png", pil_kwargs={"optimize": True})
+
+
+def _aspect(picture: np.ndarray) -> float:
+    return picture.shape[0] / picture.shape[1]
+
+
+def _wrap(text: str, width: float) -> list[str]:
+    """Lines of at most `width` inches."""
+    return [part for line in text.splitlines() for part in textwrap.wrap(line, max(1, int(width * CHARACTERS / CELL)))]
+
+
+def _caption(text: str) -> str:
+    lines = textwrap.wrap(text, CHARACTERS, max_lines=CAPTION_LINES, placeholder=" …", break_long_words=True)
+    return "\n".join(lines)

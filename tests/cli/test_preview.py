@@ -1,0 +1,68 @@
+"""`python -m ffcv_hydra preview`."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from ffcv_hydra.cli.inspection import main
+
+pytestmark = pytest.mark.timeout(300)
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def run(tmp_path):
+    def call(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "ffcv_hydra", "preview", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=280,
+            check=False,
+        )
+
+    return call
+
+
+def test_writes_a_picture_and_says_where(run, tmp_path):
+    done = run("pipeline=randcrop", "--samples", "2", "--output", "new/sheet.png", "dataset.source.num_samples=40")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == str(tmp_path / "new/sheet.png")
+    with Image.open(tmp_path / "new/sheet.png") as image:
+        assert image.format == "PNG"
+        assert min(image.size) > 200
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "new"], "no run folder"
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("pipeline=randcop", "pipeline=randcop: there is no such option; did you mean 'randcrop'?"),
+        ("loader.batch_siz=3", "unknown key 'loader.batch_siz': did you mean 'loader.batch_size'?"),
+        ("loader.batch_size=0", "loader.batch_size=0: should be greater than 0"),
+        ("pipeline=image,randcrop", "Ambiguous value for argument 'pipeline=image,randcrop'"),
+        ("--output=/proc/none/sheet.png", "cannot write /proc/none/sheet.png: "),
+    ],
+)
+def test_bad_input_is_one_line_as_in_run(run, argument, message):
+    done = run(argument, "--samples=1")
+    assert done.returncode == 1
+    [line] = done.stderr.strip().splitlines()
+    assert message in line
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--samples", "0"], ["--epochs", "x"], ["--stage", "training"], ["pipeline=image", "--sample-ids=3"], ["-m"]],
+)
+def test_bad_usage_ends_with_status_2(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["preview", *arguments])
+    assert caught.value.code == 2
+    assert "usage" in capsys.readouterr().err

@@ -1,0 +1,194 @@
+"""Every kind of pipeline and order, and what drives each through the promises that all loaders make."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torchvision.transforms import v2
+
+from ffcv_hydra import operations
+from ffcv_hydra.beton import GrayscaleImageField, MaskField, RaggedArrayField
+from ffcv_hydra.loader import Loader
+from ffcv_hydra.operations import (
+    CenterCrop,
+    ChunkOperation,
+    MixedTargets,
+    NormalizeImage,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
+    Resize,
+    ToTensor,
+    ToTorchImage,
+)
+from ffcv_hydra.ordering import ClassBalanced, QuasiRandom, Random, Sequential, Weighted
+from ffcv_hydra.pipeline import FieldPipeline
+
+FIELDS = {
+    "image": None,
+    "mask": MaskField(),
+    "depth": GrayscaleImageField(bits=16),
+    "label": None,
+    "boxes": RaggedArrayField("float32", [4]),
+    "text": None,
+}
+NUM_SAMPLES = 48
+
+
+class Scenes:
+    """Images of different sizes with everything that a field exists for."""
+
+    def __len__(self) -> int:
+        return NUM_SAMPLES
+
+    def __getitem__(self, index: int):
+        random = np.random.default_rng(index)
+        height, width = (int(side) for side in random.integers(40, 64, 2))
+        coarse = Image.fromarray(random.integers(0, 256, (5, 6, 3), dtype=np.uint8))
+        image = coarse.resize((width, height), Image.Resampling.BICUBIC)
+        mask = np.asarray(image)[:, :, 0] // 64
+        depth = np.asarray(image)[:, :, 1].astype(np.uint16) * 250
+        boxes = random.random((index % 4, 4), dtype=np.float32)
+        return image, mask, depth, index % 5, boxes, f"sample {index}"
+
+
+RANDOM_OPERATIONS: dict[str, Callable[[], ChunkOperation]] = {
+    "ColorJitter": lambda: operations.ColorJitter(0.4, 0.4, 0.4, 0.1),
+    "CutMix": lambda: operations.CutMix(1.0),
+    "Cutout": lambda: operations.Cutout(8),
+    "GaussianBlur": lambda: operations.GaussianBlur(5, [0.1, 2.0]),
+    "MixedTargets": lambda: MixedTargets(5),
+    "Mixup": lambda: operations.Mixup(0.4),
+    "RandAugment": lambda: operations.RandAugment(),
+    "RandomAdjustSharpness": lambda: operations.RandomAdjustSharpness(2.0),
+    "RandomAffine": lambda: operations.RandomAffine(30, [0.1, 0.1], [0.8, 1.2], 10),
+    "RandomAutocontrast": lambda: operations.RandomAutocontrast(),
+    "RandomBrightness": lambda: operations.RandomBrightness(0.5),
+    "RandomContrast": lambda: operations.RandomContrast(0.5),
+    "RandomCrop": lambda: operations.RandomCrop(24, padding=4),
+    "RandomEqualize": lambda: operations.RandomEqualize(),
+    "RandomErasing": lambda: operations.RandomErasing(),
+    "RandomGrayscale": lambda: operations.RandomGrayscale(0.5),
+    "RandomHorizontalFlip": lambda: operations.RandomHorizontalFlip(),
+    "RandomHue": lambda: operations.RandomHue(0.3),
+    "RandomInvert": lambda: operations.RandomInvert(),
+    "RandomPosterize": lambda: operations.RandomPosterize(3),
+    "RandomResizedCrop": lambda: operations.RandomResizedCrop(24),
+    "RandomRotation": lambda: operations.RandomRotation(30),
+    "RandomSaturation": lambda: operations.RandomSaturation(0.5),
+    "RandomSolarize": lambda: operations.RandomSolarize(100),
+    "RandomTranslate": lambda: operations.RandomTranslate(4),
+    "RandomVerticalFlip": lambda: operations.RandomVerticalFlip(),
+    "TrivialAugmentWide": lambda: operations.TrivialAugmentWide(),
+}
+
+ONLY_IMAGE = {"mask": "disabled", "depth": "disabled", "boxes": "disabled", "text": "disabled"}
+
+
+def pipelines_with(name: str) -> dict[str, Any]:
+    """Pipelines with one random operation after a deterministic decoder, if it is none itself."""
+    operation = RANDOM_OPERATIONS[name]()
+    if name == "MixedTargets":
+        label = FieldPipeline([operation, ToTensor()], joint_with="image")
+        return ONLY_IMAGE | {"image": [CenterCrop(24), operations.CutMix(), ToTensor()], "label": label}
+    decoder = [] if name == "RandomResizedCrop" else [CenterCrop(24)]
+    return ONLY_IMAGE | {"image": [*decoder, operation, ToTensor(), ToTorchImage()]}
+
+
+def everything() -> dict[str, Any]:
+    """Joint outputs, 16 bits, a torch module that draws for each sample, and padded fields."""
+    crop, flip = RandomResizedCrop(24), RandomHorizontalFlip()
+    return {
+        "image": [
+            crop,
+            flip,
+            NormalizeImage([120.0] * 3, [60.0] * 3),
+            ToTensor(),
+            ToTorchImage(),
+            v2.RandomErasing(p=0.5),
+        ],
+        "mask": FieldPipeline([RandomResizedCrop(24), RandomHorizontalFlip(), ToTensor()], joint_with="image"),
+        "depth": FieldPipeline([RandomResizedCrop(24), RandomHorizontalFlip(), ToTensor()], joint_with="image"),
+    }
+
+
+def views() -> dict[str, Any]:
+    """Two global and three local views, decoded once."""
+    return ONLY_IMAGE | {
+        "image": [Resize([20, 20]), ToTensor()],
+        "large": FieldPipeline([RandomResizedCrop(24), RandomHorizontalFlip(), ToTensor()], source="image", views=2),
+        "small": FieldPipeline([RandomResizedCrop(12), operations.RandomInvert(), ToTensor()], source="image", views=3),
+    }
+
+
+ORDERINGS = {
+    "sequential": Sequential,
+    "random": Random,
+    "quasi_random": lambda: QuasiRandom(2),
+    "weighted": lambda: Weighted("label"),
+    "class_balanced": ClassBalanced,
+}
+
+CONFIGURATIONS: dict[str, Callable[[], dict[str, Any]]] = {
+    **{name: (lambda name=name: {"pipelines": pipelines_with(name)}) for name in RANDOM_OPERATIONS},
+    **{
+        name: (lambda ordering=ordering: {"pipelines": everything(), "ordering": ordering()})
+        for name, ordering in ORDERINGS.items()
+    },
+    "default": lambda: {"pipelines": {"image": [CenterCrop(16)], "mask": [CenterCrop(16)], "depth": [CenterCrop(16)]}},
+    "views": lambda: {"pipelines": views()},
+}
+
+
+def make(beton: Any, name: str, batch_size: int = 8, **options: Any) -> Loader:
+    """The loader of a configuration."""
+    chosen = {"ordering": Random(), "num_workers": 2, "drop_last": True, "seed": 3}
+    return Loader(beton, batch_size, **{**chosen, **CONFIGURATIONS[name](), **options})
+
+
+def leaves(output: Any) -> Iterator[torch.Tensor | np.ndarray]:
+    """The arrays of a batch or of one of its outputs."""
+    if isinstance(output, (tuple, list)):
+        for part in output:
+            yield from leaves(part)
+    else:
+        yield output
+
+
+def digests(batches: Any) -> list[str]:
+    """One hash per batch, of the dtypes, shapes and bytes of all its arrays."""
+    found = []
+    for batch in batches:
+        digest = hashlib.sha256()
+        for leaf in leaves(batch):
+            array = np.ascontiguousarray(leaf)
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            digest.update(array.tobytes())
+        found.append(digest.hexdigest())
+    return found
+
+
+def joined(parts: list[Any]) -> Any:
+    """One batch of the batches that the ranks got at the same time."""
+    if isinstance(parts[0], (tuple, list)):
+        return [joined(list(column)) for column in zip(*parts, strict=True)]
+    return np.concatenate([np.asarray(part) for part in parts])
+
+
+def check_resume(loader: Loader, same: Loader, batches: int, epoch: int = 1) -> None:
+    """Stop `loader` after some batches of an epoch, and let `same` go on from its state.
+
+    What comes then, to the end of the epoch and in the next one, must be what comes without a stop.
+    """
+    loader.sampler.set_epoch(epoch)
+    expected = digests(loader)
+    following = digests(loader)
+    loader.sampler.set_epoch(epoch)
+    running = iter(loader)
+    for _ in range(batches):
+        next(running)
+    same.load_state_dict(loader.state_dict())
+    assert digests(same) == expected[batches:]
+    assert digests(same) == following

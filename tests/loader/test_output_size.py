@@ -1,0 +1,86 @@
+"""Sizes that change from epoch to epoch."""
+
+import pytest
+
+from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.loader import Loader
+from ffcv_hydra.operations import CenterCrop, RandomHorizontalFlip, RandomResizedCrop, ToTensor, ToTorchImage
+from ffcv_hydra.ordering import Random
+from ffcv_hydra.pipeline import FieldPipeline
+from tests.loader.configurations import ONLY_IMAGE, digests
+
+pytestmark = pytest.mark.timeout(60)
+
+
+def load(beton, size=24):
+    def geometry():
+        return [RandomResizedCrop(size), RandomHorizontalFlip(), ToTensor()]
+
+    pipelines = ONLY_IMAGE | {
+        "image": [*geometry(), ToTorchImage()],
+        "mask": FieldPipeline(geometry(), joint_with="image"),
+        "small": FieldPipeline([CenterCrop(8), ToTensor()], source="image"),
+    }
+    return Loader(beton, 8, pipelines=pipelines, ordering=Random(), num_workers=2)
+
+
+def sizes_of(epoch):
+    return 12 + 4 * epoch
+
+
+def test_size_follows_the_epoch_and_joint_outputs_follow_the_size(scenes):
+    loader = load(scenes)
+    loader.set_output_size("image", sizes_of)
+    for epoch in range(3):
+        image, mask, _, small = list(loader)[-1]
+        assert image.shape == (8, 3, sizes_of(epoch), sizes_of(epoch))
+        assert mask.shape == (8, sizes_of(epoch), sizes_of(epoch), 1)
+        assert small.shape == (8, 8, 8, 3)
+
+
+def test_batches_are_those_of_a_loader_that_was_made_with_the_size(scenes):
+    loader = load(scenes)
+    loader.set_output_size("image", sizes_of)
+    loader.sampler.set_epoch(2)
+    same = load(scenes, sizes_of(2))
+    same.sampler.set_epoch(2)
+    assert digests(loader) == digests(same)
+
+
+def test_a_held_batch_and_a_pass_under_way_keep_their_size(scenes):
+    loader = load(scenes)
+    running = iter(loader)
+    held = next(running)[0]
+    before = held.clone()
+    loader.set_output_size("image", lambda epoch: 16)
+    other = next(iter(loader))[0]
+    assert other.shape[-1] == 16
+    assert next(running)[0].shape[-1] == 24
+    assert (held == before).all()
+
+
+def test_a_resumed_run_goes_on_with_the_size_it_had(scenes):
+    loader, same = load(scenes), load(scenes)
+    for one in (loader, same):
+        one.set_output_size("image", sizes_of)
+    loader.sampler.set_epoch(1)
+    expected = digests(loader)
+    loader.sampler.set_epoch(1)
+    running = iter(loader)
+    next(running)
+    same.load_state_dict(loader.state_dict())
+    assert digests(same) == expected[1:]
+
+
+@pytest.mark.parametrize(
+    ("output", "size", "message"),
+    [
+        ("imgae", 8, "'imgae', which is no output"),
+        ("mask", 8, "'mask', which is joint with 'image'; set that one's"),
+        ("label", 8, "a size is set for 'label', but the decoder of 'label', ScalarDecoder, has none"),
+        ("image", 0, "size"),
+    ],
+)
+def test_sizes_that_cannot_be_are_refused_at_once(scenes, output, size, message):
+    with pytest.raises(PipelineError, match=message):
+        load(scenes).set_output_size(output, lambda epoch: size)

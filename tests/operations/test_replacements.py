@@ -1,0 +1,91 @@
+"""What FFCV's operations are replaced with does the same."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+import torch
+from ffcv import transforms
+
+from ffcv_hydra import operations
+from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.loader import Loader
+from ffcv_hydra.operations import CenterCrop, replacement_of
+
+SQUARE = np.full((4, 4, 3), 9.0), np.full((4, 4), 0.5)
+REPLACED = [
+    transforms.Convert(torch.float16),
+    transforms.Cutout(3, (1, 2, 3)),
+    transforms.NormalizeImage(np.zeros(3), np.ones(3), np.float16),
+    transforms.RandomBrightness(0.3, 0.4),
+    transforms.RandomContrast(0.3, 0.4),
+    transforms.RandomHorizontalFlip(0.3),
+    transforms.RandomSaturation(0.3, 0.4),
+    transforms.RandomTranslate(3, (1, 2, 3)),
+    transforms.Squeeze(1),
+    transforms.ToDevice("cpu"),
+    transforms.ToTorchImage(False),
+]
+KEPT = [
+    transforms.ImageMixup(0.5, True),
+    transforms.LabelMixup(0.5, True),
+    transforms.MixupToOneHot(3),
+    transforms.NormalizeImage(np.zeros(3), np.ones(3), np.float64),
+    transforms.Poison(*SQUARE, indices=[1]),
+    transforms.RandomResizedCrop((0.5, 1.0), (1.0, 1.0), 8),
+    transforms.ReplaceLabel([3], 5),
+    transforms.ToTensor(),
+    transforms.View(torch.int8),
+]
+
+
+@pytest.mark.parametrize("operation", REPLACED, ids=lambda operation: type(operation).__name__)
+def test_replaced_by_the_operation_of_that_name_with_its_arguments(operation):
+    ours = replacement_of(operation, [])
+    assert type(ours) is getattr(operations, type(operation).__name__)
+    for name in ("magnitude", "crop_size", "padding", "channels_last", "non_blocking"):
+        assert getattr(ours, name, None) == getattr(operation, name, None)
+    assert list(getattr(ours, "fill", ())) == list(getattr(operation, "fill", ()))
+
+
+@pytest.mark.parametrize("operation", KEPT, ids=lambda operation: type(operation).__name__)
+def test_kept_as_it_is(operation):
+    assert replacement_of(operation, []) is operation
+
+
+def test_subclasses_are_kept():
+    class Mine(transforms.Cutout):
+        pass
+
+    operation = Mine(3)
+    assert replacement_of(operation, []) is operation
+
+
+@pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="cupy is there")
+def test_normalisation_of_tensors_points_to_what_needs_no_cupy():
+    normalize = transforms.NormalizeImage(np.zeros(3), np.ones(3), np.float16)
+    with pytest.raises(PipelineError, match="needs cupy on tensors; use ffcv_hydra's NormalizeTensor"):
+        replacement_of(normalize, [transforms.ToTensor()])
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_normalised_images_are_bit_for_bit_ffcvs(dtype, beton):
+    normalize = transforms.NormalizeImage(np.array([120.5, 110, 100]), np.array([60.5, 50, 40]), dtype)
+    pipelines = {"image": [CenterCrop(16), normalize, transforms.ToTensor(), transforms.ToTorchImage()]}
+    ours, theirs = (
+        next(iter(Loader(beton, 8, pipelines=pipelines, replace_ffcv_operations=replace)))[0]
+        for replace in (True, False)
+    )
+    assert ours.dtype == theirs.dtype and torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("name", ["RandomBrightness", "RandomContrast", "RandomSaturation"])
+def test_colours_are_within_a_level_of_ffcvs(name, noise, monkeypatch):
+    factors = np.random.default_rng(1).uniform(0.2, 1.8, len(noise))
+    monkeypatch.setattr(np.random, "uniform", lambda *_: factors)
+    monkeypatch.setattr(np.random, "rand", lambda count: np.zeros(count))
+    expected = getattr(transforms, name)(0.8).generate_code()(noise.copy())
+    found = np.empty_like(noise)
+    getattr(operations, name)(0.8).change(np.ones(len(noise), dtype=np.bool_), factors, noise, found)
+    assert not np.array_equal(found, noise) and abs(found.astype(int) - expected).max() <= 1

@@ -1,0 +1,172 @@
+"""What stands in a contact sheet: the stored samples, and the very augmentations that a run gets."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ffcv_hydra import Loader
+from ffcv_hydra.beton import GrayscaleImageField, MaskField, write_beton
+from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.operations import RandomHorizontalFlip, RandomResizedCrop
+from ffcv_hydra.ordering import Random
+from ffcv_hydra.preview import contact_sheet, preview
+from ffcv_hydra.preview.pictures import overlay
+
+pytestmark = pytest.mark.timeout(200)
+OPERATIONS = "ffcv_hydra.operations"
+TENSOR = [{"_target_": "ffcv.transforms.ToTensor"}]
+AUGMENT = [
+    {"_target_": f"{OPERATIONS}.RandomResizedCrop", "size": [16, 16]},
+    {"_target_": f"{OPERATIONS}.RandomHorizontalFlip"},
+    *TENSOR,
+]
+NORMALISE = [
+    {"_target_": "ffcv.transforms.ToTorchImage"},
+    {"_target_": f"{OPERATIONS}.DivideImage255"},
+    {"_target_": "torchvision.transforms.Normalize", "mean": [0.5] * 3, "std": [0.1] * 3},
+]
+NO_OTHERS = dict.fromkeys(["image", "deep", "mask", "label", "weight"], "disabled")
+ORDERING = {"train": {"_target_": "ffcv_hydra.ordering.Random"}, "eval": {"_target_": "ffcv_hydra.ordering.Sequential"}}
+
+
+def sample(index):
+    random = np.random.default_rng(index)
+    height, width = (int(side) for side in random.integers(20, 40, 2))
+    image = Image.fromarray(random.integers(0, 256, (height, width, 3), dtype=np.uint8))
+    deep = random.integers(0, 60000, (height, width), dtype=np.uint16)
+    mask = np.zeros((height, width), np.uint8)
+    mask[: height // 2] = 1 + index % 3
+    return image, deep, mask, index, float(index) / 3
+
+
+@pytest.fixture(scope="module")
+def beton(tmp_path_factory):
+    path = tmp_path_factory.mktemp("beton") / "scenes.beton"
+    fields = {
+        "image": {"write_mode": "raw"}, "deep": GrayscaleImageField(bits=16), "mask": MaskField(), "label": None,
+        "weight": None,
+    }  # fmt: skip
+    write_beton([sample(index) for index in range(20)], path, fields, num_workers=0)
+    return path
+
+
+@pytest.fixture
+def sheet(beton, tmp_path, monkeypatch):
+    """`sheet({"image": [...]}, samples=3)`: the columns by title, and the notes."""
+
+    def look(pipelines, stage="train", splits=("train", "val"), **options):
+        config = {
+            "mode": "fit",
+            "seed": 5,
+            "data_dir": str(tmp_path),
+            "dataset": {
+                "name": "scenes",
+                "fields": None,
+                "splits": {name: {"source": None, "beton": str(beton), "indices": None} for name in splits},
+            },
+            "pipeline": {stage: {**NO_OTHERS, **pipelines}},
+            "ordering": ORDERING,
+            "loader": {"batch_size": 4, "replace_ffcv_operations": True},
+            "conversion": {"indices": None},
+        }  # fmt: skip
+        seen = []
+        monkeypatch.setattr(contact_sheet, "draw", lambda *arguments: seen.extend(arguments))
+        preview(config, tmp_path / "sheet.png", stage, **options)
+        return {column.title: column for column in seen[0]}, seen[2]
+
+    return look
+
+
+def first_ids(beton, count, epoch=0):
+    loader = Loader(beton, 4, ordering=Random(), seed=5, pipelines={**NO_OTHERS, "image": [RandomResizedCrop(8)]})
+    loader.sampler.set_epoch(epoch)
+    return np.concatenate([loader.sample_ids(batch) for batch in range(5)])[:count]
+
+
+def test_the_first_samples_of_the_order_are_shown_whole_with_their_numbers(sheet, beton):
+    columns, _ = sheet({"image": AUGMENT}, num_samples=6, epoch=2)
+    ids = first_ids(beton, 6, epoch=2)
+    assert list(columns) == ["stored", "epoch 2", "epoch 3", "epoch 4", "epoch 5"]
+    for shown, caption, index in zip(columns["stored"].pictures, columns["stored"].captions, ids, strict=True):
+        assert np.allclose(shown, np.asarray(sample(index)[0]) / 255)
+        assert caption == f"label: {index}, weight: {index / 3:.6g}"
+
+
+def test_epochs_show_what_training_would_read(sheet, beton):
+    columns, notes = sheet({"image": AUGMENT}, num_samples=6, num_epochs=2)
+    operations = [RandomResizedCrop(16), RandomHorizontalFlip()]
+    loader = Loader(beton, 20, ordering=Random(), seed=5, pipelines={**NO_OTHERS, "image": operations})
+    for epoch in range(2):
+        loader.sampler.set_epoch(epoch)
+        ids = loader.sample_ids(0).tolist()
+        images = next(iter(loader))[0]
+        for shown, index in zip(columns[f"epoch {epoch}"].pictures, first_ids(beton, 6), strict=True):
+            assert np.allclose(shown, np.asarray(images[ids.index(index)]) / 255)
+    assert notes == ["6 of 20 samples of scenes.beton"]
+
+
+def test_a_stage_without_randomness_has_one_column(sheet):
+    columns, _ = sheet({"image": [{"_target_": f"{OPERATIONS}.CenterCrop", "size": 8}, *TENSOR]}, "val")
+    assert list(columns) == ["stored", "each epoch"]
+    assert columns["each epoch"].pictures[0].shape == (8, 8, 3)
+
+
+def test_a_mask_lies_over_the_image_that_it_is_joint_with(sheet):
+    plain, _ = sheet({"image": AUGMENT}, num_samples=3, num_epochs=2)
+    both, _ = sheet(
+        {"image": AUGMENT, "mask": {"joint_with": "image", "operations": AUGMENT}}, num_samples=3, num_epochs=2
+    )
+    assert list(plain) == list(both)
+    alone, _ = sheet({"mask": {"operations": AUGMENT}}, num_samples=3, num_epochs=2)
+    assert list(alone) == ["stored", "epoch 0", "epoch 1"]
+    image, mask = plain["stored"].pictures[0], sample(first_ids_of(both))[2]
+    assert np.allclose(both["stored"].pictures[0], overlay(image, mask))
+    assert both["stored"].captions[0].endswith(f"mask: {mask.max()}")
+    assert np.allclose(alone["stored"].pictures[0], overlay(np.zeros_like(image), mask, opacity=1))
+    assert any((a != b).any() for a, b in zip(plain["epoch 1"].pictures, both["epoch 1"].pictures, strict=True))
+
+
+def first_ids_of(columns):
+    return int(columns["stored"].captions[0].split(",")[0].removeprefix("label: "))
+
+
+def test_a_mask_of_another_size_stands_alone(sheet):
+    smaller = [{"_target_": f"{OPERATIONS}.RandomResizedCrop", "size": [8, 8]}, *TENSOR]
+    columns, _ = sheet({"image": AUGMENT, "mask": smaller}, num_epochs=1)
+    assert list(columns) == ["image\nstored", "image\nepoch 0", "mask\nstored", "mask\nepoch 0"]
+
+
+def test_views_stand_side_by_side(sheet):
+    views = {"source": "image", "views": 2, "operations": AUGMENT}
+    columns, _ = sheet({"views": views, "label": None}, num_epochs=2)
+    assert list(columns) == [
+        "stored", "epoch 0, view 0", "epoch 0, view 1", "epoch 1, view 0", "epoch 1, view 1",
+    ]  # fmt: skip
+    assert not np.array_equal(columns["epoch 0, view 0"].pictures[0], columns["epoch 0, view 1"].pictures[0])
+    assert [column.begins_group for column in columns.values()] == [True, True, False, True, False]
+
+
+def test_several_image_outputs_have_a_group_each(sheet):
+    columns, notes = sheet(
+        {"image": [*AUGMENT, *NORMALISE], "deep": AUGMENT, "weight": None}, num_samples=2, num_epochs=1
+    )
+    assert list(columns) == ["image\nstored", "image\nepoch 0", "deep\nstored", "deep\nepoch 0"]
+    assert all(0 <= shown.min() <= shown.max() <= 1 for column in columns.values() for shown in column.pictures)
+    assert notes[0].startswith("image: float32, shown from -")
+    assert notes[1].startswith("deep: uint16, shown from ")
+
+
+def test_fewer_samples_than_asked_for_are_all_shown(sheet):
+    columns, notes = sheet({"image": AUGMENT}, num_samples=100)
+    assert len(columns["stored"].pictures) == 20
+    assert notes == ["20 of 20 samples of scenes.beton"]
+
+
+def test_a_pipeline_without_images_is_refused(sheet):
+    with pytest.raises(ConfigError, match=r"pipeline\.train gives no images to look at, only label, weight"):
+        sheet({"label": None, "weight": None})
+
+
+def test_a_stage_that_the_dataset_lacks_is_refused(sheet):
+    with pytest.raises(ConfigError, match=r"mode=test needs dataset\.splits\.test"):
+        sheet({"image": AUGMENT}, "test")

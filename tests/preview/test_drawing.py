@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from ffcv_hydra.preview.drawing import Column, draw
+
+RED, GREEN, BLUE = np.eye(3)
+
+
+def flat(colour, height=8, width=8):
+    return np.broadcast_to(colour, (height, width, 3))
+
+
+def read(path):
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
+def places(path, colour):
+    """Rows and columns of the pixels of a colour."""
+    pixels = read(path)
+    return np.nonzero((np.abs(pixels - 255 * colour) < 10).all(axis=2))
+
+
+def test_rows_are_samples_and_columns_stand_side_by_side(tmp_path):
+    columns = [Column("stored", [flat(RED), flat(GREEN)]), Column("epoch 0", [flat(BLUE), flat(RED)])]
+    draw(columns, "title", ["note"], tmp_path / "sheet.png")
+    (green_rows, green_columns), (blue_rows, blue_columns) = (places(tmp_path / "sheet.png", c) for c in (GREEN, BLUE))
+    assert green_rows.min() > blue_rows.max()
+    assert green_columns.max() < blue_columns.min()
+
+
+def test_pictures_keep_their_aspect(tmp_path):
+    draw([Column("a", [flat(RED, 10, 20)]), Column("b", [flat(BLUE, 20, 20)])], "title", [], tmp_path / "sheet.png")
+    rows, columns = places(tmp_path / "sheet.png", RED)
+    assert (np.ptp(columns) + 1) / (np.ptp(rows) + 1) == pytest.approx(2, rel=0.05)
+
+
+def test_texts_do_not_touch_pictures(tmp_path):
+    """Every picture is a whole rectangle: nothing is written over it."""
+    long = "a caption that has a great many words and 12345678901234567890123456789012345678901234567890"
+    columns = [
+        Column(f"output\nepoch {n}", [flat(RED)] * 3, [long, "", "x"], begins_group=n % 2 == 0) for n in range(3)
+    ]
+    draw(columns, "a long title " * 12, ["a long note " * 12, "another"], tmp_path / "sheet.png")
+    pixels = read(tmp_path / "sheet.png")
+    red = (np.abs(pixels - [255, 0, 0]) < 10).all(axis=2)
+    heights = red.sum(axis=0)
+    assert set(heights[heights > 0].tolist()) <= {heights.max(), *range(heights.max() - 6, heights.max())}
+    margin = pixels[:, [0, 1, -2, -1]]
+    assert (margin == 255).all(), "nothing is cut off at the sides"
+    assert (pixels[[0, 1, -2, -1]] == 255).all()

@@ -1,0 +1,32 @@
+"""The experiments with masks and with views run end to end, cut short."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SHORT = ("logger=none", "trainer.max_epochs=1", "trainer.limit_train_batches=4", "trainer.enable_model_summary=false")
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.mark.parametrize(
+    ("experiment", "metrics"),
+    [
+        ("digits_segmentation", {"train_loss", "val_loss", "val_miou", "test_loss", "test_miou"}),
+        ("digits_simclr", {"train_loss", "val_knn_accuracy", "test_knn_accuracy"}),
+    ],
+)
+def test_experiment_trains_and_tests(experiment, metrics, tmp_path):
+    command = [sys.executable, str(ROOT / "run.py"), f"experiment={experiment}", *SHORT]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    folder = re.search(r"run folder: (\S+)", done.stdout)
+    result = json.loads((tmp_path / folder[1] / "result.json").read_text())
+    assert result["status"] == "completed"
+    assert metrics <= set(result["metrics"])
+    assert all(0 <= value <= 1 for name, value in result["metrics"].items() if name.endswith(("miou", "accuracy")))
