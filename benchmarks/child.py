@@ -1,0 +1,153 @@
+"""A process of its own for one contender: `python -m benchmarks.child TASK CONTENDER WORK`, with JSON on stdout.
+
+What it says goes to stdout as one JSON object a line; whatever libraries print goes to stderr.
+"""
+
+import importlib
+import importlib.metadata
+import json
+import os
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TextIO
+
+from benchmarks.photos import FOLDER
+from benchmarks.work import Epochs, Work
+
+EPOCHS_FOR_MEMORY = 3
+WARM_UP = 0.2  # share of the time that is measured
+SAMPLING_INTERVAL = 0.002  # seconds
+
+
+def serve(contender: ModuleType, work: Work, say: Callable[[Any], None]) -> None:
+    """Say what the batches are, and then, for each number of seconds on stdin, how many images came per second."""
+    epochs = contender.batches(work)
+    say(_describe(epochs))
+    for line in sys.stdin:
+        say({"images_per_second": _speed(epochs, float(line))})
+
+
+def prepare(contender: ModuleType, work: Work, say: Callable[[Any], None]) -> None:
+    """Make files, and kernels' caches."""
+    next(iter(contender.batches(work)))
+    say({})
+
+
+def first_batch(contender: ModuleType, work: Work, say: Callable[[Any], None]) -> None:
+    """Say how long it takes from the constructor to the first batch; what is imported is there before."""
+    begin = time.perf_counter()
+    next(iter(contender.batches(work)))
+    say({"seconds": time.perf_counter() - begin})
+
+
+def peak_memory(contender: ModuleType, work: Work, say: Callable[[Any], None]) -> None:
+    """Say by how many bytes anonymous memory grows at most, from before the constructor to the end of some epochs."""
+    before = _anonymous_bytes()
+    with _peak_of(_anonymous_bytes) as peaks:
+        epochs = contender.batches(work)
+        for _ in range(EPOCHS_FOR_MEMORY):
+            for _ in epochs:
+                pass
+    say({"bytes": max(peaks) - before})
+
+
+def conversion(contender: ModuleType, work: Work, say: Callable[[Any], None]) -> None:
+    """Say how many images are converted per second, and how many bytes the file has; the second of two conversions."""
+    with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
+        for name in ("warm-up.beton", "measured.beton"):
+            begin = time.perf_counter()
+            contender.write(work, Path(folder) / name)
+            seconds = time.perf_counter() - begin
+        say({"images_per_second": work.count / seconds, "bytes": (Path(folder) / name).stat().st_size})
+
+
+def training(contender: ModuleType, work: Work, say: Callable[[Any], None]) -> None:
+    """For each model named on stdin, say how fast it is trained from the loader, and on one resident batch."""
+    from benchmarks.training import train  # the other tasks need no GPU
+
+    epochs = contender.batches(work)
+    for line in sys.stdin:
+        say(train(line.strip(), epochs, work))
+
+
+TASKS = {task.__name__: task for task in (serve, prepare, first_batch, peak_memory, conversion, training)}
+
+
+def _describe(epochs: Epochs) -> dict[str, Any]:
+    """Shape, dtype and mean of the first epoch's batches, which also warms caches up."""
+    shapes, means = set(), []
+    for batch in epochs:
+        shapes.add(tuple(batch.shape[1:]))
+        means.append(batch[::8].float().mean().item())
+    assert batch.dtype.itemsize == 1 and len(shapes) == 1, f"{batch.dtype}, {shapes}: not uint8 of one shape"
+    return {"shape": shapes.pop(), "mean": statistics.fmean(means), "stride": batch.stride()}
+
+
+def _speed(epochs: Epochs, least_seconds: float) -> float:
+    """Images per second over whole epochs, after others that empty what was queued while it was not its turn."""
+    _consume(epochs, least_seconds * WARM_UP)
+    images, seconds = _consume(epochs, least_seconds)
+    return images / seconds
+
+
+def _consume(epochs: Epochs, least_seconds: float) -> tuple[int, float]:
+    """Go through whole epochs, and give the number of images and the seconds."""
+    images, begin = 0, time.perf_counter()
+    while images == 0 or time.perf_counter() - begin < least_seconds:
+        for batch in epochs:
+            images += len(batch)
+    return images, time.perf_counter() - begin
+
+
+@contextmanager
+def _peak_of(sample: Callable[[], int]) -> Iterator[list[int]]:
+    """Values of `sample` while the block runs, taken by another thread."""
+    values, ended = [sample()], threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(SAMPLING_INTERVAL):
+            values.append(sample())
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield values
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _anonymous_bytes() -> int:
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("RssAnon:")[1].split()[0]) * 1024
+
+
+def _versions(packages: tuple[str, ...]) -> str:
+    return ", ".join(f"{package} {importlib.metadata.version(package)}" for package in packages)
+
+
+def _main(task: str, name: str, work: str, out: TextIO) -> None:
+    def say(reply: Any) -> None:
+        print(json.dumps(reply), file=out, flush=True)
+
+    try:
+        contender = importlib.import_module(f"benchmarks.contenders.{name}")
+        say({"versions": _versions(contender.PACKAGES)})
+    except ImportError as error:
+        say({"not_installed": str(error)})
+        return
+    TASKS[task](contender, Work(**json.loads(work)), say)
+
+
+if __name__ == "__main__":
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: Work(**json.loads(sys.argv[3])).workers])
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    _main(*sys.argv[1:4], out=replies)

@@ -1,0 +1,154 @@
+"""Runs contenders, each in a process of its own and in turn, and gathers what they say."""
+
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from rich.console import Console
+
+from benchmarks.work import Work
+
+SECONDS_TO_END = 10
+SECONDS_TO_SETTLE = 1.0  # a contender that fills its queues after its turn must not disturb the next one
+
+
+@dataclass
+class Result:
+    """What was found of one contender.
+
+    Attributes:
+        name: of the contender.
+        values: one per repeat, in the table's unit.
+        versions: of its packages.
+        note: why there are no values, or what else is to be said.
+        details: what it says of its batches.
+    """
+
+    name: str
+    values: list[float] = field(default_factory=list)
+    versions: str = ""
+    note: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def median(self) -> float | None:
+        """Of the values; None without any."""
+        return statistics.median(self.values) if self.values else None
+
+
+class Child:
+    """A process that runs one task of `benchmarks.child`; to be used as a context manager.
+
+    Args:
+        task: name of the task.
+        name: of the contender.
+        work: what it is to do.
+        environment: variables to set.
+    """
+
+    def __init__(self, task: str, name: str, work: Work, environment: Mapping[str, str] | None = None) -> None:
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  (closed in __exit__)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.child", task, name, json.dumps(asdict(work))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env=os.environ | (environment or {}),
+            start_new_session=True,
+        )
+        self.result = Result(name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let it end by itself, and then end whatever it has started."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.communicate(timeout=SECONDS_TO_END)
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.communicate()
+        self._errors.close()
+
+    def ask(self, question: str = "") -> dict[str, Any] | None:
+        """Write a line, if there is one to write, and wait for the reply; None, and a note, if there is none."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        try:
+            if question:
+                print(question, file=self._process.stdin, flush=True)
+            reply = json.loads(self._process.stdout.readline() or "null")
+        except BrokenPipeError:
+            reply = None
+        if reply is None:
+            self._errors.seek(0)
+            said = [line.strip() for line in self._errors if line.strip()]
+            error = next((line for line in reversed(said) if "Error" in line), said[-1] if said else "without a word")
+            self.result.note = f"failed: {error}"[:200]
+        elif "not_installed" in reply:
+            self.result.note = f"not installed: {reply['not_installed']}"
+            reply = None
+        return reply
+
+    def start(self) -> bool:
+        """Wait until it has imported what it needs; whether it could."""
+        if (reply := self.ask()) is None:
+            return False
+        self.result.versions = reply["versions"]
+        return True
+
+
+def speeds(names: Sequence[str], work: Work, seconds: float, repeats: int) -> list[Result]:
+    """Images per second of each contender: `repeats` rounds in which each has a turn of at least `seconds`.
+
+    The processes stay alive from round to round, so that compiling and starting workers are not counted.
+    """
+    children: list[Child] = []
+    results = []
+    with ExitStack() as stack:
+        for name in names:
+            child = stack.enter_context(Child("serve", name, work))
+            results.append(child.result)
+            details = child.ask() if child.start() else None
+            if details is None:
+                say(f"{name}: {child.result.note}")
+                continue
+            child.result.details = details
+            children.append(child)
+            say(f"{name}: ready, {child.result.versions}")
+        for _ in range(repeats):
+            for child in children:
+                time.sleep(SECONDS_TO_SETTLE)
+                reply = child.ask(str(seconds))
+                if reply is not None:
+                    child.result.values.append(reply["images_per_second"])
+                    say(f"{child.result.name}: {child.result.values[-1]:,.0f} images/s")
+    return results
+
+
+def ask_once(
+    task: str, key: str, name: str, work: Work, result: Result, environment: Mapping[str, str] | None = None
+) -> None:
+    """Run a task in a new process, and add what it says under `key` to the result."""
+    with Child(task, name, work, environment) as child:
+        reply = child.ask() if child.start() else None
+        result.versions, result.note = child.result.versions or result.versions, child.result.note
+        if reply is not None and key in reply:
+            result.values.append(reply[key])
+            say(f"{result.name}: {key} {reply[key]:,.2f}")
+        elif child.result.note:
+            say(f"{result.name}: {child.result.note}")
+
+
+def say(what: str) -> None:
+    """Tell the user on stderr what is going on."""
+    Console(stderr=True, highlight=False).print(what, style="dim")

@@ -1,0 +1,126 @@
+"""Photographs to measure with: crops of those that Debian's wallpaper packages and scikit-learn carry.
+
+    python -m benchmarks.photos --photos 2000
+
+The packages are fetched with `apt-get download` and unpacked below `data/benchmarks`; nothing is installed. A crop is
+shrunk to one of `SIZES`, which mixes orientations and has rows of 29, 30, 31 and 32 MCUs of 16 pixels, and is kept as a
+JPEG of quality 90 with halved chroma, unless it shows little but sky: `LEAST_BYTES_PER_PIXEL` makes the mean about that
+of ImageNet. Never noise, whose JPEGs have unreal sizes. The same packages give the same files.
+"""
+
+import argparse
+import logging
+import subprocess
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rich.console import Console
+
+log = logging.getLogger(__name__)
+
+FOLDER = Path("data/benchmarks")
+PACKAGES = ("lomiri-wallpapers-16.04", "lomiri-wallpapers-20.04", "mate-backgrounds", "plasma-workspace-wallpapers")
+# What of the packages are photographs, as patterns below usr/share, and which of those are drawings.
+PHOTOGRAPHS = (
+    "backgrounds/*_by_*.jpg",
+    "backgrounds/mate/nature/*.jpg",
+    *(f"wallpapers/{name}/contents/images/2560x1600.jpg" for name in ("BytheWater", "ColorfulCups", "EveningGlow")),
+    *(f"wallpapers/{name}/contents/images/2560x1600.jpg" for name in ("FallenLeaf", "Grey", "OneStandsOut", "Path")),
+)
+DRAWINGS = ("Fossa", "Infinite-Sea", "Painting-Colors", "umang")
+SIZES = (
+    (500, 375), (500, 375), (500, 333), (500, 500), (496, 372), (464, 348), (480, 361), (400, 300),
+    (375, 500), (375, 500), (333, 500), (372, 496), (348, 464), (301, 400),
+)  # fmt: skip
+LEAST_BYTES_PER_PIXEL = 0.22
+SIDE_OF_SMALL = 32
+
+
+def jpeg_photos(count: int) -> list[Path]:
+    """`count` JPEG files of photographs at most 500 pixels wide and high; made if they are not there."""
+    folder = FOLDER / f"photos-{count}"
+    if not folder.exists():
+        making = folder.with_name(folder.name + ".making")
+        making.mkdir(parents=True, exist_ok=True)
+        for index, jpeg in enumerate(_jpegs(count)):
+            (making / f"{index:05}.jpg").write_bytes(jpeg)
+        making.rename(folder)
+    return sorted(folder.glob("*.jpg"))
+
+
+def small_photos(count: int) -> np.ndarray:
+    """uint8 (count, 32, 32, 3): crops of the photographs, as large as CIFAR's; made if they are not there."""
+    path = FOLDER / f"small-{count}.npy"
+    if not path.exists():
+        sources = _sources()
+        random = np.random.default_rng(1)
+        small = [_crop(sources[index % len(sources)], SIDE_OF_SMALL, SIDE_OF_SMALL, random) for index in range(count)]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, np.stack(small))
+    return np.load(path)
+
+
+def _jpegs(count: int) -> list[bytes]:
+    sources = _sources()
+    random = np.random.default_rng(0)
+    kept: list[bytes] = []
+    while len(kept) < count:
+        width, height = SIZES[len(kept) % len(SIZES)]
+        image = _crop(sources[random.integers(len(sources))], width, height, random)
+        options = [cv2.IMWRITE_JPEG_QUALITY, 90, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
+        jpeg = cv2.imencode(".jpg", image[..., ::-1], options)[1].tobytes()
+        if len(jpeg) >= LEAST_BYTES_PER_PIXEL * width * height:
+            kept.append(jpeg)
+    return kept
+
+
+def _crop(photo: np.ndarray, width: int, height: int, random: np.random.Generator) -> np.ndarray:
+    """A random part of the photograph, shrunk to uint8 (height, width, 3)."""
+    largest = min(photo.shape[0] / height, photo.shape[1] / width)
+    scale = random.uniform(min(1.0, largest), largest)
+    rows, columns = int(height * scale), int(width * scale)
+    top = random.integers(photo.shape[0] - rows + 1)
+    left = random.integers(photo.shape[1] - columns + 1)
+    return cv2.resize(photo[top : top + rows, left : left + columns], (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _sources() -> list[np.ndarray]:
+    """The photographs, uint8 (H, W, 3), RGB."""
+    from sklearn.datasets import load_sample_images  # not there on a machine that is given finished files
+
+    unpacked = FOLDER / "packages"
+    for package in PACKAGES:
+        _unpack(package, unpacked)
+    paths = sorted(path for pattern in PHOTOGRAPHS for path in (unpacked / "usr/share").glob(pattern))
+    photos = [cv2.imread(str(path), cv2.IMREAD_COLOR_RGB) for path in paths if not path.name.startswith(DRAWINGS)]
+    return [*photos, *load_sample_images().images]
+
+
+def _unpack(package: str, folder: Path) -> None:
+    """Fetch and unpack a Debian package, unless it has been; without apt there are fewer photographs, and a warning."""
+    done = folder / f"{package}.unpacked"
+    if done.exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        subprocess.run(["apt-get", "download", package], cwd=folder, check=True, capture_output=True)
+        (archive,) = folder.glob(f"{package}_*.deb")
+        subprocess.run(["dpkg-deb", "--extract", archive.name, "."], cwd=folder, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        log.warning("no photographs of %s: %s (apt-get update may help)", package, error)
+        return
+    archive.unlink()
+    done.touch()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=int, default=2000, help="how many")
+    paths = jpeg_photos(parser.parse_args().photos)
+    sizes = [path.stat().st_size for path in paths]
+    Console().print(f"{paths[0].parent}: {len(paths)} photographs, {np.mean(sizes) / 1e3:.1f} kB on average")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""What every benchmark ends with: one table on the screen, and the same as JSON and as a plot."""
+
+import json
+import os
+import platform
+import statistics
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.contest import Result
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+RESULTS = Path(__file__).parent / "results"
+WIDTH = 120  # where there is no terminal to ask
+OURS, OTHERS = "#1f77b4", "#b0b0b0"
+
+
+def machine() -> dict[str, Any]:
+    """What was measured on."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return {
+        "cpu": models[0] if models else platform.machine(),
+        "usable_cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        **{package: version(package) for package in ("ffcv", "torch", "numba", "numpy")},
+    }
+
+
+def publish(
+    name: str,
+    title: str,
+    unit: str,
+    results: Sequence[Result],
+    *,
+    reference: str,
+    less_is_better: bool = False,
+    form: Callable[[float], str] = "{:,.0f}".format,
+    ratio_form: Callable[[float], str] = "{:.2f}".format,
+    settings: Mapping[str, Any] | None = None,
+) -> None:
+    """Print the table, and save `NAME.json` and `NAME.png` in `benchmarks/results`.
+
+    Args:
+        name: of the files.
+        title: what was measured.
+        unit: of the values.
+        results: one per row.
+        reference: the row that the others are compared with: how many times better they are, in the median round.
+        less_is_better: whether small values are good ones.
+        form, ratio_form: write a value and a ratio.
+        settings: what the benchmark was started with.
+    """
+    against = next((result for result in results if result.name == reference), None)
+    ratios = [_ratio(result, against, less_is_better) for result in results]
+    where = machine()
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    console.print(_table(title, unit, results, ratios, reference, form, ratio_form))
+    console.print(", ".join(f"{key} {value}" for key, value in where.items()), style="dim", highlight=False)
+    RESULTS.mkdir(exist_ok=True)
+    rows = [
+        asdict(result) | {"median": result.median, "ratio": ratio}
+        for result, ratio in zip(results, ratios, strict=True)
+    ]
+    record = {"title": title, "unit": unit, "reference": reference, "less_is_better": less_is_better}
+    record |= {"machine": where, "settings": dict(settings or {}), "results": rows}
+    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    _plot(RESULTS / f"{name}.png", title, unit, results, form)
+
+
+def _ratio(result: Result, against: Result | None, less_is_better: bool) -> float | None:
+    """How many times better: the median over the rounds, which neither loses by a change in the machine's speed."""
+    if against is None or not result.values or not against.values:
+        return None
+    if len(result.values) != len(against.values):
+        better, worse = (against, result) if less_is_better else (result, against)
+        return statistics.median(better.values) / statistics.median(worse.values)
+    pairs = zip(result.values, against.values, strict=True)
+    return statistics.median(base / value if less_is_better else value / base for value, base in pairs)
+
+
+def _table(
+    title: str,
+    unit: str,
+    results: Sequence[Result],
+    ratios: Sequence[float | None],
+    reference: str,
+    form: Callable[[float], str],
+    ratio_form: Callable[[float], str],
+) -> Table:
+    table = Table(title=title)
+    for header in ("", f"{unit}, median", "least", "most", f"× {reference}", ""):
+        table.add_column(header, justify="left" if header == "" else "right")
+    for result, ratio in zip(results, ratios, strict=True):
+        note = result.note or result.versions
+        if result.median is None:
+            table.add_row(result.name, "–", "–", "–", "–", note)
+            continue
+        numbers = [form(value) for value in (result.median, min(result.values), max(result.values))]
+        table.add_row(result.name, *numbers, "–" if ratio is None else ratio_form(ratio), note)
+    return table
+
+
+def _plot(path: Path, title: str, unit: str, results: Sequence[Result], form: Callable[[float], str]) -> None:
+    shown = [result for result in reversed(results) if result.median is not None]
+    medians = [result.median for result in shown]
+    figure, axes = plt.subplots(figsize=(8, 1 + 0.4 * len(shown)), layout="constrained")
+    colours = [OURS if result.name.startswith("ours") else OTHERS for result in shown]
+    axes.barh([result.name.replace("_", " ") for result in shown], medians, color=colours)
+    axes.errorbar(
+        medians,
+        range(len(shown)),
+        xerr=[
+            [median - min(result.values) for median, result in zip(medians, shown, strict=True)],
+            [max(result.values) - median for median, result in zip(medians, shown, strict=True)],
+        ],
+        fmt="none",
+        color="black",
+        linewidth=1,
+    )
+    for row, result in enumerate(shown):
+        place = (max(result.values), row)
+        axes.annotate(form(medians[row]), place, xytext=(6, 0), textcoords="offset points", va="center")
+    axes.margins(x=0.15)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel(unit)
+    axes.set_title(title, loc="left", fontsize="medium")
+    figure.savefig(path, dpi=120)
+    plt.close(figure)

@@ -1,0 +1,95 @@
+"""What contenders are asked for, and what they have in common."""
+
+import itertools
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from benchmarks.photos import FOLDER, jpeg_photos
+
+RANDOM_CROP, CENTER_CROP, SMALL = "random_crop", "center_crop", "small"
+CENTER_RATIO = 224 / 256
+SCALE, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
+SHIFT, HOLE = 2, 8  # pixels
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Work:
+    """One loader's task.
+
+    Attributes:
+        name: `random_crop`: RandomResizedCrop and horizontal flip; `center_crop`: the central square of 224 / 256 of
+            the shorter side; `small`: raw images of 32 x 32, flipped, shifted by up to 2 pixels, with a hole of 8 x 8.
+        photos: how many different images there are.
+        batch_size: images per batch.
+        size: height and width of the output, in pixels.
+        workers: threads or processes.
+        copies: how many times each image is in the dataset, for epochs that last.
+        device: where batches are wanted; the contenders of `gpu_training` heed it.
+    """
+
+    name: str
+    photos: int
+    batch_size: int
+    size: int = 224
+    workers: int = 2
+    copies: int = 1
+    device: str = "cpu"
+
+    @property
+    def count(self) -> int:
+        """Images in the dataset."""
+        return self.photos * self.copies
+
+    def paths(self) -> list[Path]:
+        """The JPEG files of the dataset."""
+        return jpeg_photos(self.photos) * self.copies
+
+
+class Epochs:
+    """What `batches` of a contender gives: each `iter()` is an epoch of uint8 tensors (N, 3, H, W)."""
+
+    def __init__(self, start: Callable[[], Iterator[torch.Tensor]]) -> None:
+        self._start = start
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        return self._start()
+
+
+def endless(batches: Iterator[torch.Tensor], work: Work) -> Epochs:
+    """Epochs of a stream of batches that never ends, such as of a pipeline that costs time to start."""
+    return Epochs(lambda: itertools.islice(batches, work.count // work.batch_size))
+
+
+def made(name: str, make: Callable[[Path], object]) -> Path:
+    """A file or folder below `data/benchmarks`; `make` is given its path if it is not there."""
+    path = FOLDER / name
+    if not path.exists():
+        making = path.with_name(f"making-{name}")
+        making.parent.mkdir(parents=True, exist_ok=True)
+        make(making)
+        making.rename(path)
+    return path
+
+
+def box(work: Work, height: int, width: int) -> Box:
+    """Top, left, height and width of the part to keep, in pixels; drawn as torchvision's RandomResizedCrop does it."""
+    if work.name == CENTER_CROP:
+        side = int(min(height, width) * CENTER_RATIO)
+        return (height - side) // 2, (width - side) // 2, side, side
+    for _ in range(10):
+        area, aspect = height * width * random.uniform(*SCALE), random.uniform(RATIO[0] ** 0.5, RATIO[1] ** 0.5) ** 2
+        columns, rows = round((area * aspect) ** 0.5), round((area / aspect) ** 0.5)
+        if 0 < columns <= width and 0 < rows <= height:
+            return random.randint(0, height - rows), random.randint(0, width - columns), rows, columns
+    side = min(height, width)
+    return (height - side) // 2, (width - side) // 2, side, side
+
+
+def flipped(work: Work) -> bool:
+    """Whether the next image is to be mirrored."""
+    return work.name == RANDOM_CROP and random.random() < 0.5
