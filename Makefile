@@ -2,9 +2,12 @@
 PYTHON ?=
 ARGS ?=
 STAMP := .venv/.installed
+BENCH_STAMP := .venv/.bench-installed
+BENCHMARKS := random-crop center-crop ffcv-file-random-crop ffcv-file-center-crop small-images loader-overhead \
+	start memory conversion gpu-training
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run convert test fuzz crash-test lint clean
+.PHONY: help setup run convert test fuzz crash-test lint clean bench bench-setup $(BENCHMARKS:%=bench-%)
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -22,13 +25,26 @@ convert: setup  ## write a dataset's betons; make convert ARGS="dataset=digits"
 	.venv/bin/python convert.py $(ARGS)
 
 test: setup  ## run the tests; make test ARGS="-k loader" some of them
-	.venv/bin/python -m pytest $(ARGS)
+	.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 fuzz: setup  ## read 100,000 damaged betons; must end in the right samples or in an error
 	FUZZ_MUTATIONS=100000 .venv/bin/python -m pytest tests/beton/test_fuzz.py $(ARGS)
 
 crash-test: setup  ## kill 1,000 conversions; each must leave nothing or all, and be gone on with
 	CRASH_KILLS=1000 .venv/bin/python -m pytest tests/beton/test_crash.py $(ARGS)
+
+bench: $(BENCHMARKS:%=bench-%)  ## all comparisons with other loaders, an hour; bench-NAME for one of them, see benchmarks/
+
+$(BENCHMARKS:%=bench-%): bench-%: $(BENCH_STAMP)
+	.venv/bin/python -m benchmarks.$(subst -,_,$*) $(ARGS)
+
+bench-setup: $(BENCH_STAMP)  ## install the loaders that are compared with
+
+$(BENCH_STAMP): $(STAMP) benchmarks/requirements-mosaic.txt
+	.venv/bin/python -m pip install --editable '.[bench]'
+	.venv/bin/python -m pip install --no-deps -r benchmarks/requirements-mosaic.txt
+	@{ ldconfig -p || /sbin/ldconfig -p; } | grep -q libavdevice || echo "SPDL needs FFmpeg: apt-get install ffmpeg"
+	@touch $@
 
 lint: setup  ## ruff and mypy
 	.venv/bin/python -m ruff check .

@@ -1,4 +1,4 @@
-"""`python -m ffcv_hydra info|verify|preview`: what is in a beton, whether it is whole, and what a pipeline makes of it.
+"""`python -m ffcv_hydra info|verify|preview|bench`: what is in a beton, whether it is whole, what a run makes of it.
 
 A subcommand is a parser here and a function; what is heavy is imported when the function runs.
 """
@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_info(commands)
     _add_verify(commands)
     _add_preview(commands)
+    _add_bench(commands)
     chosen, rest = parser.parse_known_args(arguments)
     if rest and ("overrides" not in chosen or any(text.startswith("-") for text in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -80,6 +81,30 @@ def _add_preview(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.set_defaults(run=_preview)
 
 
+def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "bench",
+        help="measure how fast a run's loader is, and where its time goes",
+        description="Read a stage's batches as fast as they come, and say what a trainer would be limited by.",
+    )
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="groups and keys of run.py")
+    parser.add_argument("--stage", choices=("train", "val", "test", "predict"), default="train", help="default: train")
+    parser.add_argument(
+        "--seconds", type=_seconds, default=10.0, metavar="S", help="how long to measure (default: 10 seconds)"
+    )
+    parser.set_defaults(run=_bench)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return seconds
+
+
 def _number(least: int) -> Callable[[str], int]:
     def number(text: str) -> int:
         if not text.isdecimal() or int(text) < least:
@@ -124,6 +149,20 @@ def _preview(chosen: argparse.Namespace) -> int:
         print(preview(checked, chosen.output, chosen.stage, chosen.samples, chosen.epoch, chosen.epochs))
 
     execute(draw, "run", ["hydra.run.dir=.", *chosen.overrides])  # a picture has no run folder
+    return 0
+
+
+def _bench(chosen: argparse.Namespace) -> int:
+    from ffcv_hydra.cli.commands import checked_run_config
+    from ffcv_hydra.cli.entry import execute
+
+    def measure(config: "DictConfig") -> None:
+        checked = checked_run_config(config)
+        from ffcv_hydra.bench import bench, print_report
+
+        print_report(bench(checked, chosen.stage, chosen.seconds))
+
+    execute(measure, "run", ["hydra.run.dir=.", *chosen.overrides])  # a measurement has no run folder
     return 0
 
 

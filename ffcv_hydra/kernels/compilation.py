@@ -1,4 +1,4 @@
-"""How kernels are compiled: once per machine, for one signature, with the GIL released, cached on disk.
+"""How kernels are compiled: once per machine, for one signature, cached on disk. They release the GIL, save brief ones.
 
 numba's own cache does not notice a change in a function that a kernel calls from another file, so the cache folder is
 named after a hash of every kernel source, numba's version and the CPU. Compilation happens at the first call, under a
@@ -22,7 +22,7 @@ from numba.np.numpy_support import as_dtype
 from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.kernels.shared_types import unspoiled_types
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "cache": True}
+_OPTIONS: dict[str, Any] = {"error_model": "numpy", "cache": True}
 
 
 def cache_directory() -> Path:
@@ -45,10 +45,11 @@ class Kernel:
     so arrays are compared with the signature here.
     """
 
-    def __init__(self, function: Callable[..., Any], signature: str | Any) -> None:
+    def __init__(self, function: Callable[..., Any], signature: str | Any, brief: bool = False) -> None:
         self.__doc__ = function.__doc__
         self.python = function
         self._signature = signature
+        self._brief = brief
         arguments, _ = sigutils.normalize_signature(signature)
         self._arrays = [
             (position, as_dtype(type_.dtype), type_.ndim)
@@ -87,17 +88,22 @@ class Kernel:
             previous = numba_config.CACHE_DIR  # type: ignore[attr-defined]
             numba_config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
             try:
-                self._dispatcher = numba.njit(**_OPTIONS)(self.python)
+                self._dispatcher = numba.njit(nogil=not self._brief, **_OPTIONS)(self.python)
                 self._entry_point = self._dispatcher.compile(self._signature)
             finally:
                 numba_config.CACHE_DIR = previous  # type: ignore[attr-defined]
 
 
-def kernel(signature: Any) -> Callable[[Callable[..., Any]], Kernel]:
-    """Make a `Kernel` of the decorated function; `signature` is numba's, as a string or type."""
+def kernel(signature: Any, brief: bool = False) -> Callable[[Callable[..., Any]], Kernel]:
+    """Make a `Kernel` of the decorated function.
+
+    Args:
+        signature: numba's, as a string or type.
+        brief: keep the GIL, in kernels of a few microseconds: to get it back from another thread takes tens of them.
+    """
 
     def decorate(function: Callable[..., Any]) -> Kernel:
-        return Kernel(function, signature)
+        return Kernel(function, signature, brief)
 
     return decorate
 

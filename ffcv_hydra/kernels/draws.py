@@ -4,7 +4,7 @@ from ffcv_hydra.kernels.compilation import kernel
 from ffcv_hydra.kernels.random import uniform
 
 
-@kernel("void(uint64[::1], float64, boolean[::1])")
+@kernel("void(uint64[::1], float64, boolean[::1])", brief=True)
 def draw_chosen(keys, p, chosen):
     """Choose each sample with probability `p`, by draw 0 of its key.
 
@@ -17,7 +17,7 @@ def draw_chosen(keys, p, chosen):
         chosen[n] = uniform(keys[n], 0) < p
 
 
-@kernel("void(uint64[::1], int64, float64, float64, float64[::1])")
+@kernel("void(uint64[::1], int64, float64, float64, float64[::1])", brief=True)
 def draw_uniform(keys, draw, low, high, values):
     """A number in [low, high) per sample, uniform, by draw `draw` of its key.
 

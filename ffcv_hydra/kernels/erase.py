@@ -11,7 +11,7 @@ _ATTEMPTS = 10
 _AFTER_BOX = 3 + 2 * _ATTEMPTS  # the first draw that no box uses
 
 
-@kernel("void(uint64[::1], int64, int64, int64, int64[:, ::1])")
+@kernel("void(uint64[::1], int64, int64, int64, int64[:, ::1])", brief=True)
 def draw_squares(keys, side, height, width, boxes):
     """A square wholly inside each image, anywhere with the same probability.
 

@@ -110,7 +110,20 @@ def _place(target, n, pixels, region, window, scale, interpolation, tables, row)
 
 @device_function
 def _decode_windows(
-    handle, data, offsets, sizes, modes, heights, widths, channels, windows, interpolations, targets, tables, scratch, row
+    handle,
+    data,
+    offsets,
+    sizes,
+    modes,
+    heights,
+    widths,
+    channels,
+    windows,
+    interpolations,
+    targets,
+    tables,
+    scratch,
+    row,
 ):
     windows, targets, tables = unowned(windows), unowned(targets), unowned(tables)
     small = np.empty(sizes.max() + EXTRA_BYTES, dtype=np.uint8)
@@ -177,7 +190,20 @@ def decode_windows_8(
     """
     row = np.zeros(channels * widths.max() + 1, dtype=np.float32)
     return _decode_windows(
-        handle, data, offsets, sizes, modes, heights, widths, channels, windows, interpolations, targets, tables, scratch, row
+        handle,
+        data,
+        offsets,
+        sizes,
+        modes,
+        heights,
+        widths,
+        channels,
+        windows,
+        interpolations,
+        targets,
+        tables,
+        scratch,
+        row,
     )
 
 
@@ -188,5 +214,18 @@ def decode_windows_16(
     """Like `decode_windows_8` for images of 16 bits, which are stored raw."""
     row = np.zeros(channels * widths.max() + 1, dtype=np.float64)  # float32 could round 65535 up, and beyond uint16
     return _decode_windows(
-        handle, data, offsets, sizes, modes, heights, widths, channels, windows, interpolations, targets, tables, scratch, row
+        handle,
+        data,
+        offsets,
+        sizes,
+        modes,
+        heights,
+        widths,
+        channels,
+        windows,
+        interpolations,
+        targets,
+        tables,
+        scratch,
+        row,
     )

@@ -12,15 +12,19 @@ _VECTOR = 16  # bytes; one `pshufb` on x86, one `tbl` on ARM
 
 
 @intrinsic
-def copy_bytes(typing_context, target, source, count):
-    """`copy_bytes(target: int64, source: int64, count: int64)`: `memcpy` between two addresses that do not overlap."""
-
+def _copy(typing_context, target, source, count):
     def generate(context, builder, signature, arguments):
         pointers = [builder.inttoptr(address, _BYTE.as_pointer()) for address in arguments[:2]]
-        cgutils.raw_memcpy(builder, *pointers, arguments[2], 1)
+        cgutils.raw_memcpy(builder, pointers[0], pointers[1], arguments[2], 1)
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int64), generate
+
+
+@device_function
+def copy_bytes(target, source, count):
+    """`memcpy`: copy `count` bytes between two addresses of memory that does not overlap."""
+    _copy(target, source, count)  # type: ignore[call-arg]  # numba adds the typing context
 
 
 def _mirror(count, size):

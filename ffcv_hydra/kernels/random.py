@@ -37,7 +37,7 @@ def randint(key, draw, stop):
     return np.int64(uniform(key, draw) * stop)
 
 
-@kernel("void(uint64[::1], uint64[:, ::1], uint64[::1])")
+@kernel("void(uint64[::1], uint64[:, ::1], uint64[::1])", brief=True)
 def _fold(keys, parts, target):
     """Mix parts[:, n], or parts[:, 0] if there is one column, into keys[n], or keys[0] if there is one."""
     key_step, part_step = len(keys) > 1, parts.shape[1] > 1

@@ -59,7 +59,10 @@ class _Shared:
         self.announce(job)
 
     def announce(self, job: Job | None) -> None:
-        """Wake whom the news of a job concern; None: there will be none any more. Waking is what costs in small tasks."""
+        """Wake those who wait for what has become of a job (None: there will be none any more), and nobody else.
+
+        Of small images, waking threads in vain costs as much as the work.
+        """
         done = job is None or job.done
         if done:
             self.delivery.notify_all()

@@ -1,7 +1,6 @@
 """What a step does to a batch: memory, keys, the call itself, and errors that name field and sample."""
 
 import copy
-import math
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,11 +18,10 @@ from ffcv_hydra.loader.failures import FailedSamples, OnError
 from ffcv_hydra.loader.modules import run_per_sample
 from ffcv_hydra.loader.pages import PageCache
 from ffcv_hydra.loader.plan import Kind, Node, Plan, Step, fields_read_by_ffcv, torch_dtype
+from ffcv_hydra.loader.steps import chunk_size
 from ffcv_hydra.loader.storage import Storage
 from ffcv_hydra.operations import Chunk, ChunkDecoder, FailedSample, decode_shared
 from ffcv_hydra.operations.base import Scratch
-
-_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(eq=False)
@@ -82,7 +80,7 @@ class Executor:
         self.on_error = on_error
         self.failures = failures
         self.batch_size = batch_size
-        self.chunk_sizes = {step: _chunk_size(step, batch_size, num_workers) for step in plan.steps}
+        self.chunk_sizes = {step: chunk_size(step, batch_size, num_workers) for step in plan.steps}
         self._ffcv_fields = fields_read_by_ffcv(plan)
         self._thread_steps = [step for step in plan.steps if step.kind is not Kind.CONSUMER]
         self._consumer_steps = [step for step in plan.steps if step.kind is Kind.CONSUMER]
@@ -126,21 +124,21 @@ class Executor:
         """
         if scratch is None or step.kind is not Kind.CHUNK:
             for node in step.nodes:
-                with self._naming(node, job, start, stop):
+                with self._running(node, job, start, stop):
                     job.values[node] = self._run_batch(job, node)
             return
         nodes, targets = step.nodes, self._targets(job, step, start, stop, scratch)
         if step.parent is None and self._reads_file(nodes[0]):
             decoders = [node for node in nodes if node.parent is None]
             nodes = nodes[len(decoders) :]
-            with self._naming(decoders[0], job, start, stop):
+            with self._running(decoders[0], job, start, stop):
                 self._decode(job, decoders, [targets[node] for node in decoders], start, stop, scratch)
         for node in nodes:
-            with self._naming(node, job, start, stop):
-                source: Any = targets.get(node.parent) if node.parent is not None else None
-                if source is None and node.parent is not None:
-                    source = job.values[node.parent][start:stop]
-                chunk = Chunk(job.samples[start:stop], self._keys(node, job.keys[start:stop]), scratch)
+            with self._running(node, job, start, stop):
+                source: Any = None
+                if node.parent is not None:
+                    source = targets[node.parent] if node.parent in targets else job.values[node.parent][start:stop]
+                chunk = self.chunk_of(node, job.samples[start:stop], job.keys[start:stop], scratch)
                 node.operation.run(source, targets[node], chunk)  # type: ignore[operator]
 
     def _targets(self, job: Job, step: Step, start: int, stop: int, scratch: Scratch) -> dict[Node, np.ndarray]:
@@ -158,8 +156,8 @@ class Executor:
         return isinstance(node.operation, ChunkDecoder) and node.operation.reads_file
 
     @contextmanager
-    def _naming(self, node: Node, job: Job, start: int, stop: int) -> Iterator[None]:
-        """Turn what an operation raises into a `SampleError`."""
+    def _running(self, node: Node, job: Job, start: int, stop: int) -> Iterator[None]:
+        """Around whatever a node does: turn what its operation raises into a `SampleError`."""
         try:
             yield
         except FailedSample as failure:  # of an operation that is no decoder
@@ -195,7 +193,7 @@ class Executor:
         """Check and decode the chunk's stored bytes; goes on behind a sample that fails, if that is the policy."""
         samples, keys = job.samples[start:stop], job.keys[start:stop]
         decoders: list[Any] = [node.operation for node in nodes]
-        chunks = [Chunk(samples, self._keys(node, keys), scratch, self._fused_keys(node, keys)) for node in nodes]
+        chunks = [self.chunk_of(node, samples, keys, scratch) for node in nodes]
         stored = self.storage.extents(nodes[0].field, samples, scratch.file_for, job.pages)
         begin, count = 0, len(samples)
         while begin < count:
@@ -272,28 +270,24 @@ class Executor:
         memory = self.pool.take(count, self.batch_size, shape, dtype)
         return memory if isinstance(query.dtype, torch.dtype) else memory.numpy()
 
+    def chunk_of(self, node: Node, samples: np.ndarray, keys: np.ndarray, scratch: Scratch) -> Chunk:
+        """What a node's operation is given.
+
+        Args:
+            node: a chunk operation's.
+            samples: int64 (N,), ids.
+            keys: uint64 (N,), the samples' keys.
+            scratch: of the calling thread.
+        """
+        fused_keys = tuple(fold(keys, *part.stream) for part in node.fused[1:] if part.stream is not None)
+        return Chunk(samples, self._keys(node, keys), scratch, fused_keys)
+
     def _keys(self, node: Node, keys: np.ndarray) -> np.ndarray | None:
         return None if node.stream is None else fold(keys, *node.stream)
-
-    @staticmethod
-    def _fused_keys(node: Node, keys: np.ndarray) -> tuple[np.ndarray, ...]:
-        return tuple(fold(keys, *part.stream) for part in node.fused[1:] if part.stream is not None)
 
     def _where(self, node: Node, first: int, last: int | None = None) -> str:
         samples = f"sample {first}" if last is None or last == first else f"samples {first} to {last} of a batch"
         return f"{self.storage.beton.path}: field '{node.field}', {samples}: "
-
-
-def _chunk_size(step: Step, batch_size: int, num_workers: int) -> int:
-    """Samples per task: an even number, which keeps the pairs that are mixed together.
-
-    A chunk and what is made of it should stay in a core's cache, and fewer than 16 samples are not worth a call.
-    """
-    queries = [node.memory for node in step.nodes if isinstance(node.memory, AllocationQuery)]
-    sample_bytes = max((math.prod(q.shape) * torch_dtype(q.dtype).itemsize for q in queries), default=0)
-    most = max(16, min(_CHUNK_BYTES // max(1, sample_bytes), -(-batch_size // num_workers)))
-    num_chunks = -(-batch_size // most)
-    return -(-batch_size // (2 * num_chunks)) * 2
 
 
 def _select(value: Any, positions: np.ndarray) -> Any:

@@ -3,17 +3,21 @@
 A flip costs nothing when the resampling writes from right to left, and functions of single values (normalisation, the
 division by 255) are a table that is looked up while the image is in the processor's cache. Each operation keeps its own
 random numbers. An operation whose result something else reads as well stays on its own.
+
+Behind other operations on arrays, functions of single values are looked up in chunks too, before `ToTensor` instead of
+after it: as tensors they would be computed for whole batches at once, by one thread, in new memory.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from ffcv import transforms
 
 from ffcv_hydra.loader.plan import Kind, Node
-from ffcv_hydra.operations import ImageDecoder, RandomHorizontalFlip, ToTensor, ToTorchImage
+from ffcv_hydra.operations import ImageDecoder, NormalizeImage, RandomHorizontalFlip, ToTensor, ToTorchImage
 from ffcv_hydra.operations.fused_decoder import FusedDecoder
 
 Outputs = Mapping[str, Node | list[Node]]
@@ -43,6 +47,12 @@ def fuse(nodes: list[Node], outputs: Outputs) -> tuple[list[Node], dict[str, Nod
             stand_ins |= _fuse_chain(node, only_reader)
     kept = [stand_ins[node] if node.parent is None and node in stand_ins else node for node in nodes]
     kept = [node for node in kept if node not in stand_ins]
+    for node in [node for node in kept if _gives_byte_images(node)]:
+        looked_up, values = _look_up_behind(node, only_reader)
+        if values is not None:
+            stand_ins |= looked_up
+            kept = [node for node in kept if node not in looked_up]
+            kept.insert(kept.index(node) + 1, values)
     for node in kept:
         node.parent = stand_ins.get(node.parent, node.parent) if node.parent is not None else None
     delivered: dict[str, Node | list[Node]] = {
@@ -67,9 +77,61 @@ def _fuse_chain(decoder: Node, only_reader: Mapping[Node, Node]) -> dict[Node, N
         if node in plan.joined:
             stand_ins[node] = last
         else:
-            node.state = node.operation.declare_state_and_memory(last.state)[0]
+            operation: Any = node.operation
+            node.state = operation.declare_state_and_memory(last.state)[0]
             last = node
     return stand_ins
+
+
+def _gives_byte_images(node: Node) -> bool:
+    return (
+        node.kind is Kind.CHUNK
+        and not isinstance(node.operation, ImageDecoder)
+        and node.state.dtype == np.uint8
+        and len(node.state.shape) == 3
+    )
+
+
+def _look_up_behind(first: Node, only_reader: Mapping[Node, Node]) -> tuple[dict[Node, Node], Node | None]:
+    """What stands in for functions of the values of `first` as tensors, and the node of their table, if there are any.
+
+    The nodes in between, which only change the kind and the layout, read from the new node.
+    """
+    values = _every_byte(first.state.shape[2])
+    last, passed, taken, stand_ins = first, [], [], {}
+    node, moved = only_reader.get(first), False
+    while node is not None and node.kind is Kind.BATCH:
+        operation: Any = node.operation
+        if isinstance(operation, (ToTensor, transforms.ToTensor)) or (
+            isinstance(operation, ToTorchImage) and not moved
+        ):
+            moved = moved or isinstance(operation, ToTorchImage)
+            passed.append(node)
+            last = node
+        elif hasattr(operation, "tabulate") and operation.tabulate(values).dtype in _TABLE_DTYPES:
+            values = operation.tabulate(values)
+            taken.append(node)
+            stand_ins[node] = last
+        else:
+            break
+        node = only_reader.get(node)
+    if not taken:
+        return {}, None
+    table: Any = NormalizeImage.of_table(values.numpy())
+    state, memory = table.declare_state_and_memory(first.state)
+    looked_up = Node(
+        first.output, first.field, table, first, Kind.CHUNK, state, memory, view=first.view, fused=tuple(taken)
+    )
+    passed[0].parent = looked_up
+    for node in passed:
+        operation = node.operation
+        state = node.state = operation.declare_state_and_memory(state)[0]
+    return stand_ins, looked_up
+
+
+def _every_byte(channels: int) -> torch.Tensor:
+    """uint8 (256, C): every value, for operations to work on."""
+    return torch.arange(256, dtype=torch.uint8)[:, None].expand(256, channels)
 
 
 class _Fusion:
@@ -87,7 +149,7 @@ class _Fusion:
         self.chain = [decoder]
         self._passed: list[Node] = []
         self._flip: RandomHorizontalFlip | None = None
-        self._values = torch.arange(256, dtype=torch.uint8)[:, None].expand(256, self.decoder.channels)
+        self._values = _every_byte(self.decoder.channels)
         self._channels_first = self._moved = False
 
     def take(self, node: Node) -> bool:

@@ -1,10 +1,15 @@
 """From nodes to the steps that threads run without waiting in between."""
 
+import math
 from collections.abc import Iterable, Mapping
 
+from ffcv.pipeline.allocation_query import AllocationQuery
+
 from ffcv_hydra.loader.fusion import readers_of
-from ffcv_hydra.loader.plan import Node, Step
+from ffcv_hydra.loader.plan import Node, Step, torch_dtype
 from ffcv_hydra.operations import ImageDecoder
+
+_CHUNK_BYTES = 1 << 20
 
 
 def as_steps(nodes: list[Node], outputs: Mapping[str, Node | list[Node]]) -> list[Step]:
@@ -56,3 +61,15 @@ def _decoders_by_image(nodes: Iterable[Node]) -> list[list[Node]]:
         if isinstance(node.operation, ImageDecoder):
             of_field[node.field] = groups[-1]
     return groups
+
+
+def chunk_size(step: Step, batch_size: int, num_workers: int) -> int:
+    """Samples per task: an even number, which keeps the pairs that are mixed together.
+
+    A chunk and what is made of it should stay in a core's cache, and fewer than 16 samples are not worth a call.
+    """
+    queries = [node.memory for node in step.nodes if isinstance(node.memory, AllocationQuery)]
+    sample_bytes = max((math.prod(q.shape) * torch_dtype(q.dtype).itemsize for q in queries), default=0)
+    most = max(16, min(_CHUNK_BYTES // max(1, sample_bytes), -(-batch_size // num_workers)))
+    num_chunks = -(-batch_size // most)
+    return -(-batch_size // (2 * num_chunks)) * 2

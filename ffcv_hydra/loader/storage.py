@@ -50,6 +50,11 @@ class Storage:
                 f"{self.beton.path}: the file was changed while it was open; restore it, or convert it again"
             )
 
+    @property
+    def is_mapped(self) -> bool:
+        """Whether the file is used in place, from the page cache."""
+        return self._file is not None
+
     def reads(self, field: str) -> bool:
         """Whether the field's data is stored outside the metadata."""
         return self.beton.extents(field) is not None

@@ -12,9 +12,7 @@ from ffcv_hydra.loader import Loader
 from ffcv_hydra.pipeline import FFCVPipelineManager
 from ffcv_hydra.preview.columns import columns_of
 from ffcv_hydra.preview.drawing import draw
-from ffcv_hydra.training.data import build_datamodule
-
-MODES = {"train": "fit", "val": "validate", "test": "test", "predict": "predict"}
+from ffcv_hydra.training.stage_loader import stage_loader
 
 
 def preview(
@@ -47,7 +45,7 @@ def preview(
         FFCVHydraError: as training with this config would.
     """
     output = Path(output).absolute()
-    manager, loader = _stage_loader(config, stage)
+    manager, loader = stage_loader(config, stage)
     loader.sampler.set_epoch(epoch)
     ids = _first_ids(loader, num_samples)
     epochs = range(epoch, epoch + num_epochs)
@@ -67,17 +65,6 @@ def preview(
     except OSError as error:
         raise ConfigError(f"cannot write {output}: {error.strerror}; choose another --output") from error
     return output
-
-
-def _stage_loader(config: Mapping[str, Any], stage: str) -> tuple[FFCVPipelineManager, Loader]:
-    """The manager of one stage and the loader that a run has for it; its beton is converted if it is missing."""
-    dataset = config["dataset"]
-    only = {**dataset, "splits": {stage: dataset["splits"].get(stage)}}
-    datamodule = build_datamodule({**config, "dataset": only, "mode": MODES[stage], "test_after_fit": False})
-    datamodule.prepare_data()
-    manager = datamodule.managers[stage]
-    assert manager is not None
-    return manager, getattr(datamodule, f"{stage}_dataloader")()
 
 
 def _first_ids(loader: Loader, count: int) -> np.ndarray:

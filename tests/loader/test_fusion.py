@@ -11,6 +11,7 @@ from ffcv_hydra.operations import (
     CenterCrop,
     ColorJitter,
     Convert,
+    Cutout,
     DivideImage255,
     NormalizeImage,
     NormalizeTensor,
@@ -45,7 +46,10 @@ TENSOR_VALUES = {
     "unit": lambda channels: [DivideImage255("float32")],
     "half": lambda channels: [DivideImage255("float16")],
     "normal": lambda channels: [NormalizeTensor([120.0, 110.5, 99.9][:channels], [60.0] * channels)],
-    "both": lambda channels: [DivideImage255("float32"), NormalizeTensor([0.4] * channels, [0.2] * channels, "float16")],
+    "both": lambda channels: [
+        DivideImage255("float32"),
+        NormalizeTensor([0.4] * channels, [0.2] * channels, "float16"),
+    ],
     "bfloat16": lambda channels: [DivideImage255("bfloat16"), Convert("float32")],
 }
 
@@ -120,6 +124,18 @@ def test_values_of_tensors_are_looked_up_too(images, compare, values, channels_l
     compare(path, ONLY_IMAGE | {"image": [RandomResizedCrop(24), RandomHorizontalFlip(), *tail]})
 
 
+@pytest.mark.parametrize("values", TENSOR_VALUES)
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_values_behind_other_operations_are_looked_up_before_they_are_tensors(images, compare, values, channels_last):
+    path, channels = images
+    tail = [Cutout(6), ToTensor(), ToTorchImage(channels_last), *TENSOR_VALUES[values](channels)]
+    loader = compare(path, ONLY_IMAGE | {"image": [RandomResizedCrop(24), *tail]}, joined=0)
+    looked_up = any(
+        isinstance(node.operation, NormalizeImage) for step in loader._executor.plan.steps for node in step.nodes
+    )
+    assert looked_up == (values not in ("bytes", "bfloat16"))
+
+
 def test_what_cannot_be_joined_ends_the_joining(scenes, compare):
     jitter = [RandomResizedCrop(24), RandomHorizontalFlip(), ColorJitter(0.4), RandomHorizontalFlip(), ToTensor()]
     loader = compare(scenes, ONLY_IMAGE | {"image": jitter})
@@ -134,6 +150,10 @@ def test_what_cannot_be_joined_ends_the_joining(scenes, compare):
 def test_what_another_output_reads_stays_on_its_own(scenes, compare):
     crop, flip = RandomResizedCrop(24), RandomHorizontalFlip()
     pipelines = ONLY_IMAGE | {"image": [crop, flip, ToTensor()], "plain": PipelineSpec(crop, transforms=[ToTensor()])}
+    compare(scenes, pipelines, joined=0)
+    pipelines = ONLY_IMAGE | {"image": [crop, ToTensor()], "flipped": PipelineSpec(crop, transforms=[flip, ToTensor()])}
+    compare(scenes, pipelines, joined=0)
+    pipelines = ONLY_IMAGE | {"image": [crop], "flipped": PipelineSpec(crop, transforms=[flip])}
     compare(scenes, pipelines, joined=0)
     after = [NormalizeImage([120.0] * 3, [60.0] * 3), ToTensor()]
     compare(scenes, ONLY_IMAGE | {"image": [crop, flip, *after], "plain": PipelineSpec(flip, transforms=[ToTensor()])})

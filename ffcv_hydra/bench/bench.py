@@ -1,0 +1,125 @@
+"""Measure the loader of a run's stage: as fast as it goes, with nothing that waits for the batches."""
+
+import resource
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ffcv_hydra.bench.decoding import DecodingShares, decoders_of, decoding_shares
+from ffcv_hydra.bench.measuring import MeasuringExecutor
+from ffcv_hydra.bench.report import Part, Report, machine
+from ffcv_hydra.loader import Loader
+from ffcv_hydra.loader.plan import Kind, Node
+from ffcv_hydra.training.stage_loader import stage_loader
+
+_WARM_UP_BATCHES = 4
+_SAMPLES_TO_SPLIT = 64
+
+
+def bench(config: Mapping[str, Any], stage: str = "train", seconds: float = 10.0) -> Report:
+    """Iterate over a stage's batches for some seconds.
+
+    A beton that is missing is converted first. The first batches, for which kernels are compiled, do not count. What
+    `pipeline.device` does to whole batches is left out.
+
+    Args:
+        config: the composed run config, resolved.
+        stage: train, val, test or predict.
+        seconds: how long, at least one batch.
+
+    Raises:
+        ConfigError: the dataset has no such split.
+        FFCVHydraError: as training with this config would.
+    """
+    manager, loader = stage_loader(config, stage)
+    executor = MeasuringExecutor(loader._executor)
+    loader._executor = executor
+    _iterate(loader, batches=_WARM_UP_BATCHES)
+    executor.reset()
+    reads = _reads()
+    elapsed = _iterate(loader, seconds=seconds)
+    num_samples, has_read = executor.samples, _reads() > reads
+    num_cores, memory_bytes = machine()
+    parts, consumer_parts, disk = _parts(loader, executor, has_read)
+    return Report(
+        title=f"{config['dataset']['name']}, {stage}",
+        num_samples=num_samples,
+        seconds=elapsed,
+        batch_size=loader.batch_size,
+        num_workers=loader.num_workers,
+        num_cores=num_cores,
+        os_cache=executor.storage.is_mapped,
+        file_bytes=Path(manager.file_path).stat().st_size,
+        memory_bytes=memory_bytes,
+        parts=parts,
+        consumer_parts=consumer_parts,
+        disk=disk,
+    )
+
+
+def _iterate(loader: Loader, seconds: float = float("inf"), batches: float = float("inf")) -> float:
+    """Take batches, over as many epochs as it needs; returns how many seconds it took."""
+    began = time.perf_counter()
+    done = 0
+    while True:
+        for _ in loader:
+            done += 1
+            elapsed = time.perf_counter() - began
+            if done >= batches or elapsed >= seconds:
+                return elapsed
+
+
+def _reads() -> int:
+    """How often this process had to wait for data that was not in memory."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_inblock + usage.ru_majflt
+
+
+def _parts(loader: Loader, executor: MeasuringExecutor, has_read: bool) -> tuple[list[Part], list[Part], Part]:
+    """What the loader's threads did, what the consumer did, and how long the threads waited for the disk.
+
+    A thread that reads waits for the disk if anything was read; otherwise it waited for a core.
+    """
+    job = next(loader._jobs(executor, loader.sampler.epoch, 0))
+    samples, keys = job.samples[:_SAMPLES_TO_SPLIT], job.keys[:_SAMPLES_TO_SPLIT]
+    parts: list[Part] = []
+    consumer_parts: list[Part] = []
+    waiting = 0.0
+    for step in executor.plan.steps:
+        decoders = decoders_of(step)
+        shares = decoding_shares(executor, decoders, samples, keys) if decoders else None
+        for node in step.nodes:
+            if node not in executor.spent:  # decoders that share the decoding of the first one
+                continue
+            spent = executor.spent[node]
+            reads = node.parent is None and executor.storage.reads(node.field) and has_read
+            waiting += spent.waiting if reads else 0.0
+            seconds = spent.wall - (spent.waiting if reads else 0.0)
+            if node in decoders and shares is not None:
+                parts += _split(decoders, shares, seconds)
+            else:
+                (consumer_parts if node.kind is Kind.CONSUMER else parts).append(Part(_label(node), seconds))
+    return _merged(parts), _merged(consumer_parts), Part("waiting for the disk", waiting)
+
+
+def _split(decoders: list[Node], shares: DecodingShares, seconds: float) -> list[Part]:
+    field = decoders[0].field
+    names = " | ".join(dict.fromkeys(_label(node) for node in decoders))
+    return [
+        Part(f"{field}: comparing checksums", shares.checksum * seconds),
+        Part(f"{field}: decoding", shares.decode * seconds),
+        Part(f"resampling for {names}", shares.resample * seconds),
+    ]
+
+
+def _label(node: Node) -> str:
+    return f"{node.output}: {node.name}"
+
+
+def _merged(parts: list[Part]) -> list[Part]:
+    """One part for all views of an output."""
+    seconds: dict[str, float] = {}
+    for part in parts:
+        seconds[part.name] = seconds.get(part.name, 0.0) + part.seconds
+    return [Part(name, value) for name, value in seconds.items()]

@@ -1,0 +1,81 @@
+"""What decoding an image is made of: its checksum, the decoding itself, and the resampling.
+
+Decoding and resampling are one kernel, image by image. An image of which two windows are wanted is decoded once, so
+what the same window costs a second time is the resampling.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ffcv_hydra.loader.execution import Executor
+from ffcv_hydra.loader.plan import Node, Step
+from ffcv_hydra.operations import FailedSample, ImageDecoder, decode_shared
+from ffcv_hydra.operations.base import Scratch
+
+_REPEATS = 3
+
+
+@dataclass(frozen=True)
+class DecodingShares:
+    """Shares of the time of a step of image decoders; they sum to 1.
+
+    Attributes:
+        checksum: comparing stored bytes with their checksums.
+        decode: from stored bytes to pixels.
+        resample: from pixels to the outputs; also mirroring, values and layout, where they are joined to the decoder.
+    """
+
+    checksum: float
+    decode: float
+    resample: float
+
+
+def decoders_of(step: Step) -> list[Node]:
+    """The nodes of a step that decode images; none if it is no such step."""
+    return [node for node in step.nodes if node.parent is None and isinstance(node.operation, ImageDecoder)]
+
+
+def decoding_shares(
+    executor: Executor, decoders: Sequence[Node], samples: np.ndarray, keys: np.ndarray
+) -> DecodingShares | None:
+    """Measure the parts on some samples; None if one of them is damaged.
+
+    Args:
+        executor: of the loader.
+        decoders: that share the decoding.
+        samples: int64 (N,), ids.
+        keys: uint64 (N,), the samples' keys.
+    """
+    scratch = Scratch()
+    stored = executor.storage.extents(decoders[0].field, samples, scratch.file_for)
+    operations = [node.operation for node in decoders if isinstance(node.operation, ImageDecoder)]
+    chunks = [executor.chunk_of(node, samples, keys, scratch) for node in decoders]
+    targets = [np.empty((len(samples), *node.memory.shape), dtype=node.memory.dtype) for node in decoders]
+
+    def decode(times: int) -> Callable[[], None]:
+        return lambda: decode_shared(operations * times, stored, targets * times, chunks * times)
+
+    if stored.first_mismatch(0) is not None:
+        return None
+    try:
+        checksum = _seconds(lambda: stored.first_mismatch(0))
+        once, twice = _seconds(decode(1)), _seconds(decode(2))
+    except FailedSample:
+        return None
+    resample = min(once, max(0.0, twice - once))
+    total = checksum + once
+    return DecodingShares(checksum / total, (once - resample) / total, resample / total)
+
+
+def _seconds(action: Callable[[], object]) -> float:
+    """The shortest of some calls, of the processor's time."""
+    action()  # kernels are compiled, buffers are allocated
+    found = []
+    for _ in range(_REPEATS):
+        began = time.thread_time()
+        action()
+        found.append(time.thread_time() - began)
+    return min(found)

@@ -1,0 +1,60 @@
+"""An `Executor` that also takes the time of each operation."""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ffcv_hydra.loader.execution import Executor, Job
+from ffcv_hydra.loader.plan import Node
+
+
+@dataclass
+class Spent:
+    """Seconds, summed over threads: by the clock, and of the processor."""
+
+    wall: float = 0.0
+    cpu: float = 0.0
+
+    @property
+    def waiting(self) -> float:
+        """Seconds in which the thread did not run."""
+        return max(0.0, self.wall - self.cpu)
+
+
+class MeasuringExecutor(Executor):
+    """Does what `executor` does, and keeps what its nodes take.
+
+    Attributes:
+        samples: how many were delivered.
+        spent: by node; decoders that share the decoding under the first of them.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        vars(self).update(vars(executor))
+        self._lock = threading.Lock()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was measured."""
+        self.samples = 0
+        self.spent: defaultdict[Node, Spent] = defaultdict(Spent)
+
+    def outputs(self, job: Job) -> tuple[Any, ...]:
+        """Give the batch, and count its samples."""
+        batch = super().outputs(job)
+        self.samples += len(job.samples)
+        return batch
+
+    @contextmanager
+    def _running(self, node: Node, job: Job, start: int, stop: int) -> Iterator[None]:
+        wall, cpu = time.perf_counter(), time.thread_time()
+        with super()._running(node, job, start, stop):
+            yield
+        wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu
+        with self._lock:
+            self.spent[node].wall += wall
+            self.spent[node].cpu += cpu

@@ -1,0 +1,30 @@
+"""The loader that a run has for one stage, without the run."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ffcv_hydra.loader import Loader
+from ffcv_hydra.pipeline import FFCVPipelineManager
+from ffcv_hydra.training.data import build_datamodule
+
+_MODES = {"train": "fit", "val": "validate", "test": "test", "predict": "predict"}
+
+
+def stage_loader(config: Mapping[str, Any], stage: str) -> tuple[FFCVPipelineManager, Loader]:
+    """The manager of one stage and its loader; the stage's beton is converted if it is missing.
+
+    Args:
+        config: the composed run config, resolved.
+        stage: train, val, test or predict.
+
+    Raises:
+        ConfigError: the dataset has no such split.
+        FFCVHydraError: as training with this config would.
+    """
+    dataset = config["dataset"]
+    only = {**dataset, "splits": {stage: dataset["splits"].get(stage)}}
+    datamodule = build_datamodule({**config, "dataset": only, "mode": _MODES[stage], "test_after_fit": False})
+    datamodule.prepare_data()
+    manager = datamodule.managers[stage]
+    assert manager is not None
+    return manager, getattr(datamodule, f"{stage}_dataloader")()

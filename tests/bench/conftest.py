@@ -1,0 +1,3 @@
+"""The beton of the loader's tests."""
+
+from tests.loader.conftest import scenes as scenes

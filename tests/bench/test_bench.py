@@ -1,0 +1,120 @@
+"""`python -m ffcv_hydra bench`."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from ffcv_hydra.bench import Report, print_report
+from ffcv_hydra.bench.decoding import decoders_of, decoding_shares
+from ffcv_hydra.bench.measuring import MeasuringExecutor
+from ffcv_hydra.bench.report import Part
+from ffcv_hydra.cli.inspection import main
+from tests.loader.configurations import digests, make
+
+pytestmark = pytest.mark.timeout(300)
+ROOT = Path(__file__).parents[2]
+GIGABYTE = 10**9
+
+
+def report(**changes) -> Report:
+    facts = {
+        "title": "toy, train",
+        "num_samples": 1000,
+        "seconds": 2.0,
+        "batch_size": 50,
+        "num_workers": 2,
+        "num_cores": 2,
+        "os_cache": True,
+        "file_bytes": GIGABYTE,
+        "memory_bytes": 16 * GIGABYTE,
+        "parts": [Part("image: decoding", 1.0), Part("image: Cutout", 0.5)],
+        "consumer_parts": [],
+        "disk": Part("waiting for the disk", 0.0),
+    }
+    return Report(**{**facts, **changes})
+
+
+def test_measuring_changes_no_batch_and_meets_every_operation(scenes):
+    expected = digests(make(scenes, "views"))
+    loader = make(scenes, "views")
+    executor = loader._executor = MeasuringExecutor(loader._executor)
+    assert digests(loader) == expected
+    assert executor.samples == 48
+    measured = {node.output for node, spent in executor.spent.items() if spent.wall > 0}
+    assert measured == {"image", "small", "large", "label"}
+    executor.reset()
+    assert executor.samples == 0
+    assert not executor.spent
+
+
+def test_shares_of_decoding_sum_to_one(scenes):
+    loader = make(scenes, "views")
+    executor = loader._executor
+    job = next(loader._jobs(executor, 0, 0))
+    [decoders] = [found for step in executor.plan.steps if (found := decoders_of(step))]
+    shares = decoding_shares(executor, decoders, job.samples, job.keys)
+    assert shares.checksum + shares.decode + shares.resample == pytest.approx(1)
+    assert min(shares.checksum, shares.decode, shares.resample) >= 0
+
+
+def test_the_shares_and_the_step_that_would_wait():
+    found = report()
+    assert found.samples_per_second == 500
+    assert [found.share(part) for part in (*found.parts, found.rest)] == [0.25, 0.125, 0.625]
+    [verdict] = found.verdicts()
+    assert "500 samples/s" in verdict
+    assert "less than 100 ms per batch of 50" in verdict
+
+
+@pytest.mark.parametrize(
+    ("changes", "advice"),
+    [
+        ({"num_cores": 8}, "try loader.num_workers=8"),
+        ({"disk": Part("disk", 1.0), "os_cache": False}, "try loader.os_cache=true"),
+        ({"disk": Part("disk", 1.0), "file_bytes": 20 * GIGABYTE}, "try loader.os_cache=false"),
+        ({"disk": Part("disk", 1.0), "os_cache": False, "file_bytes": 20 * GIGABYTE}, "ordering=quasi_random"),
+        ({"disk": Part("disk", 1.0)}, "a second run reads from the page cache"),
+        ({"consumer_parts": [Part("image: RandomErasing", 0.5)]}, "an operation of ffcv_hydra.operations"),
+    ],
+)
+def test_what_may_be_tried_is_said(changes, advice):
+    [_, verdict] = report(**changes).verdicts()
+    assert advice in verdict
+
+
+def test_the_table_has_a_row_for_each_part(capsys):
+    print_report(report(consumer_parts=[Part("image: RandomErasing", 0.001)]), Console(width=100))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "toy, train: 500 samples/s (1,000 samples in 2.0 s; 2 threads, 2 cores)"
+    table = "\n".join(" ".join(line.split()) for line in lines)
+    assert "image: decoding 1,000 25.0%" in table
+    assert "waiting for the disk 0 0.0%" in table
+    assert "image: RandomErasing, in the consumer 1" in table
+
+
+def test_measures_the_config_of_a_run_and_leaves_no_run_folder(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "ffcv_hydra", "bench", "pipeline=randcrop", "--seconds=0.2", "--stage=val",
+         "dataset.source.num_samples=40", "loader.num_workers=1"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=280,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "toy, val: " in done.stdout
+    assert "resampling for image: CenterCrop" in " ".join(done.stdout.split())
+    assert "a training step that takes less than" in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--seconds", "0"], ["--seconds", "nan"], ["--seconds", "x"], ["--stage", "training"], ["-m"]]
+)
+def test_bad_usage_ends_with_status_2(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["bench", *arguments])
+    assert caught.value.code == 2
+    assert "usage" in capsys.readouterr().err

@@ -1,0 +1,40 @@
+"""Copies between addresses touch what they are told to, and nothing beside it."""
+
+import numpy as np
+import pytest
+
+from ffcv_hydra.kernels.compilation import kernel
+from ffcv_hydra.kernels.memory import copy_bytes, mirror_row
+
+GUARD = 32
+
+
+@kernel("void(uint8[::1], uint8[::1], int64, int64, int64)")
+def mirror(target, source, begin, width, size):
+    mirror_row(target.ctypes.data + begin, source.ctypes.data, width, size)
+
+
+@kernel("void(uint8[::1], uint8[::1], int64, int64)")
+def copy(target, source, begin, count):
+    copy_bytes(target.ctypes.data + begin, source.ctypes.data, count)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 6, 12])
+def test_rows_of_every_width_are_mirrored_and_nothing_around_them_is_touched(size):
+    for width in range(70):
+        pixels = np.random.default_rng(width).integers(0, 256, (width, size), dtype=np.uint8)
+        target = np.full(2 * GUARD + pixels.size, 77, dtype=np.uint8)
+        mirror(target, pixels.reshape(-1), GUARD, width, size)
+        assert np.array_equal(target[GUARD : len(target) - GUARD].reshape(width, size), pixels[::-1])
+        assert (target[:GUARD] == 77).all()
+        assert (target[len(target) - GUARD :] == 77).all()
+
+
+@pytest.mark.parametrize("count", [0, 1, 31, 3072])
+def test_blocks_are_copied(count):
+    source = np.random.default_rng(0).integers(0, 256, count, dtype=np.uint8)
+    target = np.full(2 * GUARD + count, 77, dtype=np.uint8)
+    copy(target, source, GUARD, count)
+    assert np.array_equal(target[GUARD : GUARD + count], source)
+    assert (target[:GUARD] == 77).all()
+    assert (target[GUARD + count :] == 77).all()
