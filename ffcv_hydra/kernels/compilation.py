@@ -2,11 +2,14 @@
 
 numba's own cache does not notice a change in a function that a kernel calls from another file, so the cache folder is
 named after a hash of every kernel source, numba's version and the CPU. Compilation happens at the first call, under a
-file lock, so that ranks that start together compile once.
+file lock for each kernel, so that ranks that start together compile once.
 """
 
 import hashlib
 import os
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,6 +72,25 @@ class Kernel:
                 raise TypeError(f"{self.python.__name__}: argument {position} must be {dtype}, {ndim}-d and contiguous")
         return self._entry_point(*args)
 
+    @property
+    def _file_name(self) -> str:
+        """What numba's files of the compiled code begin with."""
+        module = self.python.__module__.rpartition(".")[2]
+        return f"{module}.{self.python.__qualname__}-{self.python.__code__.co_firstlineno}"
+
+    @property
+    def compiled(self) -> bool:
+        """Whether calls start at once: the code is in this process, or on disk."""
+        return self._entry_point is not None or any(cache_directory().rglob(f"{self._file_name}.*.nbi"))
+
+    @property
+    def address(self) -> int:
+        """Where the compiled code is, for other kernels' `call_address`; arguments and result are int64."""
+        if self._entry_point is None:
+            self.compile()
+        (compiled,) = self._dispatcher.overloads.values()
+        return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_cfunc_wrapper_name)
+
     def compile(self) -> None:
         """Compile now, or load the compiled code from disk.
 
@@ -82,7 +104,7 @@ class Kernel:
             raise LoaderError(
                 f"compiled kernels cannot be kept in {folder}: {error.strerror}; set FFCV_HYDRA_CACHE to another folder"
             ) from error
-        with FileLock(folder / ".lock"), unspoiled_types():
+        with FileLock(folder / f".{self._file_name}.lock"), unspoiled_types():
             if self._entry_point is not None:
                 return
             previous = numba_config.CACHE_DIR  # type: ignore[attr-defined]
@@ -92,6 +114,25 @@ class Kernel:
                 self._entry_point = self._dispatcher.compile(self._signature)
             finally:
                 numba_config.CACHE_DIR = previous  # type: ignore[attr-defined]
+
+
+_one_at_a_time = threading.Lock()
+
+
+def compile_both(here: Kernel, elsewhere: Kernel) -> None:
+    """Compile two kernels at the same time, one of them in another process; does nothing for one that is compiled.
+
+    numba compiles one function at a time in a process. Where that process fails, `elsewhere` is compiled when it is
+    first called, as any kernel is.
+    """
+    with _one_at_a_time:
+        if here.compiled or elsewhere.compiled or len(os.sched_getaffinity(0)) < 2:
+            return
+        name = elsewhere.python.__name__
+        command = [sys.executable, "-c", f"from {elsewhere.python.__module__} import {name}; {name}.compile()"]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+            here.compile()
 
 
 def kernel(signature: Any, brief: bool = False) -> Callable[[Callable[..., Any]], Kernel]:
@@ -108,5 +149,10 @@ def kernel(signature: Any, brief: bool = False) -> Callable[[Callable[..., Any]]
     return decorate
 
 
-# What kernels call: compiled with its caller and inlined there by LLVM.
-device_function = numba.njit(error_model="numpy")
+# What kernels call: compiled with its caller and inlined there by LLVM. Python cannot call it: the two wrappers that it
+# would need take a third of the time that compilation does.
+_UNWRAPPED: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+device_function = numba.njit(error_model="numpy", **_UNWRAPPED)
+
+# For thin functions with much below them, all of which would be compiled once more for each layer around it.
+inlined_function = numba.njit(error_model="numpy", inline="always")

@@ -1,18 +1,18 @@
 """The last touch to an image that has just been decoded: its values looked up in a table, its channels apart."""
 
 import numpy as np
+from numba import types
 
-from ffcv_hydra.kernels.compilation import device_function
-from ffcv_hydra.kernels.pointers import array_at
+from ffcv_hydra.kernels.compilation import device_function, kernel
+from ffcv_hydra.kernels.pointers import array_at, bytes_at
 
 
 @device_function
-def _move_bytes(image, channels_first, target):
-    height, width, channels = image.shape
+def _move_bytes(image, height, width, channels, channels_first, target):
     pixel_step = np.uint64(1 if channels_first else channels)
     channel_step = np.uint64(height * width if channels_first else 1)
     for y in range(height):
-        row = image[y].reshape(width * channels)
+        row = image[y * width * channels : (y + 1) * width * channels]
         for c in range(np.uint64(channels)):
             at = c * channel_step + np.uint64(y * width) * pixel_step
             for x in range(np.uint64(width)):
@@ -20,13 +20,12 @@ def _move_bytes(image, channels_first, target):
 
 
 @device_function
-def _look_up(image, tables, channels_first, target):
-    height, width, channels = image.shape
+def _look_up(image, height, width, channels, tables, channels_first, target):
     kind = target.dtype.type
     pixel_step = np.uint64(1 if channels_first else channels)
     channel_step = np.uint64(height * width if channels_first else 1)
     for y in range(height):
-        row = image[y].reshape(width * channels)
+        row = image[y * width * channels : (y + 1) * width * channels]
         for c in range(np.uint64(channels)):
             table = tables[c]
             at = c * channel_step + np.uint64(y * width) * pixel_step
@@ -34,21 +33,27 @@ def _look_up(image, tables, channels_first, target):
                 target[at + x * pixel_step] = kind(table[np.uint64(row[x * np.uint64(channels) + c])])
 
 
-@device_function
-def finish(image, tables, value_bytes, channels_first, address):
+@kernel(types.int64(*[types.int64] * 8))
+def finish(image, height, width, channels, tables, value_bytes, channels_first, address):
     """Write one image in its final form.
 
     Args:
-        image: uint8 (H, W, C), contiguous.
-        tables: uint32 (C, 256), the bits of each byte's value per channel; unused for bytes.
+        image: the address of uint8 (height, width, channels).
+        tables: the address of uint32 (channels, 256), the bits of each byte's value per channel; unused for bytes.
         value_bytes: of a value of the outcome: 2 or 4; 1 leaves the bytes as they are.
-        channels_first: write (C, H, W), or (H, W, C).
+        channels_first: 1 to write (C, H, W), 0 for (H, W, C).
         address: of the outcome, contiguous.
+
+    Returns:
+        0.
     """
-    shape = (image.size,)
+    count, first = height * width * channels, channels_first != 0
+    pixels, bits = bytes_at(image, count), array_at(tables, (channels, 256), np.empty(0, dtype=np.uint32))
     if value_bytes == 4:
-        _look_up(image, tables, channels_first, array_at(address, shape, tables))
+        _look_up(pixels, height, width, channels, bits, first, array_at(address, (count,), bits))
     elif value_bytes == 2:
-        _look_up(image, tables, channels_first, array_at(address, shape, np.empty(0, dtype=np.uint16)))
+        halves = array_at(address, (count,), np.empty(0, dtype=np.uint16))
+        _look_up(pixels, height, width, channels, bits, first, halves)
     else:
-        _move_bytes(image, channels_first, array_at(address, shape, np.empty(0, dtype=np.uint8)))
+        _move_bytes(pixels, height, width, channels, first, bytes_at(address, count))
+    return 0

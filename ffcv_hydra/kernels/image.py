@@ -3,34 +3,25 @@
 import numpy as np
 from numba import types
 
-from ffcv_hydra.kernels import jpeg
-from ffcv_hydra.kernels.compilation import device_function, kernel
-from ffcv_hydra.kernels.finish import finish
-from ffcv_hydra.kernels.jpeg_region import (
-    EXTRA_BYTES,
-    REGION_LEFT,
-    REGION_LENGTH,
-    REGION_TOP,
-    REGION_WIDTH,
-    decode_region,
-)
+from ffcv_hydra.kernels.compilation import device_function, inlined_function, kernel
+from ffcv_hydra.kernels.jpeg_region import REGION_LEFT, REGION_LENGTH, REGION_TOP, REGION_WIDTH
 from ffcv_hydra.kernels.mask_codec import decode_runs
-from ffcv_hydra.kernels.pointers import array_at, unowned
+from ffcv_hydra.kernels.memory import copy_bytes
+from ffcv_hydra.kernels.pointers import array_at, bytes_at, call_address, unowned
 from ffcv_hydra.kernels.resample_taps import NEAREST
 from ffcv_hydra.kernels.resize import resize_window
 
 STORED_AS_JPEG, STORED_RAW, STORED_AS_RUNS = 0, 1, 2  # the mode column; the first two are FFCV's
 
-jpeg.register()
-
 _int64s = types.Array(types.int64, 1, "C")
 
 
-def _signature(pixel):
+def _signature(pixel, weight):
     return types.int64(
-        types.int64, types.Array(types.uint8, 1, "C", readonly=True), _int64s, _int64s,
+        types.Array(types.int64, 1, "C"), types.Array(types.uint8, 1, "C", readonly=True), _int64s, _int64s,
         types.Array(types.uint8, 1, "C"), _int64s, _int64s, types.int64, types.Array(types.int64, 3, "C"), _int64s,
         types.Array(types.int64, 2, "C"), types.Array(types.uint32, 3, "C"), types.Array(pixel, 1, "C"),
+        types.Array(weight, 1, "C"),
     )  # fmt: skip
 
 
@@ -59,9 +50,9 @@ def _union(windows, n, scales, scale, box):
 
 
 @device_function
-def _decode(handle, data, offset, size, mode, height, width, channels, box, scale, small, scratch, region):
-    """The address of the pixels of at least a box of one image: in `data` if they lie there as they are needed, else in
-    `scratch`.
+def _decode(parts, address, size, mode, height, width, channels, box, scale, scratch, region):
+    """The address of the pixels of at least a box of one image: where it is stored if they lie there as they are
+    needed, else that of `scratch`.
 
     0 if it cannot be decoded. `region` is filled as `decode_region` does.
     """
@@ -70,107 +61,54 @@ def _decode(handle, data, offset, size, mode, height, width, channels, box, scal
     if height < 1 or width < 1:
         return 0
     count = height * width * channels
+    pixels = scratch.ctypes.data
     if mode == STORED_RAW:
         num_bytes = count * scratch.itemsize
         if size < num_bytes:
             return 0
         if scratch.itemsize == 1:
-            return data.ctypes.data + offset
-        scratch.view(np.uint8)[:num_bytes] = data[offset : offset + num_bytes]  # in the file they may lie unaligned
-        return scratch.ctypes.data
+            return address
+        copy_bytes(pixels, address, num_bytes)  # in the file they may lie unaligned
+        return pixels
     if scratch.itemsize > 1:
         return 0
     if mode == STORED_AS_JPEG:
-        good = (
-            decode_region(handle, data, offset, size, height, width, channels, box, scale, small, scratch, region) == 0
-        )
-    elif mode == STORED_AS_RUNS and channels == 1:
-        good = decode_runs(data, offset, size, scratch.view(np.uint8)[:count])
-    else:
-        good = False
-    return scratch.ctypes.data if good else 0
+        arguments = (
+            parts[1], address, size, height, width, channels, box.ctypes.data, scale, parts[2], pixels,
+            region.ctypes.data,
+        )  # fmt: skip
+        return pixels if call_address(parts[0], arguments) == 0 else 0  # type: ignore[call-arg]
+    if mode == STORED_AS_RUNS and channels == 1 and decode_runs(bytes_at(address, size), bytes_at(pixels, count)):
+        return pixels
+    return 0
 
 
-@device_function
-def _place(target, n, pixels, region, window, scale, interpolation, tables, row):
+@inlined_function
+def _place(target, n, pixels, region, window, scale, interpolation, tables, row, finish):
     """Resample one window of decoded pixels, and write it where a target has its image n."""
     channels = len(tables)
     shape = (target[1], target[2], channels)
     address = target[0] + n * shape[0] * shape[1] * channels * target[3]
     window[0] -= region[REGION_TOP]
     window[1] -= region[REGION_LEFT]
-    if target[3] == pixels.itemsize and target[4] == 0:
-        image = array_at(address, shape, pixels)
-        resize_window(pixels, region[REGION_WIDTH], window, scale, interpolation, row, image)
-    else:
-        image = array_at(target[5], shape, pixels)
-        resize_window(pixels, region[REGION_WIDTH], window, scale, interpolation, row, image)
-        finish(image, tables, target[3], target[4] != 0, address)
+    as_stored = target[3] == pixels.itemsize and target[4] == 0
+    image = array_at(address if as_stored else target[5], shape, pixels)
+    resize_window(pixels, region[REGION_WIDTH], window, scale, interpolation, row, image)
+    if not as_stored:
+        arguments = (image.ctypes.data, *shape, tables.ctypes.data, target[3], target[4], address)
+        call_address(finish, arguments)  # type: ignore[call-arg]
 
 
-@device_function
 def _decode_windows(
-    handle,
-    data,
-    offsets,
-    sizes,
-    modes,
-    heights,
-    widths,
-    channels,
-    windows,
-    interpolations,
-    targets,
-    tables,
-    scratch,
+    parts, data, offsets, sizes, modes, heights, widths, channels, windows, interpolations, targets, tables, scratch,
     row,
-):
-    windows, targets, tables = unowned(windows), unowned(targets), unowned(tables)
-    small = np.empty(sizes.max() + EXTRA_BYTES, dtype=np.uint8)
-    box, region = np.empty(4, dtype=np.int64), np.empty(REGION_LENGTH, dtype=np.int64)
-    scales = np.ones(len(targets), dtype=np.int64)
-    for n in range(len(offsets)):
-        height, width = heights[n], widths[n]
-        if modes[n] == STORED_AS_JPEG:
-            for v in range(len(targets)):
-                scales[v] = _scale(windows[v, n], interpolations[v])
-        else:
-            scales[:] = 1
-        for scale in (1, 2, 4, 8):  # what a window is made of must not depend on the other windows
-            if not _union(windows, n, scales, scale, box):
-                continue
-            address = _decode(
-                handle,
-                data,
-                offsets[n],
-                sizes[n],
-                modes[n],
-                height,
-                width,
-                channels,
-                box,
-                scale,
-                small,
-                scratch,
-                region,
-            )
-            if address == 0:
-                return n
-            pixels = array_at(address, (height * width * channels,), scratch)
-            for v in range(len(targets)):
-                if scales[v] == scale:
-                    _place(targets[v], n, pixels, region, windows[v, n], scale, interpolations[v], tables[v], row)
-    return -1
-
-
-@kernel(_signature(types.uint8))
-def decode_windows_8(
-    handle, data, offsets, sizes, modes, heights, widths, channels, windows, interpolations, targets, tables, scratch
-):
-    """Decode N stored images of 8 bits, each once, and resample V windows of each.
+):  # fmt: skip
+    """Decode N stored images, each once, and resample V windows of each.
 
     Args:
-        handle: of a `jpeg.Decompressor` of this thread.
+        parts: int64 (4,): the address of `jpeg_region.decode_region`, the handle of a `jpeg.Decompressor` of this
+            thread, and the address of as many bytes as the largest JPEG has, and EXTRA_BYTES, which are zeros if none
+            is a JPEG; the address of `finish.finish`, which is zero if all targets are as stored.
         data: uint8, the file or a part of it.
         offsets, sizes: int64 (N,), where each image lies in `data`, in bytes.
         modes: uint8 (N,), `STORED_AS_JPEG`, `STORED_RAW` for pixels (height, width, C), `STORED_AS_RUNS` for masks.
@@ -182,50 +120,41 @@ def decode_windows_8(
             value, whether channels come first, and the address of H * W * C bytes for use on the way, which an array
             (N, H, W, C) of the stored dtype takes none of.
         tables: uint32 (V, C, 256), as `finish` takes them, for arrays of another dtype than the stored one.
-        scratch: of the dtype of the targets, as long as the largest image is, decoded (height * width * C), except that
-            raw pixels of 8 bits take none.
+        scratch: of the stored dtype, as long as the largest image is, decoded (height * width * C), except that raw
+            pixels of 8 bits take none.
+        row: C times the width of the widest image, and 1 more; float32 for 8 bits, float64 for 16: float32 could round
+            65535 up, and beyond uint16.
 
     Returns:
         -1, or the position of the first image that could not be decoded.
     """
-    row = np.zeros(channels * widths.max() + 1, dtype=np.float32)
-    return _decode_windows(
-        handle,
-        data,
-        offsets,
-        sizes,
-        modes,
-        heights,
-        widths,
-        channels,
-        windows,
-        interpolations,
-        targets,
-        tables,
-        scratch,
-        row,
-    )
+    windows, targets, tables = unowned(windows), unowned(targets), unowned(tables)
+    box, region = np.empty(4, dtype=np.int64), np.empty(REGION_LENGTH, dtype=np.int64)
+    scales = np.empty(len(targets), dtype=np.int64)
+    for n in range(len(offsets)):
+        if offsets[n] < 0 or sizes[n] < 0 or offsets[n] > len(data) - sizes[n]:
+            return n
+        for v in range(len(targets)):
+            scales[v] = _scale(windows[v, n], interpolations[v]) if modes[n] == STORED_AS_JPEG else 1
+        scale = np.int64(1)  # a literal would have what it is passed to compiled twice
+        while scale <= 8:  # what a window is made of must not depend on the other windows
+            if _union(windows, n, scales, scale, box):
+                address = _decode(
+                    parts, data.ctypes.data + offsets[n], sizes[n], modes[n], heights[n], widths[n], channels, box,
+                    scale, scratch, region,
+                )  # fmt: skip
+                if address == 0:
+                    return n
+                pixels = array_at(address, (heights[n] * widths[n] * channels,), scratch)
+                for v in range(len(targets)):
+                    if scales[v] == scale:
+                        _place(
+                            targets[v], n, pixels, region, windows[v, n], scale, interpolations[v], tables[v], row,
+                            parts[3],
+                        )  # fmt: skip
+            scale *= 2
+    return -1
 
 
-@kernel(_signature(types.uint16))
-def decode_windows_16(
-    handle, data, offsets, sizes, modes, heights, widths, channels, windows, interpolations, targets, tables, scratch
-):
-    """Like `decode_windows_8` for images of 16 bits, which are stored raw."""
-    row = np.zeros(channels * widths.max() + 1, dtype=np.float64)  # float32 could round 65535 up, and beyond uint16
-    return _decode_windows(
-        handle,
-        data,
-        offsets,
-        sizes,
-        modes,
-        heights,
-        widths,
-        channels,
-        windows,
-        interpolations,
-        targets,
-        tables,
-        scratch,
-        row,
-    )
+decode_windows_8 = kernel(_signature(types.uint8, types.float32))(_decode_windows)
+decode_windows_16 = kernel(_signature(types.uint16, types.float64))(_decode_windows)

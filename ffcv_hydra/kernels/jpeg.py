@@ -93,28 +93,28 @@ class Decompressor:
 
 
 @device_function
-def decode_jpeg(handle, data, offset, size, height, width, channels, scale, target):
+def decode_jpeg(handle, address, size, height, width, channels, scale, target):
     """Decode a whole JPEG to RGB or to grayscale.
 
     Args:
         handle: of a `Decompressor` that no other thread uses.
-        data: uint8; the JPEG is data[offset : offset + size].
+        address, size: of the JPEG, in bytes.
         height, width: what the image must have, in pixels.
         channels: 3 for RGB, 1 for grayscale; the JPEG itself may have the other number.
         scale: 1, 2, 4 or 8: decode at 1 / scale of the size, rounded up.
-        target: at least height * width * channels bytes long, written as uint8 (height, width, channels), as scaled.
+        target: the address of at least height * width * channels bytes, written as uint8 (height, width, channels), as
+            scaled.
 
     Returns:
         0, or 1 if TurboJPEG complained, or 2 if the image has another size.
     """
-    start = data.ctypes.data + offset
-    found = np.zeros(4, dtype=np.int32)
+    found = np.empty(4, dtype=np.int32)
     field = found.ctypes.data
-    if _decompress_header(handle, start, size, field, field + 4, field + 8, field + 12) != 0:
+    if _decompress_header(handle, address, np.uint64(size), field, field + 4, field + 8, field + 12) != 0:
         return 1
     if found[0] != width or found[1] != height:
         return 2
-    return decompress(handle, start, size, height, width, channels, scale, target)
+    return decompress(handle, address, size, height, width, channels, scale, target)
 
 
 @device_function
@@ -126,7 +126,7 @@ def decompress(handle, address, size, height, width, channels, scale, target):
     """
     pixel_format = _PIXEL_FORMAT_RGB if channels == 3 else _PIXEL_FORMAT_GRAY
     rows, columns = (height + scale - 1) // scale, (width + scale - 1) // scale
-    status = _decompress(handle, address, np.uint64(size), target.ctypes.data, columns, 0, rows, pixel_format, _FLAGS)
+    status = _decompress(handle, address, np.uint64(size), target, columns, 0, rows, pixel_format, _FLAGS)
     return 0 if status == 0 else 1
 
 

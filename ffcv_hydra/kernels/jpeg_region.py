@@ -9,7 +9,8 @@ last row: a smaller height in the header does that.
 import numpy as np
 from numba import types
 
-from ffcv_hydra.kernels.compilation import device_function
+from ffcv_hydra.kernels import jpeg
+from ffcv_hydra.kernels.compilation import device_function, kernel
 from ffcv_hydra.kernels.jpeg import decode_jpeg, decompress, ended_early
 from ffcv_hydra.kernels.jpeg_markers import (
     ENTROPY_START,
@@ -30,6 +31,10 @@ from ffcv_hydra.kernels.jpeg_markers import (
     parse_jpeg,
     read_index,
 )
+from ffcv_hydra.kernels.memory import copy_bytes
+from ffcv_hydra.kernels.pointers import bytes_at, int64s_at
+
+jpeg.register()
 
 CHROMA_MARGIN = 2  # pixels, as scaled, that interpolation of chroma looks beyond the part: a sample of half the size
 
@@ -42,17 +47,11 @@ EXTRA_BYTES = 2
 
 
 @device_function
-def _copy_bytes(source, start, count, target, at):
-    for i in range(types.uint64(count)):
-        target[types.uint64(at) + i] = source[types.uint64(start) + i]
-    return at + count
-
-
-@device_function
-def _copy_header(data, offset, header, height, width, small):
+def _copy_header(data, header, height, width, small):
     """The markers up to the entropy-coded data, with another size; returns how many bytes they are."""
-    length = _copy_bytes(data, offset, header[ENTROPY_START] - offset, small, 0)
-    at = header[SIZE_POSITION] - offset
+    length = header[ENTROPY_START]
+    copy_bytes(small.ctypes.data, data.ctypes.data, length)
+    at = header[SIZE_POSITION]
     small[at], small[at + 1] = height >> 8, height & 255
     small[at + 2], small[at + 3] = width >> 8, width & 255
     return length
@@ -68,18 +67,19 @@ def _segment_length(data, index, segment):
 
 
 @device_function
-def _copy_segments(data, index, per_row, rows, columns, small, at):
-    """The segments in `rows` and `columns` (first and one past the last), renumbered, and the end marker."""
-    start, segment = index[INDEX_ENTROPY_START], 0
+def _copy_segments(data, index, per_row, top, bottom, left, right, small, at):
+    """The segments in rows top to bottom and columns left to right, less the last, renumbered, and the end marker."""
+    start, segment = index[INDEX_ENTROPY_START], np.int64(0)
     number = 0
-    for row in range(rows[1]):
+    for row in range(bottom):
         for column in range(per_row):
             length = _segment_length(data, index, segment)
-            if row >= rows[0] and columns[0] <= column < columns[1]:
+            if row >= top and left <= column < right:
                 if number > 0:
                     small[at], small[at + 1] = 0xFF, 0xD0 + (number - 1) % 8
                     at += 2
-                at = _copy_bytes(data, start, length, small, at)
+                copy_bytes(small.ctypes.data + at, data.ctypes.data + start, length)
+                at += length
                 number += 1
             start += length + 2
             segment += 1
@@ -88,72 +88,73 @@ def _copy_segments(data, index, per_row, rows, columns, small, at):
 
 
 @device_function
-def _decode_segments(handle, data, offset, size, header, index, box, channels, scale, small, target, region):
+def _decode_segments(handle, data, header, index, box, channels, scale, small, target, region):
     height, width = header[HEIGHT], header[WIDTH]
     tile_width, tile_height = header[MCU_WIDTH] * index[INDEX_INTERVAL], header[MCU_HEIGHT]
     per_row = (width + tile_width - 1) // tile_width
     margin = CHROMA_MARGIN * scale
-    rows = (max(0, box[0] - margin) // tile_height, 0)
-    columns = (max(0, box[1] - margin) // tile_width, 0)
-    bottom, right = min(height, box[2] + margin), min(width, box[3] + margin)
-    rows = (rows[0], (bottom + tile_height - 1) // tile_height)
-    columns = (columns[0], (right + tile_width - 1) // tile_width)
-    region[REGION_TOP], region[REGION_LEFT] = rows[0] * tile_height, columns[0] * tile_width
-    part_height = min(height, rows[1] * tile_height) - region[REGION_TOP]
-    part_width = min(width, columns[1] * tile_width) - region[REGION_LEFT]
+    top, left = max(0, box[0] - margin) // tile_height, max(0, box[1] - margin) // tile_width
+    bottom = (min(height, box[2] + margin) + tile_height - 1) // tile_height
+    right = (min(width, box[3] + margin) + tile_width - 1) // tile_width
+    region[REGION_TOP], region[REGION_LEFT] = top * tile_height, left * tile_width
+    part_height = min(height, bottom * tile_height) - region[REGION_TOP]
+    part_width = min(width, right * tile_width) - region[REGION_LEFT]
     if part_height == height and part_width == width:
-        return decompress(handle, data.ctypes.data + offset, size, height, width, channels, scale, target)
+        return decompress(handle, data.ctypes.data, len(data), height, width, channels, scale, target)
     region[REGION_WIDTH] = (part_width + scale - 1) // scale
-    at = _copy_header(data, offset, header, part_height, part_width, small)
-    small_size = _copy_segments(data, index, per_row, rows, columns, small, at)
-    return decompress(handle, small.ctypes.data, small_size, part_height, part_width, channels, scale, target)
+    at = _copy_header(data, header, part_height, part_width, small)
+    size = _copy_segments(data, index, per_row, top, bottom, left, right, small, at)
+    return decompress(handle, small.ctypes.data, size, part_height, part_width, channels, scale, target)
 
 
 @device_function
-def _decode_rows(handle, data, offset, size, header, bottom, channels, scale, small, target):
-    at = _copy_header(data, offset, header, bottom, header[WIDTH], small)
-    _copy_bytes(data, offset + at, size - at, small, at)
+def _decode_rows(handle, data, header, bottom, channels, scale, small, target):
+    size = len(data)
+    at = _copy_header(data, header, bottom, header[WIDTH], small)
+    copy_bytes(small.ctypes.data + at, data.ctypes.data + at, size - at)
     status = decompress(handle, small.ctypes.data, size, bottom, header[WIDTH], channels, scale, target)
     # what follows the last row is all that TurboJPEG may complain of
     return 0 if status == 0 or ended_early(handle, small) else status
 
 
-@device_function
-def decode_region(handle, data, offset, size, height, width, channels, box, scale, small, target, region):
+@kernel(types.int64(*[types.int64] * 11))
+def decode_region(handle, address, size, height, width, channels, box, scale, small, target, region):
     """Decode at least a box of a JPEG, to RGB or to grayscale.
 
     Args:
         handle: of a `jpeg.Decompressor` that no other thread uses.
-        data: uint8; the JPEG, and its index if it has one, is data[offset : offset + size].
+        address, size: of the JPEG, with its index if it has one, in bytes.
         height, width: what the image must have, in pixels.
         channels: 3 for RGB, 1 for grayscale; the JPEG itself may have the other number.
-        box: int64 (4,): top, left, bottom, right of what is needed, inside the image.
+        box: the address of int64 (4,): top, left, bottom, right of what is needed, inside the image.
         scale: 1, 2, 4 or 8: decode at 1 / scale of the size.
-        small: uint8, at least size + EXTRA_BYTES long, overwritten.
-        target: uint8, at least height * width * channels long, written as (rows, width as scaled, channels).
-        region: int64 (REGION_LENGTH,), filled: where the decoded part begins, in pixels of the whole image, and how
-            wide it is, as scaled.
+        small: the address of at least size + EXTRA_BYTES bytes, overwritten.
+        target: the address of at least height * width * channels bytes, written as uint8 (rows, width as scaled,
+            channels).
+        region: the address of int64 (REGION_LENGTH,), filled: where the decoded part begins, in pixels of the whole
+            image, and how wide it is, as scaled.
 
     Returns:
         0, or 1 if TurboJPEG complained, or 2 if the image has another size.
     """
-    region[REGION_TOP] = region[REGION_LEFT] = 0
-    region[REGION_WIDTH] = (width + scale - 1) // scale
+    data, part = bytes_at(address, size), bytes_at(small, size + EXTRA_BYTES)
+    wanted, decoded = int64s_at(box, 4), int64s_at(region, REGION_LENGTH)
+    decoded[REGION_TOP] = decoded[REGION_LEFT] = 0
+    decoded[REGION_WIDTH] = (width + scale - 1) // scale
     header = np.empty(HEADER_LENGTH, dtype=np.int64)
-    good = parse_jpeg(data, offset, size, header) == 0 and header[IS_BASELINE] == 1
+    start = np.int64(0)
+    good = parse_jpeg(data, start, size, header) == 0 and header[IS_BASELINE] == 1
     if not good or header[WIDTH] != width or header[HEIGHT] != height:
-        return decode_jpeg(handle, data, offset, np.uint64(size), height, width, channels, scale, target)
+        return decode_jpeg(handle, address, size, height, width, channels, scale, target)
     index = np.empty(INDEX_LENGTH, dtype=np.int64)
-    segments = read_index(data, offset, size, index)
+    segments = read_index(data, start, size, index)
     interval = index[INDEX_INTERVAL]
     if segments > 0 and interval == header[RESTART_INTERVAL] and index[INDEX_ENTROPY_START] == header[ENTROPY_START]:
         per_row = (width + header[MCU_WIDTH] - 1) // header[MCU_WIDTH]
         if per_row % interval == 0 and segments * interval == num_mcus(header):
-            return _decode_segments(
-                handle, data, offset, size, header, index, box, channels, scale, small, target, region
-            )
+            return _decode_segments(handle, data, header, index, wanted, channels, scale, part, target, decoded)
     tile_height = header[MCU_HEIGHT]
-    bottom = (box[2] + CHROMA_MARGIN * scale + tile_height - 1) // tile_height * tile_height
+    bottom = (wanted[2] + CHROMA_MARGIN * scale + tile_height - 1) // tile_height * tile_height
     if bottom < height and header[RESTART_INTERVAL] == 0:
-        return _decode_rows(handle, data, offset, size, header, bottom, channels, scale, small, target)
-    return decompress(handle, data.ctypes.data + offset, size, height, width, channels, scale, target)
+        return _decode_rows(handle, data, header, bottom, channels, scale, part, target)
+    return decompress(handle, address, size, height, width, channels, scale, target)

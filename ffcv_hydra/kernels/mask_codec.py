@@ -56,19 +56,17 @@ def encode_runs(pixels: np.ndarray) -> np.ndarray:
 
 
 @device_function
-def decode_runs(data, offset, size, target):
+def decode_runs(data, target):
     """Decode a run-length coded mask; whatever the bytes are, nothing outside of them is read.
 
     Args:
-        data: uint8 (D,); the runs are data[offset : offset + size].
+        data: uint8 (num_bytes,), the runs.
         target: uint8 (P,), written; nothing outside of it is.
 
     Returns:
         Whether the bytes are whole runs that fill `target` exactly. If not, `target` may be partly written.
     """
-    if offset < 0 or size < 0 or offset > len(data) - size:
-        return False
-    at, end = offset, offset + size
+    at, end = np.int64(0), len(data)
     begin = np.int64(0)
     while at < end:
         value = data[at]
@@ -94,4 +92,4 @@ def decode_runs(data, offset, size, target):
 @kernel(types.boolean(_bytes, _writable_bytes))
 def decode_whole_mask(data, target):
     """Decode runs `data`, uint8 (num_bytes,), to `target`, uint8 (H * W,); returns whether they fill it exactly."""
-    return decode_runs(data, 0, len(data), target)
+    return decode_runs(data, target)

@@ -1,7 +1,9 @@
-"""Arrays at addresses, for kernels that fill several arrays of different sizes in one call."""
+"""Arrays and functions at addresses: several arrays of different sizes in one call, code that is compiled by itself."""
 
 import numba
+from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ffcv_hydra.kernels.compilation import device_function
@@ -27,3 +29,50 @@ def array_at(address, shape, like):
 def unowned(array):
     """The same C-contiguous array, which nobody counts references to: an atomic step for each view of it is saved."""
     return array_at(array.ctypes.data, array.shape, array)
+
+
+def _pointer_to(kind):
+    """An intrinsic `pointer(address: int64)` to values of a type."""
+
+    @intrinsic
+    def pointer(typing_context, address):
+        def generate(context, builder, signature, arguments):
+            return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+        return types.CPointer(kind)(types.int64), generate
+
+    return pointer
+
+
+_pointer_to_bytes, _pointer_to_int64s = _pointer_to(types.uint8), _pointer_to(types.int64)
+
+
+@device_function
+def bytes_at(address, count):
+    """The uint8 array (count,) at an address; it owns no memory."""
+    return numba.carray(_pointer_to_bytes(address), count)
+
+
+@device_function
+def int64s_at(address, count):
+    """The int64 array (count,) at an address; it owns no memory."""
+    return numba.carray(_pointer_to_int64s(address), count)
+
+
+@intrinsic
+def call_address(typing_context, address, arguments):
+    """Call the kernel at an int64 address (`Kernel.address`) with a tuple of integers; its result, an int64.
+
+    What is called so is compiled once, by itself, and not once more with each of its callers.
+    """
+
+    def generate(context, builder, signature, values):
+        number = ir.IntType(64)
+        function = ir.FunctionType(number, [number] * len(arguments))
+        parts = [
+            context.cast(builder, part, kind, types.int64)
+            for part, kind in zip(cgutils.unpack_tuple(builder, values[1]), arguments, strict=True)
+        ]
+        return builder.call(builder.inttoptr(values[0], function.as_pointer()), parts)
+
+    return types.int64(types.int64, arguments), generate

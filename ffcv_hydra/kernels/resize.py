@@ -9,7 +9,7 @@ Each axis on its own. The vertical pass goes first, over whole rows, because LLV
 
 import numpy as np
 
-from ffcv_hydra.kernels.compilation import device_function
+from ffcv_hydra.kernels.compilation import device_function, inlined_function
 from ffcv_hydra.kernels.memory import copy_bytes, mirror_row
 from ffcv_hydra.kernels.resample_taps import NEAREST, nearest_pixels, taps
 
@@ -70,10 +70,10 @@ def _horizontal_gray(row, first, count, weights, target):
 @device_function
 def _span(first, count):
     """The first pixel that is read, and the one after the last."""
-    start, stop = first.max(), 0
+    start, stop = np.int64(0), np.int64(0)
     for o in range(len(first)):
         if count[o] > 0:
-            start = min(start, first[o])
+            start = first[o] if stop == 0 else min(start, first[o])
             stop = max(stop, first[o] + count[o])
     return start, stop
 
@@ -142,7 +142,7 @@ def _copy(source, begin, stride, window, target):
             begin += stride
 
 
-@device_function
+@inlined_function
 def resize_window(source, width, window, scale, interpolation, row, target):
     """Resample a box of an image, and take a part of the outcome; zeros where that reaches beyond it.
 

@@ -1,6 +1,5 @@
 """Decoding of one JPEG as it is, to find out whether it decodes at all."""
 
-import numpy as np
 from numba import types
 
 from ffcv_hydra.kernels import jpeg
@@ -28,4 +27,4 @@ def decode_whole(handle, data, height, width, target):
     Returns:
         0, or 1 if TurboJPEG failed or warned, or 2 if the image has another size.
     """
-    return decode_jpeg(handle, data, 0, np.uint64(len(data)), height, width, 3, 1, target)
+    return decode_jpeg(handle, data.ctypes.data, len(data), height, width, 3, 1, target.ctypes.data)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ffcv_hydra.kernels.compilation import compile_both
+from ffcv_hydra.kernels.finish import finish
 from ffcv_hydra.kernels.image import (
     STORED_AS_JPEG,
     STORED_AS_RUNS,
@@ -14,6 +16,7 @@ from ffcv_hydra.kernels.image import (
     decode_windows_8,
     decode_windows_16,
 )
+from ffcv_hydra.kernels.jpeg_region import EXTRA_BYTES, decode_region
 from ffcv_hydra.operations.base import Chunk, Extents, FailedSample
 
 if TYPE_CHECKING:
@@ -49,11 +52,23 @@ def decode_shared(
     in_scratch = (modes != STORED_RAW) | (first.dtype.itemsize > 1)
     num_bytes = int((heights * widths * in_scratch).max()) * first.channels * first.dtype.itemsize
     num_bytes += -num_bytes % 8
+    decode, weight = (decode_windows_8, np.float32) if first.dtype == np.uint8 else (decode_windows_16, np.float64)
+    row = (first.channels * int(widths.max()) + 1) * np.dtype(weight).itemsize
+    row += -row % 8
+    small = int(source.sizes.max()) + EXTRA_BYTES if STORED_AS_JPEG in modes else 0
+    if small:
+        compile_both(decode, decode_region)
     on_the_way = max(target[0].size for target in targets)
-    pixels = scratch.pixels_for(num_bytes + on_the_way)
-    decode = decode_windows_8 if first.dtype == np.uint8 else decode_windows_16
+    pixels = scratch.pixels_for(num_bytes + row + small + on_the_way)
+    after_row = pixels.ctypes.data + num_bytes + row
+    layouts = [
+        _address_and_layout(decoder, target, len(heights), after_row + small)
+        for decoder, target in zip(decoders, targets, strict=True)
+    ]
+    parts = [decode_region.address, scratch.decompressor.handle, after_row] if small else [0, 0, 0]
+    as_stored = all(value_bytes == first.dtype.itemsize and not planes for *_, value_bytes, planes, _ in layouts)
     failed = decode(
-        scratch.decompressor.handle,
+        np.array([*parts, 0 if as_stored else finish.address]),
         source.data,
         source.offsets,
         source.sizes,
@@ -63,14 +78,10 @@ def decode_shared(
         first.channels,
         _windows(decoders, heights, widths, chunks),
         np.array([decoder.interpolation_code for decoder in decoders]),
-        np.array(
-            [
-                _address_and_layout(decoder, target, len(heights), pixels.ctypes.data + num_bytes)
-                for decoder, target in zip(decoders, targets, strict=True)
-            ]
-        ),
+        np.array(layouts),
         np.stack([decoder.value_bits() for decoder in decoders]),
         pixels[:num_bytes].view(first.dtype),
+        pixels[num_bytes : num_bytes + row].view(weight),
     )
     if failed >= 0:
         kind = _KINDS.get(int(modes[failed]), f"image of the unknown mode {modes[failed]}")

@@ -24,6 +24,37 @@ def test_a_second_process_loads_what_the_first_compiled(tmp_path: Path):
     assert found[0] == found[1]
 
 
+@pytest.mark.timeout(120)
+def test_two_kernels_are_compiled_at_once_by_two_processes(tmp_path: Path):
+    script = """
+from ffcv_hydra.kernels.compilation import compile_both, kernel
+from ffcv_hydra.kernels.flip import random_horizontal_flip
+from ffcv_hydra.kernels.gather import gather
+
+compile_both(gather, random_horizontal_flip)
+print(gather._entry_point is not None, random_horizontal_flip._entry_point is None, random_horizontal_flip.compiled)
+random_horizontal_flip.compile()
+
+@kernel("int64(int64)")
+def not_to_be_imported(value):
+    return value + 1
+
+@kernel("int64(int64)")
+def next_but_one(value):
+    return value + 2
+
+compile_both(next_but_one, not_to_be_imported)
+print(next_but_one(3), not_to_be_imported.compiled, not_to_be_imported(3))
+"""
+    path = tmp_path / "script.py"  # numba caches nothing that has no file
+    path.write_text(script)
+    environment = {**os.environ, "FFCV_HYDRA_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run([sys.executable, str(path)], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    two_cores = len(os.sched_getaffinity(0)) > 1
+    assert done.stdout.splitlines() == [f"{two_cores} True {two_cores}", "5 False 4"]
+
+
 def test_a_change_in_any_kernel_source_makes_another_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "a.py").write_text("1")
     monkeypatch.setattr(compilation, "__file__", str(tmp_path / "compilation.py"))

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from ffcv.libffcv import imdecode
 
+from ffcv_hydra.kernels.finish import finish
 from ffcv_hydra.kernels.image import (
     STORED_AS_JPEG,
     STORED_AS_RUNS,
@@ -11,6 +12,7 @@ from ffcv_hydra.kernels.image import (
     decode_windows_16,
 )
 from ffcv_hydra.kernels.jpeg import Decompressor
+from ffcv_hydra.kernels.jpeg_region import EXTRA_BYTES, decode_region
 from ffcv_hydra.kernels.mask_codec import encode_runs
 
 HEIGHT, WIDTH = 61, 83
@@ -35,16 +37,21 @@ def decode(
     channels: int = 3,
     dtype: type = np.uint8,
     offset: int = 0,
+    size: int | None = None,
 ) -> tuple[int, np.ndarray]:
-    """Decode one image, whole, from `offset` of `stored` on."""
+    """Decode one image, whole: `size` bytes from `offset` of `stored` on, by default all."""
     target = np.zeros((1, height, width, channels), dtype=dtype)
-    kernel = decode_windows_8 if dtype == np.uint8 else decode_windows_16
+    kernel, weight = (decode_windows_8, np.float32) if dtype == np.uint8 else (decode_windows_16, np.float64)
+    small = np.empty(len(stored) + EXTRA_BYTES, dtype=np.uint8)
     failed = kernel(
-        DECOMPRESSOR.handle, stored, np.array([offset]), np.array([len(stored) - offset]),
+        np.array([decode_region.address, DECOMPRESSOR.handle, small.ctypes.data, finish.address]), stored,
+        np.array([offset]),
+        np.array([len(stored) - offset if size is None else size]),
         np.array([mode], dtype=np.uint8), np.array([height]), np.array([width]), channels,
         np.array([[[0, 0, height, width, height, width, 0, 0, 0]]]), np.zeros(1, dtype=np.int64),
         np.array([[target.ctypes.data, height, width, target.itemsize, 0, 0]]),
         np.zeros((1, channels, 256), dtype=np.uint32), np.empty(channels * height * width, dtype=dtype),
+        np.empty(channels * width + 1, dtype=weight),
     )  # fmt: skip
     return failed, target[0]
 
@@ -62,6 +69,16 @@ def test_raw_pixels_come_back_as_they_are(pixels):
     failed, ours = decode(pixels.reshape(-1), 1)
     assert failed == -1
     assert np.array_equal(ours, pixels)
+
+
+@pytest.mark.parametrize("mode", [STORED_AS_JPEG, STORED_RAW, STORED_AS_RUNS, 3])
+@pytest.mark.parametrize(
+    ("offset", "size"), [(-1, 10), (0, -1), (1, None), (10**6, 10), (0, 10**6), (2**62, 2**62), (5, 2**63 - 1)]
+)
+def test_an_extent_outside_the_file_is_refused(mode, offset, size):
+    stored = np.full(4 * 3, 77, dtype=np.uint8)
+    size = len(stored) if size is None else size
+    assert decode(stored, mode, 4, 3, 1, offset=offset, size=size)[0] == 0
 
 
 @pytest.mark.parametrize("damage", ["cut", "zeros", "empty", "no jpeg"])

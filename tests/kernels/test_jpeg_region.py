@@ -11,7 +11,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from ffcv_hydra.beton.restart_index import with_random_access
-from ffcv_hydra.kernels.jpeg import Decompressor, decode_jpeg, register
+from ffcv_hydra.kernels.jpeg import Decompressor, decode_jpeg
 from ffcv_hydra.kernels.jpeg_region import (
     EXTRA_BYTES,
     REGION_LEFT,
@@ -22,21 +22,20 @@ from ffcv_hydra.kernels.jpeg_region import (
 )
 from tests.kernels.jpegs import encode
 
-register()
 pytestmark = pytest.mark.timeout(300)
 DECOMPRESSOR = Decompressor()
 SUBSAMPLING = ["4:4:4", "4:2:2", "4:2:0", "4:4:0", "4:1:1"]
 SIZES = [(375, 500), (500, 375), (224, 29 * 16), (230, 31 * 16 - 3), (97, 129), (70, 17), (16, 16), (9, 300)]
 
 
-@numba.njit(error_model="numpy")
 def _region(handle, data, offset, size, height, width, channels, box, scale, small, target, region):
-    return decode_region(handle, data, offset, size, height, width, channels, box, scale, small, target, region)
+    start, box, small, target, region = (array.ctypes.data for array in (data, box, small, target, region))
+    return decode_region(handle, start + offset, size, height, width, channels, box, scale, small, target, region)
 
 
 @numba.njit(error_model="numpy")
 def _whole(handle, data, size, height, width, channels, scale, target):
-    return decode_jpeg(handle, data, 0, np.uint64(size), height, width, channels, scale, target)
+    return decode_jpeg(handle, data.ctypes.data, size, height, width, channels, scale, target.ctypes.data)
 
 
 def photo(height: int, width: int, mode: str = "RGB") -> Image.Image:
