@@ -10,6 +10,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from ffcv_hydra.kernels.compilation import device_function, kernel
+from ffcv_hydra.kernels.memory import prefetch
 
 _PRIME_1 = np.uint64(0x9E3779B185EBCA87)
 _PRIME_2 = np.uint64(0xC2B2AE3D27D4EB4F)
@@ -19,6 +20,7 @@ _PRIME_5 = np.uint64(0x27D4EB2F165667C5)
 _LANE_1, _LANE_2, _LANE_3 = np.uint64(0x60EA27EEADC0B5D6), _PRIME_2, np.uint64(0)  # seed 0, wrapped to 64 bits
 _LANE_4 = np.uint64(0x61C8864E7A143579)
 _WIDTH = np.uint64(64)
+_PREFETCHED = 4096  # bytes of the next sample; further on the processor has found out by itself
 
 
 def _little_endian_load(bits):
@@ -110,6 +112,8 @@ def first_mismatch(data, offsets, sizes, checksums):
         The position, or -1 if all are equal.
     """
     for n in range(len(offsets)):
+        if n + 1 < len(offsets):
+            prefetch(data.ctypes.data + offsets[n + 1], min(sizes[n + 1], _PREFETCHED))
         if xxh64(data, offsets[n], sizes[n]) != checksums[n]:
             return n
     return -1

@@ -64,13 +64,15 @@ def erase(boxes, value, source, target):
     Args:
         boxes: int64 (N, 4): top, left, height, width, inside the image.
         value: uint8 (B,).
-        source, target: uint8 (N, H, W, B), B bytes per pixel.
+        source, target: uint8 (N, H, W, B), B bytes per pixel; they may be the same.
     """
     source, target = unowned(source), unowned(target)
+    in_place = source.ctypes.data == target.ctypes.data
     painted = np.empty((source.shape[2], len(value)), dtype=np.uint8)
     painted[:] = value
     for n in range(len(boxes)):
-        copy_bytes(target[n].ctypes.data, source[n].ctypes.data, source[n].size)
+        if not in_place:
+            copy_bytes(target[n].ctypes.data, source[n].ctypes.data, source[n].size)
         top, left, height, width = boxes[n, 0], boxes[n, 1], boxes[n, 2], boxes[n, 3]
         for y in range(top, top + height):
             copy_bytes(target[n, y, left].ctypes.data, painted.ctypes.data, width * len(value))
@@ -83,12 +85,14 @@ def erase_with_noise(boxes, keys, source, target):
     Args:
         boxes: int64 (N, 4): top, left, height, width, inside the image.
         keys: uint64 (N,); each value has a draw of its own, after those of `draw_erased_boxes`.
-        source, target: uint8 (N, H, W, C).
+        source, target: uint8 (N, H, W, C); they may be the same.
     """
     channels = source.shape[3]
     source, target = unowned(source), unowned(target)
+    in_place = source.ctypes.data == target.ctypes.data
     for n in range(len(boxes)):
-        copy_bytes(target[n].ctypes.data, source[n].ctypes.data, source[n].size)
+        if not in_place:
+            copy_bytes(target[n].ctypes.data, source[n].ctypes.data, source[n].size)
         top, left, height, width = boxes[n, 0], boxes[n, 1], boxes[n, 2], boxes[n, 3]
         draw = _AFTER_BOX
         for y in range(top, top + height):

@@ -134,10 +134,11 @@ def _decode_windows(
     for n in range(len(offsets)):
         if offsets[n] < 0 or sizes[n] < 0 or offsets[n] > len(data) - sizes[n]:
             return n
+        scale = largest = np.int64(1)  # a literal would have what it is passed to compiled twice
         for v in range(len(targets)):
             scales[v] = _scale(windows[v, n], interpolations[v]) if modes[n] == STORED_AS_JPEG else 1
-        scale = np.int64(1)  # a literal would have what it is passed to compiled twice
-        while scale <= 8:  # what a window is made of must not depend on the other windows
+            largest = max(largest, scales[v])
+        while scale <= largest:  # what a window is made of must not depend on the other windows
             if _union(windows, n, scales, scale, box):
                 address = _decode(
                     parts, data.ctypes.data + offsets[n], sizes[n], modes[n], heights[n], widths[n], channels, box,

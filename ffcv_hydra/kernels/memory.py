@@ -11,6 +11,30 @@ _BYTE = ir.IntType(8)
 _VECTOR = 16  # bytes; one `pshufb` on x86, one `tbl` on ARM
 
 
+_LINE = 64  # bytes that the processor fetches at once
+
+
+@intrinsic
+def _prefetch(typing_context, address):
+    def generate(context, builder, signature, arguments):
+        number, pointer = ir.IntType(32), _BYTE.as_pointer()
+        function = builder.module.declare_intrinsic(
+            "llvm.prefetch", (pointer,), ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
+        )
+        read, keep, data = (ir.Constant(number, value) for value in (0, 2, 1))
+        builder.call(function, [builder.inttoptr(arguments[0], pointer), read, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate
+
+
+@device_function
+def prefetch(address, count):
+    """Have the processor fetch `count` bytes from memory, and do not wait for them."""
+    for line in range(0, count, _LINE):
+        _prefetch(address + line)  # type: ignore[call-arg]
+
+
 @intrinsic
 def _copy(typing_context, target, source, count):
     def generate(context, builder, signature, arguments):

@@ -6,6 +6,8 @@ A key is mixed from what identifies a draw (seed, epoch, sample, operation ...) 
 on threads, chunks, ranks or on what was drawn before.
 """
 
+import functools
+
 import numpy as np
 
 from ffcv_hydra.kernels.compilation import device_function, kernel
@@ -48,6 +50,18 @@ def _fold(keys, parts, target):
         target[n] = key
 
 
+def _columns(*parts: int | np.ndarray) -> np.ndarray:
+    """uint64 (P, N) of P parts, or (P, 1) if none is an array."""
+    width = max((len(part) for part in parts if isinstance(part, np.ndarray)), default=1)
+    columns = np.empty((len(parts), width), dtype=np.uint64)
+    for row, part in zip(columns, parts, strict=True):
+        row[:] = part
+    return columns
+
+
+_constants = functools.lru_cache(maxsize=256)(_columns)  # each chunk of each batch has the same
+
+
 def fold(keys: np.ndarray, *parts: int | np.ndarray) -> np.ndarray:
     """Mix `parts` one after another into `keys`.
 
@@ -58,10 +72,8 @@ def fold(keys: np.ndarray, *parts: int | np.ndarray) -> np.ndarray:
     Returns:
         uint64 (N,): another key for every other combination; the order of the parts matters.
     """
-    width = max((len(part) for part in parts if isinstance(part, np.ndarray)), default=1)
-    columns = np.empty((len(parts), width), dtype=np.uint64)
-    for row, part in zip(columns, parts, strict=True):
-        row[:] = part
+    columns = _columns(*parts) if any(isinstance(part, np.ndarray) for part in parts) else _constants(*parts)  # type: ignore[arg-type]
+    width = columns.shape[1]
     target = np.empty(width if len(keys) == 1 else len(keys), dtype=np.uint64)
     if width not in (1, len(target)):
         raise ValueError(f"{len(keys)} keys cannot be mixed with parts of {width}")

@@ -143,13 +143,17 @@ class Executor:
 
     def _targets(self, job: Job, step: Step, start: int, stop: int, scratch: Scratch) -> dict[Node, np.ndarray]:
         """Where each node's result goes: into the batch's memory, or the thread's if only the next node reads it."""
-        kept = {node: job.values[node][start:stop] for node in step.kept}
-        passed_on = {
-            node: scratch.passed_on(number % 2, (stop - start, *node.memory.shape), node.memory.dtype)
-            for number, node in enumerate(step.nodes)
-            if node not in kept
-        }
-        return {**passed_on, **kept}
+        targets = {node: job.values[node][start:stop] for node in step.kept}
+        buffer, after = 0, step.nodes[-1]
+        for node in reversed(step.nodes):
+            if node not in targets:
+                if after.operation.in_place:
+                    targets[node] = targets[after]
+                else:
+                    targets[node] = scratch.passed_on(buffer, (stop - start, *node.memory.shape), node.memory.dtype)
+                    buffer = 1 - buffer
+            after = node
+        return targets
 
     @staticmethod
     def _reads_file(node: Node) -> bool:

@@ -25,6 +25,7 @@ class Cutout(ImageOperation):
     """
 
     random: ClassVar[bool] = True
+    in_place: ClassVar[bool] = True
     dtypes: ClassVar[tuple[Any, ...]] = ()
     channels: ClassVar[tuple[int, ...]] = ()
 

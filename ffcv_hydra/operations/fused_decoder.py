@@ -50,7 +50,7 @@ class FusedDecoder(ImageDecoder):
         return self.decoder.boxes(heights, widths, keys)
 
     def placements(self, heights: np.ndarray, widths: np.ndarray) -> np.ndarray:
-        """int64 (N, 4): the decoder's."""
+        """int64 (N, 4) or (4,): the decoder's."""
         return self.decoder.placements(heights, widths)
 
     @property

@@ -44,6 +44,16 @@ class ImageDecoder(ChunkDecoder):
             raise PipelineError(f"{type(self).__name__}: interpolation is one of {known}; got {interpolation}")
         self.interpolation = interpolation
 
+    def accept_globals(self, metadata: np.ndarray, memory_read: Any) -> None:
+        """FFCV's hook: which images there are."""
+        super().accept_globals(metadata, memory_read)
+        self._columns = tuple(np.ascontiguousarray(metadata[name]) for name in ("height", "width", "mode"))
+
+    def stored(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """int64 (N,) heights and widths, and uint8 (N,) modes, of the images with ids `samples`, int64 (N,)."""
+        heights, widths, modes = (column[samples] for column in self._columns)
+        return heights.astype(np.int64), widths.astype(np.int64), modes
+
     @abstractmethod
     def output_size(self) -> tuple[int, int]:
         """Height and width of the output, in pixels."""
@@ -55,9 +65,9 @@ class ImageDecoder(ChunkDecoder):
     def placements(self, heights: np.ndarray, widths: np.ndarray) -> np.ndarray:
         """int64 (N, 4): height and width that each box is resized to, and top and left of the output in that.
 
-        By default a box is resized to the output's size.
+        One that is the same for all is (4,). By default a box is resized to the output's size.
         """
-        return np.tile(np.array([*self.output_size(), 0, 0], dtype=np.int64), (len(heights), 1))
+        return np.array([*self.output_size(), 0, 0], dtype=np.int64)
 
     @property
     def channels(self) -> int:

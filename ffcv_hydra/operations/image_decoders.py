@@ -170,5 +170,6 @@ class WholeImage(ImageDecoder):
 
 
 def _whole(heights: np.ndarray, widths: np.ndarray) -> np.ndarray:
-    zeros = np.zeros_like(heights)
-    return np.stack([zeros, zeros, heights, widths], axis=1)
+    boxes = np.zeros((len(heights), 4), dtype=np.int64)
+    boxes[:, 2], boxes[:, 3] = heights, widths
+    return boxes

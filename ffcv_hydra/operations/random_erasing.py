@@ -29,6 +29,7 @@ class RandomErasing(ImageOperation):
     """
 
     random: ClassVar[bool] = True
+    in_place: ClassVar[bool] = True
     dtypes: ClassVar[tuple[Any, ...]] = ()
     channels: ClassVar[tuple[int, ...]] = ()
 

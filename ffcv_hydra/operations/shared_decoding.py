@@ -46,9 +46,7 @@ def decode_shared(
     if len(source.offsets) == 0:
         return
     first, scratch = decoders[0], chunks[0].scratch
-    stored = first.metadata[chunks[0].samples]
-    heights, widths = stored["height"].astype(np.int64), stored["width"].astype(np.int64)
-    modes = np.ascontiguousarray(stored["mode"])
+    heights, widths, modes = first.stored(chunks[0].samples)
     in_scratch = (modes != STORED_RAW) | (first.dtype.itemsize > 1)
     num_bytes = int((heights * widths * in_scratch).max()) * first.channels * first.dtype.itemsize
     num_bytes += -num_bytes % 8
@@ -79,7 +77,9 @@ def decode_shared(
         _windows(decoders, heights, widths, chunks),
         np.array([decoder.interpolation_code for decoder in decoders]),
         np.array(layouts),
-        np.stack([decoder.value_bits() for decoder in decoders]),
+        np.empty((len(decoders), first.channels, 256), dtype=np.uint32)
+        if as_stored
+        else np.stack([decoder.value_bits() for decoder in decoders]),
         pixels[:num_bytes].view(first.dtype),
         pixels[num_bytes : num_bytes + row].view(weight),
     )

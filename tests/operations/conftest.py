@@ -29,6 +29,9 @@ def apply() -> Callable[..., np.ndarray]:
         keys = fold(key_of(seed), samples.astype(np.uint64)) if operation.random else None
         operation.run(source, target, Chunk(samples, keys, Scratch()))
         assert np.array_equal(source, before)
+        if operation.in_place:
+            operation.run(before, before, Chunk(samples, keys, Scratch()))
+            assert np.array_equal(before, target, equal_nan=np.issubdtype(target.dtype, np.floating))
         return target
 
     return call
