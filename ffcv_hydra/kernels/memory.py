@@ -74,7 +74,7 @@ def _mirror(count, size):
     return move
 
 
-_mirror_16_of_1, _mirror_5_of_3 = _mirror(16, 1), _mirror(5, 3)
+_mirror_16_of_1, _mirror_16_of_3, _mirror_5_of_3 = _mirror(16, 1), _mirror(16, 3), _mirror(5, 3)
 _move_1, _move_3 = _mirror(1, 1), _mirror(1, 3)
 
 
@@ -90,6 +90,9 @@ def mirror_row(target, source, width, size):
             _move_1(target + x, end - x - 1)
             x += 1
     elif size == 3:
+        while x + 16 <= width:
+            _mirror_16_of_3(target + 3 * x, end - 3 * x - 48)
+            x += 16
         # the byte that is read beyond five pixels, and the one that is written there, have to be in the row
         while x < width:
             if 0 < x < width - 5:
