@@ -4,7 +4,8 @@ Area: an output pixel is the mean of the input it covers where the image shrinks
 level of it), linear between pixel centres where it grows (as INTER_LINEAR). Bilinear: torch's antialiased bilinear,
 within one level. Nearest: torch's nearest-exact.
 
-Each axis on its own. The vertical pass goes first, over whole rows, because LLVM vectorises it.
+Each axis on its own. The vertical pass goes first, over whole rows, because LLVM vectorises it; for the horizontal one
+of three channels see `weighted_rows`.
 """
 
 import numpy as np
@@ -12,9 +13,7 @@ import numpy as np
 from ffcv_hydra.kernels.compilation import device_function, inlined_function
 from ffcv_hydra.kernels.memory import copy_bytes, mirror_row
 from ffcv_hydra.kernels.resample_taps import NEAREST, nearest_pixels, taps
-
-# Indices are unsigned below, as signed ones may count from the end, and what may do that LLVM does not vectorise.
-_ONE, _TWO, _THREE = np.uint64(1), np.uint64(2), np.uint64(3)
+from ffcv_hydra.kernels.weighted_rows import even_taps, weighted_row
 
 
 @device_function
@@ -40,29 +39,10 @@ def _vertical(source, start, stride, count, weights, row):
 
 
 @device_function
-def _horizontal_rgb(row, first, count, weights, target):
-    """One output row of three channels; a fourth value, which is thrown away, makes each tap one vector operation."""
-    half = row.dtype.type(0.5)
-    for o in range(np.uint64(len(target))):
-        r = g = b = unused = half
-        x = _THREE * np.uint64(first[o])
-        for t in range(np.uint64(count[o])):
-            weight = weights[o, t]
-            r += weight * row[x]
-            g += weight * row[x + _ONE]
-            b += weight * row[x + _TWO]
-            unused += weight * row[x + _THREE]
-            x += _THREE
-        target[o, 0] = target.dtype.type(np.int32(r))
-        target[o, 1] = target.dtype.type(np.int32(g))
-        target[o, 2] = target.dtype.type(np.int32(b))
-
-
-@device_function
-def _horizontal_gray(row, first, count, weights, target):
+def _horizontal_gray(row, first, weights, num_taps, target):
     for o in range(len(target)):
         value = row.dtype.type(0.5)
-        for t in range(count[o]):
+        for t in range(num_taps):
             value += weights[o, t] * row[first[o] + t]
         target[o, 0] = target.dtype.type(value)
 
@@ -90,7 +70,12 @@ def _separable(source, begin, stride, window, scale, interpolation, row, target)
     if window[8] != 0:
         first_x, count_x, weights_x = first_x[::-1].copy(), count_x[::-1].copy(), weights_x[::-1].copy()
     start, stop = _span(first_x, count_x)
-    first_x -= start
+    if stop == 0:
+        target[:] = 0
+        return
+    for x in range(len(first_x)):
+        first_x[x] = max(0, first_x[x] - start)  # those that read nothing may begin anywhere
+    num_taps = even_taps(first_x, count_x, weights_x, stop - start)
     begin += channels * start
     part = row[: channels * (stop - start)]
     for y in range(target.shape[0]):
@@ -99,9 +84,9 @@ def _separable(source, begin, stride, window, scale, interpolation, row, target)
             continue
         _vertical(source, begin + first_y[y] * stride, stride, count_y[y], weights_y[y], part)
         if channels == 3:
-            _horizontal_rgb(row, first_x, count_x, weights_x, target[y])
+            weighted_row(row, first_x, weights_x, num_taps, target[y])
         else:
-            _horizontal_gray(part, first_x, count_x, weights_x, target[y])
+            _horizontal_gray(part, first_x, weights_x, num_taps, target[y])
 
 
 @device_function

@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from ffcv_hydra.kernels.compilation import kernel
+from ffcv_hydra.kernels.weighted_rows import even_taps, weighted_row
+
+
+@kernel("void(float32[::1], int64[::1], float32[:, ::1], int64, uint8[:, ::1])")
+def row_8(row, first, weights, num_taps, target):
+    weighted_row(row, first, weights, num_taps, target)
+
+
+@kernel("void(float64[::1], int64[::1], float64[:, ::1], int64, uint16[:, ::1])")
+def row_16(row, first, weights, num_taps, target):
+    weighted_row(row, first, weights, num_taps, target)
+
+
+@kernel("int64(int64[::1], int64[::1], float32[:, ::1], int64)")
+def evened(first, count, weights, stop):
+    return even_taps(first, count, weights, stop)
+
+
+@pytest.mark.parametrize("num_taps", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("width", [1, 2, 9])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_row_is_the_rounded_sums_and_nothing_behind_it_is_written(num_taps, width, bits):
+    run, real, whole = (row_8, np.float32, np.uint8) if bits == 8 else (row_16, np.float64, np.uint16)
+    random = np.random.default_rng(num_taps)
+    pixels = random.integers(0, 2**bits, (20, 3)).astype(real)
+    row = np.append(pixels.reshape(-1), np.nan).astype(real)  # the value behind the last pixel counts for nothing
+    first = random.integers(0, 20 - num_taps + 1, width)
+    first[-1] = 20 - num_taps
+    weights = random.random((width, num_taps + 1)).astype(real)
+    weights /= weights[:, :num_taps].sum(1, keepdims=True)
+    buffer = np.full((width + 2, 3), 77, dtype=whole)
+    run(row, first, weights, num_taps, buffer[1:-1])
+    for o in range(width):
+        total = np.full(3, 0.5, dtype=real)
+        for t in range(num_taps):
+            total = total + weights[o, t] * pixels[first[o] + t]
+        assert np.array_equal(buffer[1 + o], total.astype(whole))
+    assert (buffer[[0, -1]] == 77).all()
+
+
+def test_even_taps_give_the_same_sums_within_the_row():
+    random = np.random.default_rng(0)
+    for _ in range(200):
+        stop = int(random.integers(1, 12))
+        count = random.integers(0, stop + 1, 6)
+        first = np.where(count > 0, random.integers(0, stop - count + 1), 0)
+        weights = np.zeros((6, 12), dtype=np.float32)
+        for o in range(6):
+            weights[o, : count[o]] = random.random(count[o])
+        row = random.random(stop)
+        expected = [weights[o, : count[o]] @ row[first[o] : first[o] + count[o]] for o in range(6)]
+        num_taps = evened(first, count, weights, stop)
+        assert num_taps == max(1, count.max())
+        assert (first >= 0).all() and (first + num_taps <= stop).all()
+        assert np.allclose([weights[o, :num_taps] @ row[first[o] : first[o] + num_taps] for o in range(6)], expected)
