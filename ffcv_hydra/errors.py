@@ -27,3 +27,7 @@ class SampleError(FFCVHydraError):
 
 class ConfigError(FFCVHydraError):
     """A config has an unknown key, an impossible value, or names something that cannot be built."""
+
+
+class SweepError(FFCVHydraError):
+    """Jobs of a sweep failed or did not finish, or a sweep's folder cannot be used."""

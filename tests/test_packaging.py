@@ -33,33 +33,56 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy: setuptools leaves folders behind, and other tests may run at the same time."""
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package: setuptools leaves folders behind, and other tests may run at the same time."""
     source = tmp_path_factory.mktemp("source")
     tracked = ("ffcv_hydra", "hydra_plugins", "conf", "pyproject.toml", "README.md", "LICENSE")
     present = [name for name in tracked if (ROOT / name).exists()]
     # cp -d keeps ffcv_hydra/conf a link, as it is in a checkout.
     run("cp", "-rd", *(ROOT / name for name in present), source, cwd=ROOT)
     (source / "README.md").touch()
+    return source
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("wheel")
     run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, source, cwd=source)
     [built] = out.glob("*.whl")
     return built
 
 
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bin folder of a new environment with the wheel, third-party packages of this one, and not the checkout."""
-    home = tmp_path_factory.mktemp("installed")
+def environment(home: Path, *package: str | Path) -> tuple[Path, Path]:
+    """A new environment with a package, third-party packages of this one, and not the checkout.
+
+    Returns:
+        Its bin folder, and the folder that the package is imported from.
+    """
     venv.create(home, with_pip=False)
     bin_folder = home / "bin"
     python = bin_folder / "python"
     site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=home).strip())
     # A path in a .pth file is searched, but .pth files that lie there are not read: those of editable installs neither.
     (site / "third_party.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    run(python, "-m", "pip", "install", "--no-deps", "--no-index", "--force-reinstall", wheel, cwd=home)
+    run(python, "-m", "pip", "install", "--no-deps", "--no-index", "--force-reinstall", *package, cwd=home)
     where = run(python, "-c", "import ffcv_hydra; print(ffcv_hydra.__file__)", cwd=home).strip()
-    assert Path(where).is_relative_to(site)
+    return bin_folder, Path(where).parents[1]
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bin folder of an environment with the wheel."""
+    home = tmp_path_factory.mktemp("installed")
+    bin_folder, where = environment(home, wheel)
+    assert where.is_relative_to(home)
+    return bin_folder
+
+
+@pytest.fixture(scope="module")
+def editable(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bin folder of an environment with an editable install."""
+    bin_folder, where = environment(tmp_path_factory.mktemp("editable"), "--no-build-isolation", "--editable", source)
+    assert where == source
     return bin_folder
 
 
@@ -68,7 +91,9 @@ def test_wheel_carries_the_configs_as_files(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     configs = {f"ffcv_hydra/conf/{path.relative_to(ROOT / 'conf')}" for path in (ROOT / "conf").rglob("*.yaml")}
-    assert configs | {"ffcv_hydra/conf/__init__.py"} <= names
+    plugins = {str(path.relative_to(ROOT)) for path in (ROOT / "hydra_plugins").rglob("*.py")}
+    assert configs | plugins | {"ffcv_hydra/conf/__init__.py"} <= names
+    assert "hydra_plugins/__init__.py" not in names, "other plugins could not be found"
     assert not {name for name in names if name.startswith(("conf/", "tests/"))}
 
 
@@ -87,6 +112,20 @@ def test_console_scripts_of_the_wheel_work_anywhere(installed, tmp_path):
     assert "256" in run(installed / "ffcv-hydra-convert", "dataset=toy", cwd=tmp_path)
     run(installed / "ffcv-hydra-convert", "dataset=custom", "dataset.source._target_=mine.Mine", cwd=tmp_path)
     assert {path.name for path in (tmp_path / "data").iterdir()} == {"toy.beton", "custom.beton"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", ["installed", "editable"])
+def test_a_console_script_sweeps(kind, request, tmp_path):
+    bin_folder = request.getfixturevalue(kind)
+    command = [bin_folder / "ffcv-hydra-run", "-m", "loader.batch_size=0,-1", "hydra.sweep.dir=sweep"]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 1
+    assert "job 1 failed: loader.batch_size=-1" in done.stdout
+    assert "2 of 2 jobs did not finish" in done.stderr and "Traceback" not in done.stderr
+    assert f"$ {bin_folder}/python {bin_folder}/ffcv-hydra-run " in (tmp_path / "sweep/0/job.log").read_text()
 
 
 def test_conf_in_the_package_is_the_one_of_the_checkout():

@@ -3,7 +3,9 @@
 from ffcv_hydra.callbacks.graceful_stop import GracefulStop as GracefulStop
 from ffcv_hydra.callbacks.prediction_writer import PredictionWriter as PredictionWriter
 from ffcv_hydra.callbacks.progress_bar import ProgressBar as ProgressBar
+from ffcv_hydra.callbacks.progress_file import ProgressFile as ProgressFile
 from ffcv_hydra.callbacks.progressive_resizing import ProgressiveResizing as ProgressiveResizing
+from ffcv_hydra.callbacks.pruning import Pruning as Pruning
 from ffcv_hydra.callbacks.stop_signals import EXIT_STATUS as EXIT_STATUS
 from ffcv_hydra.callbacks.stop_signals import RunInterrupted as RunInterrupted
 from ffcv_hydra.callbacks.stop_signals import StopSignals as StopSignals

@@ -60,6 +60,8 @@ class ProgressBar(RichProgressBar):
         super().on_predict_batch_start(trainer, pl_module, batch, *args)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # On all ranks: what is not reduced yet is reduced when it is read, and a rank that reads alone waits for ever.
+        _ = trainer.callback_metrics
         super().on_train_epoch_end(trainer, pl_module)
         if self.lines and self._enabled and trainer.is_global_zero:
             print(epoch_line(trainer), flush=True)

@@ -1,6 +1,9 @@
 """What `run.py` and `convert.py` do with their composed configs."""
 
+import signal
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -15,7 +18,7 @@ from ffcv_hydra.errors import ConfigError
 
 def run() -> None:
     """Train, evaluate or predict, as the command line says."""
-    execute(_run, "run")
+    execute(_run, "run", fresh_processes=True)
 
 
 def convert() -> None:
@@ -27,10 +30,28 @@ def convert() -> None:
 
 
 def _run(config: DictConfig) -> Any:
-    resolved = checked_run_config(config)
-    from ffcv_hydra.training import train
+    with _interrupts_end_at_once():
+        resolved = checked_run_config(config)
+        from ffcv_hydra.training import train
 
     return train(resolved, HydraConfig.get().runtime.output_dir)
+
+
+@contextmanager
+def _interrupts_end_at_once() -> Iterator[None]:
+    """Let SIGINT end the process while libraries are imported.
+
+    Python would raise a `KeyboardInterrupt`, and one that is raised in a library's callback is printed and forgotten.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    is_default = before is signal.default_int_handler and threading.current_thread() is threading.main_thread()
+    if is_default:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        if is_default:
+            signal.signal(signal.SIGINT, before)
 
 
 def _convert(config: DictConfig) -> None:

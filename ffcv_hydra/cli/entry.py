@@ -13,11 +13,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from ffcv_hydra.cli import composition_errors, task_errors
+from ffcv_hydra.sweeps.program import Program
 
 Task = Callable[[DictConfig], Any]
 
 
-def execute(task: Task, config_name: str, arguments: Sequence[str] | None = None) -> None:
+def execute(
+    task: Task, config_name: str, arguments: Sequence[str] | None = None, fresh_processes: bool = False
+) -> None:
     """Compose `config_name` with the command line's overrides and call `task` with it, once or for each job of a sweep.
 
     Bad input ends in one line on stderr and exit status 1 (or the error's own `exit_code`); with HYDRA_FULL_ERROR=1 and
@@ -27,6 +30,7 @@ def execute(task: Task, config_name: str, arguments: Sequence[str] | None = None
         task: is given the config.
         config_name: of a file in `conf/`.
         arguments: overrides and options in place of the command line's.
+        fresh_processes: each job of a sweep is this program, started anew, whatever the launcher.
     """
     # A console script does not see the folder it is started in, where a user's own datasets and models are.
     if os.getcwd() not in sys.path:
@@ -34,10 +38,15 @@ def execute(task: Task, config_name: str, arguments: Sequence[str] | None = None
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     reported: list[Exception] = []
     unexpected: list[Exception] = []
+    program = Program.of_this_process() if fresh_processes else None
 
     def job(config: DictConfig) -> Any:
         try:
             with _full_error(wants_traceback):
+                if program is not None and HydraConfig.get().mode == RunMode.MULTIRUN:
+                    from ffcv_hydra.sweeps.delegate import run_delegated
+
+                    return run_delegated(program, HydraConfig.get(), config)
                 return task(config)
         except Exception as error:
             line = None if wants_traceback else task_errors.explain(error, config)
@@ -52,6 +61,7 @@ def execute(task: Task, config_name: str, arguments: Sequence[str] | None = None
             reported.append(error)
             raise  # Hydra goes on with the other jobs and raises this again at the end
 
+    job.program = program  # type: ignore[attr-defined]  # for the project's launcher
     try:
         # Otherwise Hydra prints errors in its own way and exits.
         with _full_error(True), _command_line(arguments):

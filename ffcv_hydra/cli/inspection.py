@@ -1,4 +1,4 @@
-"""`python -m ffcv_hydra info|verify|preview|bench`: what is in a beton, whether it is whole, what a run makes of it.
+"""`python -m ffcv_hydra info|verify|preview|bench|sweep`: what is in a beton, what runs make of it, how sweeps ended.
 
 A subcommand is a parser here and a function; what is heavy is imported when the function runs.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ffcv_hydra.errors import BetonError
+from ffcv_hydra.errors import BetonError, SweepError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -22,12 +22,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0: all is well; 1: the file has findings or cannot be opened; 2 (by argparse): bad usage.
     """
-    parser = argparse.ArgumentParser("python -m ffcv_hydra", description="Tools for betons.")
+    parser = argparse.ArgumentParser("python -m ffcv_hydra", description="Tools for betons and sweeps.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_info(commands)
     _add_verify(commands)
     _add_preview(commands)
     _add_bench(commands)
+    _add_sweep(commands)
     chosen, rest = parser.parse_known_args(arguments)
     if rest and ("overrides" not in chosen or any(text.startswith("-") for text in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen.overrides += rest
     try:
         return chosen.run(chosen)
-    except BetonError as error:
+    except (BetonError, SweepError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -114,6 +115,16 @@ def _number(least: int) -> Callable[[str], int]:
     return number
 
 
+def _add_sweep(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "sweep",
+        help="the results of a sweep: a table, results.csv, results.json and results.png",
+        description="Print the results of a sweep and write them to its folder; also of any folder of runs.",
+    )
+    parser.add_argument("path", metavar="PATH", help="the sweep's folder")
+    parser.set_defaults(run=_sweep)
+
+
 def _workers(text: str) -> int:
     if text != "-1" and not (text.isdecimal() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is neither -1 nor a number from 1 on")
@@ -163,6 +174,13 @@ def _bench(chosen: argparse.Namespace) -> int:
         print_report(bench(checked, chosen.stage, chosen.seconds))
 
     execute(measure, "run", ["hydra.run.dir=.", *chosen.overrides])  # a measurement has no run folder
+    return 0
+
+
+def _sweep(chosen: argparse.Namespace) -> int:
+    from ffcv_hydra.sweeps.summary import summarize
+
+    summarize(chosen.path)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What configs may write as `${name:...}`: folders of runs, and facts about folders of images."""
+"""What configs may write as `${name:...}`: folders of runs, and facts about folders of images and the machine."""
 
 import os
 import secrets
@@ -23,6 +23,7 @@ def register() -> None:
     OmegaConf.register_new_resolver("absolute_path", absolute_path, replace=True)
     OmegaConf.register_new_resolver("folder_name", lambda path: Path(absolute_path(path)).name, replace=True)
     OmegaConf.register_new_resolver("count_classes", count_classes, replace=True)
+    OmegaConf.register_new_resolver("worker_counts", worker_counts, replace=True)
 
 
 def run_folder(environment: Mapping[str, str], arguments: Sequence[str]) -> str:
@@ -69,3 +70,9 @@ def count_classes(root: str) -> int:
     if not classes:
         raise ConfigError(f"dataset.root={root}: no folders in {folder}; give each class a folder of its own there")
     return classes
+
+
+def worker_counts() -> str:
+    """Numbers of threads worth trying here, as a sweep: powers of two and the number of usable cores, `1,2,4,6`."""
+    cores = len(os.sched_getaffinity(0))
+    return ",".join(map(str, sorted({1 << power for power in range(cores.bit_length())} | {cores})))

@@ -150,7 +150,7 @@ class ConvertConfig(Section):
 class RunConfig(ConvertConfig):
     """What `run.py` composes."""
 
-    mode: Literal["fit", "validate", "test", "predict"]
+    mode: Literal["fit", "validate", "test", "predict", "bench"]
     ckpt_path: str | None
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     pipeline: Pipeline
@@ -163,6 +163,7 @@ class RunConfig(ConvertConfig):
     compile: bool
     channels_last: bool
     test_after_fit: bool
+    bench_seconds: Annotated[float, Field(gt=0)]
     optimized_metric: str | None
     optimized_mode: Literal["min", "max"]
 

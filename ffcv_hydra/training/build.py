@@ -1,5 +1,6 @@
 """The parts of a run from its config: model, callbacks, loggers and trainer."""
 
+import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from ffcv_hydra.callbacks import GracefulStop, PredictionWriter, StopSignals, Throughput
 from ffcv_hydra.errors import ConfigError, FFCVHydraError
+from ffcv_hydra.training.sweep_job import sweep_callbacks
 
 Config = Mapping[str, Any]
 
@@ -79,6 +81,8 @@ def build_model(config: Config) -> pl.LightningModule:
 def build_callbacks(config: Config, signals: StopSignals, run_dir: Path) -> list[Callback]:
     """Build the config's callbacks and those that every run has: throughput, stopping by signal, predictions.
 
+    Jobs of a sweep also report their progress to it.
+
     Those that cannot do their work are left out: progress bars when they are switched off, and what Lightning refuses
     without a logger.
     """
@@ -91,6 +95,7 @@ def build_callbacks(config: Config, signals: StopSignals, run_dir: Path) -> list
         callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
     if not any(isinstance(callback, Throughput) for callback in callbacks):
         callbacks.append(Throughput())
+    callbacks += sweep_callbacks(config, os.environ)
     # First, so that others find its metric at the end of an epoch.
     callbacks.sort(key=lambda callback: not isinstance(callback, Throughput))
     if config["mode"] == "predict":

@@ -37,10 +37,10 @@ class RunRecord:
         if self.rank == 0:
             self._write({"status": "running", **facts})
 
-    def complete(self, **facts: Any) -> None:
-        """Write status `completed`, on rank 0."""
+    def complete(self, status: str = "completed", **facts: Any) -> None:
+        """Write status `completed` (or `pruned`), on rank 0."""
         if self.rank == 0:
-            self._write({**self.read(), **facts, "status": "completed"})
+            self._write({**self.read(), **facts, "status": status})
 
     def end(self, status: str, error: str, **facts: Any) -> None:
         """Write status `failed` or `interrupted`, on any rank.

@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from ffcv_hydra.callbacks import EXIT_STATUS, RunInterrupted, StopSignals, Throughput
+from ffcv_hydra.callbacks import EXIT_STATUS, Pruning, RunInterrupted, StopSignals, Throughput
 from ffcv_hydra.datamodule import FFCVDataModule
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.training.build import build_callbacks, build_loggers, build_model, build_trainer
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 def train(config: Mapping[str, Any], run_dir: str | Path) -> dict[str, Any]:
-    """Fit, validate, test or predict, as `config` says, and write everything under `run_dir`.
+    """Fit, validate, test, predict or measure the loader, as `config` says, and write everything under `run_dir`.
 
     Leaves `config.yaml`, `run.log`, `result.json`, checkpoints, the loggers' files and, for predictions,
     `predictions.pt`. Every rank calls this; all but rank 0 write nothing but their own failure into `result.json`.
@@ -94,6 +94,8 @@ class _Run:
         hide_library_chatter()
         if config.get("seed") is not None:
             pl.seed_everything(config["seed"], workers=True)
+        if mode == "bench":
+            return self._bench()
         checkpoint = find_checkpoint(config.get("ckpt_path"), mode, self.run_dir)
         if checkpoint is None and mode != "fit":
             log.warning("mode=%s without ckpt_path: the model is as it was initialised", mode)
@@ -119,17 +121,28 @@ class _Run:
     ) -> None:
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         self._take_metrics(trainer)
+        if _is_pruned(trainer):
+            return
         if self.config.get("test_after_fit") and self.config["dataset"]["splits"].get("test") is not None:
             best = _best_checkpoint(trainer)
             trainer.test(model, data, ckpt_path=best, verbose=False, weights_only=True)
             self._take_metrics(trainer)
+
+    def _bench(self) -> dict[str, Any]:
+        from ffcv_hydra.bench import bench, print_report  # imports this package
+
+        report = bench(self.config, seconds=self.config["bench_seconds"])
+        print_report(report)
+        self.record.complete(**{**self._facts(), "samples_per_second": report.samples_per_second})
+        print(f"run folder: {self.run_dir}")
+        return self.record.read()
 
     def _finish(self, trainer: pl.Trainer) -> dict[str, Any]:
         facts = self._facts(gather=True)
         if self.config.get("optimized_metric") and self.config["mode"] == "fit":
             facts["optimized_metric"] = _optimized_value(trainer, self.config["optimized_metric"], self.metrics)
         if trainer.is_global_zero:
-            self.record.complete(**facts)
+            self.record.complete("pruned" if _is_pruned(trainer) else "completed", **facts)
             print_results({**self.record.read(), **facts}, self.run_dir)
             join_child_ranks(trainer, timeout=30)
         return {**self.record.read(), **facts}
@@ -156,6 +169,10 @@ class _Run:
     def _abort(self) -> None:
         self.record.end("interrupted", "ended at once by a second signal", **self._facts())
         kill_children(self.trainer)
+
+
+def _is_pruned(trainer: pl.Trainer) -> bool:
+    return any(isinstance(callback, Pruning) and callback.pruned for callback in trainer.callbacks)  # type: ignore[attr-defined]
 
 
 def _best_checkpoint(trainer: pl.Trainer) -> str | None:

@@ -43,6 +43,22 @@ def test_on_a_terminal_there_is_a_bar_with_images_per_second(monkeypatch):
     assert column.render(progress.tasks[0]).plain == "1,000 images/s"
 
 
+def test_every_rank_reads_the_metrics_whose_reduction_needs_all_of_them(capsys):
+    class RankOne:
+        is_global_zero = False
+        read = False
+
+        @property
+        def callback_metrics(self):
+            self.read = True
+            return {}
+
+    trainer = RankOne()
+    ProgressBar().on_train_epoch_end(trainer, None)
+    assert trainer.read
+    assert capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize("batch", [torch.zeros(3, 2), (torch.zeros(3, 2), torch.zeros(3)), {"image": torch.zeros(3)}])
 def test_batches_of_any_shape_are_counted(batch):
     from ffcv_hydra.callbacks.batch_size import global_batch_size

@@ -77,6 +77,8 @@ def test_run_dir_is_where_hydra_runs_the_job_also_in_a_sweep_and_when_given(tmp_
     relative = Path(alone).relative_to(tmp_path)
     given = (f'hydra.run.dir="{relative}"', "hydra.job.name=train_ddp_process_1", "hydra.output_subdir=null")
     assert folders(*given) == [alone]
-    swept = folders("-m", "seed=1,2")
+    assert folders("-m", "seed=1,2") == []  # the output of a sweep's jobs goes to their logs
+    logs = [path.read_text() for path in sorted(tmp_path.glob("multirun/*/*/*/job.log"))]
+    swept = [line.removeprefix("DIR ") for log in logs for line in log.splitlines() if line.startswith("DIR ")]
     assert [Path(folder).name for folder in swept] == ["0", "1"]
     assert Path(swept[0]).parents[2] == tmp_path / "multirun"

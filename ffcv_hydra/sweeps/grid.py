@@ -1,0 +1,48 @@
+"""Every combination of the swept values, under any launcher, with the table at the end."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig, OmegaConf
+
+from ffcv_hydra.errors import SweepError
+from ffcv_hydra.sweeps.summary import summarized
+
+
+def run_batches(launcher: Launcher, config: DictConfig, batches: Sequence[Sequence[Sequence[str]]]) -> list[JobReturn]:
+    """Launch the jobs batch by batch, whatever becomes of them, and print the sweep's results.
+
+    Args:
+        launcher: set up.
+        config: the sweep's config; saved as `multirun.yaml` in the sweep's folder.
+        batches: of jobs; each job is a list of overrides.
+
+    Returns:
+        What became of each job.
+
+    Raises:
+        SweepError: not all jobs finished; names those.
+    """
+    sweep_dir = Path(str(config.hydra.sweep.dir)).absolute()
+    sweep_dir.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(config, sweep_dir / "multirun.yaml")
+    found: list[JobReturn] = []
+    fail_fast = OmegaConf.select(config, "hydra.launcher.fail_fast", default=False)
+    with summarized(sweep_dir):
+        for batch in batches:
+            found += launcher.launch(batch, initial_job_idx=len(found))
+            if fail_fast and any(job.status == JobStatus.FAILED for job in found):
+                break
+        raise_failures(found, sum(len(batch) for batch in batches))
+    return found
+
+
+def raise_failures(jobs: Sequence[JobReturn], total: int) -> None:
+    """Raise `SweepError`, in one line, if any of the jobs failed."""
+    failed = [job._return_value for job in jobs if job.status == JobStatus.FAILED]
+    if failed:
+        reasons = "; ".join(str(error) for error in failed[:3])
+        more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
+        raise SweepError(f"{len(failed)} of {total} jobs did not finish: {reasons}{more}")

@@ -1,0 +1,173 @@
+"""The process of a job: started afresh in a session of its own, ended with everything that it has started."""
+
+import ctypes
+import fcntl
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from ffcv_hydra.sweeps.job import PROGRESS, RESULT, Job, State, last_lines
+from ffcv_hydra.sweeps.program import Program
+from ffcv_hydra.sweeps.slots import Slot
+
+PROGRESS_VARIABLE = "FFCV_HYDRA_PROGRESS"
+"""Names the file that a run writes its progress to."""
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class JobBusy(Exception):
+    """Processes of an earlier attempt at the job are still at work in its folder."""
+
+
+class JobProcess:
+    """Starts a job's process; the job's state and record follow it.
+
+    Its outputs, and those of all processes it starts, go to `job.log`. The log is locked as long as any of them has it
+    open, so that no second attempt meets the first one. When this process dies, the job receives SIGTERM, by which it
+    saves a checkpoint and ends.
+
+    Args:
+        job: what is run.
+        program: how.
+        environment: of this process.
+        slot: the cores and GPUs that it gets; None leaves them as they are.
+        slurm: this process is one of the job's tasks under SLURM; all but task 0 write nothing but their own log.
+
+    Raises:
+        JobBusy: an earlier attempt is not over.
+    """
+
+    def __init__(
+        self, job: Job, program: Program, environment: Mapping[str, str], slot: Slot | None = None, slurm: bool = False
+    ) -> None:
+        self.job = job
+        self.task = int(environment.get("SLURM_PROCID", 0)) if slurm else 0
+        job.folder.mkdir(parents=True, exist_ok=True)
+        self.log = job.log if self.task == 0 else job.log.with_suffix(f".{self.task}.log")
+        command = program.job_command(job.arguments(), job.folder)
+        variables = program.job_environment(environment, slurm) | {PROGRESS_VARIABLE: str(job.folder / PROGRESS)}
+        if slot is not None and slot.gpus is not None:
+            variables["CUDA_VISIBLE_DEVICES"] = ",".join(slot.gpus)
+        with open(self.log, "ab") as output:
+            try:
+                fcntl.flock(output, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise JobBusy from None
+            if self.task == 0:
+                self._begin()
+            output.write(f"$ {shlex.join(command)}\n".encode())
+            output.flush()
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=program.folder,
+                env=variables,
+                start_new_session=True,
+                preexec_fn=_child_set_up(slot),
+            )
+        self._started_at = time.monotonic()
+        self._is_stopped = False
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been running."""
+        return time.monotonic() - self._started_at
+
+    def poll(self) -> bool:
+        """Return whether it has ended; then none of its processes is left, and the job's record says how it went."""
+        if os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return False
+        # Before the process is reaped, so that its number still names this group and no other one.
+        self._send(signal.SIGKILL)
+        self._end(self._process.wait())
+        return True
+
+    def stop(self) -> None:
+        """Ask every process of the job to end; a run then saves a checkpoint."""
+        self._is_stopped = True
+        self._send(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End every process of the job at once."""
+        self._is_stopped = True
+        self._send(signal.SIGKILL)
+
+    def _send(self, signum: int) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signum)
+
+    def _begin(self) -> None:
+        for name in (RESULT, PROGRESS):  # of an earlier attempt
+            (self.job.folder / name).unlink(missing_ok=True)
+        self.job.state = "running"
+        self.job.write()
+
+    def _end(self, exit_status: int) -> None:
+        job = self.job
+        job.exit_status, job.seconds = exit_status, self.seconds
+        result = job.result()
+        job.state = _state(exit_status, result.get("status"), self._is_stopped)
+        if not job.finished:
+            lines = last_lines(self.log, 1)
+            job.error = result.get("error") or (lines[0] if lines else _how_it_ended(exit_status))
+        if self.task == 0:
+            job.write()
+
+
+def _state(exit_status: int, status: str | None, is_stopped: bool) -> State:
+    if exit_status == 0:
+        return "pruned" if status == "pruned" else "completed"
+    by_signal = exit_status in (130, -signal.SIGINT, -signal.SIGTERM) or status == "interrupted"
+    return "interrupted" if is_stopped or by_signal else "failed"
+
+
+def _how_it_ended(exit_status: int) -> str:
+    return f"killed by {signal.Signals(-exit_status).name}" if exit_status < 0 else f"exit status {exit_status}"
+
+
+def _child_set_up(slot: Slot | None) -> Callable[[], None]:
+    """What the new process does before it runs the program: little, since the worker of a launcher may have threads."""
+    parent = os.getpid()
+    prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+
+    def set_up() -> None:
+        if slot is not None:
+            os.sched_setaffinity(0, slot.cores)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored in what a script starts in the background
+        if prctl is not None:
+            prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+            if os.getppid() != parent:  # it died before the kernel was told
+                os._exit(1)
+
+    return set_up
+
+
+def wait(process: JobProcess, poll_seconds: float = 0.2) -> None:
+    """Wait until it has ended; whatever interrupts the waiting ends the job first."""
+    try:
+        while not process.poll():
+            time.sleep(poll_seconds)
+    except BaseException:
+        end([process])
+        raise
+
+
+def end(processes: list[JobProcess], grace_seconds: float = 30.0) -> None:
+    """Stop processes politely (SIGINT: a run saves a checkpoint), and after `grace_seconds` at once."""
+    for process in processes:
+        process.stop()
+    deadline = time.monotonic() + grace_seconds
+    left = list(processes)
+    while left:
+        if time.monotonic() > deadline:
+            for process in left:
+                process.kill()
+        left = [process for process in left if not process.poll()]
+        time.sleep(0.05 if left else 0)

@@ -1,0 +1,212 @@
+"""What became of the jobs of a sweep: rows of a table, as files and on the console."""
+
+import csv
+import fcntl
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ffcv_hydra.sweeps.formats import duration, number
+from ffcv_hydra.sweeps.job import FINISHED, LOG, RECORD, RESULT, optimized_name, optimized_value, read_json, write_whole
+
+_MOST_METRICS = 4
+"""Shown on the console; files have all."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One job: `overrides` by key, `metrics` by name, `value` of the optimized metric, `seconds` it took."""
+
+    job: int
+    path: Path
+    overrides: dict[str, str]
+    state: str
+    metrics: dict[str, float | None]
+    value: float | None
+    samples_per_second: float | None
+    seconds: float | None
+    error: str | None
+
+    @property
+    def finished(self) -> bool:
+        return self.state in FINISHED
+
+
+@dataclass(frozen=True)
+class Results:
+    """A sweep's jobs, the best one first.
+
+    Args:
+        rows: by the optimized metric; jobs without a value of it come last, by number.
+        metric: its name; None if runs have none.
+        mode: "min" or "max".
+    """
+
+    rows: list[Row]
+    metric: str | None
+    mode: str
+
+    @property
+    def varying(self) -> list[str]:
+        """Keys of the overrides in which jobs differ; all keys where there is one job."""
+        keys = list(dict.fromkeys(key for row in self.rows for key in row.overrides))
+        if len(self.rows) == 1:
+            return keys
+        return [key for key in keys if len({row.overrides.get(key) for row in self.rows}) > 1]
+
+    @property
+    def best(self) -> Row | None:
+        """The finished job with the best value, None if there is none with a value."""
+        return next((row for row in self.rows if row.state == "completed" and row.value is not None), None)
+
+
+def collect(sweep_dir: Path) -> Results:
+    """Read the results of all jobs under `sweep_dir`, runs without a sweep's record included."""
+    rows, metric, mode = [], None, "min"
+    folders = {path.parent for name in (RECORD, RESULT) for path in sweep_dir.rglob(name)}
+    for index, folder in enumerate(sorted(folders, key=_natural)):
+        record, result = read_json(folder / RECORD), read_json(folder / RESULT)
+        config = record.get("config") or _saved_config(folder)
+        metric = metric or optimized_name(config)
+        mode = config.get("optimized_mode", mode)
+        rows.append(_row(index, folder, record, result, metric))
+    rows.sort(key=lambda row: _rank(row, mode))
+    return Results(rows, metric, mode)
+
+
+def _natural(path: Path) -> tuple[Any, ...]:
+    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in path.parts)
+
+
+def _saved_config(folder: Path) -> dict[str, Any]:
+    """The config of a run that no sweep has recorded."""
+    import yaml
+
+    try:
+        found = yaml.safe_load((folder / "config.yaml").read_text())
+    except (OSError, yaml.YAMLError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _row(index: int, folder: Path, record: Mapping[str, Any], result: Mapping[str, Any], metric: str | None) -> Row:
+    status, state = result.get("status"), record.get("state")
+    state = status if status in FINISHED or state is None else state
+    if state == "running" and not _is_locked(folder / LOG):
+        state = "interrupted"  # by what left it no time to say so
+    return Row(
+        job=record.get("job", index),
+        path=folder,
+        overrides=_by_key(record.get("overrides", result.get("overrides") or [])),
+        state=state or "unknown",
+        metrics={name: value for name, value in (result.get("metrics") or {}).items() if not name.startswith("lr-")},
+        value=optimized_value(metric, result),
+        samples_per_second=result.get("samples_per_second"),
+        seconds=record.get("seconds"),
+        error=None if state in FINISHED else record.get("error") or result.get("error"),
+    )
+
+
+def _is_locked(log: Path) -> bool:
+    """Whether processes of the job are at work: they lock its log."""
+    try:
+        with open(log, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    return False
+
+
+def _by_key(overrides: Sequence[str]) -> dict[str, str]:
+    pairs = (override.lstrip("+~").partition("=") for override in overrides)
+    return {key: value for key, _, value in pairs}
+
+
+def _rank(row: Row, mode: str) -> tuple[bool, float, int]:
+    if row.value is None or math.isnan(row.value) or not row.finished:
+        return True, 0.0, row.job
+    return False, -row.value if mode == "max" else row.value, row.job
+
+
+def write_files(results: Results, sweep_dir: Path) -> None:
+    """Write `results.csv` (one column per override and metric) and `results.json`."""
+    keys = list(dict.fromkeys(key for row in results.rows for key in row.overrides))
+    names = list(dict.fromkeys(name for row in results.rows for name in row.metrics))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["job", *keys, "state", "optimized_metric", *names, "samples_per_second", "seconds", "path"])
+    for row in results.rows:
+        writer.writerow(
+            [row.job, *(row.overrides.get(key, "") for key in keys), row.state, row.value]
+            + [row.metrics.get(name) for name in names]
+            + [row.samples_per_second, row.seconds, _relative(row.path, sweep_dir)]
+        )
+    write_whole(sweep_dir / "results.csv", text.getvalue())
+    contents = [
+        {
+            "job": row.job, "overrides": row.overrides, "state": row.state, "optimized_metric": row.value,
+            "metrics": row.metrics, "samples_per_second": row.samples_per_second, "seconds": row.seconds,
+            "path": _relative(row.path, sweep_dir), "error": row.error,
+        }
+        for row in results.rows
+    ]  # fmt: skip
+    described = {"metric": results.metric, "mode": results.mode, "jobs": contents}
+    write_whole(sweep_dir / "results.json", json.dumps(described, indent=2) + "\n")
+
+
+def print_table(results: Results, sweep_dir: Path, console: Console) -> None:
+    """Print one row per job and, below, the overrides of the best one.
+
+    The metric that is sorted by comes first, with the value that is sorted by: the best checkpoint's where a checkpoint
+    is chosen by it. The others are those of the last epoch, as many as there is room for.
+    """
+    metrics = [_metrics(row, results.metric) for row in results.rows]
+    names = list(dict.fromkeys(name for found in metrics for name in found))[:_MOST_METRICS]
+    table = _table(results, metrics, names, sweep_dir)
+    wide = console.options.update(width=10_000)  # measured by itself, not as it would be squeezed
+    while len(names) > 1 and console.measure(table, options=wide).maximum > console.width:
+        names.pop()
+        table = _table(results, metrics, names, sweep_dir)
+    console.print(table)
+    if results.best is not None:
+        keys = [key for key in results.varying if key in results.best.overrides]
+        chosen = " ".join(f"{key}={results.best.overrides[key]}" for key in keys)
+        value = number(results.best.value)
+        what = f"{value} images/s" if results.metric == "samples_per_second" else f"{results.metric} {value}"
+        line = f"best: {chosen or f'job {results.best.job}'} ({what})"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _table(
+    results: Results, metrics: Sequence[Mapping[str, float | None]], names: Sequence[str], sweep_dir: Path
+) -> Table:
+    """One row per job; `metrics` has those of each, `names` are the ones that are shown."""
+    keys = results.varying
+    state = ["state"] if any(row.state != "completed" for row in results.rows) else []
+    table = Table()
+    for title in ("job", *keys, *state, *names, "images/s", "time", "path"):
+        table.add_column(title, overflow="fold")
+    for row, found in zip(results.rows, metrics, strict=True):
+        cells = [str(row.job), *(row.overrides.get(key, "") for key in keys), *([row.state] if state else [])]
+        cells += [number(found.get(name)) for name in names]
+        cells += [number(row.samples_per_second), duration(row.seconds), _relative(row.path, sweep_dir)]
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def _metrics(row: Row, optimized: str | None) -> dict[str, float | None]:
+    """The metrics of a row as the console shows them; images/s has a column of its own."""
+    first = {} if row.value is None or optimized in (None, "samples_per_second") else {str(optimized): row.value}
+    return first | {name: value for name, value in row.metrics.items() if name not in first}
+
+
+def _relative(path: Path, sweep_dir: Path) -> str:
+    return str(path.relative_to(sweep_dir))

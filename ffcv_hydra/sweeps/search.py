@@ -1,0 +1,165 @@
+"""A search with Optuna: trials are jobs, kept in a storage that outlives the sweep."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig, OmegaConf
+
+from ffcv_hydra.errors import SweepError
+from ffcv_hydra.sweeps.grid import raise_failures
+from ffcv_hydra.sweeps.job import FINISHED, RECORD, RESULT, optimized_name, optimized_value, read_json
+from ffcv_hydra.sweeps.program import quoted
+from ffcv_hydra.sweeps.search_space import split_overrides
+from ffcv_hydra.sweeps.summary import summarized
+from ffcv_hydra.sweeps.trial import TRIAL_VARIABLE, build, import_optuna, open_storage, write_trial
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.trial import TrialState
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How to search; see `conf/hydra/sweeper/optuna.yaml`."""
+
+    direction: str | None
+    storage: str | None
+    study_name: str | None
+    n_trials: int
+    n_jobs: int
+    max_failure_rate: float
+    sampler: Mapping[str, Any] | None
+    pruner: Mapping[str, Any] | None
+
+
+class Search:
+    """Asks for parameters, launches trials batch by batch, and tells what came of them.
+
+    Args:
+        launcher: set up.
+        config: the sweep's config.
+        options: how to search.
+        overrides: parsed; those that sweep span the space, the others are the same in all trials.
+
+    Raises:
+        SweepError: optuna is not installed, there is nothing to search over, or the direction is unknown.
+    """
+
+    def __init__(
+        self, launcher: Launcher, config: DictConfig, options: SearchOptions, overrides: Sequence[Override]
+    ) -> None:
+        optuna = import_optuna()
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.launcher = launcher
+        self.options = options
+        self.sweep_dir = Path(str(config.hydra.sweep.dir)).absolute()
+        self.space, self.fixed = split_overrides(overrides)
+        self.sweep_dir.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(config, self.sweep_dir / "multirun.yaml")
+        self.storage = options.storage or str(self.sweep_dir / "optuna.journal")
+        self.study: Study = optuna.create_study(
+            study_name=options.study_name or "search",
+            storage=open_storage(self.storage),
+            direction=_direction(options.direction, OmegaConf.select(config, "optimized_mode")),
+            load_if_exists=True,
+        )
+        if options.sampler is not None:
+            self.study.sampler = build(_reseeded(options.sampler, len(self.study.get_trials(deepcopy=False))))
+        self._states = optuna.trial.TrialState
+        self._exhausted = False
+
+    def run(self, validate: Callable[[Sequence[Sequence[str]]], None]) -> None:
+        """Run the trials that are left of `n_trials`, and print the results.
+
+        Args:
+            validate: raises if jobs with such overrides cannot be composed; called with the first batch.
+
+        Raises:
+            SweepError: trials failed; at once when their share exceeds `max_failure_rate`.
+        """
+        self._take_up_unfinished()
+        done = sum(trial.state.is_finished() and not trial.user_attrs.get("retried") for trial in self.study.trials)
+        left = max(0, self.options.n_trials - done)
+        found: list[JobReturn] = []
+        with summarized(self.sweep_dir):
+            while left > len(found) and not self._exhausted:
+                trials = [self.study.ask(self.space) for _ in range(min(self.options.n_jobs, left - len(found)))]
+                batch = [self._overrides(trial) for trial in trials]
+                if not found:
+                    validate(batch)
+                jobs = list(self.launcher.launch(batch, initial_job_idx=trials[0].number))
+                for trial, job in zip(trials, jobs, strict=True):
+                    self._tell(trial, job)
+                self._save_best()
+                found += jobs
+                failed = sum(job.status == JobStatus.FAILED for job in found)
+                if failed > self.options.max_failure_rate * len(found):
+                    break
+            raise_failures(found, left)
+
+    def _take_up_unfinished(self) -> None:
+        """Trials that a stopped sweep has left are begun again with their parameters, before new ones."""
+        for trial in self.study.get_trials(deepcopy=False, states=(self._states.RUNNING,)):
+            self.study._storage.set_trial_user_attr(trial._trial_id, "retried", True)
+            self.study.tell(trial.number, state=self._states.FAIL)
+            self.study.enqueue_trial(trial.params)
+
+    def _overrides(self, trial: "Trial") -> list[str]:
+        description = self.sweep_dir / ".trials" / f"{trial.number}.json"
+        write_trial(description, self.storage, self.study.study_name, trial._trial_id, self.options.pruner)
+        chosen = [f"{key}={value}" for key, value in trial.params.items()]
+        return [*self.fixed, *chosen, f"+hydra.job.env_set.{TRIAL_VARIABLE}={quoted(str(description))}"]
+
+    def _tell(self, trial: "Trial", job: JobReturn) -> None:
+        state, value = self._outcome(trial.number)
+        if state == "pruned":
+            self._tell_study(trial, None, self._states.PRUNED)
+        elif state in FINISHED and value is not None:
+            self._tell_study(trial, value, self._states.COMPLETE)
+        else:
+            self._tell_study(trial, None, self._states.FAIL)
+            if job.status != JobStatus.FAILED:
+                reason = "it has no value of optimized_metric; does the model log it, and is it finite?"
+                job.status, job.return_value = JobStatus.FAILED, SweepError(f"job {trial.number}: {reason}")
+
+    def _tell_study(self, trial: "Trial", value: float | None, state: "TrialState") -> None:
+        try:
+            self.study.tell(trial, value, state)
+        except RuntimeError as error:
+            # A sampler that has tried everything stops the study, after the trial is stored; Optuna allows that only
+            # where it runs the loop itself.
+            if "Study.stop" not in str(error):
+                raise
+            self._exhausted = True
+
+    def _outcome(self, number: int) -> tuple[str | None, float | None]:
+        """State and value of a job, from its folder: launchers return neither that a trial was pruned nor why."""
+        for path in self.sweep_dir.rglob(RECORD):
+            record = read_json(path)
+            if record.get("job") == number:
+                value = optimized_value(optimized_name(record.get("config")), read_json(path.with_name(RESULT)))
+                return record.get("state"), value
+        return None, None
+
+    def _save_best(self) -> None:
+        if any(trial.state == self._states.COMPLETE for trial in self.study.get_trials(deepcopy=False)):
+            best = {"name": "optuna", "best_params": self.study.best_params, "best_value": self.study.best_value}
+            OmegaConf.save(OmegaConf.create(best), self.sweep_dir / "optimization_results.yaml")
+
+
+def _reseeded(sampler: Mapping[str, Any], num_trials: int) -> dict[str, Any]:
+    """A search that is gone on with would else begin with the parameters that it began with before."""
+    seed = sampler.get("seed")
+    return {**sampler, "seed": seed + num_trials} if isinstance(seed, int) else dict(sampler)
+
+
+def _direction(direction: str | None, mode: str | None) -> str:
+    found = {"min": "minimize", "max": "maximize"}.get(direction or mode or "min", direction)
+    if found not in ("minimize", "maximize"):
+        raise SweepError(f"hydra.sweeper.direction={direction}: choose minimize or maximize")
+    return found

@@ -1,0 +1,64 @@
+"""The end of a sweep: its table, files and plot. Also for a sweep that ended long ago."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from ffcv_hydra.errors import SweepError
+from ffcv_hydra.sweeps.job import RECORD
+from ffcv_hydra.sweeps.plot import plot
+from ffcv_hydra.sweeps.results import Results, collect, print_table, write_files
+
+_WIDTH = 200
+"""Columns of a table where there is no terminal: lines of a file are not wrapped."""
+
+
+@contextmanager
+def summarized(sweep_dir: Path) -> Iterator[None]:
+    """Print the results of a sweep, as `summarize` does, at the end of a block; if an error ends it, also how to go on.
+
+    Without jobs there is nothing to print.
+    """
+    try:
+        yield
+    except BaseException:
+        if any(sweep_dir.rglob(RECORD)):
+            summarize(sweep_dir)
+            sweep_console().print(
+                f"the same command with hydra.sweep.dir={sweep_dir} runs what is missing",
+                soft_wrap=True, markup=False, highlight=False,
+            )  # fmt: skip
+        raise
+    summarize(sweep_dir)
+
+
+def summarize(sweep_dir: str | Path) -> Results:
+    """Print the table of a sweep's jobs and write `results.csv`, `results.json` and `results.png` into its folder.
+
+    Raises:
+        SweepError: there are no jobs in that folder, or it cannot be written to.
+    """
+    folder = Path(sweep_dir).absolute()
+    results = collect(folder)
+    if not results.rows:
+        raise SweepError(f"{sweep_dir}: no job.json or result.json below it; give the folder of a sweep")
+    console = sweep_console()
+    print_table(results, folder, console)
+    try:
+        write_files(results, folder)
+        plotted = plot(results, folder / "results.png")
+    except OSError as error:
+        raise SweepError(f"cannot write the sweep's results to {folder}: {error.strerror}") from error
+    names = "results.csv, results.json" + (", results.png" if plotted else "")
+    console.print(f"sweep folder: {folder} ({names})", soft_wrap=True, markup=False, highlight=False)
+    return results
+
+
+def sweep_console() -> Console:
+    """Return the console that a sweep writes to: standard output."""
+    width = None if sys.stdout.isatty() else max(_WIDTH, shutil.get_terminal_size().columns)
+    return Console(width=width)

@@ -1,0 +1,126 @@
+"""Tables and plots from what jobs have left."""
+
+import io
+import json
+import math
+import time
+
+import pytest
+from rich.console import Console
+
+from ffcv_hydra.errors import SweepError
+from ffcv_hydra.sweeps.display import Display
+from ffcv_hydra.sweeps.formats import duration, number
+from ffcv_hydra.sweeps.job import Job
+from ffcv_hydra.sweeps.plot import _apart, plot
+from ffcv_hydra.sweeps.results import collect, print_table
+from ffcv_hydra.sweeps.summary import summarize
+
+
+def leave_job(folder, overrides, value, mode="min", **result):
+    """A finished job's folder."""
+    folder.mkdir(parents=True)
+    job = Job(
+        int(folder.name), overrides, [], {"optimized_metric": "loss", "optimized_mode": mode}, folder, state="completed"
+    )
+    job.write()
+    found = {"status": "completed", "metrics": {"loss": value}, "samples_per_second": 100.0, **result}
+    (folder / "result.json").write_text(json.dumps(found))
+
+
+@pytest.mark.parametrize(("mode", "order"), [("min", [2, 0, 1, 3]), ("max", [0, 2, 1, 3])])
+def test_jobs_are_sorted_by_the_metric_and_those_without_come_last(tmp_path, mode, order):
+    for job, value in enumerate([2.0, None, 1.0, None]):
+        leave_job(tmp_path / str(job), [f"a={job}"], value, mode)
+    assert [row.job for row in collect(tmp_path).rows] == order
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [["a=1"], ["a=2"], ["a=64"]],
+        [["a=x"], ["a=y"]],
+        [["a=1", "b=x"], ["a=2", "b=x"], ["a=1", "b=y"], ["a=2", "b=y"]],
+        [["a=0.1", "b=0.5"], ["a=0.2", "b=0.7"], ["a=0.3", "b=0.1"], ["a=0.5", "b=0.9"]],
+        [["a=1", "b=1", "c=1"], ["a=2", "b=2", "c=2"]],
+    ],
+    ids=["line", "bars", "heat map", "points", "bars of jobs"],
+)
+def test_every_shape_of_a_sweep_is_drawn(tmp_path, overrides):
+    for job, lines in enumerate(overrides):
+        leave_job(tmp_path / str(job), [*lines, "same=1"], float(job))
+    assert plot(collect(tmp_path), tmp_path / "results.png")
+    assert (tmp_path / "results.png").stat().st_size > 5000
+
+
+def test_the_table_shows_the_value_that_it_is_sorted_by(tmp_path, capsys):
+    leave_job(tmp_path / "0", ["a=1"], 2.0, optimized_metric=1.5)  # of the best checkpoint; 2.0 at the end
+    leave_job(tmp_path / "1", ["a=2"], 1.75)
+    summarize(tmp_path)
+    output = capsys.readouterr().out
+    assert "best: a=1 (loss 1.5)" in output
+    assert [line.split()[5] for line in output.splitlines() if line.startswith("│")] == ["1.5", "1.75"]
+
+
+def test_the_table_has_as_many_metrics_as_there_is_room_for(tmp_path):
+    metrics = {"loss": 1.0, "accuracy": 0.5, "another_metric": 2.0}
+    leave_job(tmp_path / "0", ["model.optimizer.lr=1"], 1.0, metrics=metrics)
+    leave_job(tmp_path / "1", ["model.optimizer.lr=2"], 2.0, metrics=metrics)
+    for width, expected in ((100, ["loss", "accuracy", "another_metric"]), (75, ["loss", "accuracy"]), (20, ["loss"])):
+        out = io.StringIO()
+        print_table(collect(tmp_path), tmp_path, Console(file=out, width=width))
+        assert "…" not in out.getvalue()
+        if width > 20:
+            header = out.getvalue().splitlines()[1].replace("┃", " ").split()
+            assert header == ["job", "model.optimizer.lr", *expected, "images/s", "time", "path"]
+
+
+def test_labels_on_an_axis_do_not_overlap():
+    assert _apart([1.0, 2.0, 3.0], float) == [1, 2, 3]
+    assert _apart([0.0, 50.0, 51.0, 100.0], float) == [0, 50, 100]
+    assert _apart([1.0, 10.0, 100.0], math.log) == [1, 10, 100]
+
+
+def test_a_single_job_without_a_value_is_not_drawn(tmp_path):
+    leave_job(tmp_path / "0", [], None, samples_per_second=None)
+    assert not plot(collect(tmp_path), tmp_path / "results.png")
+
+
+def test_a_folder_of_runs_without_a_sweep_has_a_table_too(tmp_path, capsys):
+    for name, value in (("x", 2.0), ("y", 1.0)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text("optimized_metric: loss\noptimized_mode: max\n")
+        found = {"status": "completed", "metrics": {"loss": value}, "overrides": [f"a={name}"]}
+        (tmp_path / name / "result.json").write_text(json.dumps(found))
+    summarize(tmp_path)
+    assert "best: a=x (loss 2)" in capsys.readouterr().out
+
+
+def test_a_folder_without_jobs_is_refused(tmp_path):
+    with pytest.raises(SweepError, match="no job.json"):
+        summarize(tmp_path)
+
+
+def test_the_live_table_shows_epoch_metric_speed_and_time_left(tmp_path):
+    config = {"optimized_metric": "loss"}
+    jobs = [Job(n, [f"a={n}", "b=1"], [], config, tmp_path / str(n), frozenset({"b=1"})) for n in range(3)]
+    leave_job(jobs[0].folder, jobs[0].overrides, 0.5)
+    jobs[0].state, jobs[0].seconds = "completed", 42.0
+    jobs[1].folder.mkdir()
+    jobs[1].state = "running"
+    progress = {"epoch": 2, "max_epochs": 5, "metrics": {"loss": 0.25}, "samples_per_second": 1234.0,
+                "seconds_left": 187.4, "time": time.time()}  # fmt: skip
+    (jobs[1].folder / "progress.json").write_text(json.dumps(progress))
+    out = io.StringIO()
+    with Display(Console(file=out, force_terminal=True, width=120, height=40)) as display:
+        display.update(jobs, {jobs[1]: 61.0})
+    lines = {word: line for line in out.getvalue().splitlines() for word in ("a=0", "a=1", "a=2") if word in line}
+    assert all(word in lines["a=0"] for word in ("completed", "0.5", "42 s"))
+    assert all(word in lines["a=1"] for word in ("running", "2/5", "0.25", "1,234", "1:01", "3:07"))
+    assert "waiting" in lines["a=2"]
+    assert "b=1" not in out.getvalue()
+
+
+def test_numbers_and_times_are_short():
+    assert [number(value) for value in (None, 0.123456, 12345.6)] == ["", "0.1235", "12,346"]
+    assert [duration(value) for value in (None, 5.4, 187, 3787)] == ["", "5 s", "3:07", "1:03:07"]
