@@ -34,6 +34,7 @@ class SearchOptions:
     n_jobs: int
     max_failure_rate: float
     sampler: Mapping[str, Any] | None
+    custom_search_space: str | None
     pruner: Mapping[str, Any] | None
 
 
@@ -47,7 +48,8 @@ class Search:
         overrides: parsed; those that sweep span the space, the others are the same in all trials.
 
     Raises:
-        SweepError: optuna is not installed, there is nothing to search over, or the direction is unknown.
+        SweepError: optuna is not installed, there is nothing to search over, `custom_search_space` is no function, or
+            the direction is unknown.
     """
 
     def __init__(
@@ -58,7 +60,9 @@ class Search:
         self.launcher = launcher
         self.options = options
         self.sweep_dir = Path(str(config.hydra.sweep.dir)).absolute()
-        self.space, self.fixed = split_overrides(overrides)
+        self.config = config
+        self.suggest = None if options.custom_search_space is None else _function(options.custom_search_space)
+        self.space, self.fixed = split_overrides(overrides, needs_space=self.suggest is None)
         self.sweep_dir.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(config, self.sweep_dir / "multirun.yaml")
         self.storage = options.storage or str(self.sweep_dir / "optuna.journal")
@@ -88,7 +92,7 @@ class Search:
         found: list[JobReturn] = []
         with summarized(self.sweep_dir):
             while left > len(found) and not self._exhausted:
-                trials = [self.study.ask(self.space) for _ in range(min(self.options.n_jobs, left - len(found)))]
+                trials = [self._ask() for _ in range(min(self.options.n_jobs, left - len(found)))]
                 batch = [self._overrides(trial) for trial in trials]
                 if not found:
                     validate(batch)
@@ -108,6 +112,12 @@ class Search:
             self.study._storage.set_trial_user_attr(trial._trial_id, "retried", True)
             self.study.tell(trial.number, state=self._states.FAIL)
             self.study.enqueue_trial(trial.params)
+
+    def _ask(self) -> "Trial":
+        trial = self.study.ask(self.space)
+        if self.suggest is not None:
+            self.suggest(self.config, trial)
+        return trial
 
     def _overrides(self, trial: "Trial") -> list[str]:
         description = self.sweep_dir / ".trials" / f"{trial.number}.json"
@@ -150,6 +160,16 @@ class Search:
         if any(trial.state == self._states.COMPLETE for trial in self.study.get_trials(deepcopy=False)):
             best = {"name": "optuna", "best_params": self.study.best_params, "best_value": self.study.best_value}
             OmegaConf.save(OmegaConf.create(best), self.sweep_dir / "optimization_results.yaml")
+
+
+def _function(name: str) -> Callable[[DictConfig, "Trial"], None]:
+    from hydra.utils import get_method
+
+    try:
+        return get_method(name)
+    except Exception as error:
+        reason = str(error).replace("\n", " ")
+        raise SweepError(f"hydra.sweeper.custom_search_space={name}: {reason}") from error
 
 
 def _reseeded(sampler: Mapping[str, Any], num_trials: int) -> dict[str, Any]:

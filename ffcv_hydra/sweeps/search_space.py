@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 
-def split_overrides(overrides: Sequence[Override]) -> tuple[dict[str, "BaseDistribution"], list[str]]:
+def split_overrides(
+    overrides: Sequence[Override], needs_space: bool = True
+) -> tuple[dict[str, "BaseDistribution"], list[str]]:
     """Split overrides into what is searched over and what is the same in all trials; of one key the last one counts.
 
     `choice(a, b)` and `a,b` are categories, `range(1, 9, 2)` numbers in steps, `interval(0.1, 1)` reals and
@@ -22,7 +24,7 @@ def split_overrides(overrides: Sequence[Override]) -> tuple[dict[str, "BaseDistr
         Distributions by key, and `key=value` lines.
 
     Raises:
-        SweepError: there is nothing to search over.
+        SweepError: there is nothing to search over, and `needs_space`.
     """
     space: dict[str, BaseDistribution] = {}
     fixed: dict[str, str] = {}
@@ -34,7 +36,7 @@ def split_overrides(overrides: Sequence[Override]) -> tuple[dict[str, "BaseDistr
             space[key] = _distribution(override)
         else:
             fixed[key] = f"{key}={override.get_value_element_as_str()}"
-    if not space:
+    if needs_space and not space:
         raise SweepError(
             "there is nothing to search over: give hydra.sweeper.params, or key='interval(0.001, 0.1)' and the like"
         )
