@@ -35,6 +35,8 @@ def explain(error: BaseException) -> str | None:
         return _other_hydra_error(error)
     if isinstance(error, OmegaConfBaseException):
         return _omegaconf_error(error)
+    if isinstance(error, ValueError) and str(error).startswith("Only one of --"):  # Hydra's, about its own options
+        return one_line(str(error))
     return f"a config file is not valid YAML: {one_line(str(error))}" if isinstance(error, YAMLError) else None
 
 

@@ -41,6 +41,14 @@ def test_bad_override_is_one_line_that_names_the_nearest_right_one(command, over
     assert not list(tmp_path.iterdir()), "a run that did not start leaves nothing behind"
 
 
+def test_options_that_exclude_each_other_are_named_in_one_line(command):
+    done = command("run.py", "-m", "--cfg", "job")
+    assert done.returncode == 1
+    assert lines(done.stderr) == [
+        "Only one of --run, --multirun, --cfg, --info and --shell_completion can be specified"
+    ]
+
+
 def test_full_error_shows_the_traceback(command):
     done = command("run.py", "trainer.max_epoch=3", HYDRA_FULL_ERROR="1")
     assert done.returncode == 1
