@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -170,7 +171,11 @@ def test_the_files_and_the_command_for_a_finished_sweep_say_the_same(sweeps):
     for name in ("results.csv", "results.json", "results.png"):
         (sweeps.folder / "sweep" / name).unlink()
     again = subprocess.run(
-        ["python", "-m", "ffcv_hydra", "sweep", "sweep"], cwd=sweeps.folder, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "ffcv_hydra", "sweep", "sweep"],
+        cwd=sweeps.folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert again.returncode == 0, again.stderr
     assert again.stdout == output[output.index("┏") :]
