@@ -27,6 +27,7 @@ NEEDED = {
     "dataset=custom": ["dataset.source._target_=ffcv_hydra.datasets.ToyImages"],
     "ordering=weighted": ["ordering.train.weights=label"],
     "pipeline=imagenet_cutmix": ["dataset.num_classes=10"],
+    **{option: ["hparams_search=optuna"] for option in OPTIONS if option.startswith("hydra/sweeper/sampler=")},
     "dataset=webdataset": ["dataset.train_shards=train-*.tar", "dataset.val_shards=val.tar"],
 }
 
