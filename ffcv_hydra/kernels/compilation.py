@@ -60,6 +60,7 @@ class Kernel:
             if isinstance(type_, types.Array)
         ]
         self._dispatcher: Any = None  # owns the code
+        self._address = 0
         self._entry_point: Callable[..., Any] | None = None
 
     def __call__(self, *args: Any) -> Any:
@@ -88,8 +89,7 @@ class Kernel:
         """Where the compiled code is, for other kernels' `call_address`; arguments and result are int64."""
         if self._entry_point is None:
             self.compile()
-        (compiled,) = self._dispatcher.overloads.values()
-        return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_cfunc_wrapper_name)
+        return self._address
 
     def compile(self) -> None:
         """Compile now, or load the compiled code from disk.
@@ -111,7 +111,10 @@ class Kernel:
             numba_config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
             try:
                 self._dispatcher = numba.njit(nogil=not self._brief, **_OPTIONS)(self.python)
-                self._entry_point = self._dispatcher.compile(self._signature)
+                entry_point = self._dispatcher.compile(self._signature)
+                (compiled,) = self._dispatcher.overloads.values()
+                self._address = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_cfunc_wrapper_name)
+                self._entry_point = entry_point
             finally:
                 numba_config.CACHE_DIR = previous  # type: ignore[attr-defined]
 
@@ -125,6 +128,8 @@ def compile_both(here: Kernel, elsewhere: Kernel) -> None:
     numba compiles one function at a time in a process. Where that process fails, `elsewhere` is compiled when it is
     first called, as any kernel is.
     """
+    if here._entry_point is not None:  # this is asked for each chunk of each batch
+        return
     with _one_at_a_time:
         if here.compiled or elsewhere.compiled or len(os.sched_getaffinity(0)) < 2:
             return
