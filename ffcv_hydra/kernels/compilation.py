@@ -161,3 +161,6 @@ device_function = numba.njit(error_model="numpy", **_UNWRAPPED)
 
 # For thin functions with much below them, all of which would be compiled once more for each layer around it.
 inlined_function = numba.njit(error_model="numpy", inline="always")
+
+# For what runs for each symbol or pixel, at more than one place: LLVM by itself would call it.
+hot_function = numba.njit(error_model="numpy", forceinline=True, **_UNWRAPPED)

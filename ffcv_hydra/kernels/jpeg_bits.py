@@ -23,8 +23,8 @@ _LOW_32 = np.uint64(0xFFFFFFFF)
 
 
 def _load(bits, is_big_endian):
-    """An intrinsic that loads a uint64 (64 bits) or an int32 (32 bits) from an address of any alignment."""
-    loaded = types.uint64 if bits == 64 else types.int32
+    """An intrinsic that loads a number from an address of any alignment: uint64 if it is big-endian, else signed."""
+    loaded = types.uint64 if is_big_endian else types.Integer.from_bitwidth(bits)
 
     @intrinsic
     def load(typing_context, address):
@@ -38,7 +38,7 @@ def _load(bits, is_big_endian):
     return load
 
 
-_load_64, load_int32 = _load(64, True), _load(32, False)
+load_uint64, load_int64, load_int32 = _load(64, True), _load(64, False), _load(32, False)
 
 
 def _big_endian_store(bits):
@@ -63,7 +63,7 @@ _store_8, _store_32, _store_64 = _big_endian_store(8), _big_endian_store(32), _b
 @device_function
 def window_at(address, bit):
     """The bits from `bit` on, counted from the byte at `address`, from the top of a uint64; READABLE_BITS are valid."""
-    return _load_64(address + (bit >> 3)) << np.uint64(bit & 7)
+    return load_uint64(address + (bit >> 3)) << np.uint64(bit & 7)
 
 
 @device_function
@@ -81,7 +81,7 @@ def unstuff(data, at, stop, plain):
     count = np.int64(0)
     while at < stop:
         if at + 8 <= stop:
-            value = _load_64(source + at)
+            value = load_uint64(source + at)
             if (~value - _ONES_64) & value & _HIGHS_64 == 0:  # no byte is FF
                 _store_64(target + count, value)
                 at += 8

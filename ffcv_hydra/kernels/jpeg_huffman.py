@@ -18,15 +18,17 @@ MAX_BLOCK_BYTES = 256  # 64 codes of up to 16 bits, each with up to 11 more, are
 _MAX_AC_CATEGORY = 10
 _MAX_CODE = 16
 _MAX_SYMBOL_BITS = _MAX_CODE + _MAX_AC_CATEGORY
-_LAST = 63  # AC coefficients of a block
-_END_OF_BLOCK = 128  # added to a number of coefficients, no other sum becomes as large
+LAST = 63  # AC coefficients of a block
+END_OF_BLOCK = 128  # added to a number of coefficients, no other sum becomes as large
+NO_SYMBOL = 192  # the same
 _COUNT_BYTES = 17  # of a table in a DHT: class and number, then how many codes each length has
 
 _TOP = np.uint64(64 - LOOKAHEAD)
 
-# A table is a row of int32: what the next LOOKAHEAD bits mean (bits of the symbol | its meaning << 8; 0 for longer
-# codes and for what is no symbol), the largest code of each length (-1 if there is none), the position of a code's
-# symbol less the code for each length, the symbols in the order of their codes, and whether the table is defined.
+# A table is a row of int32: what the next LOOKAHEAD bits mean (bits of the symbol | its meaning << 8 | bits behind its
+# code << 16; 0 for longer codes and for what is no symbol), the largest code of each length (-1 if there is none), the
+# position of a code's symbol less the code for each length, the symbols in the order of their codes, and whether the
+# table is defined.
 _MAX_CODES = 1 << LOOKAHEAD
 _FIRST_SYMBOLS = _MAX_CODES + _MAX_CODE + 1
 _SYMBOLS = _FIRST_SYMBOLS + _MAX_CODE + 1
@@ -44,7 +46,7 @@ def _meaning(symbol, is_ac):
         return (category, category) if symbol <= MAX_DC_CATEGORY else (-1, 0)
     if category == 0:
         if run == 0:
-            return 0, _END_OF_BLOCK
+            return 0, END_OF_BLOCK
         return (0, 16) if run == 15 else (-1, 0)
     return (category, run + 1) if category <= _MAX_AC_CATEGORY else (-1, 0)
 
@@ -65,7 +67,7 @@ def _define(data, at, is_ac, table):
             more, meaning = _meaning(symbol, is_ac)
             if length <= LOOKAHEAD and more >= 0 and code < 1 << length:
                 begin, end = code << (LOOKAHEAD - length), (code + 1) << (LOOKAHEAD - length)
-                table[begin:end] = length + more | meaning << 8
+                table[begin:end] = length + more | meaning << 8 | more << 16
             code += 1
             position += 1
         table[_MAX_CODES + length] = code - 1 if count > 0 else -1
@@ -178,7 +180,7 @@ def dc_code(table, category):
 
 @device_function
 def _long_code(window, is_ac, table):
-    """Bits and meaning of the symbol at the top of a window, found by its length; (0, 0) if it is none."""
+    """As `read_symbol`, of a code that is found by its length."""
     for length in range(1, _MAX_CODE + 1):
         code = np.int64(window >> np.uint64(64 - length))
         if code <= load_int32(table + _ITEM_BYTES * (_MAX_CODES + length)):
@@ -186,30 +188,40 @@ def _long_code(window, is_ac, table):
             more, meaning = _meaning(load_int32(table + _ITEM_BYTES * (_SYMBOLS + position)), is_ac)
             if more < 0:
                 break
-            return np.int64(length + more), np.int64(meaning)
-    return np.int64(0), np.int64(0)
+            return np.int64(length + more), np.int64(meaning), np.int64(more)
+    return np.int64(0), np.int64(NO_SYMBOL), np.int64(0)
 
 
 @device_function
-def _read_symbol(window, is_ac, table):
-    """Bits and meaning of the symbol at the top of a window; (0, 0) if it is none."""
+def read_symbol(window, is_ac, table):
+    """The symbol at the top of a window.
+
+    Returns:
+        Its bits, with those behind the code; its meaning, which is the category (DC) or how many coefficients it
+        stands for, or END_OF_BLOCK (AC); how many bits are behind the code. (0, NO_SYMBOL, 0) if it is none.
+    """
     entry = np.int64(load_int32(table + _ITEM_BYTES * np.int64(window >> _TOP)))
-    return (entry & 255, entry >> 8) if entry != 0 else _long_code(window, is_ac, table)
+    return (entry & 255, entry >> 8 & 255, entry >> 16) if entry != 0 else _long_code(window, is_ac, table)
+
+
+@device_function
+def value_of(window, bits, category):
+    """The number in the last `category` bits of the `bits` at the top of a window: those with a leading 0 are negative.
+
+    Without a branch, which the processor would guess wrong every other time (T.81, F.2.2.1).
+    """
+    behind_code = window << np.uint64(bits - category)
+    is_negative = ~(np.int64(behind_code) >> 63)
+    value = np.int64(behind_code >> np.uint64(1) >> np.uint64(63 - category))
+    return value + (is_negative & (1 - (1 << category)))
 
 
 @device_function
 def read_dc(address, bit, table):
     """The bit after a DC coefficient's difference, -1 if it is none; and the difference."""
     window = window_at(address, bit)
-    bits, category = _read_symbol(window, False, table)
-    if bits == 0:
-        return np.int64(-1), np.int64(0)
-    value = np.int64(0)
-    if category > 0:
-        value = np.int64((window << np.uint64(bits - category)) >> np.uint64(64 - category))
-        if value < 1 << (category - 1):
-            value -= (1 << category) - 1
-    return bit + bits, value
+    bits, _, category = read_symbol(window, False, table)
+    return (bit + bits, value_of(window, bits, category)) if bits > 0 else (np.int64(-1), np.int64(0))
 
 
 @device_function
@@ -217,17 +229,21 @@ def skip_ac(address, bit, table):
     """The bit after the AC coefficients of a block, or -1 if they are none. At most MAX_BLOCK_BYTES are looked at."""
     window, used = window_at(address, bit), np.int64(0)
     done = np.int64(0)
-    while done < _LAST:
+    while done < LAST:
         if used > READABLE_BITS - _MAX_SYMBOL_BITS:
             bit += used
             window, used = window_at(address, bit), np.int64(0)
-        bits, meaning = _read_symbol(window, True, table)
-        if bits == 0:
-            return np.int64(-1)
+        bits, meaning, _ = read_symbol(window, True, table)
         window <<= np.uint64(bits)
         used += bits
         done += meaning
-    return bit + used if done == _LAST or done >= _END_OF_BLOCK else np.int64(-1)
+    return bit + used if is_block(done) else np.int64(-1)
+
+
+@device_function
+def is_block(done):
+    """Whether a block may end with so many AC coefficients, END_OF_BLOCK and NO_SYMBOL counted as such."""
+    return done == LAST or END_OF_BLOCK <= done < NO_SYMBOL
 
 
 @device_function

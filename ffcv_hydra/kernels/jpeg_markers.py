@@ -220,3 +220,13 @@ def read_index(data, offset, size, out):
     out[INDEX_INTERVAL], out[INDEX_ENTROPY_START] = interval, first
     out[INDEX_LENGTHS], out[INDEX_LENGTH_BYTES] = lengths, length_bytes
     return count
+
+
+@device_function
+def segment_length(data, index, segment):
+    """How many bytes a restart segment has, from what `read_index` found."""
+    at = index[INDEX_LENGTHS] + segment * index[INDEX_LENGTH_BYTES]
+    length = np.int64(data[at]) | np.int64(data[at + 1]) << 8
+    if index[INDEX_LENGTH_BYTES] == 4:
+        length |= np.int64(data[at + 2]) << 16 | np.int64(data[at + 3]) << 24
+    return length

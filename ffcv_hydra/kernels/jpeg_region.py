@@ -1,7 +1,8 @@
 """Decoding of the part of a JPEG that is needed, to the very pixels of the whole.
 
-With an index of restart segments (see `jpeg_markers`), a small JPEG is put together of the header, with another size,
-and the segments under the part; its pixels are those of the whole one except where chroma is interpolated across its
+Most JPEGs are decoded by `jpeg_decoder`. The others, and those that are shrunk on the way, are left to TurboJPEG. With
+an index of restart segments (see `jpeg_markers`), a small JPEG is put together of the header, with another size, and
+the segments under the part; its pixels are those of the whole one except where chroma is interpolated across its
 borders, so two more pixels on each side are decoded. Without an index, a baseline JPEG is decoded down to the part's
 last row: a smaller height in the header does that.
 """
@@ -12,6 +13,7 @@ from numba import types
 from ffcv_hydra.kernels import jpeg
 from ffcv_hydra.kernels.compilation import device_function, kernel
 from ffcv_hydra.kernels.jpeg import decode_jpeg, decompress, ended_early
+from ffcv_hydra.kernels.jpeg_decoder import PLAIN_SLACK_BYTES, decode_box
 from ffcv_hydra.kernels.jpeg_markers import (
     ENTROPY_START,
     HEADER_LENGTH,
@@ -19,8 +21,6 @@ from ffcv_hydra.kernels.jpeg_markers import (
     INDEX_ENTROPY_START,
     INDEX_INTERVAL,
     INDEX_LENGTH,
-    INDEX_LENGTH_BYTES,
-    INDEX_LENGTHS,
     IS_BASELINE,
     MCU_HEIGHT,
     MCU_WIDTH,
@@ -30,6 +30,7 @@ from ffcv_hydra.kernels.jpeg_markers import (
     num_mcus,
     parse_jpeg,
     read_index,
+    segment_length,
 )
 from ffcv_hydra.kernels.memory import copy_bytes
 from ffcv_hydra.kernels.pointers import bytes_at, int64s_at
@@ -42,8 +43,8 @@ CHROMA_MARGIN = 2  # pixels, as scaled, that interpolation of chroma looks beyon
 REGION_LENGTH = 3
 REGION_TOP, REGION_LEFT, REGION_WIDTH = range(REGION_LENGTH)
 
-# how much a small JPEG may be longer than what is stored: the marker at its end
-EXTRA_BYTES = 2
+# how much longer than what is stored a small JPEG may be, or what is read of it
+EXTRA_BYTES = PLAIN_SLACK_BYTES
 
 
 @device_function
@@ -58,22 +59,13 @@ def _copy_header(data, header, height, width, small):
 
 
 @device_function
-def _segment_length(data, index, segment):
-    at = index[INDEX_LENGTHS] + segment * index[INDEX_LENGTH_BYTES]
-    length = np.int64(data[at]) | np.int64(data[at + 1]) << 8
-    if index[INDEX_LENGTH_BYTES] == 4:
-        length |= np.int64(data[at + 2]) << 16 | np.int64(data[at + 3]) << 24
-    return length
-
-
-@device_function
 def _copy_segments(data, index, per_row, top, bottom, left, right, small, at):
     """The segments in rows top to bottom and columns left to right, less the last, renumbered, and the end marker."""
     start, segment = index[INDEX_ENTROPY_START], np.int64(0)
     number = 0
     for row in range(bottom):
         for column in range(per_row):
-            length = _segment_length(data, index, segment)
+            length = segment_length(data, index, segment)
             if row >= top and left <= column < right:
                 if number > 0:
                     small[at], small[at + 1] = 0xFF, 0xD0 + (number - 1) % 8
@@ -117,12 +109,23 @@ def _decode_rows(handle, data, header, bottom, channels, scale, small, target):
     return 0 if status == 0 or ended_early(handle, small) else status
 
 
-@kernel(types.int64(*[types.int64] * 11))
-def decode_region(handle, address, size, height, width, channels, box, scale, small, target, region):
+@device_function
+def _fits(header, index, segments):
+    """Whether an index is that of the image."""
+    interval = index[INDEX_INTERVAL]
+    if interval != header[RESTART_INTERVAL] or index[INDEX_ENTROPY_START] != header[ENTROPY_START]:
+        return False
+    per_row = (header[WIDTH] + header[MCU_WIDTH] - 1) // header[MCU_WIDTH]
+    return per_row % interval == 0 and segments * interval == num_mcus(header)
+
+
+@kernel(types.int64(*[types.int64] * 12))
+def decode_region(handle, tables, address, size, height, width, channels, box, scale, small, target, region):
     """Decode at least a box of a JPEG, to RGB or to grayscale.
 
     Args:
         handle: of a `jpeg.Decompressor` that no other thread uses.
+        tables: the address of TABLES_BYTES bytes, zeros at first, which no other thread uses.
         address, size: of the JPEG, with its index if it has one, in bytes.
         height, width: what the image must have, in pixels.
         channels: 3 for RGB, 1 for grayscale; the JPEG itself may have the other number.
@@ -148,11 +151,13 @@ def decode_region(handle, address, size, height, width, channels, box, scale, sm
         return decode_jpeg(handle, address, size, height, width, channels, scale, target)
     index = np.empty(INDEX_LENGTH, dtype=np.int64)
     segments = read_index(data, start, size, index)
-    interval = index[INDEX_INTERVAL]
-    if segments > 0 and interval == header[RESTART_INTERVAL] and index[INDEX_ENTROPY_START] == header[ENTROPY_START]:
-        per_row = (width + header[MCU_WIDTH] - 1) // header[MCU_WIDTH]
-        if per_row % interval == 0 and segments * interval == num_mcus(header):
-            return _decode_segments(handle, data, header, index, wanted, channels, scale, part, target, decoded)
+    is_indexed = segments > 0 and _fits(header, index, segments)
+    if not is_indexed:
+        index[:] = 0
+    if scale == 1 and decode_box(data, header, index, wanted, channels, tables, part, target, decoded):
+        return 0
+    if is_indexed:
+        return _decode_segments(handle, data, header, index, wanted, channels, scale, part, target, decoded)
     tile_height = header[MCU_HEIGHT]
     bottom = (wanted[2] + CHROMA_MARGIN * scale + tile_height - 1) // tile_height * tile_height
     if bottom < height and header[RESTART_INTERVAL] == 0:

@@ -60,6 +60,18 @@ def int64s_at(address, count):
 
 
 @intrinsic
+def store_int16(typing_context, address, value):
+    """Write the lower 16 bits of an int64 to an even address."""
+
+    def generate(context, builder, signature, arguments):
+        half = ir.IntType(16)
+        builder.store(builder.trunc(arguments[1], half), builder.inttoptr(arguments[0], half.as_pointer()))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
+@intrinsic
 def call_address(typing_context, address, arguments):
     """Call the kernel at an int64 address (`Kernel.address`) with a tuple of integers; its result, an int64.
 

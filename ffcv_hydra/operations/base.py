@@ -18,13 +18,15 @@ from ffcv.pipeline.operation import Operation
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.checksum import first_mismatch
 from ffcv_hydra.kernels.jpeg import Decompressor
+from ffcv_hydra.kernels.jpeg_tables import TABLES_BYTES
 
 
 @dataclass
 class Scratch:
-    """What one thread needs while it works: a decompressor and buffers that only grow."""
+    """What one thread needs while it works: a decompressor, tables of its last JPEG, and buffers that only grow."""
 
     decompressor: Decompressor = field(default_factory=Decompressor)
+    jpeg_tables: np.ndarray = field(default_factory=lambda: np.zeros(TABLES_BYTES // 8, dtype=np.int64))
     pixels: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.uint8))
     file: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.uint8))
     between: list[np.ndarray] = field(default_factory=lambda: [np.empty(0, dtype=np.uint8)] * 2)

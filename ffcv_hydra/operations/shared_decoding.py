@@ -64,9 +64,10 @@ def decode_shared(
         for decoder, target in zip(decoders, targets, strict=True)
     ]
     parts = [decode_region.address, scratch.decompressor.handle, after_row] if small else [0, 0, 0]
+    tables = scratch.jpeg_tables.ctypes.data
     as_stored = all(value_bytes == first.dtype.itemsize and not planes for *_, value_bytes, planes, _ in layouts)
     failed = decode(
-        np.array([*parts, 0 if as_stored else finish.address]),
+        np.array([*parts, 0 if as_stored else finish.address, tables]),
         source.data,
         source.offsets,
         source.sizes,

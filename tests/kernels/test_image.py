@@ -13,10 +13,12 @@ from ffcv_hydra.kernels.image import (
 )
 from ffcv_hydra.kernels.jpeg import Decompressor
 from ffcv_hydra.kernels.jpeg_region import EXTRA_BYTES, decode_region
+from ffcv_hydra.kernels.jpeg_tables import TABLES_BYTES
 from ffcv_hydra.kernels.mask_codec import encode_runs
 
 HEIGHT, WIDTH = 61, 83
 DECOMPRESSOR = Decompressor()
+TABLES = np.zeros(TABLES_BYTES // 8, np.int64)
 
 
 @pytest.fixture
@@ -44,7 +46,8 @@ def decode(
     kernel, weight = (decode_windows_8, np.float32) if dtype == np.uint8 else (decode_windows_16, np.float64)
     small = np.empty(len(stored) + EXTRA_BYTES, dtype=np.uint8)
     failed = kernel(
-        np.array([decode_region.address, DECOMPRESSOR.handle, small.ctypes.data, finish.address]), stored,
+        np.array([decode_region.address, DECOMPRESSOR.handle, small.ctypes.data, finish.address, TABLES.ctypes.data]),
+        stored,
         np.array([offset]),
         np.array([len(stored) - offset if size is None else size]),
         np.array([mode], dtype=np.uint8), np.array([height]), np.array([width]), channels,

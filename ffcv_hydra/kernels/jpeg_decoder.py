@@ -1,0 +1,255 @@
+"""Decoding of a box of a baseline JPEG, one row of MCUs after the other, to the pixels that TurboJPEG makes of it.
+
+Only MCUs that the box covers are transformed, only its pixels are converted, and restart segments beside it are not
+read. What is not plain (other sampling factors, odd markers, anything that is wrong) is left to TurboJPEG, which also
+says what is wrong with it: this code either gives the right pixels or none.
+"""
+
+import numpy as np
+
+from ffcv_hydra.kernels.compilation import device_function
+from ffcv_hydra.kernels.jpeg_bits import SLACK_BYTES, unstuff
+from ffcv_hydra.kernels.jpeg_colour import PIXELS
+from ffcv_hydra.kernels.jpeg_entropy import BLOCK_BYTES, BLOCK_SLOTS, PAIRS, begin_bits, read_block
+from ffcv_hydra.kernels.jpeg_huffman import IS_DEFINED, NUM_TABLES, TABLE_LENGTH
+from ffcv_hydra.kernels.jpeg_idct import COEFFICIENTS, inverse_transform
+from ffcv_hydra.kernels.jpeg_markers import (
+    COMPONENT_FIELDS,
+    COMPONENTS,
+    ENTROPY_START,
+    EOI,
+    FIRST_COMPONENT,
+    INDEX_LENGTHS,
+    MAX_COMPONENTS,
+    MAX_H,
+    MAX_V,
+    MCU_WIDTH,
+    RESTART_INTERVAL,
+    RST0,
+    WIDTH,
+    num_mcus,
+    segment_length,
+)
+from ffcv_hydra.kernels.jpeg_strip import (
+    BOTTOM,
+    END_COLUMN,
+    FIRST_COLUMN,
+    FIRST_ROW,
+    LEFT,
+    PLANES,
+    RIGHT,
+    STRIDES,
+    STRIP_LENGTH,
+    TOP,
+    lay_out,
+    place_planes,
+    planes_bytes,
+    show_rows,
+)
+from ffcv_hydra.kernels.jpeg_tables import huffman_tables, read_quantisers
+from ffcv_hydra.kernels.memory import copy_bytes
+from ffcv_hydra.kernels.pointers import bytes_at
+
+MAX_BLOCKS = 10  # of one MCU (T.81, B.2.3); those that this code knows have 6, an even number
+PLAIN_SLACK_BYTES = SLACK_BYTES + (MAX_BLOCKS + 1) * BLOCK_BYTES  # that reading may touch behind a segment
+
+# int64 (BLOCK_LENGTH,) for each block of an MCU: its component, the addresses of what it is read with, of its
+# coefficients, of its samples in the strip's first MCU, and how far on they are in the next one and in the next row
+_BLOCK_LENGTH = 9
+(_COMPONENT, _DC, _AC, _PAIRS, _QUANTISERS, _COEFFICIENTS, _ORIGIN, _STEP, _STRIDE) = range(_BLOCK_LENGTH)
+
+# a decoder's memory, in bytes: quantisers, coefficients of an MCU, samples of no component, planes
+_COEFFICIENTS_AT = 2 * MAX_COMPONENTS * COEFFICIENTS
+_BESIDE_AT = _COEFFICIENTS_AT + 2 * MAX_BLOCKS * BLOCK_SLOTS
+_PLANES_AT = _BESIDE_AT + COEFFICIENTS
+
+
+@device_function
+def _is_plain(header, channels):
+    """Whether sampling factors and channels are among those that this code knows."""
+    if header[COMPONENTS] == 1:
+        return True
+    if header[COMPONENTS] != 3 or channels != 3 or header[MAX_V] > header[MAX_H] or header[MAX_H] > 2:
+        return False
+    if header[MAX_H] == 2 and header[WIDTH] <= 4:  # libjpeg interpolates no less than three samples
+        return False
+    for c in range(3):
+        at = FIRST_COMPONENT + COMPONENT_FIELDS * c
+        h, v = (header[MAX_H], header[MAX_V]) if c == 0 else (1, 1)
+        if header[at] != h or header[at + 1] != v:
+            return False
+    return True
+
+
+@device_function
+def _list_blocks(header, strip, tables, pairs, quantisers, memory, blocks):
+    """Fill in a row per block of an MCU, and one more if their number is odd; the number, 0 if a table is not there."""
+    count, start = 0, np.int64(memory.ctypes.data)
+    coefficients = start + _COEFFICIENTS_AT
+    copy_bytes(start, quantisers.ctypes.data, _COEFFICIENTS_AT)
+    for c in range(header[COMPONENTS]):
+        at = FIRST_COMPONENT + COMPONENT_FIELDS * c
+        numbers = (header[at + 2], NUM_TABLES // 2 + header[at + 3])
+        for i in range(header[at] * header[at + 1]):
+            block = blocks[count]
+            block[_COMPONENT] = c
+            block[_DC], block[_AC] = tables + 4 * TABLE_LENGTH * numbers[0], tables + 4 * TABLE_LENGTH * numbers[1]
+            block[_PAIRS] = pairs + 8 * PAIRS * header[at + 3]
+            block[_QUANTISERS] = start + 2 * COEFFICIENTS * c
+            block[_COEFFICIENTS] = coefficients + 2 * BLOCK_SLOTS * count
+            across, down = i % header[at], i // header[at]
+            block[_STRIDE] = strip[STRIDES + c]
+            block[_ORIGIN] = strip[PLANES + c] + block[_STRIDE] * (1 + 8 * down) + 8 * across
+            block[_STEP] = 8 * header[at]
+            count += 1
+            for number in numbers:
+                if bytes_at(tables + 4 * (TABLE_LENGTH * number + IS_DEFINED), 1)[0] == 0:
+                    return 0
+    if count % 2 == 1:
+        blocks[count] = blocks[count - 1]
+        blocks[count, _COEFFICIENTS] = coefficients + 2 * BLOCK_SLOTS * count
+        blocks[count, _ORIGIN], blocks[count, _STEP], blocks[count, _STRIDE] = start + _BESIDE_AT, 0, 8
+    return count
+
+
+@device_function
+def _transform(blocks, count, column):
+    """Turn the coefficients of an MCU into samples in the strip."""
+    for b in range(0, count, 2):
+        one, other = blocks[b], blocks[b + 1]
+        inverse_transform(
+            (one[_COEFFICIENTS], other[_COEFFICIENTS]),
+            (one[_QUANTISERS], other[_QUANTISERS]),
+            (one[_ORIGIN] + column * one[_STEP], other[_ORIGIN] + column * other[_STEP]),
+            (one[_STRIDE], other[_STRIDE]),
+        )
+
+
+@device_function
+def _read_mcu(reader, blocks, count, predictions):
+    """The reader behind an MCU, and whether it is one; its coefficients are where `blocks` says."""
+    is_good = True
+    for b in range(count):
+        block = blocks[b]
+        reader, prediction, is_block = read_block(
+            reader, predictions[block[_COMPONENT]], block[_DC], block[_AC], block[_PAIRS], block[_COEFFICIENTS]
+        )
+        predictions[block[_COMPONENT]] = prediction
+        is_good &= is_block
+    return reader, is_good
+
+
+@device_function
+def _position(reader):
+    """The address of the byte that the last bit read is in, less one bit's worth: how far a reader is, in bits."""
+    return 8 * reader[0] - np.int64(reader[2])
+
+
+@device_function
+def _is_needed(strip, row, column):
+    return strip[TOP] <= row < strip[BOTTOM] and strip[LEFT] <= column < strip[RIGHT]
+
+
+@device_function
+def _touches(strip, first, last, per_row):
+    """Whether an MCU between two, both included, is needed."""
+    top, bottom = first // per_row, last // per_row
+    if top == bottom:
+        return strip[TOP] <= top < strip[BOTTOM] and first % per_row < strip[RIGHT] and last % per_row >= strip[LEFT]
+    return top < strip[BOTTOM] and bottom >= strip[TOP]
+
+
+@device_function
+def _read_segment(header, strip, blocks, count, memory, first, last, per_row, plain, length, channels, sums, target):
+    """Read the MCUs from `first` to `last`, or up to the last one that is needed; whether all is well."""
+    start = np.int64(plain.ctypes.data)
+    reader, predictions = begin_bits(start), np.zeros(MAX_COMPONENTS, dtype=np.int64)
+    row, column = first // per_row, first % per_row
+    for m in range(first, last + 1):
+        reader, is_good = _read_mcu(reader, blocks, count, predictions)
+        if not is_good or _position(reader) > 8 * (start + length):
+            return False
+        if _is_needed(strip, row, column):
+            _transform(blocks, count, column - strip[LEFT])
+            if column + 1 == strip[RIGHT]:
+                show_rows(header, strip, row, channels, sums, target)
+                follows = m + 1 + per_row - strip[RIGHT] + strip[LEFT]
+                if row + 1 == strip[BOTTOM] or follows > last:
+                    return m < last or _position(reader) > 8 * (start + length - 1)
+        else:
+            memory[_COEFFICIENTS_AT:_BESIDE_AT] = 0
+        column += 1
+        if column == per_row:
+            row, column = row + 1, np.int64(0)
+    return _position(reader) > 8 * (start + length - 1)
+
+
+@device_function
+def _read_segments(data, header, index, strip, blocks, count, memory, plain, channels, sums, target):
+    """Read what is needed of all segments; whether all is well."""
+    total, at, stop = num_mcus(header), header[ENTROPY_START], np.int64(len(data))
+    per_row = (header[WIDTH] + header[MCU_WIDTH] - 1) // header[MCU_WIDTH]
+    last_needed = (strip[BOTTOM] - 1) * per_row + strip[RIGHT] - 1
+    interval = header[RESTART_INTERVAL] if header[RESTART_INTERVAL] > 0 else total
+    is_indexed, number = index[INDEX_LENGTHS] > 0, np.int64(0)
+    for first in range(0, last_needed + 1, interval):
+        last = min(first + interval, total) - 1
+        is_needed = _touches(strip, first, last, per_row)
+        end, length = np.int64(-1), np.int64(0)
+        if is_indexed:
+            end = at + segment_length(data, index, number)
+        if is_needed or not is_indexed:
+            marker, length = unstuff(data, at, end + 2 if is_indexed else stop, plain)
+            follows = EOI if last + 1 == total else RST0 + number % 8
+            # one scan's data may break off behind what is needed
+            is_whole = marker >= 0 and data[marker + 1] == follows
+            if (is_indexed and marker != end) or not (is_whole or (last + 1 == total and last_needed < last)):
+                return False
+            end = marker
+        if is_needed and not _read_segment(
+            header, strip, blocks, count, memory, first, last, per_row, plain, length, channels, sums, target
+        ):
+            return False
+        at = end + 2
+        number += 1
+    return True
+
+
+@device_function
+def decode_box(data, header, index, box, channels, tables_memory, plain, target, region):
+    """Decode a box of a baseline JPEG.
+
+    Args:
+        data: uint8, the JPEG, with its index if it has one.
+        header: of `parse_jpeg`.
+        index: of `read_index`, zeros if there is none that fits.
+        box: int64 (4,): top, left, bottom, right, inside the image.
+        channels: 3 for RGB, 1 for gray.
+        tables_memory: the address of TABLES_BYTES bytes that `huffman_tables` keeps.
+        plain: uint8, at least as long as the JPEG and PLAIN_SLACK_BYTES, overwritten.
+        target: the address of the box's pixels; up to the box's height * (width + 1) * channels bytes are written.
+        region: int64 (3,), filled as `decode_region` does.
+
+    Returns:
+        Whether it is done; if not, the JPEG is none that this code knows, or is damaged.
+    """
+    quantisers = np.empty((MAX_COMPONENTS, COEFFICIENTS), dtype=np.int16)
+    if not _is_plain(header, channels) or not read_quantisers(data, header, quantisers):
+        return False
+    tables, pairs = huffman_tables(data, header, tables_memory)
+    if tables == 0:
+        return False
+    strip = np.empty(STRIP_LENGTH, dtype=np.int64)
+    lay_out(header, box, strip)
+    # addresses in it are kept as numbers, so it has to be handed on to where they are used
+    memory = np.zeros(_PLANES_AT + planes_bytes(header, strip), dtype=np.uint8)
+    place_planes(header, memory.ctypes.data + _PLANES_AT, strip)
+    blocks = np.empty((MAX_BLOCKS, _BLOCK_LENGTH), dtype=np.int64)
+    count = _list_blocks(header, strip, tables, pairs, quantisers, memory, blocks)
+    sums = np.empty((2, (box[3] - box[1]) // 2 + 2 * PIXELS), dtype=np.int16)
+    if count == 0 or not _read_segments(
+        data, header, index, strip, blocks, count, memory, plain, channels, sums, target
+    ):
+        return False
+    region[0], region[1], region[2] = strip[FIRST_ROW], strip[FIRST_COLUMN], strip[END_COLUMN] - strip[FIRST_COLUMN]
+    return True

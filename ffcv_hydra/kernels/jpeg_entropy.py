@@ -1,0 +1,141 @@
+"""The coefficients of a baseline JPEG's blocks, read from bytes without stuffing (ITU-T T.81, annex F.2).
+
+What is next of the bits is kept in a register of 64 and filled up by 8 bytes at once (F. Giesen, "Reading bits in far
+too many ways", part 2, 2018). AC coefficients are looked up by two at once where both are within the next PAIR_BITS
+bits, with their values: a lookup waits for the one before it, and photographs take less than 5 bits per coefficient.
+"""
+
+import numpy as np
+
+from ffcv_hydra.kernels.compilation import device_function, hot_function
+from ffcv_hydra.kernels.jpeg_bits import load_int64, load_uint64
+from ffcv_hydra.kernels.jpeg_huffman import (
+    END_OF_BLOCK,
+    IS_DEFINED,
+    LAST,
+    LOOKAHEAD,
+    NUM_TABLES,
+    address_of,
+    is_block,
+    read_symbol,
+    value_of,
+)
+from ffcv_hydra.kernels.jpeg_order import NATURAL_ORDER
+from ffcv_hydra.kernels.pointers import store_int16
+
+BLOCK_BYTES = 256  # that reading one more block may look at behind the last one
+BLOCK_SLOTS = 72  # int16: 64 coefficients, and a place for what is none
+
+PAIR_BITS = LOOKAHEAD
+PAIRS = 1 << PAIR_BITS
+
+# an int64 of a table of pairs: bits of both and of the first, how far each goes, and the two values; 0 if even the
+# first symbol takes more bits
+_BITS, _FIRST_BITS, _STEP, _SECOND_STEP, _VALUE, _SECOND_VALUE = 0, 8, 16, 24, 32, 48
+_TOP = np.uint64(64 - PAIR_BITS)
+_NOWHERE = 64  # the position of what is no coefficient
+
+
+_PLACES = np.array([*NATURAL_ORDER, *[_NOWHERE] * (4 * END_OF_BLOCK)], dtype=np.uint8)
+
+
+@device_function
+def _with_second(window, entry, bits, table):
+    """The entry of a symbol that has `bits`, with the one behind it if that is among the bits of a lookup, too."""
+    used, step, category = read_symbol(window << np.uint64(bits), True, table)
+    total = bits + used
+    if used == 0 or total > PAIR_BITS:
+        return entry | bits << _BITS | (entry >> _VALUE & 0xFFFF) << _SECOND_VALUE
+    value = value_of(window << np.uint64(bits), used, category)
+    return entry | total << _BITS | step << _SECOND_STEP | (value & 0xFFFF) << _SECOND_VALUE
+
+
+@device_function
+def define_pairs(tables, pairs):
+    """Make the tables of pairs.
+
+    Args:
+        tables: as `read_tables` fills them.
+        pairs: int64 (NUM_TABLES // 2, PAIRS), written: of the AC tables.
+    """
+    for number in range(NUM_TABLES // 2):
+        if tables[NUM_TABLES // 2 + number, IS_DEFINED] == 0:
+            continue
+        table = address_of(tables, NUM_TABLES // 2 + number)
+        for next_bits in range(PAIRS):
+            window = np.uint64(next_bits) << _TOP
+            bits, step, category = read_symbol(window, True, table)
+            if bits == 0 or bits > PAIR_BITS:
+                pairs[number, next_bits] = 0
+                continue
+            entry = bits << _FIRST_BITS | step << _STEP | (value_of(window, bits, category) & 0xFFFF) << _VALUE
+            if step == END_OF_BLOCK:
+                pairs[number, next_bits] = entry | bits << _BITS
+            else:
+                pairs[number, next_bits] = _with_second(window, entry, bits, table)
+
+
+@device_function
+def begin_bits(address):
+    """The state of a reader: the address of what is read next, what is read already, and how many bits of that."""
+    return address, np.uint64(0), np.uint64(0)
+
+
+@hot_function
+def _refilled(address, bits, count):
+    bits |= load_uint64(address) >> count
+    return address + np.int64((np.uint64(63) - count) >> np.uint64(3)), bits, count | np.uint64(56)
+
+
+@hot_function
+def _read_pair(bits, done, ac, pairs, coefficients):
+    """Read one or two coefficients: how many bits they take, how many coefficients there are after one and both."""
+    entry = load_int64(pairs + 8 * np.int64(bits >> _TOP))
+    if entry != 0:
+        first = done + (entry >> _STEP & 255)
+        done = first + (entry >> _SECOND_STEP & 255)
+        store_int16(coefficients + 2 * np.int64(_PLACES[np.uint64(first)]), entry >> _VALUE)
+        store_int16(coefficients + 2 * np.int64(_PLACES[np.uint64(done)]), entry >> _SECOND_VALUE)
+        return np.uint64(entry & 255), first, done
+    used, step, category = read_symbol(bits, True, ac)
+    done += step
+    store_int16(coefficients + 2 * np.int64(_PLACES[np.uint64(done)]), value_of(bits, used, category))
+    return np.uint64(used), done, done
+
+
+@device_function
+def read_block(reader, prediction, dc, ac, pairs, coefficients):
+    """Read one block.
+
+    Args:
+        reader: of `begin_bits`.
+        prediction: the DC coefficient of the component's block before.
+        dc, ac: the addresses of tables (see `jpeg_huffman`).
+        pairs: the address of the table of pairs of `ac`.
+        coefficients: the address of int16 (BLOCK_SLOTS,), zeros in rows of eight; filled.
+
+    Returns:
+        The reader behind the block, its DC coefficient, and whether it is one.
+    """
+    address, bits, count = _refilled(reader[0], reader[1], reader[2])
+    used, _, category = read_symbol(bits, False, dc)
+    is_good = used > 0
+    prediction += value_of(bits, used, category)
+    store_int16(coefficients, prediction)
+    bits <<= np.uint64(used)
+    count -= np.uint64(used)
+    done = np.int64(0)
+    while True:
+        before, used, first, done = bits, *_read_pair(bits, done, ac, pairs, coefficients)
+        bits, count = bits << used, count - used
+        if done >= LAST:
+            break
+        address, bits, count = _refilled(address, bits, count)
+        before, used, first, done = bits, *_read_pair(bits, done, ac, pairs, coefficients)
+        bits, count = bits << used, count - used
+        if done >= LAST:
+            break
+    if first == LAST and done > LAST:  # the second one was the next block's
+        own = np.uint64(load_int64(pairs + 8 * np.int64(before >> _TOP)) >> _FIRST_BITS & 255)
+        bits, count, done = before << own, count + used - own, first
+    return (address, bits, count), prediction, is_good and is_block(done)

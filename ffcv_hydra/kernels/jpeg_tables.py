@@ -1,0 +1,139 @@
+"""What a baseline JPEG's entropy-coded data is read with: Huffman tables, quantisers, and whether it is YCbCr.
+
+Huffman tables take tens of microseconds to make, and most photographs have the ones of the standard: those of the last
+JPEG are kept, in memory of the caller's, and used again if the next one has the same.
+"""
+
+import numpy as np
+
+from ffcv_hydra.kernels.compilation import device_function
+from ffcv_hydra.kernels.jpeg_entropy import PAIRS, define_pairs
+from ffcv_hydra.kernels.jpeg_huffman import NUM_TABLES, TABLE_LENGTH, read_tables
+from ffcv_hydra.kernels.jpeg_idct import COEFFICIENTS, scale_quantisers
+from ffcv_hydra.kernels.jpeg_markers import COMPONENTS, DHT, MAX_COMPONENTS, SCAN_POSITION, SIZE_POSITION, next_marker
+from ffcv_hydra.kernels.jpeg_order import NATURAL_ORDER
+from ffcv_hydra.kernels.pointers import array_at, bytes_at, int64s_at
+
+_DQT, _APP0, _APP14 = 0xDB, 0xE0, 0xEE
+_JFIF, _ADOBE = tuple(b"JFIF\0"), tuple(b"Adobe")
+_JFIF_LENGTH, _ADOBE_LENGTH, _ADOBE_TRANSFORM = 16, 14, 15  # of the segments; a position, from the marker on
+_YCC = 1
+
+# the memory: how many bytes of DHT segments the tables were made of, those bytes, tables of pairs, and tables
+_KNOWN_BYTES = 2048
+_PAIRS_AT = 8 + _KNOWN_BYTES
+_TABLES_AT = _PAIRS_AT + 8 * (NUM_TABLES // 2) * PAIRS
+TABLES_BYTES = _TABLES_AT + 4 * NUM_TABLES * TABLE_LENGTH  # a multiple of 8
+
+
+@device_function
+def _segment_end(data, at):
+    return at + 2 + (np.int64(data[at + 2]) << 8 | np.int64(data[at + 3]))
+
+
+@device_function
+def _note_tables(data, stop, known):
+    """Keep the DHT segments' bytes; how many there are, -1 if too many, and whether they were kept already."""
+    at, count, same = np.int64(2), np.int64(0), True
+    while at < stop:
+        at = next_marker(data, at, stop)
+        if at < 0:
+            return np.int64(-1), False
+        end = _segment_end(data, at)
+        if data[at + 1] == DHT:
+            if count + end - at > _KNOWN_BYTES:
+                return np.int64(-1), False
+            for i in range(at, end):
+                same &= known[count] == data[i]
+                known[count] = data[i]
+                count += 1
+        at = end
+    return count, same
+
+
+@device_function
+def huffman_tables(data, header, memory):
+    """Have the tables of a JPEG in memory.
+
+    Args:
+        data: uint8, the JPEG.
+        header: of `parse_jpeg`.
+        memory: the address of TABLES_BYTES bytes, zeros at first, later those of another call.
+
+    Returns:
+        The addresses of the tables (see `jpeg_huffman`) and of those of pairs (see `jpeg_entropy`), or zeros if there
+        are none, or odd ones.
+    """
+    length = int64s_at(memory, 1)
+    count, same = _note_tables(data, header[SCAN_POSITION], bytes_at(memory + 8, _KNOWN_BYTES))
+    pairs, tables = memory + _PAIRS_AT, memory + _TABLES_AT
+    if not same or count != length[0]:
+        length[0] = -1
+        rows = array_at(tables, (NUM_TABLES, TABLE_LENGTH), np.empty(0, dtype=np.int32))
+        rows[:] = 0
+        if count < 0 or not read_tables(data, 2, header[SCAN_POSITION], rows):
+            return np.int64(0), np.int64(0)
+        define_pairs(rows, array_at(pairs, (NUM_TABLES // 2, PAIRS), np.empty(0, dtype=np.int64)))
+        length[0] = count
+    return tables, pairs
+
+
+@device_function
+def _begins(data, at, text):
+    for i in range(len(text)):  # noqa: SIM110  (numba compiles no generators)
+        if data[at + i] != text[i]:
+            return False
+    return True
+
+
+@device_function
+def _read_quantisers(data, at, end, quantisers):
+    """Read the tables of a DQT into rows of `quantisers`; whether all are of 8 bits."""
+    at += 4
+    while at < end:
+        number = np.int64(data[at])
+        if number >= MAX_COMPONENTS or at + 1 + COEFFICIENTS > end:
+            return False
+        for k in range(COEFFICIENTS):
+            quantisers[number, NATURAL_ORDER[k]] = data[at + 1 + k]
+        at += 1 + COEFFICIENTS
+    return True
+
+
+@device_function
+def read_quantisers(data, header, quantisers):
+    """Read what a gray or YCbCr JPEG's coefficients are multiplied by.
+
+    Args:
+        data: uint8, the JPEG.
+        header: of `parse_jpeg`.
+        quantisers: int16 (MAX_COMPONENTS, 64), written: of each component, in rows of eight, scaled for the transform.
+
+    Returns:
+        Whether it is gray or YCbCr for sure, and has all that it needs, in 8 bits.
+    """
+    tables = np.zeros((MAX_COMPONENTS, COEFFICIENTS), dtype=np.int16)
+    at, stop = np.int64(2), header[SCAN_POSITION]
+    is_jfif, transform = False, np.int64(-1)
+    while at < stop:
+        at = next_marker(data, at, stop)
+        if at < 0:
+            return False
+        end, marker = _segment_end(data, at), data[at + 1]
+        if marker == _DQT and not _read_quantisers(data, at, end, tables):
+            return False
+        if marker == _APP0 and end - at - 2 >= _JFIF_LENGTH and _begins(data, at + 4, _JFIF):
+            is_jfif = True
+        if marker == _APP14 and end - at - 2 >= _ADOBE_LENGTH and _begins(data, at + 4, _ADOBE):
+            transform = np.int64(data[at + _ADOBE_TRANSFORM])
+        at = end
+    frame = header[SIZE_POSITION] - 5
+    are_numbered = True
+    for c in range(header[COMPONENTS]):
+        are_numbered &= data[frame + 10 + 3 * c] == c + 1
+        number = np.int64(data[frame + 12 + 3 * c])
+        if number >= MAX_COMPONENTS or tables[number, 0] == 0:  # no quantiser is 0
+            return False
+        quantisers[c] = tables[number]
+        scale_quantisers(quantisers[c])
+    return header[COMPONENTS] == 1 or is_jfif or transform == _YCC or (transform < 0 and are_numbered)
