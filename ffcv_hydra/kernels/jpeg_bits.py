@@ -9,16 +9,17 @@ from numba import types
 from numba.extending import intrinsic
 
 from ffcv_hydra.kernels.compilation import device_function
+from ffcv_hydra.kernels.vectors import INT8, Vectors
 
 READABLE_BITS = 57  # of a window
-SLACK_BYTES = 16  # what reading and unstuffing may touch behind the last byte
+_VECTOR = 32  # bytes that are searched for FF at once
+SLACK_BYTES = _VECTOR  # what reading and unstuffing may touch behind the last byte
 
 # the state of a writer, uint64 (WRITER_LENGTH,): bits that are not written yet, how many, the position of the next byte
 WRITER_LENGTH = 3
 _PENDING, _COUNT, POSITION = range(WRITER_LENGTH)
 
 _ONES_32, _HIGHS_32 = np.uint64(0x01010101), np.uint64(0x80808080)
-_ONES_64, _HIGHS_64 = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 _LOW_32 = np.uint64(0xFFFFFFFF)
 
 
@@ -57,13 +58,27 @@ def _big_endian_store(bits):
     return store
 
 
-_store_8, _store_32, _store_64 = _big_endian_store(8), _big_endian_store(32), _big_endian_store(64)
+_store_8, _store_32 = _big_endian_store(8), _big_endian_store(32)
 
 
 @device_function
 def window_at(address, bit):
     """The bits from `bit` on, counted from the byte at `address`, from the top of a uint64; READABLE_BITS are valid."""
     return load_uint64(address + (bit >> 3)) << np.uint64(bit & 7)
+
+
+@intrinsic
+def _copy_vector(typing_context, target, source):
+    """Copy _VECTOR bytes; the number of those before the first FF among them."""
+
+    def generate(context, builder, signature, arguments):
+        vectors, mask = Vectors(builder), ir.IntType(_VECTOR)
+        values = vectors.load(arguments[1], 0, INT8, _VECTOR)
+        vectors.store(values, arguments[0])
+        found = builder.bitcast(builder.icmp_signed("==", values, vectors.like(values, -1)), mask)
+        return builder.zext(builder.cttz(found, ir.Constant(ir.IntType(1), 0)), ir.IntType(64))
+
+    return types.int64(types.int64, types.int64), generate
 
 
 @device_function
@@ -80,25 +95,22 @@ def unstuff(data, at, stop, plain):
     source, target = np.int64(data.ctypes.data), np.int64(plain.ctypes.data)
     count = np.int64(0)
     while at < stop:
-        if at + 8 <= stop:
-            value = load_uint64(source + at)
-            if (~value - _ONES_64) & value & _HIGHS_64 == 0:  # no byte is FF
-                _store_64(target + count, value)
-                at += 8
-                count += 8
+        if at + _VECTOR <= stop:
+            skipped = _copy_vector(target + count, source + at)  # type: ignore[call-arg]
+            at += skipped
+            count += skipped
+            if skipped == _VECTOR:
                 continue
-        ahead = min(at + 8, stop)
-        while at < ahead:
-            value_8 = data[at]
-            if value_8 == 0xFF:
-                if at + 1 >= stop:
-                    return np.int64(-1), count
-                if data[at + 1] != 0:
-                    return at, count
-                at += 1
-            plain[count] = value_8
+        value = data[at]
+        if value == 0xFF:
+            if at + 1 >= stop:
+                return np.int64(-1), count
+            if data[at + 1] != 0:
+                return at, count
             at += 1
-            count += 1
+        plain[count] = value
+        at += 1
+        count += 1
     return np.int64(-1), count
 
 

@@ -5,17 +5,16 @@ half the height, too; R, G and B are those of JFIF in 16 bits behind the point. 
 bit. A row of chroma sums is 4 times what is to be interpolated, or 3 times a row and once the other next to it.
 """
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from ffcv_hydra.kernels.compilation import device_function
+from ffcv_hydra.kernels.compilation import device_function, hot_function
 from ffcv_hydra.kernels.memory import copy_bytes
 from ffcv_hydra.kernels.pointers import bytes_at
 from ffcv_hydra.kernels.vectors import INT8, INT16, INT32, Vectors
 
-PIXELS = 16  # that are converted at once; so many may be read behind the end of a row
+PIXELS = 32  # that are converted at once; so many may be read behind the end of a row
 
 _RED, _GREEN_OF_RED, _GREEN_OF_BLUE, _BLUE = (round(factor * (1 << 16)) for factor in (1.402, 0.71414, 0.34414, 1.772))
 
@@ -46,7 +45,7 @@ def _colours(vectors, luma, blue, red):
 
 
 def _interpolated(vectors, sums, even, odd):
-    """Chroma around 0 for 16 pixels, int16, from the sums at an address; `even`, `odd` are added before the shift."""
+    """Chroma around 0, int16, from the sums at an address; `even` and `odd` are added before the shift."""
     builder = vectors.builder
     before, here, behind = (vectors.load(sums, 2 * offset, INT16, PIXELS // 2) for offset in (0, 1, 2))
     three = builder.add(here, builder.add(here, here))
@@ -62,10 +61,10 @@ def _interpolated(vectors, sums, even, odd):
 
 def _stored(vectors, colours, target):
     """Write lanes of R, G and B as pixels."""
-    both = vectors.joined(colours[0], colours[1])
-    third = vectors.shuffle(colours[2], colours[2], [lane % PIXELS for lane in range(2 * PIXELS)])
+    both, third = vectors.joined(colours[0], colours[1]), vectors.joined(colours[2], colours[2])
     order = [lane + PIXELS * channel for lane in range(PIXELS) for channel in range(3)]
-    vectors.store(vectors.shuffle(both, third, order), target)
+    for begin, end in ((0, 2 * PIXELS), (2 * PIXELS, 3 * PIXELS)):
+        vectors.store(vectors.shuffle(both, third, order[begin:end]), target, begin)
 
 
 @intrinsic
@@ -98,7 +97,7 @@ def _convert_whole(typing_context, luma, blue, red, target):
 
 @intrinsic
 def _sum_rows(typing_context, near, far, target):
-    """Write 3 times 16 samples and once 16 others as int16."""
+    """Write 3 times PIXELS samples and once as many others as int16."""
 
     def generate(context, builder, signature, arguments):
         vectors = Vectors(builder)
@@ -111,7 +110,7 @@ def _sum_rows(typing_context, near, far, target):
     return types.void(*[types.int64] * 3), generate
 
 
-@device_function
+@hot_function
 def sum_rows(near, far, first, count, limit, sums):
     """Three times one row of chroma and once another, with the outermost samples repeated beyond the image.
 
@@ -120,22 +119,22 @@ def sum_rows(near, far, first, count, limit, sums):
         first: of the samples that are wanted; may be -1.
         count: how many.
         limit: how many samples the rows of the image have.
-        sums: int16 (at least count + PIXELS,), written.
+        sums: the address of int16 (at least count + PIXELS,), written.
     """
     begin = max(0, first)
     skipped = begin - first
-    at = np.int64(sums.ctypes.data) + 2 * skipped
+    at = sums + 2 * skipped
     stop = min(limit, first + count)
     for x in range(begin, stop, PIXELS):
         _sum_rows(near + x, far + x, at + 2 * (x - begin))  # type: ignore[call-arg]
     if skipped > 0:
-        sums[0] = sums[1]
+        copy_bytes(sums, sums + 2, 2)
     for i in range(stop - first, count):
-        sums[i] = sums[stop - first - 1]
+        copy_bytes(sums + 2 * i, sums + 2 * (i - 1), 2)
 
 
-@device_function
-def convert_row(luma, blue, red, width, halved, even, odd, target):
+@hot_function
+def convert_row(luma, blue, red, width, halved, even, odd, rest, target):
     """One row of pixels.
 
     Args:
@@ -144,12 +143,12 @@ def convert_row(luma, blue, red, width, halved, even, odd, target):
         width: pixels.
         halved: whether chroma has half the width; the first pixel is an even one then.
         even, odd: what is added to 16 times a pixel's chroma before it is divided, for even and odd pixels.
+        rest: the address of 3 * PIXELS bytes, overwritten.
         target: the address of 3 * width bytes, written.
     """
-    rest = np.empty(3 * PIXELS, dtype=np.uint8)
     for x in range(0, width, PIXELS):
         is_whole = x + PIXELS <= width
-        to = target + 3 * x if is_whole else np.int64(rest.ctypes.data)
+        to = target + 3 * x if is_whole else rest
         if halved:
             _convert_halved(luma + x, blue + x, red + x, even, odd, to)  # type: ignore[call-arg]
         else:

@@ -7,9 +7,8 @@ says what is wrong with it: this code either gives the right pixels or none.
 
 import numpy as np
 
-from ffcv_hydra.kernels.compilation import device_function
+from ffcv_hydra.kernels.compilation import device_function, hot_function
 from ffcv_hydra.kernels.jpeg_bits import SLACK_BYTES, unstuff
-from ffcv_hydra.kernels.jpeg_colour import PIXELS
 from ffcv_hydra.kernels.jpeg_entropy import BLOCK_BYTES, BLOCK_SLOTS, PAIRS, begin_bits, read_block
 from ffcv_hydra.kernels.jpeg_huffman import IS_DEFINED, NUM_TABLES, TABLE_LENGTH
 from ffcv_hydra.kernels.jpeg_idct import COEFFICIENTS, inverse_transform
@@ -43,8 +42,8 @@ from ffcv_hydra.kernels.jpeg_strip import (
     TOP,
     lay_out,
     place_planes,
-    planes_bytes,
     show_rows,
+    strip_bytes,
 )
 from ffcv_hydra.kernels.jpeg_tables import huffman_tables, read_quantisers
 from ffcv_hydra.kernels.memory import copy_bytes
@@ -112,40 +111,42 @@ def _list_blocks(header, strip, tables, pairs, quantisers, memory, blocks):
     return count
 
 
-@device_function
+@hot_function
 def _transform(blocks, count, column):
     """Turn the coefficients of an MCU into samples in the strip."""
-    for b in range(0, count, 2):
-        one, other = blocks[b], blocks[b + 1]
+    for one in range(0, count, 2):  # whole rows of `blocks` would have their references counted, each time
+        other = one + 1
         inverse_transform(
-            (one[_COEFFICIENTS], other[_COEFFICIENTS]),
-            (one[_QUANTISERS], other[_QUANTISERS]),
-            (one[_ORIGIN] + column * one[_STEP], other[_ORIGIN] + column * other[_STEP]),
-            (one[_STRIDE], other[_STRIDE]),
+            (blocks[one, _COEFFICIENTS], blocks[other, _COEFFICIENTS]),
+            (blocks[one, _QUANTISERS], blocks[other, _QUANTISERS]),
+            (
+                blocks[one, _ORIGIN] + column * blocks[one, _STEP],
+                blocks[other, _ORIGIN] + column * blocks[other, _STEP],
+            ),
+            (blocks[one, _STRIDE], blocks[other, _STRIDE]),
         )
 
 
-@device_function
+@hot_function
 def _read_mcu(reader, blocks, count, predictions):
     """The reader behind an MCU, and whether it is one; its coefficients are where `blocks` says."""
     is_good = True
     for b in range(count):
-        block = blocks[b]
-        reader, prediction, is_block = read_block(
-            reader, predictions[block[_COMPONENT]], block[_DC], block[_AC], block[_PAIRS], block[_COEFFICIENTS]
+        component = blocks[b, _COMPONENT]
+        reader, predictions[component], is_block = read_block(
+            reader, predictions[component], blocks[b, _DC], blocks[b, _AC], blocks[b, _PAIRS], blocks[b, _COEFFICIENTS]
         )
-        predictions[block[_COMPONENT]] = prediction
         is_good &= is_block
     return reader, is_good
 
 
-@device_function
+@hot_function
 def _position(reader):
     """The address of the byte that the last bit read is in, less one bit's worth: how far a reader is, in bits."""
     return 8 * reader[0] - np.int64(reader[2])
 
 
-@device_function
+@hot_function
 def _is_needed(strip, row, column):
     return strip[TOP] <= row < strip[BOTTOM] and strip[LEFT] <= column < strip[RIGHT]
 
@@ -160,7 +161,7 @@ def _touches(strip, first, last, per_row):
 
 
 @device_function
-def _read_segment(header, strip, blocks, count, memory, first, last, per_row, plain, length, channels, sums, target):
+def _read_segment(header, strip, blocks, count, memory, first, last, per_row, plain, length, channels, target):
     """Read the MCUs from `first` to `last`, or up to the last one that is needed; whether all is well."""
     start = np.int64(plain.ctypes.data)
     reader, predictions = begin_bits(start), np.zeros(MAX_COMPONENTS, dtype=np.int64)
@@ -172,7 +173,7 @@ def _read_segment(header, strip, blocks, count, memory, first, last, per_row, pl
         if _is_needed(strip, row, column):
             _transform(blocks, count, column - strip[LEFT])
             if column + 1 == strip[RIGHT]:
-                show_rows(header, strip, row, channels, sums, target)
+                show_rows(header, strip, row, channels, target)
                 follows = m + 1 + per_row - strip[RIGHT] + strip[LEFT]
                 if row + 1 == strip[BOTTOM] or follows > last:
                     return m < last or _position(reader) > 8 * (start + length - 1)
@@ -185,7 +186,7 @@ def _read_segment(header, strip, blocks, count, memory, first, last, per_row, pl
 
 
 @device_function
-def _read_segments(data, header, index, strip, blocks, count, memory, plain, channels, sums, target):
+def _read_segments(data, header, index, strip, blocks, count, memory, plain, channels, target):
     """Read what is needed of all segments; whether all is well."""
     total, at, stop = num_mcus(header), header[ENTROPY_START], np.int64(len(data))
     per_row = (header[WIDTH] + header[MCU_WIDTH] - 1) // header[MCU_WIDTH]
@@ -199,7 +200,7 @@ def _read_segments(data, header, index, strip, blocks, count, memory, plain, cha
         if is_indexed:
             end = at + segment_length(data, index, number)
         if is_needed or not is_indexed:
-            marker, length = unstuff(data, at, end + 2 if is_indexed else stop, plain)
+            marker, length = unstuff(data, at, stop, plain)
             follows = EOI if last + 1 == total else RST0 + number % 8
             # one scan's data may break off behind what is needed
             is_whole = marker >= 0 and data[marker + 1] == follows
@@ -207,7 +208,7 @@ def _read_segments(data, header, index, strip, blocks, count, memory, plain, cha
                 return False
             end = marker
         if is_needed and not _read_segment(
-            header, strip, blocks, count, memory, first, last, per_row, plain, length, channels, sums, target
+            header, strip, blocks, count, memory, first, last, per_row, plain, length, channels, target
         ):
             return False
         at = end + 2
@@ -242,14 +243,12 @@ def decode_box(data, header, index, box, channels, tables_memory, plain, target,
     strip = np.empty(STRIP_LENGTH, dtype=np.int64)
     lay_out(header, box, strip)
     # addresses in it are kept as numbers, so it has to be handed on to where they are used
-    memory = np.zeros(_PLANES_AT + planes_bytes(header, strip), dtype=np.uint8)
+    memory = np.empty(_PLANES_AT + strip_bytes(header, strip), dtype=np.uint8)
+    memory[:_PLANES_AT] = 0
     place_planes(header, memory.ctypes.data + _PLANES_AT, strip)
     blocks = np.empty((MAX_BLOCKS, _BLOCK_LENGTH), dtype=np.int64)
     count = _list_blocks(header, strip, tables, pairs, quantisers, memory, blocks)
-    sums = np.empty((2, (box[3] - box[1]) // 2 + 2 * PIXELS), dtype=np.int16)
-    if count == 0 or not _read_segments(
-        data, header, index, strip, blocks, count, memory, plain, channels, sums, target
-    ):
+    if count == 0 or not _read_segments(data, header, index, strip, blocks, count, memory, plain, channels, target):
         return False
     region[0], region[1], region[2] = strip[FIRST_ROW], strip[FIRST_COLUMN], strip[END_COLUMN] - strip[FIRST_COLUMN]
     return True

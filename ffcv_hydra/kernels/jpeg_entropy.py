@@ -103,7 +103,7 @@ def _read_pair(bits, done, ac, pairs, coefficients):
     return np.uint64(used), done, done
 
 
-@device_function
+@hot_function
 def read_block(reader, prediction, dc, ac, pairs, coefficients):
     """Read one block.
 

@@ -26,9 +26,9 @@ _COUNT_BYTES = 17  # of a table in a DHT: class and number, then how many codes 
 _TOP = np.uint64(64 - LOOKAHEAD)
 
 # A table is a row of int32: what the next LOOKAHEAD bits mean (bits of the symbol | its meaning << 8 | bits behind its
-# code << 16; 0 for longer codes and for what is no symbol), the largest code of each length (-1 if there is none), the
-# position of a code's symbol less the code for each length, the symbols in the order of their codes, and whether the
-# table is defined.
+# code << 16; NO_SYMBOL << 8 for what is no symbol; 0 for longer codes), the largest code of each length (-1 if there is
+# none), the position of a code's symbol less the code for each length, the symbols in the order of their codes, and
+# whether the table is defined.
 _MAX_CODES = 1 << LOOKAHEAD
 _FIRST_SYMBOLS = _MAX_CODES + _MAX_CODE + 1
 _SYMBOLS = _FIRST_SYMBOLS + _MAX_CODE + 1
@@ -65,9 +65,9 @@ def _define(data, at, is_ac, table):
             symbol = data[symbols + position]
             table[_SYMBOLS + position] = symbol
             more, meaning = _meaning(symbol, is_ac)
-            if length <= LOOKAHEAD and more >= 0 and code < 1 << length:
+            if length <= LOOKAHEAD and code < 1 << length:
                 begin, end = code << (LOOKAHEAD - length), (code + 1) << (LOOKAHEAD - length)
-                table[begin:end] = length + more | meaning << 8 | more << 16
+                table[begin:end] = length + more | meaning << 8 | more << 16 if more >= 0 else NO_SYMBOL << 8
             code += 1
             position += 1
         table[_MAX_CODES + length] = code - 1 if count > 0 else -1
@@ -181,7 +181,7 @@ def dc_code(table, category):
 @device_function
 def _long_code(window, is_ac, table):
     """As `read_symbol`, of a code that is found by its length."""
-    for length in range(1, _MAX_CODE + 1):
+    for length in range(LOOKAHEAD + 1, _MAX_CODE + 1):
         code = np.int64(window >> np.uint64(64 - length))
         if code <= load_int32(table + _ITEM_BYTES * (_MAX_CODES + length)):
             position = load_int32(table + _ITEM_BYTES * (_FIRST_SYMBOLS + length)) + code

@@ -4,9 +4,7 @@ Chroma of half the height is interpolated between rows of samples, so the last r
 each plane has one row on top of its own, the last one of the strip before.
 """
 
-import numpy as np
-
-from ffcv_hydra.kernels.compilation import device_function
+from ffcv_hydra.kernels.compilation import device_function, hot_function
 from ffcv_hydra.kernels.jpeg_colour import PIXELS, convert_row, repeat_row, sum_rows
 from ffcv_hydra.kernels.jpeg_markers import COMPONENTS, HEIGHT, MAX_H, MAX_V, MCU_HEIGHT, MCU_WIDTH, WIDTH
 from ffcv_hydra.kernels.memory import copy_bytes
@@ -65,8 +63,7 @@ def _plane_width(header, strip, component):
 
 
 @device_function
-def planes_bytes(header, strip):
-    """How much memory the planes take."""
+def _planes_bytes(header, strip):
     total = PIXELS
     for c in range(header[COMPONENTS]):
         total += _plane_rows(header, c) * _plane_width(header, strip, c)
@@ -74,15 +71,26 @@ def planes_bytes(header, strip):
 
 
 @device_function
+def _sums_bytes(strip):
+    return strip[END_COLUMN] - strip[FIRST_COLUMN] + 4 * PIXELS
+
+
+@device_function
+def strip_bytes(header, strip):
+    """How much memory a strip takes: the planes, and what is needed to make pixels of them."""
+    return _planes_bytes(header, strip) + 3 * PIXELS + 2 * _sums_bytes(strip)
+
+
+@device_function
 def place_planes(header, address, strip):
-    """Note where the planes are, in `planes_bytes` bytes from an address on."""
+    """Note where the planes are, in `strip_bytes` bytes from an address on."""
     for c in range(header[COMPONENTS]):
         width = _plane_width(header, strip, c)
         strip[PLANES + c], strip[STRIDES + c] = address, width
         address += _plane_rows(header, c) * width
 
 
-@device_function
+@hot_function
 def _chroma(strip, component, near, far, row, count, sums):
     """Sum two rows of chroma samples, which are counted in the whole image, for `count` samples from one before."""
     stride = strip[STRIDES + component]
@@ -91,14 +99,16 @@ def _chroma(strip, component, near, far, row, count, sums):
     sum_rows(begin + near * stride, begin + far * stride, first, count, strip[CHROMA_WIDTH], sums)
 
 
-@device_function
-def _show_row(header, strip, y, row, blues, reds, target):
+@hot_function
+def _show_row(header, strip, y, row, sums, target):
     luma = strip[PLANES] + strip[STRIDES] * (y - row * header[MCU_HEIGHT] + 1)
     luma += strip[FIRST_COLUMN] - strip[LEFT] * header[MCU_WIDTH]
     width = strip[END_COLUMN] - strip[FIRST_COLUMN]
+    rest, blues = sums, sums + 3 * PIXELS
+    reds = blues + _sums_bytes(strip)
     if header[MAX_H] == 1:
         across = strip[STRIDES + 1] * (y - row * _BLOCK + 1) + strip[FIRST_COLUMN] - strip[LEFT] * _BLOCK
-        convert_row(luma, strip[PLANES + 1] + across, strip[PLANES + 2] + across, width, False, 0, 0, target)
+        convert_row(luma, strip[PLANES + 1] + across, strip[PLANES + 2] + across, width, False, 0, 0, rest, target)
         return
     near = far = y // header[MAX_V]
     even, odd = _EVEN_1, _ODD_1
@@ -108,11 +118,11 @@ def _show_row(header, strip, y, row, blues, reds, target):
     count = (width + 1) // 2 + 2
     _chroma(strip, 1, near, far, row, count, blues)
     _chroma(strip, 2, near, far, row, count, reds)
-    convert_row(luma, np.int64(blues.ctypes.data), np.int64(reds.ctypes.data), width, True, even, odd, target)
+    convert_row(luma, blues, reds, width, True, even, odd, rest, target)
 
 
 @device_function
-def show_rows(header, strip, row, channels, sums, target):
+def show_rows(header, strip, row, channels, target):
     """Make what rows of pixels can be made once a row of MCUs is there, and keep what the next ones need.
 
     Args:
@@ -120,17 +130,17 @@ def show_rows(header, strip, row, channels, sums, target):
         strip: of `lay_out` and `place_planes`; its `NEXT_ROW` goes on.
         row: of MCUs.
         channels: 3 for RGB, 1 for gray.
-        sums: int16 (2, at least half the width of the box and PIXELS + 4).
         target: the address of the box's pixels.
     """
     width = strip[END_COLUMN] - strip[FIRST_COLUMN]
+    sums = strip[PLANES] + _planes_bytes(header, strip)
     ready = strip[END_ROW]
     if row + 1 < strip[BOTTOM]:
         ready = min(ready, (row + 1) * header[MCU_HEIGHT] - (header[MAX_V] - 1))
     for y in range(strip[NEXT_ROW], ready):
         to = target + (y - strip[FIRST_ROW]) * width * channels
         if header[COMPONENTS] == 3:
-            _show_row(header, strip, y, row, sums[0], sums[1], to)
+            _show_row(header, strip, y, row, sums, to)
             continue
         luma = strip[PLANES] + strip[STRIDES] * (y - row * _BLOCK + 1) + strip[FIRST_COLUMN] - strip[LEFT] * _BLOCK
         if channels == 1:
