@@ -123,7 +123,7 @@ def _decode_windows(
         tables: uint32 (V, C, 256), as `finish` takes them, for arrays of another dtype than the stored one.
         scratch: of the stored dtype, as long as the largest image is, decoded (height * width * C), except that raw
             pixels of 8 bits take none.
-        row: C times the width of the widest image, and 1 more; float32 for 8 bits, float64 for 16: float32 could round
+        row: twice C times the width of the widest image, and 1; float32 for 8 bits, float64 for 16: float32 could round
             65535 up, and beyond uint16.
 
     Returns:

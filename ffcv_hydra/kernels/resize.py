@@ -13,7 +13,7 @@ import numpy as np
 from ffcv_hydra.kernels.compilation import device_function, inlined_function
 from ffcv_hydra.kernels.memory import copy_bytes, mirror_row
 from ffcv_hydra.kernels.resample_taps import NEAREST, nearest_pixels, taps
-from ffcv_hydra.kernels.weighted_rows import even_taps, weighted_row
+from ffcv_hydra.kernels.weighted_rows import even_taps, weighted_rows
 
 
 @device_function
@@ -77,16 +77,21 @@ def _separable(source, begin, stride, window, scale, interpolation, row, target)
         first_x[x] = max(0, first_x[x] - start)  # those that read nothing may begin anywhere
     num_taps = even_taps(first_x, count_x, weights_x, stop - start)
     begin += channels * start
-    part = row[: channels * (stop - start)]
+    length, step = channels * (stop - start), np.int64(0)
     for y in range(target.shape[0]):
         if count_y[y] == 0:
             target[y] = 0
             continue
+        part = row[step : step + length]
         _vertical(source, begin + first_y[y] * stride, stride, count_y[y], weights_y[y], part)
-        if channels == 3:
-            weighted_row(row, first_x, weights_x, num_taps, target[y])
-        else:
+        if channels == 1:
             _horizontal_gray(part, first_x, weights_x, num_taps, target[y])
+        elif step == 0 and y + 1 < target.shape[0] and count_y[y + 1] > 0:
+            step = length + 1  # the next row goes with this one
+        else:
+            rows = 1 if step > 0 else 0
+            weighted_rows(row, first_x, weights_x, num_taps, target[y - rows], step, rows * 3 * target.shape[1])
+            step = np.int64(0)
 
 
 @device_function
@@ -139,7 +144,7 @@ def resize_window(source, width, window, scale, interpolation, row, target):
         scale: how many times smaller the source is than the image that the box is meant for; 1 unless the box is at
             least so many times larger than what it is resized to, and not by `NEAREST`.
         interpolation: `AREA`, `BILINEAR` or `NEAREST`.
-        row: float32 for uint8 and float64 for uint16, overwritten; longer than C times the width of the box.
+        row: float32 for uint8 and float64 for uint16, overwritten; room for two rows of the box, and a value each.
         target: (H, W, C) of the dtype of `source`, written.
     """
     stride = target.shape[2] * width

@@ -1,8 +1,8 @@
 """The horizontal pass over rows of three channels, in vector code that LLVM does not find by itself.
 
 Each output pixel is the sum of a few input pixels times weights. A pixel of three values is read as four, of which the
-last is thrown away: each tap is then one vector operation. All pixels of a row have the same number of taps, since a
-number that varies from pixel to pixel is one that the processor guesses wrong.
+last is thrown away, and two rows go together: each tap is then one operation on eight lanes. All pixels of a row have
+the same number of taps, since a number that varies from pixel to pixel is one that the processor guesses wrong.
 """
 
 import numpy as np
@@ -13,40 +13,47 @@ from numba.extending import intrinsic
 
 from ffcv_hydra.kernels.compilation import device_function
 
-_LANES = 4
+_LANES = 4  # of a pixel
+_ROWS = 2
 
 
-def _weighted_row(known_taps):
-    """An intrinsic of `weighted_row` for a number of taps that is known when it is compiled, or for any if 0."""
+def _weighted_rows(known_taps):
+    """An intrinsic of `weighted_rows` for a number of taps that is known when it is compiled, or for any if 0."""
 
     @intrinsic
-    def weighted(typing_context, row, first, weights, num_taps, target):
-        real, whole = row.dtype, target.dtype
+    def weighted(typing_context, rows, first, weights, num_taps, target, row_step, target_step):
+        real, whole = rows.dtype, target.dtype
 
         def generate(context, builder, signature, arguments):
             source, begins, factors, outcome = (
                 context.make_array(signature.args[position])(context, builder, arguments[position])
                 for position in (0, 1, 2, 4)
             )
-            number, lane = ir.IntType(64), context.get_value_type(real)
-            vector = ir.VectorType(lane, _LANES)
+            number, index, lane = ir.IntType(64), ir.IntType(32), context.get_value_type(real)
+            pixel_type, vector = ir.VectorType(lane, _LANES), ir.VectorType(lane, _ROWS * _LANES)
             stride = cgutils.unpack_tuple(builder, factors.shape)[1]
             count = cgutils.unpack_tuple(builder, outcome.shape)[0]
             three = ir.Constant(number, 3)
+            both = ir.Constant(ir.VectorType(index, _ROWS * _LANES), list(range(_ROWS * _LANES)))
+
+            def loaded(at):
+                values = builder.load(builder.bitcast(at, pixel_type.as_pointer()))
+                values.align = real.bitwidth // 8
+                return values
 
             def added(total, begin, factor, tap):
                 at = builder.gep(source.data, [builder.add(begin, builder.mul(tap, three))])
-                values = builder.load(builder.bitcast(at, vector.as_pointer()))
-                values.align = real.bitwidth // 8
+                values = builder.shuffle_vector(loaded(at), loaded(builder.gep(at, [arguments[5]])), both)
                 weight = builder.load(builder.gep(factor, [tap]))
-                same = builder.insert_element(ir.Constant(vector, ir.Undefined), weight, ir.Constant(ir.IntType(32), 0))
-                same = builder.shuffle_vector(same, same, ir.Constant(ir.VectorType(ir.IntType(32), _LANES), [0] * 4))
+                same = builder.insert_element(ir.Constant(vector, ir.Undefined), weight, ir.Constant(index, 0))
+                same = builder.shuffle_vector(same, same, ir.Constant(both.type, [0] * both.type.count))
                 return builder.fadd(total, builder.fmul(same, values))
 
             def pixel(position):
+                """The values of one pixel in each row, and where they go."""
                 begin = builder.mul(builder.load(builder.gep(begins.data, [position])), three)
                 factor = builder.gep(factors.data, [builder.mul(position, stride)])
-                half = ir.Constant(vector, [ir.Constant(lane, 0.5)] * _LANES)
+                half = ir.Constant(vector, [ir.Constant(lane, 0.5)] * vector.count)
                 if known_taps:
                     total = half
                     for tap in range(known_taps):
@@ -57,45 +64,51 @@ def _weighted_row(known_taps):
                     with cgutils.for_range(builder, arguments[3]) as loop:
                         builder.store(added(builder.load(kept), begin, factor, loop.index), kept)
                     total = builder.load(kept)
-                integers = builder.fptosi(total, ir.VectorType(ir.IntType(32), _LANES))
-                values = builder.trunc(integers, ir.VectorType(context.get_value_type(whole), _LANES))
-                return values, builder.gep(outcome.data, [builder.mul(position, three)])
+                integers = builder.fptosi(total, ir.VectorType(index, vector.count))
+                values = builder.trunc(integers, ir.VectorType(context.get_value_type(whole), vector.count))
+                at = builder.gep(outcome.data, [builder.mul(position, three)])
+                for row in range(_ROWS):
+                    part = ir.Constant(ir.VectorType(index, _LANES), list(range(row * _LANES, (row + 1) * _LANES)))
+                    yield builder.shuffle_vector(values, values, part), at
+                    at = builder.gep(at, [arguments[6]])
 
             last = builder.sub(count, ir.Constant(number, 1))
             with cgutils.for_range(builder, last) as loop:  # the fourth value is overwritten by the next pixel
-                values, at = pixel(loop.index)
-                builder.store(values, builder.bitcast(at, values.type.as_pointer())).align = whole.bitwidth // 8
-            values, at = pixel(last)
-            for channel in range(3):
-                value = builder.extract_element(values, ir.Constant(ir.IntType(32), channel))
-                builder.store(value, builder.gep(at, [ir.Constant(number, channel)]))
+                for values, at in pixel(loop.index):
+                    builder.store(values, builder.bitcast(at, values.type.as_pointer())).align = whole.bitwidth // 8
+            for values, at in pixel(last):
+                for channel in range(3):
+                    value = builder.extract_element(values, ir.Constant(index, channel))
+                    builder.store(value, builder.gep(at, [ir.Constant(number, channel)]))
             return context.get_dummy_value()
 
-        return types.void(row, first, weights, num_taps, target), generate
+        return types.void(rows, first, weights, num_taps, target, row_step, target_step), generate
 
     return weighted
 
 
-_of_two, _of_three, _of_any = _weighted_row(2), _weighted_row(3), _weighted_row(0)
+_of_two, _of_three, _of_any = _weighted_rows(2), _weighted_rows(3), _weighted_rows(0)
 
 
 @device_function
-def weighted_row(row, first, weights, num_taps, target):
-    """One output row: rounded sums of `num_taps` pixels each, from pixel `first[o]` on, times `weights[o]`.
+def weighted_rows(rows, first, weights, num_taps, target, row_step, target_step):
+    """Two output rows: rounded sums of `num_taps` pixels each, from pixel `first[o]` on, times `weights[o]`.
 
     Args:
-        row: float32 or float64, 3 values per pixel, and one more value behind them.
+        rows: float32 or float64, one-dimensional: 3 values per pixel, and one more value behind each row.
         first: int64 (W,).
-        weights: of the dtype of `row`, (W, at least num_taps).
+        weights: of the dtype of `rows`, (W, at least num_taps).
         num_taps: at least 1.
-        target: uint8 or uint16 (W, 3), written.
+        target: uint8 or uint16 (W, 3), the first row that is written.
+        row_step, target_step: int64, how many values behind the first row the second one is; 0 for both if there is
+            one row only.
     """
     if num_taps == 2:
-        _of_two(row, first, weights, num_taps, target)
+        _of_two(rows, first, weights, num_taps, target, row_step, target_step)
     elif num_taps == 3:
-        _of_three(row, first, weights, num_taps, target)
+        _of_three(rows, first, weights, num_taps, target, row_step, target_step)
     else:
-        _of_any(row, first, weights, num_taps, target)
+        _of_any(rows, first, weights, num_taps, target, row_step, target_step)
 
 
 @device_function

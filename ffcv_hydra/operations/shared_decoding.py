@@ -51,7 +51,7 @@ def decode_shared(
     num_bytes = int((heights * widths * in_scratch).max()) * first.channels * first.dtype.itemsize
     num_bytes += -num_bytes % 8
     decode, weight = (decode_windows_8, np.float32) if first.dtype == np.uint8 else (decode_windows_16, np.float64)
-    row = (first.channels * int(widths.max()) + 1) * np.dtype(weight).itemsize
+    row = 2 * (first.channels * int(widths.max()) + 1) * np.dtype(weight).itemsize
     row += -row % 8
     small = int(source.sizes.max()) + EXTRA_BYTES if STORED_AS_JPEG in modes else 0
     if small:

@@ -37,7 +37,12 @@ def resized(
     resize, row = (resize_8, np.float32) if image.dtype == np.uint8 else (resize_16, np.float64)
     window = np.array([*box, *size, top, left, 0])
     resize(
-        image.reshape(-1), image.shape[1], window, interpolation, np.empty(image.shape[2] * box[3], dtype=row), target
+        image.reshape(-1),
+        image.shape[1],
+        window,
+        interpolation,
+        np.empty(2 * (image.shape[2] * box[3] + 1), dtype=row),
+        target,
     )
     return target
 
