@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,22 +122,23 @@ class Kernel:
 _one_at_a_time = threading.Lock()
 
 
-def compile_both(here: Kernel, elsewhere: Kernel) -> None:
-    """Compile two kernels at the same time, one of them in another process; does nothing for one that is compiled.
+def compile_at_once(here: Sequence[Kernel], elsewhere: Kernel) -> None:
+    """Compile some kernels, and at the same time another one in another process; nothing if one of them is compiled.
 
     numba compiles one function at a time in a process. Where that process fails, `elsewhere` is compiled when it is
     first called, as any kernel is.
     """
-    if here._entry_point is not None:  # this is asked for each chunk of each batch
+    if here[0]._entry_point is not None:  # this is asked for each chunk of each batch
         return
     with _one_at_a_time:
-        if here.compiled or elsewhere.compiled or len(os.sched_getaffinity(0)) < 2:
+        if elsewhere.compiled or any(kernel.compiled for kernel in here) or len(os.sched_getaffinity(0)) < 2:
             return
         name = elsewhere.python.__name__
         command = [sys.executable, "-c", f"from {elsewhere.python.__module__} import {name}; {name}.compile()"]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
-            here.compile()
+            for kernel in here:
+                kernel.compile()
 
 
 def kernel(signature: Any, brief: bool = False) -> Callable[[Callable[..., Any]], Kernel]:

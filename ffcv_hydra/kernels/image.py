@@ -74,8 +74,8 @@ def _decode(parts, address, size, mode, height, width, channels, box, scale, scr
         return 0
     if mode == STORED_AS_JPEG:
         arguments = (
-            parts[1], parts[4], address, size, height, width, channels, box.ctypes.data, scale, parts[2], pixels,
-            region.ctypes.data,
+            parts[1], parts[4], parts[5], address, size, height, width, channels, box.ctypes.data, scale, parts[2],
+            pixels, region.ctypes.data,
         )  # fmt: skip
         return pixels if call_address(parts[0], arguments) == 0 else 0  # type: ignore[call-arg]
     if mode == STORED_AS_RUNS and channels == 1 and decode_runs(bytes_at(address, size), bytes_at(pixels, count)):
@@ -106,10 +106,10 @@ def _decode_windows(
     """Decode N stored images, each once, and resample V windows of each.
 
     Args:
-        parts: int64 (5,): the address of `jpeg_region.decode_region`, the handle of a `jpeg.Decompressor` of this
+        parts: int64 (6,): the address of `jpeg_region.decode_region`, the handle of a `jpeg.Decompressor` of this
             thread, and the address of as many bytes as the largest JPEG has, and EXTRA_BYTES, which are zeros if none
-            is a JPEG; the address of `finish.finish`, which is zero if all targets are as stored; that of the tables
-            of this thread, which `decode_region` keeps.
+            is a JPEG; the address of `finish.finish`, which is zero if all targets are as stored; those of
+            `jpeg_tables.prepare_tables` and of this thread's memory for it.
         data: uint8, the file or a part of it.
         offsets, sizes: int64 (N,), where each image lies in `data`, in bytes.
         modes: uint8 (N,), `STORED_AS_JPEG`, `STORED_RAW` for pixels (height, width, C), `STORED_AS_RUNS` for masks.

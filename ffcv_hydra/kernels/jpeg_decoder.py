@@ -7,7 +7,7 @@ says what is wrong with it: this code either gives the right pixels or none.
 
 import numpy as np
 
-from ffcv_hydra.kernels.compilation import device_function, hot_function
+from ffcv_hydra.kernels.compilation import device_function, hot_function, inlined_function
 from ffcv_hydra.kernels.jpeg_bits import SLACK_BYTES, unstuff
 from ffcv_hydra.kernels.jpeg_entropy import BLOCK_BYTES, BLOCK_SLOTS, PAIRS, begin_bits, read_block
 from ffcv_hydra.kernels.jpeg_huffman import IS_DEFINED, NUM_TABLES, TABLE_LENGTH
@@ -45,9 +45,8 @@ from ffcv_hydra.kernels.jpeg_strip import (
     show_rows,
     strip_bytes,
 )
-from ffcv_hydra.kernels.jpeg_tables import huffman_tables, read_quantisers
-from ffcv_hydra.kernels.memory import copy_bytes
-from ffcv_hydra.kernels.pointers import bytes_at
+from ffcv_hydra.kernels.jpeg_tables import PAIRS_AT, TABLES_AT
+from ffcv_hydra.kernels.pointers import bytes_at, call_address
 
 MAX_BLOCKS = 10  # of one MCU (T.81, B.2.3); those that this code knows have 6, an even number
 PLAIN_SLACK_BYTES = SLACK_BYTES + (MAX_BLOCKS + 1) * BLOCK_BYTES  # that reading may touch behind a segment
@@ -81,11 +80,11 @@ def _is_plain(header, channels):
 
 
 @device_function
-def _list_blocks(header, strip, tables, pairs, quantisers, memory, blocks):
+def _list_blocks(header, strip, tables, memory, blocks):
     """Fill in a row per block of an MCU, and one more if their number is odd; the number, 0 if a table is not there."""
     count, start = 0, np.int64(memory.ctypes.data)
     coefficients = start + _COEFFICIENTS_AT
-    copy_bytes(start, quantisers.ctypes.data, _COEFFICIENTS_AT)
+    tables, pairs = tables + TABLES_AT, tables + PAIRS_AT
     for c in range(header[COMPONENTS]):
         at = FIRST_COMPONENT + COMPONENT_FIELDS * c
         numbers = (header[at + 2], NUM_TABLES // 2 + header[at + 3])
@@ -105,7 +104,8 @@ def _list_blocks(header, strip, tables, pairs, quantisers, memory, blocks):
                 if bytes_at(tables + 4 * (TABLE_LENGTH * number + IS_DEFINED), 1)[0] == 0:
                     return 0
     if count % 2 == 1:
-        blocks[count] = blocks[count - 1]
+        for i in range(_BLOCK_LENGTH):
+            blocks[count, i] = blocks[count - 1, i]
         blocks[count, _COEFFICIENTS] = coefficients + 2 * BLOCK_SLOTS * count
         blocks[count, _ORIGIN], blocks[count, _STEP], blocks[count, _STRIDE] = start + _BESIDE_AT, 0, 8
     return count
@@ -160,7 +160,7 @@ def _touches(strip, first, last, per_row):
     return top < strip[BOTTOM] and bottom >= strip[TOP]
 
 
-@device_function
+@inlined_function
 def _read_segment(header, strip, blocks, count, memory, first, last, per_row, plain, length, channels, target):
     """Read the MCUs from `first` to `last`, or up to the last one that is needed; whether all is well."""
     start = np.int64(plain.ctypes.data)
@@ -185,7 +185,7 @@ def _read_segment(header, strip, blocks, count, memory, first, last, per_row, pl
     return _position(reader) > 8 * (start + length - 1)
 
 
-@device_function
+@inlined_function
 def _read_segments(data, header, index, strip, blocks, count, memory, plain, channels, target):
     """Read what is needed of all segments; whether all is well."""
     total, at, stop = num_mcus(header), header[ENTROPY_START], np.int64(len(data))
@@ -216,8 +216,8 @@ def _read_segments(data, header, index, strip, blocks, count, memory, plain, cha
     return True
 
 
-@device_function
-def decode_box(data, header, index, box, channels, tables_memory, plain, target, region):
+@inlined_function
+def decode_box(data, header, index, box, channels, prepare, tables, plain, target, region):
     """Decode a box of a baseline JPEG.
 
     Args:
@@ -226,7 +226,8 @@ def decode_box(data, header, index, box, channels, tables_memory, plain, target,
         index: of `read_index`, zeros if there is none that fits.
         box: int64 (4,): top, left, bottom, right, inside the image.
         channels: 3 for RGB, 1 for gray.
-        tables_memory: the address of TABLES_BYTES bytes that `huffman_tables` keeps.
+        prepare: the address of `prepare_tables`.
+        tables: the address of the memory that it keeps.
         plain: uint8, at least as long as the JPEG and PLAIN_SLACK_BYTES, overwritten.
         target: the address of the box's pixels; up to the box's height * (width + 1) * channels bytes are written.
         region: int64 (3,), filled as `decode_region` does.
@@ -234,11 +235,7 @@ def decode_box(data, header, index, box, channels, tables_memory, plain, target,
     Returns:
         Whether it is done; if not, the JPEG is none that this code knows, or is damaged.
     """
-    quantisers = np.empty((MAX_COMPONENTS, COEFFICIENTS), dtype=np.int16)
-    if not _is_plain(header, channels) or not read_quantisers(data, header, quantisers):
-        return False
-    tables, pairs = huffman_tables(data, header, tables_memory)
-    if tables == 0:
+    if not _is_plain(header, channels):
         return False
     strip = np.empty(STRIP_LENGTH, dtype=np.int64)
     lay_out(header, box, strip)
@@ -247,7 +244,10 @@ def decode_box(data, header, index, box, channels, tables_memory, plain, target,
     memory[:_PLANES_AT] = 0
     place_planes(header, memory.ctypes.data + _PLANES_AT, strip)
     blocks = np.empty((MAX_BLOCKS, _BLOCK_LENGTH), dtype=np.int64)
-    count = _list_blocks(header, strip, tables, pairs, quantisers, memory, blocks)
+    arguments = (data.ctypes.data, len(data), header.ctypes.data, tables, memory.ctypes.data)
+    if call_address(prepare, arguments) == 0:  # type: ignore[call-arg]  # numba adds the typing context
+        return False
+    count = _list_blocks(header, strip, tables, memory, blocks)
     if count == 0 or not _read_segments(data, header, index, strip, blocks, count, memory, plain, channels, target):
         return False
     region[0], region[1], region[2] = strip[FIRST_ROW], strip[FIRST_COLUMN], strip[END_COLUMN] - strip[FIRST_COLUMN]

@@ -33,11 +33,11 @@ _SCALE_FACTORS = _scale_factors()
 
 
 @device_function
-def scale_quantisers(quantisers):
+def scale_quantisers(quantisers, scaled):
     """Multiply quantisers, int16 (64,) in rows, by the graph's scale factors."""
+    shift = 14 - _POINT
     for i in range(COEFFICIENTS):
-        shift = 14 - _POINT
-        quantisers[i] = (np.int64(quantisers[i]) * _SCALE_FACTORS[i] + (1 << (shift - 1))) >> shift
+        scaled[i] = (np.int64(quantisers[i]) * _SCALE_FACTORS[i] + (1 << (shift - 1))) >> shift
 
 
 def _times(vectors, value, factor):

@@ -119,12 +119,13 @@ def _fits(header, index, segments):
     return per_row % interval == 0 and segments * interval == num_mcus(header)
 
 
-@kernel(types.int64(*[types.int64] * 12))
-def decode_region(handle, tables, address, size, height, width, channels, box, scale, small, target, region):
+@kernel(types.int64(*[types.int64] * 13))
+def decode_region(handle, prepare, tables, address, size, height, width, channels, box, scale, small, target, region):
     """Decode at least a box of a JPEG, to RGB or to grayscale.
 
     Args:
         handle: of a `jpeg.Decompressor` that no other thread uses.
+        prepare: the address of `jpeg_tables.prepare_tables`.
         tables: the address of TABLES_BYTES bytes, zeros at first, which no other thread uses.
         address, size: of the JPEG, with its index if it has one, in bytes.
         height, width: what the image must have, in pixels.
@@ -154,7 +155,7 @@ def decode_region(handle, tables, address, size, height, width, channels, box, s
     is_indexed = segments > 0 and _fits(header, index, segments)
     if not is_indexed:
         index[:] = 0
-    if scale == 1 and decode_box(data, header, index, wanted, channels, tables, part, target, decoded):
+    if scale == 1 and decode_box(data, header, index, wanted, channels, prepare, tables, part, target, decoded):
         return 0
     if is_indexed:
         return _decode_segments(handle, data, header, index, wanted, channels, scale, part, target, decoded)

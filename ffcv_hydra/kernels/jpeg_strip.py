@@ -4,7 +4,7 @@ Chroma of half the height is interpolated between rows of samples, so the last r
 each plane has one row on top of its own, the last one of the strip before.
 """
 
-from ffcv_hydra.kernels.compilation import device_function, hot_function
+from ffcv_hydra.kernels.compilation import device_function, hot_function, inlined_function
 from ffcv_hydra.kernels.jpeg_colour import PIXELS, convert_row, repeat_row, sum_rows
 from ffcv_hydra.kernels.jpeg_markers import COMPONENTS, HEIGHT, MAX_H, MAX_V, MCU_HEIGHT, MCU_WIDTH, WIDTH
 from ffcv_hydra.kernels.memory import copy_bytes
@@ -121,7 +121,7 @@ def _show_row(header, strip, y, row, sums, target):
     convert_row(luma, blues, reds, width, True, even, odd, rest, target)
 
 
-@device_function
+@inlined_function
 def show_rows(header, strip, row, channels, target):
     """Make what rows of pixels can be made once a row of MCUs is there, and keep what the next ones need.
 

@@ -5,12 +5,21 @@ JPEG are kept, in memory of the caller's, and used again if the next one has the
 """
 
 import numpy as np
+from numba import types
 
-from ffcv_hydra.kernels.compilation import device_function
+from ffcv_hydra.kernels.compilation import device_function, kernel
 from ffcv_hydra.kernels.jpeg_entropy import PAIRS, define_pairs
 from ffcv_hydra.kernels.jpeg_huffman import NUM_TABLES, TABLE_LENGTH, read_tables
 from ffcv_hydra.kernels.jpeg_idct import COEFFICIENTS, scale_quantisers
-from ffcv_hydra.kernels.jpeg_markers import COMPONENTS, DHT, MAX_COMPONENTS, SCAN_POSITION, SIZE_POSITION, next_marker
+from ffcv_hydra.kernels.jpeg_markers import (
+    COMPONENTS,
+    DHT,
+    HEADER_LENGTH,
+    MAX_COMPONENTS,
+    SCAN_POSITION,
+    SIZE_POSITION,
+    next_marker,
+)
 from ffcv_hydra.kernels.jpeg_order import NATURAL_ORDER
 from ffcv_hydra.kernels.pointers import array_at, bytes_at, int64s_at
 
@@ -21,9 +30,9 @@ _YCC = 1
 
 # the memory: how many bytes of DHT segments the tables were made of, those bytes, tables of pairs, and tables
 _KNOWN_BYTES = 2048
-_PAIRS_AT = 8 + _KNOWN_BYTES
-_TABLES_AT = _PAIRS_AT + 8 * (NUM_TABLES // 2) * PAIRS
-TABLES_BYTES = _TABLES_AT + 4 * NUM_TABLES * TABLE_LENGTH  # a multiple of 8
+PAIRS_AT = 8 + _KNOWN_BYTES
+TABLES_AT = PAIRS_AT + 8 * (NUM_TABLES // 2) * PAIRS
+TABLES_BYTES = TABLES_AT + 4 * NUM_TABLES * TABLE_LENGTH  # a multiple of 8
 
 
 @device_function
@@ -52,30 +61,20 @@ def _note_tables(data, stop, known):
 
 
 @device_function
-def huffman_tables(data, header, memory):
-    """Have the tables of a JPEG in memory.
-
-    Args:
-        data: uint8, the JPEG.
-        header: of `parse_jpeg`.
-        memory: the address of TABLES_BYTES bytes, zeros at first, later those of another call.
-
-    Returns:
-        The addresses of the tables (see `jpeg_huffman`) and of those of pairs (see `jpeg_entropy`), or zeros if there
-        are none, or odd ones.
-    """
+def _make_tables(data, header, memory):
+    """Have the Huffman tables of a JPEG in memory; whether it has any, and none that are odd."""
     length = int64s_at(memory, 1)
     count, same = _note_tables(data, header[SCAN_POSITION], bytes_at(memory + 8, _KNOWN_BYTES))
-    pairs, tables = memory + _PAIRS_AT, memory + _TABLES_AT
-    if not same or count != length[0]:
-        length[0] = -1
-        rows = array_at(tables, (NUM_TABLES, TABLE_LENGTH), np.empty(0, dtype=np.int32))
-        rows[:] = 0
-        if count < 0 or not read_tables(data, 2, header[SCAN_POSITION], rows):
-            return np.int64(0), np.int64(0)
-        define_pairs(rows, array_at(pairs, (NUM_TABLES // 2, PAIRS), np.empty(0, dtype=np.int64)))
-        length[0] = count
-    return tables, pairs
+    if same and count == length[0]:
+        return True
+    length[0] = -1
+    rows = array_at(memory + TABLES_AT, (NUM_TABLES, TABLE_LENGTH), np.empty(0, dtype=np.int32))
+    rows[:] = 0
+    if count < 0 or not read_tables(data, 2, header[SCAN_POSITION], rows):
+        return False
+    define_pairs(rows, array_at(memory + PAIRS_AT, (NUM_TABLES // 2, PAIRS), header))
+    length[0] = count
+    return True
 
 
 @device_function
@@ -101,17 +100,8 @@ def _read_quantisers(data, at, end, quantisers):
 
 
 @device_function
-def read_quantisers(data, header, quantisers):
-    """Read what a gray or YCbCr JPEG's coefficients are multiplied by.
-
-    Args:
-        data: uint8, the JPEG.
-        header: of `parse_jpeg`.
-        quantisers: int16 (MAX_COMPONENTS, 64), written: of each component, in rows of eight, scaled for the transform.
-
-    Returns:
-        Whether it is gray or YCbCr for sure, and has all that it needs, in 8 bits.
-    """
+def _make_quantisers(data, header, quantisers):
+    """Have the quantisers of each component; whether all is there in 8 bits, and the JPEG gray or YCbCr for sure."""
     tables = np.zeros((MAX_COMPONENTS, COEFFICIENTS), dtype=np.int16)
     at, stop = np.int64(2), header[SCAN_POSITION]
     is_jfif, transform = False, np.int64(-1)
@@ -134,6 +124,25 @@ def read_quantisers(data, header, quantisers):
         number = np.int64(data[frame + 12 + 3 * c])
         if number >= MAX_COMPONENTS or tables[number, 0] == 0:  # no quantiser is 0
             return False
-        quantisers[c] = tables[number]
-        scale_quantisers(quantisers[c])
+        scale_quantisers(tables[number], quantisers[c])
     return header[COMPONENTS] == 1 or is_jfif or transform == _YCC or (transform < 0 and are_numbered)
+
+
+@kernel(types.int64(*[types.int64] * 5))
+def prepare_tables(address, size, header, memory, quantisers):
+    """Have all that a gray or YCbCr JPEG is decoded with in memory.
+
+    Args:
+        address, size: of the JPEG, in bytes.
+        header: the address of what `parse_jpeg` found, int64 (HEADER_LENGTH,).
+        memory: the address of TABLES_BYTES bytes, zeros at first, later those of another call: from TABLES_AT on the
+            tables of `jpeg_huffman`, from PAIRS_AT on those of `jpeg_entropy`.
+        quantisers: the address of int16 (MAX_COMPONENTS, 64), written: of each component, in rows of eight, scaled for
+            the transform.
+
+    Returns:
+        1, or 0 if the JPEG is in another colour space, or something is missing or odd.
+    """
+    data, found = bytes_at(address, size), int64s_at(header, HEADER_LENGTH)
+    scaled = array_at(quantisers, (MAX_COMPONENTS, COEFFICIENTS), np.empty(0, dtype=np.int16))
+    return 1 if _make_quantisers(data, found, scaled) and _make_tables(data, found, memory) else 0

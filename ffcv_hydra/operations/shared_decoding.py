@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ffcv_hydra.kernels.compilation import compile_both
+from ffcv_hydra.kernels.compilation import compile_at_once
 from ffcv_hydra.kernels.finish import finish
 from ffcv_hydra.kernels.image import (
     STORED_AS_JPEG,
@@ -17,6 +17,7 @@ from ffcv_hydra.kernels.image import (
     decode_windows_16,
 )
 from ffcv_hydra.kernels.jpeg_region import EXTRA_BYTES, decode_region
+from ffcv_hydra.kernels.jpeg_tables import prepare_tables
 from ffcv_hydra.operations.base import Chunk, Extents, FailedSample
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def decode_shared(
     row += -row % 8
     small = int(source.sizes.max()) + EXTRA_BYTES if STORED_AS_JPEG in modes else 0
     if small:
-        compile_both(decode, decode_region)
+        compile_at_once([decode, prepare_tables], decode_region)
     on_the_way = max(target[0].size for target in targets)
     pixels = scratch.pixels_for(num_bytes + row + small + on_the_way)
     after_row = pixels.ctypes.data + num_bytes + row
@@ -64,10 +65,10 @@ def decode_shared(
         for decoder, target in zip(decoders, targets, strict=True)
     ]
     parts = [decode_region.address, scratch.decompressor.handle, after_row] if small else [0, 0, 0]
-    tables = scratch.jpeg_tables.ctypes.data
+    tables = [prepare_tables.address if small else 0, scratch.jpeg_tables.ctypes.data]
     as_stored = all(value_bytes == first.dtype.itemsize and not planes for *_, value_bytes, planes, _ in layouts)
     failed = decode(
-        np.array([*parts, 0 if as_stored else finish.address, tables]),
+        np.array([*parts, 0 if as_stored else finish.address, *tables]),
         source.data,
         source.offsets,
         source.sizes,

@@ -13,7 +13,7 @@ from ffcv_hydra.kernels.image import (
 )
 from ffcv_hydra.kernels.jpeg import Decompressor
 from ffcv_hydra.kernels.jpeg_region import EXTRA_BYTES, decode_region
-from ffcv_hydra.kernels.jpeg_tables import TABLES_BYTES
+from ffcv_hydra.kernels.jpeg_tables import TABLES_BYTES, prepare_tables
 from ffcv_hydra.kernels.mask_codec import encode_runs
 
 HEIGHT, WIDTH = 61, 83
@@ -46,7 +46,12 @@ def decode(
     kernel, weight = (decode_windows_8, np.float32) if dtype == np.uint8 else (decode_windows_16, np.float64)
     small = np.empty(len(stored) + EXTRA_BYTES, dtype=np.uint8)
     failed = kernel(
-        np.array([decode_region.address, DECOMPRESSOR.handle, small.ctypes.data, finish.address, TABLES.ctypes.data]),
+        np.array(
+            [
+                decode_region.address, DECOMPRESSOR.handle, small.ctypes.data, finish.address, prepare_tables.address,
+                TABLES.ctypes.data,
+            ]
+        ),
         stored,
         np.array([offset]),
         np.array([len(stored) - offset if size is None else size]),

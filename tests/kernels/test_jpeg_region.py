@@ -20,7 +20,7 @@ from ffcv_hydra.kernels.jpeg_region import (
     REGION_WIDTH,
     decode_region,
 )
-from ffcv_hydra.kernels.jpeg_tables import TABLES_BYTES
+from ffcv_hydra.kernels.jpeg_tables import TABLES_BYTES, prepare_tables
 from tests.kernels.jpegs import encode
 
 pytestmark = pytest.mark.timeout(300)
@@ -32,9 +32,9 @@ SIZES = [(375, 500), (500, 375), (224, 29 * 16), (230, 31 * 16 - 3), (97, 129), 
 
 def _region(handle, data, offset, size, height, width, channels, box, scale, small, target, region):
     start, box, small, target, region = (array.ctypes.data for array in (data, box, small, target, region))
-    tables = TABLES.ctypes.data
+    tables = prepare_tables.address, TABLES.ctypes.data
     return decode_region(
-        handle, tables, start + offset, size, height, width, channels, box, scale, small, target, region
+        handle, *tables, start + offset, size, height, width, channels, box, scale, small, target, region
     )
 
 
