@@ -13,6 +13,7 @@ from ffcv_hydra.kernels.jpeg_markers import DHT, next_marker
 LOOKAHEAD = 10
 NUM_TABLES = 8  # DC 0 to 3, then AC 0 to 3
 MAX_DC_CATEGORY = 11
+_MAX_DC_SYMBOL = 15  # in a table, used or not
 MAX_BLOCK_BYTES = 256  # 64 codes of up to 16 bits, each with up to 11 more, are less
 
 _MAX_AC_CATEGORY = 10
@@ -63,6 +64,8 @@ def _define(data, at, is_ac, table):
         table[_FIRST_SYMBOLS + length] = position - code
         for _ in range(count):
             symbol = data[symbols + position]
+            if not is_ac and symbol > _MAX_DC_SYMBOL:
+                return False
             table[_SYMBOLS + position] = symbol
             more, meaning = _meaning(symbol, is_ac)
             if length <= LOOKAHEAD and code < 1 << length:
@@ -71,7 +74,7 @@ def _define(data, at, is_ac, table):
             code += 1
             position += 1
         table[_MAX_CODES + length] = code - 1 if count > 0 else -1
-        if code > 1 << length:
+        if count > 0 and code >= 1 << length:  # a code of ones alone is not allowed (T.81, C)
             return False
         code <<= 1
     return True

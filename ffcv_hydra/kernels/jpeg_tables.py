@@ -25,7 +25,8 @@ from ffcv_hydra.kernels.pointers import array_at, bytes_at, int64s_at
 
 _DQT, _APP0, _APP14 = 0xDB, 0xE0, 0xEE
 _JFIF, _ADOBE = tuple(b"JFIF\0"), tuple(b"Adobe")
-_JFIF_LENGTH, _ADOBE_LENGTH, _ADOBE_TRANSFORM = 16, 14, 15  # of the segments; a position, from the marker on
+_JFIF_LENGTH, _ADOBE_LENGTH = 16, 14  # of the segments
+_JFIF_VERSION, _ADOBE_TRANSFORM = 9, 15  # positions, from the marker on
 _YCC = 1
 
 # the memory: how many bytes of DHT segments the tables were made of, those bytes, tables of pairs, and tables
@@ -113,6 +114,8 @@ def _make_quantisers(data, header, quantisers):
         if marker == _DQT and not _read_quantisers(data, at, end, tables):
             return False
         if marker == _APP0 and end - at - 2 >= _JFIF_LENGTH and _begins(data, at + 4, _JFIF):
+            if data[at + _JFIF_VERSION] != 1:
+                return False
             is_jfif = True
         if marker == _APP14 and end - at - 2 >= _ADOBE_LENGTH and _begins(data, at + 4, _ADOBE):
             transform = np.int64(data[at + _ADOBE_TRANSFORM])
