@@ -46,6 +46,7 @@ from ffcv_hydra.kernels.jpeg_strip import (
     strip_bytes,
 )
 from ffcv_hydra.kernels.jpeg_tables import PAIRS_AT, TABLES_AT
+from ffcv_hydra.kernels.memory import zero_bytes
 from ffcv_hydra.kernels.pointers import bytes_at, call_address
 
 MAX_BLOCKS = 10  # of one MCU (T.81, B.2.3); those that this code knows have 6, an even number
@@ -163,7 +164,7 @@ def _touches(strip, first, last, per_row):
 @inlined_function
 def _read_segment(header, strip, blocks, count, memory, first, last, per_row, plain, length, channels, target):
     """Read the MCUs from `first` to `last`, or up to the last one that is needed; whether all is well."""
-    start = np.int64(plain.ctypes.data)
+    start, coefficients = np.int64(plain.ctypes.data), np.int64(memory.ctypes.data) + _COEFFICIENTS_AT
     reader, predictions = begin_bits(start), np.zeros(MAX_COMPONENTS, dtype=np.int64)
     row, column = first // per_row, first % per_row
     for m in range(first, last + 1):
@@ -178,7 +179,7 @@ def _read_segment(header, strip, blocks, count, memory, first, last, per_row, pl
                 if row + 1 == strip[BOTTOM] or follows > last:
                     return m < last or _position(reader) > 8 * (start + length - 1)
         else:
-            memory[_COEFFICIENTS_AT:_BESIDE_AT] = 0
+            zero_bytes(coefficients, 2 * BLOCK_SLOTS * count)
         column += 1
         if column == per_row:
             row, column = row + 1, np.int64(0)
@@ -241,7 +242,7 @@ def decode_box(data, header, index, box, channels, prepare, tables, plain, targe
     lay_out(header, box, strip)
     # addresses in it are kept as numbers, so it has to be handed on to where they are used
     memory = np.empty(_PLANES_AT + strip_bytes(header, strip), dtype=np.uint8)
-    memory[:_PLANES_AT] = 0
+    zero_bytes(memory.ctypes.data, _PLANES_AT)
     place_planes(header, memory.ctypes.data + _PLANES_AT, strip)
     blocks = np.empty((MAX_BLOCKS, _BLOCK_LENGTH), dtype=np.int64)
     arguments = (data.ctypes.data, len(data), header.ctypes.data, tables, memory.ctypes.data)

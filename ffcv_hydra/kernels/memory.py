@@ -51,6 +51,22 @@ def copy_bytes(target, source, count):
     _copy(target, source, count)  # type: ignore[call-arg]  # numba adds the typing context
 
 
+@intrinsic
+def _zero(typing_context, target, count):
+    def generate(context, builder, signature, arguments):
+        pointer = builder.inttoptr(arguments[0], _BYTE.as_pointer())
+        cgutils.memset(builder, pointer, arguments[1], 0)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
+@device_function
+def zero_bytes(target, count):
+    """`memset`: write `count` zeros from an address on."""
+    _zero(target, count)  # type: ignore[call-arg]  # numba adds the typing context
+
+
 def _mirror(count, size):
     """An intrinsic `(target: int64, source: int64)` that moves `count` pixels of `size` bytes in reverse order.
 
