@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ffcv_hydra.loader.chunks import chunk_of
 from ffcv_hydra.loader.execution import Executor
 from ffcv_hydra.loader.plan import Node, Step
 from ffcv_hydra.operations import FailedSample, ImageDecoder, decode_shared
@@ -52,7 +53,7 @@ def decoding_shares(
     scratch = Scratch()
     stored = executor.storage.extents(decoders[0].field, samples, scratch.file_for)
     operations = [node.operation for node in decoders if isinstance(node.operation, ImageDecoder)]
-    chunks = [executor.chunk_of(node, samples, keys, scratch) for node in decoders]
+    chunks = [chunk_of(node, samples, keys, scratch) for node in decoders]
     targets = [np.empty((len(samples), *node.memory.shape), dtype=node.memory.dtype) for node in decoders]
 
     def decode(times: int) -> Callable[[], None]:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ffcv_hydra.loader.execution import Executor, Job
+from ffcv_hydra.loader.execution import Executor
+from ffcv_hydra.loader.job import Job
 from ffcv_hydra.loader.plan import Node
 
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from ffcv_hydra.loader.execution import Executor, Job
+from ffcv_hydra.loader.execution import Executor
+from ffcv_hydra.loader.job import Job
 from ffcv_hydra.operations.base import Scratch
 
 

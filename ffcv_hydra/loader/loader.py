@@ -17,10 +17,11 @@ from ffcv_hydra.errors import LoaderError, PipelineError
 from ffcv_hydra.loader.buffers import BufferPool
 from ffcv_hydra.loader.engine import Engine
 from ffcv_hydra.loader.epoch_order import EpochOrder
-from ffcv_hydra.loader.execution import Executor, Job
+from ffcv_hydra.loader.execution import Executor
 from ffcv_hydra.loader.failures import FailedSamples, OnError
 from ffcv_hydra.loader.foreign import compiled_memory_read, usable_threads
 from ffcv_hydra.loader.indices import resolve_indices
+from ffcv_hydra.loader.job import Job
 from ffcv_hydra.loader.plan import Node
 from ffcv_hydra.loader.plan_builder import PlanBuilder
 from ffcv_hydra.loader.position import Position

@@ -1,0 +1,47 @@
+"""One batch on its way through the steps."""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ffcv_hydra.loader.pages import PageCache
+from ffcv_hydra.loader.plan import Node, Step
+
+
+@dataclass(eq=False)
+class Job:
+    """One batch on its way.
+
+    Attributes:
+        samples: int64 (N,), ids.
+        keys: uint64 (N,), one per sample, from (seed, epoch, id, occurrence).
+        pages: that the pass keeps in memory, for orders by pages.
+        values: what each node gave so far; a chunk node's memory as soon as its step may run.
+        tasks: what may be run now, as (step, start, stop).
+        unfinished: how many tasks of each step that has begun are not done.
+        steps_left: how many steps threads still have to do.
+        damaged: position and message of each sample whose stored data is damaged.
+        error: what a task raised.
+    """
+
+    samples: np.ndarray
+    keys: np.ndarray
+    pages: PageCache | None = None
+    values: dict[Node, Any] = field(default_factory=dict)
+    tasks: deque[tuple[Step, int, int]] = field(default_factory=deque)
+    unfinished: dict[Step, int] = field(default_factory=dict)
+    steps_left: int = 0
+    damaged: dict[int, str] = field(default_factory=dict)
+    error: BaseException | None = None
+
+    @classmethod
+    def failed(cls, error: BaseException) -> "Job":
+        """A batch that could not even be begun."""
+        return cls(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.uint64), error=error)
+
+    @property
+    def done(self) -> bool:
+        """Whether the consumer may take it."""
+        return self.error is not None or self.steps_left == 0
