@@ -12,7 +12,7 @@ import numpy as np
 
 from ffcv_hydra.loader.chunks import chunk_of
 from ffcv_hydra.loader.execution import Executor
-from ffcv_hydra.loader.plan import Node, Step
+from ffcv_hydra.loader.plan import Node
 from ffcv_hydra.operations import FailedSample, ImageDecoder, decode_shared
 from ffcv_hydra.operations.base import Scratch
 
@@ -34,9 +34,10 @@ class DecodingShares:
     resample: float
 
 
-def decoders_of(step: Step) -> list[Node]:
-    """The nodes of a step that decode images; none if it is no such step."""
-    return [node for node in step.nodes if node.parent is None and isinstance(node.operation, ImageDecoder)]
+def decoders_of(nodes: Sequence[Node]) -> list[Node]:
+    """The nodes that run as one call, if all of them decode images."""
+    decode = all(node.parent is None and isinstance(node.operation, ImageDecoder) for node in nodes)
+    return list(nodes) if decode else []
 
 
 def decoding_shares(

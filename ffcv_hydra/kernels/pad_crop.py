@@ -4,7 +4,7 @@ import numpy as np
 
 from ffcv_hydra.kernels.compilation import device_function, innermost_function
 from ffcv_hydra.kernels.image_chain import image_function
-from ffcv_hydra.kernels.memory import copy_row
+from ffcv_hydra.kernels.memory import copy_bytes, copy_row
 from ffcv_hydra.kernels.pointers import int64s_at
 from ffcv_hydra.kernels.random import randint
 
@@ -26,14 +26,32 @@ def _inside(position, size, mode):
 
 
 @innermost_function
-def _crop_row(source, left, width, size, filled, target, target_width):
-    """One row of the part: what of it lies inside the image's row, and the fill on both sides."""
+def _fill_columns(target, filled, begin, end, length, size):
+    """Fill `size` bytes of each row of `length` bytes."""
+    for y in range(begin, end):
+        copy_row(target + y * length, filled, size)
+
+
+@innermost_function
+def _crop_filled(source, height, width, size, top, left, filled, target, target_height, target_width):
+    """A part with the fill beyond the image's edges."""
+    begin, end = min(max(0, -top), target_height), max(0, min(target_height, height - top))
     first, stop = min(max(0, -left), target_width), max(0, min(target_width, width - left))
-    if first >= stop:
-        first = stop = target_width
-    copy_row(target, filled, first * size)
-    copy_row(target + first * size, source + (left + first) * size, (stop - first) * size)
-    copy_row(target + stop * size, filled, (target_width - stop) * size)
+    if first >= stop or begin >= end:
+        begin = end = target_height
+    length, stride = target_width * size, width * size
+    inside, copied = target + first * size, source + top * stride + (left + first) * size
+    if target_width == width and begin < end:  # one copy, and what is between two rows' parts is filled afterwards
+        copy_bytes(inside + begin * length, copied + begin * stride, (end - begin - 1) * length + (stop - first) * size)
+    else:
+        for y in range(begin, end):
+            copy_row(inside + y * length, copied + y * stride, (stop - first) * size)
+    if first > 0:
+        _fill_columns(target, filled, begin, end, length, first * size)
+    if stop < target_width:
+        _fill_columns(target + stop * size, filled, begin, end, length, (target_width - stop) * size)
+    _fill_columns(target, filled, 0, begin, length, length)
+    _fill_columns(target, filled, end, target_height, length, length)
 
 
 @device_function
@@ -59,13 +77,10 @@ def random_pad_crop(source, target, key, parameters):
     mode, filled, length = values[9], values[10], target_width * size
     top = randint(np.uint64(key), 0, height + values[6] + values[8] - target_height + 1) - values[6]
     left = randint(np.uint64(key), 1, width + values[5] + values[7] - target_width + 1) - values[5]
+    if mode == CONSTANT:
+        _crop_filled(source, height, width, size, top, left, filled, target, target_height, target_width)
+        return 0
     for y in range(target_height):
-        row = target + y * length
-        if mode != CONSTANT:
-            copied = source + _inside(top + y, height, mode) * width * size
-            _crop_repeated_row(copied, left, width, size, mode, row, target_width)
-        elif 0 <= top + y < height:
-            _crop_row(source + (top + y) * width * size, left, width, size, filled, row, target_width)
-        else:
-            copy_row(row, filled, length)
+        row = source + _inside(top + y, height, mode) * width * size
+        _crop_repeated_row(row, left, width, size, mode, target + y * length, target_width)
     return 0

@@ -1,8 +1,9 @@
 """What a step does to a batch: memory, keys, the call itself, and errors that name field and sample."""
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,31 @@ from ffcv_hydra.loader.modules import run_per_sample
 from ffcv_hydra.loader.pages import PageCache
 from ffcv_hydra.loader.plan import Kind, Node, Plan, Step, fields_read_by_ffcv, torch_dtype
 from ffcv_hydra.loader.segments import segments_of
-from ffcv_hydra.loader.steps import chunk_size
+from ffcv_hydra.loader.steps import chain_chunk_size, chunk_size
 from ffcv_hydra.loader.storage import Storage
 from ffcv_hydra.operations import ChunkDecoder, FailedSample
 from ffcv_hydra.operations.base import Scratch
 from ffcv_hydra.operations.image_chain import POSITIONS, images_of
+
+
+class _Errors(AbstractContextManager[None]):
+    """Turns what operations on samples `start` to `stop` of a batch raise into a `SampleError`."""
+
+    def __init__(
+        self, where: Callable[..., str], nodes: Sequence[Node], samples: np.ndarray, start: int, stop: int
+    ) -> None:
+        self._where, self._nodes, self._samples, self._bounds = where, nodes, samples, (start, stop)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if not isinstance(error, Exception) or (isinstance(error, FFCVHydraError)):
+            return
+        node, (start, stop) = self._nodes[0], self._bounds
+        if isinstance(error, FailedSample):  # of an operation that is no decoder
+            raise SampleError(self._where(node, self._samples[start + error.position]) + error.reason) from None
+        what = f"{' + '.join(node.name for node in self._nodes)}: {type(error).__name__}: {error}"
+        raise SampleError(self._where(node, *self._samples[[start, stop - 1]]) + what) from error
 
 
 class Executor:
@@ -36,6 +57,7 @@ class Executor:
         pool: BufferPool,
         batch_size: int,
         num_workers: int,
+        batches_ahead: int,
         on_error: OnError,
         failures: FailedSamples,
     ) -> None:
@@ -45,8 +67,13 @@ class Executor:
         self.on_error = on_error
         self._decoding = Decoding(storage, on_error, failures)
         self.batch_size = batch_size
-        self.chunk_sizes = {step: chunk_size(step, batch_size, num_workers) for step in plan.steps}
         self.segments = {step: segments_of(step, self._stored_sizes) for step in plan.steps if step.kind is Kind.CHUNK}
+        self.chunk_sizes = {
+            step: chain_chunk_size(step, batch_size, num_workers, batches_ahead)
+            if len(segments) == 1 and segments[0].links is not None
+            else chunk_size(step, batch_size, num_workers)
+            for step, segments in self.segments.items()
+        }
         self._ffcv_fields = fields_read_by_ffcv(plan)
         self._thread_steps = [step for step in plan.steps if step.kind is not Kind.CONSUMER]
         self._consumer_steps = [step for step in plan.steps if step.kind is Kind.CONSUMER]
@@ -95,13 +122,13 @@ class Executor:
         """
         if scratch is None or step.kind is not Kind.CHUNK:
             for node in step.nodes:
-                with self._running(node, job, start, stop):
+                with self._running([node], job, start, stop):
                     job.values[node] = self._run_batch(job, node)
             return
         targets = self._targets(job, step, start, stop, scratch)
         for segment in self.segments[step]:
             first, last = segment.nodes[0], segment.nodes[-1]
-            with self._running(first, job, start, stop):
+            with self._running(segment.nodes, job, start, stop):
                 if segment.decodes and self._reads_file(first):
                     decoded = [targets[node] for node in segment.nodes if node in targets]
                     self._decoding.run(job, segment, decoded, start, stop, scratch)
@@ -136,20 +163,9 @@ class Executor:
     def _reads_file(node: Node) -> bool:
         return isinstance(node.operation, ChunkDecoder) and node.operation.reads_file
 
-    @contextmanager
-    def _running(self, node: Node, job: Job, start: int, stop: int) -> Iterator[None]:
-        """Around whatever a node does: turn what its operation raises into a `SampleError`."""
-        try:
-            yield
-        except FailedSample as failure:  # of an operation that is no decoder
-            raise SampleError(
-                self._decoding.where(node, job.samples[start + failure.position]) + failure.reason
-            ) from None
-        except FFCVHydraError:
-            raise
-        except Exception as error:
-            what = f"{node.name}: {type(error).__name__}: {error}"
-            raise SampleError(self._decoding.where(node, *job.samples[[start, stop - 1]]) + what) from error
+    def _running(self, nodes: Sequence[Node], job: Job, start: int, stop: int) -> AbstractContextManager[None]:
+        """Around whatever nodes do: turns what their operations raise into a `SampleError`."""
+        return _Errors(self._decoding.where, nodes, job.samples, start, stop)
 
     def outputs(self, job: Job) -> tuple[Any, ...]:
         """Do what is left to the consumer, and give the batch: one array or tensor (N, ...) per output.
@@ -157,8 +173,10 @@ class Executor:
         Raises:
             SampleError: all samples are damaged, and were to be skipped.
         """
-        for step in self._consumer_steps:
-            self.run(job, step, 0, len(job.samples), None)
+        if self._consumer_steps:
+            with torch.no_grad():  # as the loader's threads always work
+                for step in self._consumer_steps:
+                    self.run(job, step, 0, len(job.samples), None)
         values = tuple(
             job.values[delivered] if isinstance(delivered, Node) else [job.values[view] for view in delivered]
             for delivered in self.plan.outputs.values()
@@ -178,16 +196,14 @@ class Executor:
             keys = keys_of(node, job.keys)
             if keys is not None:
                 return run_per_sample(node.operation, node.found, source, keys)  # type: ignore[arg-type]
-            with torch.no_grad():
-                return node.operation(source)
+            return node.operation(source)
         assert node.code is not None
-        decodes = node.parent is None
-        state = self.storage.state(self._ffcv_fields, job.samples) if decodes else None
-        damaged = self._decoding.damaged(job, node) if decodes else []
-        memory, shared = (self._allocate(query, len(job.samples)) for query in (node.memory, node.shared))
-        metadata = self.storage.beton.field_metadata(node.field)
-        with torch.no_grad():
-            result = node.code(source, memory, shared, job.samples, metadata, state)
+        memory, shared = self._allocate(node.memory, len(job.samples)), self._allocate(node.shared, len(job.samples))
+        if node.parent is not None:
+            return node.code(source, memory, shared, job.samples, None, None)
+        state = self.storage.state(self._ffcv_fields, job.samples)
+        damaged = self._decoding.damaged(job, node)
+        result = node.code(None, memory, shared, job.samples, self.storage.beton.field_metadata(node.field), state)
         if damaged:
             result[damaged] = 0
         return result

@@ -33,6 +33,8 @@ from ffcv_hydra.pipeline import Pipeline
 
 log = logging.getLogger(__name__)
 
+_SAMPLES_AT_ONCE = 4096  # for which ids and keys are made by one call; of small images it counts for every batch
+
 
 class Loader:
     """Batches of a beton, as tuples with one tensor (or array) per field.
@@ -223,6 +225,7 @@ class Loader:
             BufferPool(pinned=torch.cuda.is_available()),
             self.batch_size,
             self.num_workers,
+            self.batches_ahead,
             self._on_error,
             self._failures,
         )
@@ -241,9 +244,15 @@ class Loader:
         ids = self._order.ids(epoch)
         by_pages = self._order.ordering.by_pages
         pages = executor.pages_for(ids[self._split.positions(first_batch)]) if by_pages else None
-        for index in range(first_batch, len(self)):
-            positions = self._split.batch(index)
-            yield Job(ids[positions], self._order.keys(epoch, positions), pages)
+        at_once = max(1, _SAMPLES_AT_ONCE // self.batch_size)
+        for begin in range(first_batch, len(self), at_once):
+            batches = [self._split.batch(index) for index in range(begin, min(begin + at_once, len(self)))]
+            positions = np.concatenate(batches)
+            samples, keys = ids[positions], self._order.keys(epoch, positions)
+            end = 0
+            for batch in batches:
+                start, end = end, end + len(batch)
+                yield Job(samples[start:end], keys[start:end], pages)
 
     def _start_pass(self) -> tuple[int, int, Engine, list[Scratch]]:
         """Epoch, first batch, the running engine, and the threads' scratch to be given back."""
