@@ -58,3 +58,14 @@ def test_translation_shifts_by_any_number_of_pixels_up_to_the_padding(apply, pos
     places = {whole[y : y + HEIGHT, x : x + WIDTH].tobytes(): 5 * y + x for y in range(5) for x in range(5)}
     counts = np.bincount([places[image.tobytes()] for image in shifted], minlength=25)
     assert stats.chisquare(counts).pvalue > 0.001
+
+
+def test_shifts_beyond_the_image_leave_nothing_of_it(apply, noise):
+    shifted = apply(RandomTranslate(40, fill=[1, 2, 3]), noise)
+    gone = (shifted == [1, 2, 3]).all((1, 2, 3))
+    assert gone.sum() > len(noise) / 3
+    for image, moved in zip(noise[~gone], shifted[~gone], strict=True):
+        rows, columns = (np.flatnonzero((moved != [1, 2, 3]).any(2).any(axis)) for axis in (1, 0))
+        part = moved[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        top, left = 0 if rows[-1] == 12 else 13 - len(rows), 0 if columns[-1] == 16 else 17 - len(columns)
+        assert np.array_equal(part, image[top : top + len(rows), left : left + len(columns)])
