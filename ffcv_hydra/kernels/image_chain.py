@@ -27,8 +27,7 @@ TO_TARGET = 2
 SOURCE_LENGTH = 7
 DATA, DATA_BYTES, IMAGE_BYTES, OFFSETS, OFFSET_STEP, CHECKSUMS, CHECKSUM_STEP = range(SOURCE_LENGTH)
 
-_LINE = 64  # bytes that the processor fetches at once, or a multiple of that
-_PREFETCHED = 4096  # bytes of each of the next images; further on the processor has found out by itself
+_PREFETCHED = 1024  # bytes of each of the next images; further on the processor has found out by itself
 
 
 def image_function(function: Callable[..., Any]) -> Kernel:
@@ -76,15 +75,9 @@ def _num_intact(source, samples, begin, count, addresses, lanes, checksums):
 
 
 @device_function
-def _run_links(links, address, key, between, target, following, ahead):
-    """Let one image go through the links, and write it.
-
-    On the way `ahead` bytes of the image at `following` are fetched, some before each link: the processor waits for
-    memory if it is asked for all of them at once.
-    """
-    share = _LINE * -(-ahead // (_LINE * len(links)))
+def _run_links(links, address, key, between, target):
+    """Let one image go through the links, and write it."""
     for i in range(len(links)):
-        prefetch(following + i * share, min(share, ahead - i * share))
         link = links[i]
         folded = key
         for part in range(link[NUM_PARTS]):
@@ -123,9 +116,9 @@ def run_image_chain(source, samples, keys, links, between, target, target_bytes)
         if count > 0 and source[CHECKSUMS] != 0:
             count = _num_intact(source, samples, begin, count, addresses, lanes, checksums)
         for n in range(count):
-            result = target + (begin + n) * target_bytes
-            bytes_ahead = ahead if n < upcoming else 0
-            _run_links(links, addresses[n], keys[begin + n], between, result, following[n], bytes_ahead)
+            if n < upcoming:
+                prefetch(following[n], ahead)
+            _run_links(links, addresses[n], keys[begin + n], between, target + (begin + n) * target_bytes)
         if count < min(GROUP, total - begin):
             return begin + count
     return total

@@ -22,7 +22,7 @@ from ffcv_hydra.loader.plan import Kind, Node, Plan, Step, fields_read_by_ffcv, 
 from ffcv_hydra.loader.segments import segments_of
 from ffcv_hydra.loader.steps import chain_chunk_size, chunk_size
 from ffcv_hydra.loader.storage import Storage
-from ffcv_hydra.operations import ChunkDecoder, FailedSample
+from ffcv_hydra.operations import FailedSample
 from ffcv_hydra.operations.base import Scratch
 from ffcv_hydra.operations.image_chain import POSITIONS, images_of
 
@@ -129,7 +129,7 @@ class Executor:
         for segment in self.segments[step]:
             first, last = segment.nodes[0], segment.nodes[-1]
             with self._running(segment.nodes, job, start, stop):
-                if segment.decodes and self._reads_file(first):
+                if segment.reads_file:
                     decoded = [targets[node] for node in segment.nodes if node in targets]
                     self._decoding.run(job, segment, decoded, start, stop, scratch)
                     continue
@@ -158,10 +158,6 @@ class Executor:
                     buffer = 1 - buffer
             after = segment
         return targets
-
-    @staticmethod
-    def _reads_file(node: Node) -> bool:
-        return isinstance(node.operation, ChunkDecoder) and node.operation.reads_file
 
     def _running(self, nodes: Sequence[Node], job: Job, start: int, stop: int) -> AbstractContextManager[None]:
         """Around whatever nodes do: turns what their operations raise into a `SampleError`."""
@@ -198,7 +194,8 @@ class Executor:
                 return run_per_sample(node.operation, node.found, source, keys)  # type: ignore[arg-type]
             return node.operation(source)
         assert node.code is not None
-        memory, shared = self._allocate(node.memory, len(job.samples)), self._allocate(node.shared, len(job.samples))
+        count = len(job.samples)
+        memory, shared = self._allocate(node.memory, count), self._allocate(node.shared, count)
         if node.parent is not None:
             return node.code(source, memory, shared, job.samples, None, None)
         state = self.storage.state(self._ffcv_fields, job.samples)

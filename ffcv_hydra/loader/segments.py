@@ -12,7 +12,7 @@ import numpy as np
 
 from ffcv_hydra.kernels.image_chain import copy_image
 from ffcv_hydra.loader.plan import Kind, Node, Step
-from ffcv_hydra.operations import ImageDecoder
+from ffcv_hydra.operations import ChunkDecoder, ImageDecoder
 from ffcv_hydra.operations.image_chain import ImageChain, ImageFunction, ImageFunctionOperation, parameter_block
 
 _Link = tuple[ImageFunction, tuple[int, ...]]
@@ -32,12 +32,13 @@ class Segment:
     links: list[_Link] | None = None
     stored_bytes: int = 0
 
-    @property
-    def decodes(self) -> bool:
-        """Whether it begins with decoders."""
-        return self.nodes[0].parent is None
+    @cached_property
+    def reads_file(self) -> bool:
+        """Whether it begins with decoders of what is stored outside the metadata."""
+        operation = self.nodes[0].operation
+        return self.nodes[0].parent is None and isinstance(operation, ChunkDecoder) and operation.reads_file
 
-    @property
+    @cached_property
     def in_place(self) -> bool:
         """Whether what it makes may be written over what it is made of."""
         if self.links is not None:
