@@ -21,7 +21,7 @@ from ffcv_hydra.loader.execution import Executor
 from ffcv_hydra.loader.failures import FailedSamples, OnError
 from ffcv_hydra.loader.foreign import compiled_memory_read, usable_threads
 from ffcv_hydra.loader.indices import resolve_indices
-from ffcv_hydra.loader.job import Job
+from ffcv_hydra.loader.job import Job, jobs
 from ffcv_hydra.loader.plan import Node
 from ffcv_hydra.loader.plan_builder import PlanBuilder
 from ffcv_hydra.loader.position import Position
@@ -32,8 +32,6 @@ from ffcv_hydra.ordering import Sequential, as_ordering, split_over_ranks
 from ffcv_hydra.pipeline import Pipeline
 
 log = logging.getLogger(__name__)
-
-_SAMPLES_AT_ONCE = 4096  # for which ids and keys are made by one call; of small images it counts for every batch
 
 
 class Loader:
@@ -244,15 +242,7 @@ class Loader:
         ids = self._order.ids(epoch)
         by_pages = self._order.ordering.by_pages
         pages = executor.pages_for(ids[self._split.positions(first_batch)]) if by_pages else None
-        at_once = max(1, _SAMPLES_AT_ONCE // self.batch_size)
-        for begin in range(first_batch, len(self), at_once):
-            batches = [self._split.batch(index) for index in range(begin, min(begin + at_once, len(self)))]
-            positions = np.concatenate(batches)
-            samples, keys = ids[positions], self._order.keys(epoch, positions)
-            end = 0
-            for batch in batches:
-                start, end = end, end + len(batch)
-                yield Job(samples[start:end], keys[start:end], pages)
+        yield from jobs(self._order, self._split, epoch, first_batch, pages)
 
     def _start_pass(self) -> tuple[int, int, Engine, list[Scratch]]:
         """Epoch, first batch, the running engine, and the threads' scratch to be given back."""
