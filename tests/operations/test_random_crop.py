@@ -5,7 +5,9 @@ from scipy import stats
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from ffcv_hydra.operations import RandomCrop, RandomTranslate
+from ffcv_hydra.kernels.random import fold, key_of
+from ffcv_hydra.operations import Chunk, RandomCrop, RandomTranslate
+from ffcv_hydra.operations.base import Scratch
 
 HEIGHT, WIDTH = 10, 12
 
@@ -69,3 +71,11 @@ def test_shifts_beyond_the_image_leave_nothing_of_it(apply, noise):
         part = moved[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         top, left = 0 if rows[-1] == 12 else 13 - len(rows), 0 if columns[-1] == 16 else 17 - len(columns)
         assert np.array_equal(part, image[top : top + len(rows), left : left + len(columns)])
+
+
+def test_shifts_beyond_the_image_touch_nothing_beside_it(noise):
+    images = np.full((3, *noise.shape[1:]), 77, dtype=np.uint8)
+    for key in range(60):
+        chunk = Chunk(np.arange(1), fold(key_of(key), 0), Scratch())
+        RandomTranslate(40, 5).run(noise[:1], images[1:2], chunk)
+        assert (images[[0, 2]] == 77).all()
