@@ -13,6 +13,7 @@ import torch
 
 from benchmarks.contenders import ours
 from benchmarks.work import Epochs, Work
+from ffcv_hydra.loader.chunks import chunk_of
 from ffcv_hydra.loader.plan import Kind, Node
 from ffcv_hydra.operations.base import Scratch
 
@@ -41,7 +42,7 @@ def batches(work: Work) -> Epochs:
                 source = storage.extents("image", order[part], scratch.file_for, None)
                 for node in nodes:
                     target = targets[node][: len(order[part])]
-                    node.operation.run(source, target, executor.chunk_of(node, order[part], keys[part], scratch))
+                    node.operation.run(source, target, chunk_of(node, order[part], keys[part], scratch))
                     source = target
 
         list(threads.map(run, scratches))

@@ -2,7 +2,7 @@
 
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,26 +86,22 @@ def _parts(loader: Loader, executor: MeasuringExecutor, has_read: bool) -> tuple
     parts: list[Part] = []
     consumer_parts: list[Part] = []
     waiting = 0.0
-    for step in executor.plan.steps:
-        decoders = decoders_of(step)
+    for nodes, spent in executor.spent.items():
+        reads = nodes[0].parent is None and executor.storage.reads(nodes[0].field) and has_read
+        waiting += spent.waiting if reads else 0.0
+        seconds = spent.wall - (spent.waiting if reads else 0.0)
+        decoders = decoders_of(nodes)
         shares = decoding_shares(executor, decoders, samples, keys) if decoders else None
-        for node in step.nodes:
-            if node not in executor.spent:  # decoders that share the decoding of the first one
-                continue
-            spent = executor.spent[node]
-            reads = node.parent is None and executor.storage.reads(node.field) and has_read
-            waiting += spent.waiting if reads else 0.0
-            seconds = spent.wall - (spent.waiting if reads else 0.0)
-            if node in decoders and shares is not None:
-                parts += _split(decoders, shares, seconds)
-            else:
-                (consumer_parts if node.kind is Kind.CONSUMER else parts).append(Part(_label(node), seconds))
+        if shares is not None:
+            parts += _split(decoders, shares, seconds)
+        else:
+            (consumer_parts if nodes[0].kind is Kind.CONSUMER else parts).append(Part(_label(nodes), seconds))
     return _merged(parts), _merged(consumer_parts), Part("waiting for the disk", waiting)
 
 
 def _split(decoders: list[Node], shares: DecodingShares, seconds: float) -> list[Part]:
     field = decoders[0].field
-    names = " | ".join(dict.fromkeys(_label(node) for node in decoders))
+    names = " | ".join(dict.fromkeys(_label([node]) for node in decoders))
     return [
         Part(f"{field}: comparing checksums", shares.checksum * seconds),
         Part(f"{field}: decoding", shares.decode * seconds),
@@ -113,8 +109,8 @@ def _split(decoders: list[Node], shares: DecodingShares, seconds: float) -> list
     ]
 
 
-def _label(node: Node) -> str:
-    return f"{node.output}: {node.name}"
+def _label(nodes: Sequence[Node]) -> str:
+    return f"{nodes[0].output}: {' + '.join(node.name for node in nodes)}"
 
 
 def _merged(parts: list[Part]) -> list[Part]:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ffcv_hydra.loader.chunks import chunk_of
 from ffcv_hydra.loader.execution import Executor
-from ffcv_hydra.loader.plan import Node, Step
+from ffcv_hydra.loader.plan import Node
 from ffcv_hydra.operations import FailedSample, ImageDecoder, decode_shared
 from ffcv_hydra.operations.base import Scratch
 
@@ -33,9 +34,10 @@ class DecodingShares:
     resample: float
 
 
-def decoders_of(step: Step) -> list[Node]:
-    """The nodes of a step that decode images; none if it is no such step."""
-    return [node for node in step.nodes if node.parent is None and isinstance(node.operation, ImageDecoder)]
+def decoders_of(nodes: Sequence[Node]) -> list[Node]:
+    """The nodes that run as one call, if all of them decode images."""
+    decode = all(node.parent is None and isinstance(node.operation, ImageDecoder) for node in nodes)
+    return list(nodes) if decode else []
 
 
 def decoding_shares(
@@ -52,7 +54,7 @@ def decoding_shares(
     scratch = Scratch()
     stored = executor.storage.extents(decoders[0].field, samples, scratch.file_for)
     operations = [node.operation for node in decoders if isinstance(node.operation, ImageDecoder)]
-    chunks = [executor.chunk_of(node, samples, keys, scratch) for node in decoders]
+    chunks = [chunk_of(node, samples, keys, scratch) for node in decoders]
     targets = [np.empty((len(samples), *node.memory.shape), dtype=node.memory.dtype) for node in decoders]
 
     def decode(times: int) -> Callable[[], None]:

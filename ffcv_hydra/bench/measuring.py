@@ -3,12 +3,13 @@
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ffcv_hydra.loader.execution import Executor, Job
+from ffcv_hydra.loader.execution import Executor
+from ffcv_hydra.loader.job import Job
 from ffcv_hydra.loader.plan import Node
 
 
@@ -30,7 +31,7 @@ class MeasuringExecutor(Executor):
 
     Attributes:
         samples: how many were delivered.
-        spent: by node; decoders that share the decoding under the first of them.
+        spent: by the nodes that ran as one call.
     """
 
     def __init__(self, executor: Executor) -> None:
@@ -41,7 +42,7 @@ class MeasuringExecutor(Executor):
     def reset(self) -> None:
         """Forget what was measured."""
         self.samples = 0
-        self.spent: defaultdict[Node, Spent] = defaultdict(Spent)
+        self.spent: defaultdict[tuple[Node, ...], Spent] = defaultdict(Spent)
 
     def outputs(self, job: Job) -> tuple[Any, ...]:
         """Give the batch, and count its samples."""
@@ -50,11 +51,12 @@ class MeasuringExecutor(Executor):
         return batch
 
     @contextmanager
-    def _running(self, node: Node, job: Job, start: int, stop: int) -> Iterator[None]:
+    def _running(self, nodes: Sequence[Node], job: Job, start: int, stop: int) -> Iterator[None]:
         wall, cpu = time.perf_counter(), time.thread_time()
-        with super()._running(node, job, start, stop):
+        with super()._running(nodes, job, start, stop):
             yield
         wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu
         with self._lock:
-            self.spent[node].wall += wall
-            self.spent[node].cpu += cpu
+            spent = self.spent[tuple(nodes)]
+            spent.wall += wall
+            spent.cpu += cpu

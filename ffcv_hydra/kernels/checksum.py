@@ -7,6 +7,7 @@ seed 0. About 10 GB/s on one core: 6 microseconds for a JPEG of 60 kB that takes
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ffcv_hydra.kernels.compilation import device_function, kernel
@@ -60,6 +61,12 @@ def _merge(total, lane):
 
 
 @device_function
+def _merge_lanes(lane_1, lane_2, lane_3, lane_4):
+    total = _rotate_left(lane_1, 1) + _rotate_left(lane_2, 7) + _rotate_left(lane_3, 12) + _rotate_left(lane_4, 18)
+    return _merge(_merge(_merge(_merge(total, lane_1), lane_2), lane_3), lane_4)
+
+
+@device_function
 def _stripes(at, stop):
     """The four lanes over all whole stripes of 32 bytes, merged."""
     lane_1, lane_2, lane_3, lane_4 = _LANE_1, _LANE_2, _LANE_3, _LANE_4
@@ -69,18 +76,15 @@ def _stripes(at, stop):
         lane_3 = _round(lane_3, _load_64(at + 16))
         lane_4 = _round(lane_4, _load_64(at + 24))
         at += 32
-    total = _rotate_left(lane_1, 1) + _rotate_left(lane_2, 7) + _rotate_left(lane_3, 12) + _rotate_left(lane_4, 18)
-    return _merge(_merge(_merge(_merge(total, lane_1), lane_2), lane_3), lane_4)
+    return _merge_lanes(lane_1, lane_2, lane_3, lane_4)
 
 
 @device_function
-def xxh64(data, offset, size):
-    """XXH64 (seed 0) of data[offset : offset + size] as a uint64; `data` is uint8, C-contiguous."""
-    at = np.int64(data.ctypes.data) + np.int64(offset)
-    stop = at + np.int64(size)
-    total = _stripes(at, stop) if size >= 32 else _PRIME_5
+def _remainder(total, at, size):
+    """The checksum of `size` bytes of which all stripes are in `total`."""
     total += np.uint64(size)
-    at = stop - (np.int64(size) & 31)
+    stop = at + size
+    at = stop - (size & 31)
     while at + 8 <= stop:
         total = _rotate_left(total ^ _round(np.uint64(0), _load_64(at)), 27) * _PRIME_1 + _PRIME_4
         at += 8
@@ -93,6 +97,80 @@ def xxh64(data, offset, size):
     total = (total ^ (total >> np.uint64(33))) * _PRIME_2
     total = (total ^ (total >> np.uint64(29))) * _PRIME_3
     return total ^ (total >> np.uint64(32))
+
+
+@device_function
+def xxh64(data, offset, size):
+    """XXH64 (seed 0) of data[offset : offset + size] as a uint64; `data` is uint8, C-contiguous."""
+    at = np.int64(data.ctypes.data) + np.int64(offset)
+    total = _stripes(at, at + np.int64(size)) if size >= 32 else _PRIME_5
+    return _remainder(total, at, np.int64(size))
+
+
+GROUP = 8  # as many as hide the time that a multiplication of vectors takes
+_PAIR = ir.VectorType(ir.IntType(64), 8)  # the lanes of two samples
+
+
+def _splat(value):
+    return ir.Constant(_PAIR, [int(value)] * 8)
+
+
+def _pair_of_stripes(builder, addresses, offset):
+    """The stripes at an offset from two addresses, as one vector."""
+    half = ir.VectorType(ir.IntType(64), 4)
+    stripes = []
+    for address in addresses:
+        stripes.append(builder.load(builder.inttoptr(builder.add(address, offset), half.as_pointer())))
+        stripes[-1].align = 1
+    return builder.shuffle_vector(*stripes, ir.Constant(ir.VectorType(ir.IntType(32), 8), list(range(8))))
+
+
+@intrinsic
+def _group_stripes(typing_context, addresses, count, lanes):
+    """Write the four lanes of GROUP samples, each over `count` stripes: uint64 (GROUP, 4) at an address.
+
+    One sample's multiplications wait for each other; those of several are done at the same time, as vectors.
+    """
+
+    def generate(context, builder, signature, arguments):
+        number = ir.IntType(64)
+        pointer = builder.inttoptr(arguments[0], number.as_pointer())
+        begins = [builder.load(builder.gep(pointer, [ir.Constant(number, n)])) for n in range(GROUP)]
+        start = ir.Constant(_PAIR, [int(lane) for lane in (_LANE_1, _LANE_2, _LANE_3, _LANE_4)] * 2)
+        totals = [cgutils.alloca_once_value(builder, start) for _ in range(GROUP // 2)]
+        rotate = builder.module.declare_intrinsic("llvm.fshl.v8i64", (), ir.FunctionType(_PAIR, [_PAIR] * 3))
+        with cgutils.for_range(builder, arguments[1]) as loop:
+            offset = builder.mul(loop.index, ir.Constant(number, 32))
+            for pair, total in enumerate(totals):
+                values = _pair_of_stripes(builder, begins[2 * pair : 2 * pair + 2], offset)
+                summed = builder.add(builder.load(total), builder.mul(values, _splat(_PRIME_2)))
+                rotated = builder.call(rotate, [summed, summed, _splat(31)])
+                builder.store(builder.mul(rotated, _splat(_PRIME_1)), total)
+        target = builder.inttoptr(arguments[2], _PAIR.as_pointer())
+        for pair, total in enumerate(totals):
+            place = builder.gep(target, [ir.Constant(number, pair)])
+            builder.store(builder.load(total), place).align = 8
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), generate
+
+
+@device_function
+def group_xxh64(addresses, size, lanes, checksums):
+    """XXH64 (seed 0) of GROUP samples of one size, which takes less than half the time that one after another does.
+
+    Args:
+        addresses: int64 (GROUP,); the same one may stand there several times.
+        size: of each, in bytes.
+        lanes: uint64 (GROUP, 4), overwritten.
+        checksums: uint64 (GROUP,), written.
+    """
+    if size >= 32:
+        _group_stripes(addresses.ctypes.data, size // 32, lanes.ctypes.data)  # type: ignore[call-arg]
+    for n in range(GROUP):
+        lane = lanes[n]
+        total = _merge_lanes(lane[0], lane[1], lane[2], lane[3]) if size >= 32 else _PRIME_5
+        checksums[n] = _remainder(total, addresses[n], size)
 
 
 _bytes = types.Array(types.uint8, 1, "C", readonly=True)

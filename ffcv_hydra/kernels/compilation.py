@@ -160,8 +160,8 @@ def kernel(signature: Any, brief: bool = False) -> Callable[[Callable[..., Any]]
 _UNWRAPPED: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 device_function = numba.njit(error_model="numpy", **_UNWRAPPED)
 
+# For short functions in inner loops, which LLVM calls instead if there are many places to inline them to.
+innermost_function = numba.njit(error_model="numpy", forceinline=True, **_UNWRAPPED)
+
 # For thin functions with much below them, all of which would be compiled once more for each layer around it.
 inlined_function = numba.njit(error_model="numpy", inline="always")
-
-# For what runs for each symbol or pixel, at more than one place: LLVM by itself would call it.
-hot_function = numba.njit(error_model="numpy", forceinline=True, **_UNWRAPPED)

@@ -4,7 +4,8 @@ import numpy as np
 from numba import types
 
 from ffcv_hydra.kernels.compilation import device_function, kernel
-from ffcv_hydra.kernels.pointers import array_at, bytes_at
+from ffcv_hydra.kernels.image_chain import image_function
+from ffcv_hydra.kernels.pointers import array_at, bytes_at, int64s_at
 
 
 @device_function
@@ -33,6 +34,19 @@ def _look_up(image, height, width, channels, tables, channels_first, target):
                 target[at + x * pixel_step] = kind(table[np.uint64(row[x * np.uint64(channels) + c])])
 
 
+@device_function
+def _finish(image, height, width, channels, tables, value_bytes, channels_first, address):
+    count, first = height * width * channels, channels_first != 0
+    pixels, bits = bytes_at(image, count), array_at(tables, (channels, 256), np.empty(0, dtype=np.uint32))
+    if value_bytes == 4:
+        _look_up(pixels, height, width, channels, bits, first, array_at(address, (count,), bits))
+    elif value_bytes == 2:
+        halves = array_at(address, (count,), np.empty(0, dtype=np.uint16))
+        _look_up(pixels, height, width, channels, bits, first, halves)
+    else:
+        _move_bytes(pixels, height, width, channels, first, bytes_at(address, count))
+
+
 @kernel(types.int64(*[types.int64] * 8))
 def finish(image, height, width, channels, tables, value_bytes, channels_first, address):
     """Write one image in its final form.
@@ -47,13 +61,13 @@ def finish(image, height, width, channels, tables, value_bytes, channels_first, 
     Returns:
         0.
     """
-    count, first = height * width * channels, channels_first != 0
-    pixels, bits = bytes_at(image, count), array_at(tables, (channels, 256), np.empty(0, dtype=np.uint32))
-    if value_bytes == 4:
-        _look_up(pixels, height, width, channels, bits, first, array_at(address, (count,), bits))
-    elif value_bytes == 2:
-        halves = array_at(address, (count,), np.empty(0, dtype=np.uint16))
-        _look_up(pixels, height, width, channels, bits, first, halves)
-    else:
-        _move_bytes(pixels, height, width, channels, first, bytes_at(address, count))
+    _finish(image, height, width, channels, tables, value_bytes, channels_first, address)
+    return 0
+
+
+@image_function
+def finish_image(source, target, key, parameters):
+    """`finish` in a chain. Parameters: its arguments, less the two addresses of images."""
+    values = int64s_at(parameters, 6)
+    _finish(source, values[0], values[1], values[2], values[3], values[4], values[5], target)
     return 0

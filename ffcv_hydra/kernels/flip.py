@@ -1,43 +1,41 @@
 """Mirroring of images."""
 
-from ffcv_hydra.kernels.compilation import kernel
-from ffcv_hydra.kernels.memory import copy_bytes, mirror_row
-from ffcv_hydra.kernels.pointers import unowned
+import numpy as np
+
+from ffcv_hydra.kernels.image_chain import image_function
+from ffcv_hydra.kernels.memory import copy_bytes, copy_row, mirror_row
+from ffcv_hydra.kernels.pointers import float64s_at, int64s_at
 from ffcv_hydra.kernels.random import uniform
 
 
-@kernel("void(uint64[::1], float64, uint8[:, :, ::1], uint8[:, :, ::1], int64)")
-def random_horizontal_flip(keys, p, source, target, size):
-    """Mirror image n left to right with probability `p`, decided by draw 0 of key n.
+@image_function
+def random_horizontal_flip(source, target, key, parameters):
+    """Mirror an image left to right with probability `p`, decided by draw 0 of the key.
 
-    Args:
-        keys: uint64 (N,).
-        source, target: uint8 (N, H, B), B bytes per row.
-        size: bytes per pixel.
+    Parameters: p, a float64; height, width, bytes per pixel.
     """
-    count, height, length = source.shape
-    source, target = unowned(source), unowned(target)
-    for n in range(count):
-        if uniform(keys[n], 0) < p:
-            for y in range(height):
-                mirror_row(target[n, y].ctypes.data, source[n, y].ctypes.data, length // size, size)
-        else:
-            copy_bytes(target[n].ctypes.data, source[n].ctypes.data, height * length)
+    values = int64s_at(parameters, 4)
+    height, width, size = values[1], values[2], values[3]
+    length = width * size
+    if uniform(np.uint64(key), 0) < float64s_at(parameters, 1)[0]:
+        for y in range(height):
+            mirror_row(target + y * length, source + y * length, width, size)
+    else:
+        copy_bytes(target, source, height * length)
+    return 0
 
 
-@kernel("void(uint64[::1], float64, uint8[:, :, ::1], uint8[:, :, ::1])")
-def random_vertical_flip(keys, p, source, target):
-    """Mirror image n top to bottom with probability `p`, decided by draw 0 of key n.
+@image_function
+def random_vertical_flip(source, target, key, parameters):
+    """Mirror an image top to bottom with probability `p`, decided by draw 0 of the key.
 
-    Args:
-        keys: uint64 (N,).
-        source, target: uint8 (N, H, B), B bytes per row.
+    Parameters: as of `random_horizontal_flip`.
     """
-    count, height, length = source.shape
-    source, target = unowned(source), unowned(target)
-    for n in range(count):
-        if uniform(keys[n], 0) < p:
-            for y in range(height):
-                copy_bytes(target[n, y].ctypes.data, source[n, height - 1 - y].ctypes.data, length)
-        else:
-            copy_bytes(target[n].ctypes.data, source[n].ctypes.data, height * length)
+    values = int64s_at(parameters, 4)
+    height, length = values[1], values[2] * values[3]
+    if uniform(np.uint64(key), 0) < float64s_at(parameters, 1)[0]:
+        for y in range(height):
+            copy_row(target + y * length, source + (height - 1 - y) * length, length)
+    else:
+        copy_bytes(target, source, height * length)
+    return 0

@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from ffcv_hydra.kernels.compilation import device_function, hot_function
+from ffcv_hydra.kernels.compilation import device_function, innermost_function
 from ffcv_hydra.kernels.memory import copy_bytes
 from ffcv_hydra.kernels.pointers import bytes_at
 from ffcv_hydra.kernels.vectors import INT8, INT16, INT32, Vectors
@@ -110,7 +110,7 @@ def _sum_rows(typing_context, near, far, target):
     return types.void(*[types.int64] * 3), generate
 
 
-@hot_function
+@innermost_function
 def sum_rows(near, far, first, count, limit, sums):
     """Three times one row of chroma and once another, with the outermost samples repeated beyond the image.
 
@@ -133,7 +133,7 @@ def sum_rows(near, far, first, count, limit, sums):
         copy_bytes(sums + 2 * i, sums + 2 * (i - 1), 2)
 
 
-@hot_function
+@innermost_function
 def convert_row(luma, blue, red, width, halved, even, odd, rest, target):
     """One row of pixels.
 

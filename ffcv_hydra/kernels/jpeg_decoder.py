@@ -7,7 +7,7 @@ says what is wrong with it: this code either gives the right pixels or none.
 
 import numpy as np
 
-from ffcv_hydra.kernels.compilation import device_function, hot_function, inlined_function
+from ffcv_hydra.kernels.compilation import device_function, inlined_function, innermost_function
 from ffcv_hydra.kernels.jpeg_bits import SLACK_BYTES, unstuff
 from ffcv_hydra.kernels.jpeg_entropy import BLOCK_BYTES, BLOCK_SLOTS, PAIRS, begin_bits, read_block
 from ffcv_hydra.kernels.jpeg_huffman import IS_DEFINED, NUM_TABLES, TABLE_LENGTH
@@ -112,7 +112,7 @@ def _list_blocks(header, strip, tables, memory, blocks):
     return count
 
 
-@hot_function
+@innermost_function
 def _transform(blocks, count, column):
     """Turn the coefficients of an MCU into samples in the strip."""
     for one in range(0, count, 2):  # whole rows of `blocks` would have their references counted, each time
@@ -128,7 +128,7 @@ def _transform(blocks, count, column):
         )
 
 
-@hot_function
+@innermost_function
 def _read_mcu(reader, blocks, count, predictions):
     """The reader behind an MCU, and whether it is one; its coefficients are where `blocks` says."""
     is_good = True
@@ -141,13 +141,13 @@ def _read_mcu(reader, blocks, count, predictions):
     return reader, is_good
 
 
-@hot_function
+@innermost_function
 def _position(reader):
     """The address of the byte that the last bit read is in, less one bit's worth: how far a reader is, in bits."""
     return 8 * reader[0] - np.int64(reader[2])
 
 
-@hot_function
+@innermost_function
 def _is_needed(strip, row, column):
     return strip[TOP] <= row < strip[BOTTOM] and strip[LEFT] <= column < strip[RIGHT]
 

@@ -7,7 +7,7 @@ bits, with their values: a lookup waits for the one before it, and photographs t
 
 import numpy as np
 
-from ffcv_hydra.kernels.compilation import device_function, hot_function
+from ffcv_hydra.kernels.compilation import device_function, innermost_function
 from ffcv_hydra.kernels.jpeg_bits import load_int64, load_uint64
 from ffcv_hydra.kernels.jpeg_huffman import (
     END_OF_BLOCK,
@@ -81,13 +81,13 @@ def begin_bits(address):
     return address, np.uint64(0), np.uint64(0)
 
 
-@hot_function
+@innermost_function
 def _refilled(address, bits, count):
     bits |= load_uint64(address) >> count
     return address + np.int64((np.uint64(63) - count) >> np.uint64(3)), bits, count | np.uint64(56)
 
 
-@hot_function
+@innermost_function
 def _read_pair(bits, done, ac, pairs, coefficients):
     """Read one or two coefficients: how many bits they take, how many coefficients there are after one and both."""
     entry = load_int64(pairs + 8 * np.int64(bits >> _TOP))
@@ -103,7 +103,7 @@ def _read_pair(bits, done, ac, pairs, coefficients):
     return np.uint64(used), done, done
 
 
-@hot_function
+@innermost_function
 def read_block(reader, prediction, dc, ac, pairs, coefficients):
     """Read one block.
 

@@ -13,7 +13,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ffcv_hydra.kernels.compilation import device_function, hot_function
+from ffcv_hydra.kernels.compilation import device_function, innermost_function
 from ffcv_hydra.kernels.vectors import INT8, INT16, Vectors
 
 COEFFICIENTS = 64  # of a block, 8 rows of 8
@@ -110,7 +110,7 @@ def _transform(typing_context, coefficients, quantisers, targets, strides):
     return types.void(coefficients, quantisers, targets, strides), generate
 
 
-@hot_function
+@innermost_function
 def inverse_transform(coefficients, quantisers, targets, strides):
     """From the coefficients of two blocks to their samples.
 

@@ -4,7 +4,7 @@ Chroma of half the height is interpolated between rows of samples, so the last r
 each plane has one row on top of its own, the last one of the strip before.
 """
 
-from ffcv_hydra.kernels.compilation import device_function, hot_function, inlined_function
+from ffcv_hydra.kernels.compilation import device_function, inlined_function, innermost_function
 from ffcv_hydra.kernels.jpeg_colour import PIXELS, convert_row, repeat_row, sum_rows
 from ffcv_hydra.kernels.jpeg_markers import COMPONENTS, HEIGHT, MAX_H, MAX_V, MCU_HEIGHT, MCU_WIDTH, WIDTH
 from ffcv_hydra.kernels.memory import copy_bytes
@@ -90,7 +90,7 @@ def place_planes(header, address, strip):
         address += _plane_rows(header, c) * width
 
 
-@hot_function
+@innermost_function
 def _chroma(strip, component, near, far, row, count, sums):
     """Sum two rows of chroma samples, which are counted in the whole image, for `count` samples from one before."""
     stride = strip[STRIDES + component]
@@ -99,7 +99,7 @@ def _chroma(strip, component, near, far, row, count, sums):
     sum_rows(begin + near * stride, begin + far * stride, first, count, strip[CHROMA_WIDTH], sums)
 
 
-@hot_function
+@innermost_function
 def _show_row(header, strip, y, row, sums, target):
     luma = strip[PLANES] + strip[STRIDES] * (y - row * header[MCU_HEIGHT] + 1)
     luma += strip[FIRST_COLUMN] - strip[LEFT] * header[MCU_WIDTH]

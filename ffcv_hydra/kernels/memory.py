@@ -5,7 +5,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ffcv_hydra.kernels.compilation import device_function
+from ffcv_hydra.kernels.compilation import device_function, innermost_function
 
 _BYTE = ir.IntType(8)
 _VECTOR = 16  # bytes; one `pshufb` on x86, one `tbl` on ARM
@@ -67,6 +67,60 @@ def zero_bytes(target, count):
     _zero(target, count)  # type: ignore[call-arg]  # numba adds the typing context
 
 
+def _move(count):
+    """An intrinsic `(target: int64, source: int64)` that copies `count` bytes, a power of two, at once."""
+
+    @intrinsic
+    def move(typing_context, target, source):
+        def generate(context, builder, signature, arguments):
+            kind = ir.VectorType(_BYTE, count) if count > 8 else ir.IntType(8 * count)
+            pointers = [builder.inttoptr(address, kind.as_pointer()) for address in arguments]
+            value = builder.load(pointers[1])
+            value.align = 1
+            builder.store(value, pointers[0]).align = 1
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64), generate
+
+    return move
+
+
+_move_1, _move_2, _move_4, _move_8, _move_16, _move_32, _move_64 = (_move(1 << power) for power in range(7))
+
+
+@innermost_function
+def copy_row(target, source, count):
+    """`copy_bytes` for rows and parts of rows, at which the call of `memcpy` takes longer than the copy.
+
+    Two moves that may overlap, and no loop: LLVM would make a call of `memcpy` of that.
+    """
+    if count > 256:
+        copy_bytes(target, source, count)
+    elif count >= 64:
+        _move_64(target, source)
+        if count > 128:
+            _move_64(target + 64, source + 64)
+            _move_64(target + count - 128, source + count - 128)
+        _move_64(target + count - 64, source + count - 64)
+    elif count >= 32:
+        _move_32(target, source)
+        _move_32(target + count - 32, source + count - 32)
+    elif count >= 16:
+        _move_16(target, source)
+        _move_16(target + count - 16, source + count - 16)
+    elif count >= 8:
+        _move_8(target, source)
+        _move_8(target + count - 8, source + count - 8)
+    elif count >= 4:
+        _move_4(target, source)
+        _move_4(target + count - 4, source + count - 4)
+    elif count >= 2:
+        _move_2(target, source)
+        _move_2(target + count - 2, source + count - 2)
+    elif count == 1:
+        _move_1(target, source)
+
+
 def _mirror(count, size):
     """An intrinsic `(target: int64, source: int64)` that moves `count` pixels of `size` bytes in reverse order.
 
@@ -91,7 +145,7 @@ def _mirror(count, size):
 
 
 _mirror_16_of_1, _mirror_16_of_3, _mirror_5_of_3 = _mirror(16, 1), _mirror(16, 3), _mirror(5, 3)
-_move_1, _move_3 = _mirror(1, 1), _mirror(1, 3)
+_move_pixel = _mirror(1, 3)
 
 
 @device_function
@@ -115,7 +169,7 @@ def mirror_row(target, source, width, size):
                 _mirror_5_of_3(target + 3 * x, end - 3 * x - 15)
                 x += 5
             else:
-                _move_3(target + 3 * x, end - 3 * x - 3)
+                _move_pixel(target + 3 * x, end - 3 * x - 3)
                 x += 1
     else:
         for x in range(width):

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from ffcv_hydra.kernels.compilation import device_function, kernel
-from ffcv_hydra.kernels.memory import copy_bytes
-from ffcv_hydra.kernels.pointers import unowned
+from ffcv_hydra.kernels.compilation import device_function, innermost_function
+from ffcv_hydra.kernels.image_chain import image_function
+from ffcv_hydra.kernels.memory import copy_bytes, copy_row
+from ffcv_hydra.kernels.pointers import int64s_at
 from ffcv_hydra.kernels.random import randint
 
 CONSTANT, EDGE, REFLECT, SYMMETRIC = 0, 1, 2, 3  # what lies beyond an edge
@@ -24,57 +25,62 @@ def _inside(position, size, mode):
     return position if position < size else 2 * size - 1 - position
 
 
-@device_function
-def _crop_inside(source, top, left, target):
-    """Copy what of the part lies inside the image; returns the rows and columns of `target` that it fills."""
-    height, width, size = source.shape
-    begin, end = max(0, -top), min(target.shape[0], height - top)
-    first, stop = max(0, -left), min(target.shape[1], width - left)
-    if first >= stop:
-        end = begin
+@innermost_function
+def _fill_columns(target, filled, begin, end, length, size):
+    """Fill `size` bytes of each row of `length` bytes."""
     for y in range(begin, end):
-        copy_bytes(target[y, first].ctypes.data, source[top + y, left + first].ctypes.data, (stop - first) * size)
-    return begin, end, first, stop
+        copy_row(target + y * length, filled, size)
+
+
+@innermost_function
+def _crop_filled(source, height, width, size, top, left, filled, target, target_height, target_width):
+    """A part with the fill beyond the image's edges."""
+    begin, end = min(max(0, -top), target_height), max(0, min(target_height, height - top))
+    first, stop = min(max(0, -left), target_width), max(0, min(target_width, width - left))
+    if first >= stop or begin >= end:
+        begin = end = target_height
+    length, stride = target_width * size, width * size
+    inside, copied = target + first * size, source + top * stride + (left + first) * size
+    if target_width == width and begin < end:  # one copy, and what is between two rows' parts is filled afterwards
+        copy_bytes(inside + begin * length, copied + begin * stride, (end - begin - 1) * length + (stop - first) * size)
+    else:
+        for y in range(begin, end):
+            copy_row(inside + y * length, copied + y * stride, (stop - first) * size)
+    if first > 0:
+        _fill_columns(target, filled, begin, end, length, first * size)
+    if stop < target_width:
+        _fill_columns(target + stop * size, filled, begin, end, length, (target_width - stop) * size)
+    _fill_columns(target, filled, 0, begin, length, length)
+    _fill_columns(target, filled, end, target_height, length, length)
 
 
 @device_function
-def _crop_repeated(source, top, left, mode, target):
-    """Copy a part in which the image's own pixels stand beyond its edges."""
-    height, width, size = source.shape
-    begin, end, first, stop = _crop_inside(source, top, left, target)
-    for y in range(target.shape[0]):
-        row = source[_inside(top + y, height, mode)]
-        x = 0
-        while x < target.shape[1]:
-            if begin <= y < end and x == first:
-                x = stop
-                continue
-            copy_bytes(target[y, x].ctypes.data, row[_inside(left + x, width, mode)].ctypes.data, size)
-            x += 1
+def _crop_repeated_row(source, left, width, size, mode, target, target_width):
+    """One row of a part in which the image's own pixels stand beyond its edges."""
+    first, stop = min(max(0, -left), target_width), max(0, min(target_width, width - left))
+    copy_row(target + first * size, source + (left + first) * size, max(0, stop - first) * size)
+    for x in range(target_width):
+        if not first <= x < stop:
+            copy_row(target + x * size, source + _inside(left + x, width, mode) * size, size)
 
 
-@kernel("void(uint64[::1], int64[::1], int64, uint8[::1], uint8[:, :, :, ::1], uint8[:, :, :, ::1])")
-def random_pad_crop(keys, padding, mode, fill, source, target):
-    """Pad each image and crop it at a random place, uniform over those that fit.
+@image_function
+def random_pad_crop(source, target, key, parameters):
+    """Pad an image and crop it at a random place, uniform over those that fit, by draws 0 and 1 of the key.
 
-    Args:
-        keys: uint64 (N,); draws 0 and 1 are the top and the left of the crop in the padded image.
-        padding: int64 (4,): left, top, right, bottom, in pixels.
-        mode: CONSTANT, EDGE, REFLECT or SYMMETRIC.
-        fill: uint8 (B,), for CONSTANT.
-        source: uint8 (N, H, W, B), B bytes per pixel.
-        target: uint8 (N, h, w, B); h and w at most the padded height and width.
+    Parameters: height, width and bytes per pixel of the image; height and width of the crop, at most those of the
+    padded image; left, top, right and bottom of the padding, in pixels; CONSTANT, EDGE, REFLECT or SYMMETRIC; and the
+    address of one row of the crop, uint8, filled with what CONSTANT pads with.
     """
-    tops = source.shape[1] + padding[1] + padding[3] - target.shape[1] + 1
-    lefts = source.shape[2] + padding[0] + padding[2] - target.shape[2] + 1
-    filled = np.empty(target.shape[1:], dtype=np.uint8)
-    filled[:] = fill
-    source, target = unowned(source), unowned(target)
-    for n in range(len(keys)):
-        top = randint(keys[n], 0, tops) - padding[1]
-        left = randint(keys[n], 1, lefts) - padding[0]
-        if mode == CONSTANT:
-            copy_bytes(target[n].ctypes.data, filled.ctypes.data, filled.size)
-            _crop_inside(source[n], top, left, target[n])
-        else:
-            _crop_repeated(source[n], top, left, mode, target[n])
+    values = int64s_at(parameters, 11)
+    height, width, size, target_height, target_width = values[0], values[1], values[2], values[3], values[4]
+    mode, filled, length = values[9], values[10], target_width * size
+    top = randint(np.uint64(key), 0, height + values[6] + values[8] - target_height + 1) - values[6]
+    left = randint(np.uint64(key), 1, width + values[5] + values[7] - target_width + 1) - values[5]
+    if mode == CONSTANT:
+        _crop_filled(source, height, width, size, top, left, filled, target, target_height, target_width)
+        return 0
+    for y in range(target_height):
+        row = source + _inside(top + y, height, mode) * width * size
+        _crop_repeated_row(row, left, width, size, mode, target + y * length, target_width)
+    return 0

@@ -45,6 +45,7 @@ def _pointer_to(kind):
 
 
 _pointer_to_bytes, _pointer_to_int64s = _pointer_to(types.uint8), _pointer_to(types.int64)
+_pointer_to_uint64s, _pointer_to_float64s = _pointer_to(types.uint64), _pointer_to(types.float64)
 
 
 @device_function
@@ -57,6 +58,18 @@ def bytes_at(address, count):
 def int64s_at(address, count):
     """The int64 array (count,) at an address; it owns no memory."""
     return numba.carray(_pointer_to_int64s(address), count)
+
+
+@device_function
+def uint64_at(address):
+    """The uint64 at an address."""
+    return numba.carray(_pointer_to_uint64s(address), 1)[0]
+
+
+@device_function
+def float64s_at(address, count):
+    """The float64 array (count,) at an address; it owns no memory."""
+    return numba.carray(_pointer_to_float64s(address), count)
 
 
 @intrinsic

@@ -39,6 +39,12 @@ def randint(key, draw, stop):
     return np.int64(uniform(key, draw) * stop)
 
 
+@device_function
+def mixed(key, part):
+    """Another key for every other part, both uint64: one step of `fold`."""
+    return _mix(key * _GOLDEN + _mix(part + _GOLDEN))
+
+
 @kernel("void(uint64[::1], uint64[:, ::1], uint64[::1])", brief=True)
 def _fold(keys, parts, target):
     """Mix parts[:, n], or parts[:, 0] if there is one column, into keys[n], or keys[0] if there is one."""
@@ -46,7 +52,7 @@ def _fold(keys, parts, target):
     for n in range(len(target)):
         key = keys[n * key_step]
         for p in range(len(parts)):
-            key = _mix(key * _GOLDEN + _mix(parts[p, n * part_step] + _GOLDEN))
+            key = mixed(key, parts[p, n * part_step])
         target[n] = key
 
 

@@ -6,20 +6,37 @@ when none is free and never waits. With CUDA, memory comes from PyTorch's pinned
 copies to the device that are still under way.
 """
 
-import math
 import threading
 from collections import defaultdict
 
 import torch
 
+_Kind = tuple[int, tuple[int, ...], torch.dtype]  # capacity, and shape and dtype of one sample
+
+
+class _Buffer:
+    """A tensor, and how many refer to its storage."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.tensor = tensor
+        self._storage = tensor.untyped_storage()._cdata  # the address, which is good for as long as the tensor is there
+        self._unshared = self._references()
+
+    def _references(self) -> int:
+        return torch._C._storage_Use_Count(self._storage)
+
+    def is_free(self) -> bool:
+        """Whether nothing but this refers to the storage; in some versions of torch the count includes the look."""
+        return self._references() == self._unshared
+
 
 class BufferPool:
-    """Lends uint8 tensors; safe to use from several threads."""
+    """Lends tensors; safe to use from several threads."""
 
     def __init__(self, spare: int = 2, pinned: bool = False) -> None:
         self.spare = spare
         self.pinned = pinned
-        self._buffers: dict[int, list[torch.Tensor]] = defaultdict(list)
+        self._buffers: dict[_Kind, list[_Buffer]] = defaultdict(list)
         self._lock = threading.Lock()
 
     def take(self, count: int, capacity: int, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
@@ -33,31 +50,22 @@ class BufferPool:
         Returns:
             Tensor (count, *shape).
         """
-        sample_bytes = math.prod(shape) * dtype.itemsize
-        if self.pinned or sample_bytes == 0:
-            return torch.empty((count, *shape), dtype=dtype, pin_memory=self.pinned and sample_bytes > 0)
+        if self.pinned or 0 in shape:
+            return torch.empty((count, *shape), dtype=dtype, pin_memory=self.pinned and 0 not in shape)
         with self._lock:
-            buffer = self._free(max(count, capacity) * sample_bytes)
-        return buffer[: count * sample_bytes].view(dtype).view(count, *shape)
+            return self._free((max(count, capacity), shape, dtype))[:count]
 
-    def _free(self, size: int) -> torch.Tensor:
-        held: list[torch.Tensor] = []
-        free: list[torch.Tensor] = []
-        for buffer in self._buffers[size]:
-            (free if _references(buffer) == _UNSHARED else held).append(buffer)
-        chosen = free.pop() if free else torch.empty(size, dtype=torch.uint8)
-        self._buffers[size] = [*held, chosen, *free[: self.spare]]
-        return chosen
+    def _free(self, kind: _Kind) -> torch.Tensor:
+        held: list[_Buffer] = []
+        free: list[_Buffer] = []
+        for buffer in self._buffers[kind]:
+            (free if buffer.is_free() else held).append(buffer)
+        capacity, shape, dtype = kind
+        chosen = free.pop() if free else _Buffer(torch.empty((capacity, *shape), dtype=dtype))
+        self._buffers[kind] = [*held, chosen, *free[: self.spare]]
+        return chosen.tensor
 
     def allocated(self) -> int:
         """Bytes that the pool holds, lent or free."""
         with self._lock:
-            return sum(size * len(buffers) for size, buffers in self._buffers.items())
-
-
-def _references(buffer: torch.Tensor) -> int:
-    return torch._C._storage_Use_Count(buffer.untyped_storage()._cdata)
-
-
-# what `_references` says of a storage that one tensor alone refers to: in some versions of torch it counts its own look
-_UNSHARED = _references(torch.empty(1, dtype=torch.uint8))
+            return sum(buffer.tensor.nbytes for buffers in self._buffers.values() for buffer in buffers)

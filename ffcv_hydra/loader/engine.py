@@ -9,10 +9,13 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
-from ffcv_hydra.loader.execution import Executor, Job
+import torch
+
+from ffcv_hydra.loader.execution import Executor
+from ffcv_hydra.loader.job import Job
+from ffcv_hydra.loader.plan import Step
 from ffcv_hydra.operations.base import Scratch
 
 
@@ -30,7 +33,7 @@ class _Shared:
         self.exhausted = False
         self.stopped = False
 
-    def next_task(self) -> tuple[Job, Any] | None:
+    def next_task(self) -> tuple[Job, tuple[Step, int, int]] | None:
         """Wait for something to do; None when there will be nothing more. The lock must be held."""
         while not self.stopped:
             for job in self.under_way:
@@ -41,8 +44,14 @@ class _Shared:
                 continue
             if self.exhausted and all(job.done for job in self.under_way):
                 break
+            self.deliver()
             self.work.wait()
         return None
+
+    def deliver(self) -> None:
+        """Wake the consumer if there is something for it: a batch, or the end. The lock must be held."""
+        if self.under_way[0].done if self.under_way else self.exhausted:
+            self.delivery.notify_all()
 
     def _admit(self) -> None:
         try:
@@ -52,31 +61,25 @@ class _Shared:
             self.exhausted = True
         if job is None:
             self.exhausted = True
-        else:
-            self.under_way.append(job)
-            if job.error is None:
-                self.attempt(job, partial(self.executor.start, job))
+            self.work.notify_all()
+            return
+        self.under_way.append(job)
+        if job.error is None:
+            try:
+                self.executor.start(job)
+            except BaseException as error:
+                job.error = error
         self.announce(job)
 
-    def announce(self, job: Job | None) -> None:
-        """Wake those who wait for what has become of a job (None: there will be none any more), and nobody else.
+    def announce(self, job: Job) -> None:
+        """Wake threads that can go on because of what has become of a job; the caller itself takes a task next.
 
         Of small images, waking threads in vain costs as much as the work.
         """
-        done = job is None or job.done
-        if done:
-            self.delivery.notify_all()
-        if (done and self.exhausted) or (job is not None and job.tasks):
+        if job.done and self.exhausted:
             self.work.notify_all()
-
-    def attempt(self, job: Job, action: Callable[[], None]) -> bool:
-        """Call `action`; what it raises becomes the job's error. Gives whether it went well."""
-        try:
-            action()
-        except BaseException as error:
-            job.error = job.error or error
-            return False
-        return True
+        elif len(job.tasks) > 1:
+            self.work.notify(len(job.tasks) - 1)
 
     def stop(self) -> None:
         """Let every thread end after its present task."""
@@ -88,19 +91,34 @@ class _Shared:
 
 
 def _work(shared: _Shared, scratch: Scratch) -> None:
-    executor = shared.executor
-    while True:
+    with torch.no_grad():
         with shared.lock:
             found = shared.next_task()
-        if found is None:
-            return
-        job, (step, start, stop) = found
-        went_well = shared.attempt(job, partial(executor.run, job, step, start, stop, scratch))
-        with shared.lock:
-            if went_well:
-                shared.attempt(job, partial(executor.finish, job, step))
-            shared.announce(job)
-        del found, job, step  # nothing is held while waiting: a batch is free as soon as the consumer lets go
+            shared.deliver()
+        while found is not None:
+            job, task = found
+            failure = _run(shared.executor, job, task, scratch)
+            with shared.lock:
+                try:
+                    if failure is None:
+                        shared.executor.finish(job, task[0])
+                except BaseException as error:
+                    failure = error
+                job.error = job.error or failure
+                shared.announce(job)
+                # Nothing is held while waiting: a batch is free as soon as the consumer lets go.
+                del found, job, task, failure
+                found = shared.next_task()
+                shared.deliver()  # as late as possible: the consumer would wait for the GIL
+
+
+def _run(executor: Executor, job: Job, task: tuple[Step, int, int], scratch: Scratch) -> BaseException | None:
+    """Do a task; returns what it raised."""
+    try:
+        executor.run(job, *task, scratch)
+    except BaseException as error:
+        return error
+    return None
 
 
 def _shut_down(shared: _Shared, threads: list[threading.Thread]) -> None:

@@ -67,7 +67,7 @@ class ForeignCode:
             self._code = compiled(code)
 
     def __call__(
-        self, source: Any, memory: Any, shared: Any, samples: np.ndarray, metadata: np.ndarray, state: Any
+        self, source: Any, memory: Any, shared: Any, samples: np.ndarray, metadata: np.ndarray | None, state: Any
     ) -> Any:
         """Run on a batch.
 
@@ -76,8 +76,8 @@ class ForeignCode:
             memory: what the operation's `AllocationQuery` asked for, or None.
             shared: the same of `declare_shared_memory`.
             samples: int64 (N,), the batch's ids.
-            metadata: the field's column.
-            state: what `read_pointer` takes.
+            metadata: the field's column; only for a decoder.
+            state: what `read_pointer` takes; only for a decoder.
         """
         if not self._jitted:
             if self._code is None:
@@ -89,7 +89,9 @@ class ForeignCode:
             numba.set_num_threads(self._num_threads)
             return self._run(source, memory, shared, samples, metadata, state)
 
-    def _run(self, source: Any, memory: Any, shared: Any, samples: np.ndarray, metadata: np.ndarray, state: Any) -> Any:
+    def _run(
+        self, source: Any, memory: Any, shared: Any, samples: np.ndarray, metadata: np.ndarray | None, state: Any
+    ) -> Any:
         assert self._code is not None
         arguments = [samples if self._decodes else source, memory]
         if self._decodes:

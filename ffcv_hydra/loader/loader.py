@@ -17,10 +17,11 @@ from ffcv_hydra.errors import LoaderError, PipelineError
 from ffcv_hydra.loader.buffers import BufferPool
 from ffcv_hydra.loader.engine import Engine
 from ffcv_hydra.loader.epoch_order import EpochOrder
-from ffcv_hydra.loader.execution import Executor, Job
+from ffcv_hydra.loader.execution import Executor
 from ffcv_hydra.loader.failures import FailedSamples, OnError
 from ffcv_hydra.loader.foreign import compiled_memory_read, usable_threads
 from ffcv_hydra.loader.indices import resolve_indices
+from ffcv_hydra.loader.job import Job, jobs
 from ffcv_hydra.loader.plan import Node
 from ffcv_hydra.loader.plan_builder import PlanBuilder
 from ffcv_hydra.loader.position import Position
@@ -222,6 +223,7 @@ class Loader:
             BufferPool(pinned=torch.cuda.is_available()),
             self.batch_size,
             self.num_workers,
+            self.batches_ahead,
             self._on_error,
             self._failures,
         )
@@ -240,9 +242,7 @@ class Loader:
         ids = self._order.ids(epoch)
         by_pages = self._order.ordering.by_pages
         pages = executor.pages_for(ids[self._split.positions(first_batch)]) if by_pages else None
-        for index in range(first_batch, len(self)):
-            positions = self._split.batch(index)
-            yield Job(ids[positions], self._order.keys(epoch, positions), pages)
+        yield from jobs(self._order, self._split, epoch, first_batch, pages)
 
     def _start_pass(self) -> tuple[int, int, Engine, list[Scratch]]:
         """Epoch, first batch, the running engine, and the threads' scratch to be given back."""

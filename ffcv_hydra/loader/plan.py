@@ -3,6 +3,7 @@
 A plan knows nothing of threads, files or epochs.
 """
 
+import functools
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -106,6 +107,7 @@ def fields_read_by_ffcv(plan: Plan) -> list[str]:
     return sorted({node.field for node in decoders if node.code is not None})
 
 
+@functools.cache
 def torch_dtype(dtype: Any) -> torch.dtype:
     """The torch dtype of a NumPy or torch dtype."""
     return dtype if isinstance(dtype, torch.dtype) else torch.from_numpy(np.empty(0, dtype=dtype)).dtype

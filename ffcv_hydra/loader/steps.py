@@ -10,6 +10,7 @@ from ffcv_hydra.loader.plan import Node, Step, torch_dtype
 from ffcv_hydra.operations import ImageDecoder
 
 _CHUNK_BYTES = 1 << 20
+_CHAIN_BYTES = 1 << 22  # a millisecond's work, next to which a task's own cost is nothing
 
 
 def as_steps(nodes: list[Node], outputs: Mapping[str, Node | list[Node]]) -> list[Step]:
@@ -68,8 +69,23 @@ def chunk_size(step: Step, batch_size: int, num_workers: int) -> int:
 
     A chunk and what is made of it should stay in a core's cache, and fewer than 16 samples are not worth a call.
     """
+    most = max(16, min(_CHUNK_BYTES // max(1, _sample_bytes(step)), -(-batch_size // num_workers)))
+    return _even_share(batch_size, -(-batch_size // most))
+
+
+def chain_chunk_size(step: Step, batch_size: int, num_workers: int, batches_ahead: int) -> int:
+    """Samples per task of a step that is one chain, in which single images stay in the cache whatever the task's size.
+
+    A whole batch, if there is work for all threads in the batches that are made at the same time.
+    """
+    most = max(16, _CHAIN_BYTES // max(1, _sample_bytes(step)))
+    return _even_share(batch_size, max(-(-batch_size // most), -(-num_workers // max(1, batches_ahead - 1))))
+
+
+def _sample_bytes(step: Step) -> int:
     queries = [node.memory for node in step.nodes if isinstance(node.memory, AllocationQuery)]
-    sample_bytes = max((math.prod(q.shape) * torch_dtype(q.dtype).itemsize for q in queries), default=0)
-    most = max(16, min(_CHUNK_BYTES // max(1, sample_bytes), -(-batch_size // num_workers)))
-    num_chunks = -(-batch_size // most)
+    return max((math.prod(q.shape) * torch_dtype(q.dtype).itemsize for q in queries), default=0)
+
+
+def _even_share(batch_size: int, num_chunks: int) -> int:
     return -(-batch_size // (2 * num_chunks)) * 2

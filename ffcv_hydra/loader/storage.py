@@ -15,6 +15,7 @@ from ffcv_hydra.beton import Beton
 from ffcv_hydra.errors import BetonError
 from ffcv_hydra.loader.pages import PageCache
 from ffcv_hydra.operations import Extents
+from ffcv_hydra.operations.image_chain import POSITIONS, ImageSource, stored_images
 
 
 class Storage:
@@ -23,6 +24,7 @@ class Storage:
     def __init__(self, beton: Beton, os_cache: bool) -> None:
         self.beton = beton
         self._extents: dict[str, tuple[np.ndarray, np.ndarray] | None] = {}
+        self._images: dict[str, ImageSource] = {}
         self._descriptor = os.open(beton.path, os.O_RDONLY)
         self._size = os.fstat(self._descriptor).st_size
         self._file: np.ndarray | None = None
@@ -110,6 +112,28 @@ class Storage:
         data = data.view()
         data.flags.writeable = False
         return Extents(data, ends - sizes, sizes, checksums)
+
+    def images(
+        self,
+        field: str,
+        image_bytes: int,
+        samples: np.ndarray,
+        buffer: Callable[[int], np.ndarray],
+        pages: PageCache | None = None,
+    ) -> tuple[ImageSource, np.ndarray]:
+        """Where images lie that all have `image_bytes`, and which ones of these are `samples`, int64 (N,).
+
+        The other arguments and errors are those of `extents`.
+        """
+        if self._file is None:
+            stored = self.extents(field, samples, buffer, pages)
+            return stored_images(stored.data, image_bytes, stored.offsets, stored.checksums), POSITIONS.up_to(
+                len(samples)
+            )
+        if field not in self._images:
+            offsets = self.beton.extents(field)[0]  # type: ignore[index]
+            self._images[field] = stored_images(self._file, image_bytes, offsets, self.beton.checksums_of(field))
+        return self._images[field], samples
 
     def state(self, fields: list[str], samples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """What FFCV's operations find a pointer's bytes by: see `read_pointer`.

@@ -30,6 +30,8 @@ class Scratch:
     pixels: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.uint8))
     file: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.uint8))
     between: list[np.ndarray] = field(default_factory=lambda: [np.empty(0, dtype=np.uint8)] * 2)
+    one_image: list[np.ndarray] = field(default_factory=lambda: [np.empty(0, dtype=np.uint8)] * 2)
+    _addresses: np.ndarray = field(default_factory=lambda: np.zeros(2, dtype=np.int64))
 
     def pixels_for(self, size: int) -> np.ndarray:
         """A uint8 buffer of at least `size` bytes."""
@@ -49,6 +51,14 @@ class Scratch:
         if len(self.between[number]) < size:
             self.between[number] = np.empty(size, dtype=np.uint8)
         return self.between[number][:size].view(dtype).reshape(shape)
+
+    def addresses_between(self, *sizes: int) -> np.ndarray:
+        """int64 (2,), the addresses of two buffers of at least so many bytes, for images on their way."""
+        for number, size in enumerate(sizes):
+            if len(self.one_image[number]) < size:
+                self.one_image[number] = np.empty(size, dtype=np.uint8)
+                self._addresses[number] = self.one_image[number].ctypes.data
+        return self._addresses
 
 
 @dataclass(frozen=True)

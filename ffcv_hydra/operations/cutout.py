@@ -8,13 +8,13 @@ from ffcv.pipeline.allocation_query import AllocationQuery
 from ffcv.pipeline.state import State
 
 from ffcv_hydra.errors import PipelineError
-from ffcv_hydra.kernels.erase import draw_squares, erase
-from ffcv_hydra.operations.base import Chunk
+from ffcv_hydra.kernels.erase import cutout
+from ffcv_hydra.operations.image_chain import ImageFunction, ImageFunctionOperation, parameter_block
 from ffcv_hydra.operations.image_operation import ImageOperation
-from ffcv_hydra.operations.pixels import as_bytes, check_colour, colour, colour_bytes
+from ffcv_hydra.operations.pixels import check_colour, colour, pixel_sizes, row_of
 
 
-class Cutout(ImageOperation):
+class Cutout(ImageOperation, ImageFunctionOperation):
     """Paint a square over, which lies wholly inside the image at a random place, as FFCV's of the same name.
 
     Takes images (N, H, W, C) of any dtype.
@@ -49,9 +49,8 @@ class Cutout(ImageOperation):
         check_colour("fill", self.fill, previous_state)
         return declared
 
-    def run(self, source: np.ndarray, target: np.ndarray, chunk: Chunk) -> None:
-        """Fill `target` with the images of `source` and their squares."""
-        count, height, width, _ = source.shape
-        boxes = np.empty((count, 4), dtype=np.int64)
-        draw_squares(chunk.keys, self.crop_size, height, width, boxes)
-        erase(boxes, colour_bytes(self.fill, source), as_bytes(source), as_bytes(target))
+    def image_function(self, shape: tuple[int, ...], dtype: np.dtype) -> ImageFunction:
+        """The function for images of a shape and dtype."""
+        painted = row_of(self.fill, shape[1], shape[2], dtype)
+        parameters = parameter_block(*pixel_sizes(shape, dtype), self.crop_size, painted.ctypes.data)
+        return ImageFunction(cutout, parameters, shape[0] * painted.nbytes, in_place=True, owned=(painted,))

@@ -8,15 +8,17 @@ from ffcv.pipeline.allocation_query import AllocationQuery
 from ffcv.pipeline.state import State
 
 from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.kernels.compilation import Kernel
 from ffcv_hydra.kernels.flip import random_horizontal_flip, random_vertical_flip
 from ffcv_hydra.operations.arguments import number
-from ffcv_hydra.operations.base import Chunk, ChunkOperation
-from ffcv_hydra.operations.pixels import as_bytes
+from ffcv_hydra.operations.image_chain import ImageFunction, ImageFunctionOperation, parameter_block
+from ffcv_hydra.operations.pixels import pixel_sizes
 
 
-class _RandomFlip(ChunkOperation):
+class _RandomFlip(ImageFunctionOperation):
     """Base: mirrors each image with probability `p`."""
 
+    kernel: ClassVar[Kernel]
     random: ClassVar[bool] = True
     geometric: ClassVar[bool] = True
     joint_parameters: ClassVar[tuple[str, ...]] = ("p",)
@@ -31,21 +33,19 @@ class _RandomFlip(ChunkOperation):
             raise PipelineError(f"takes (H, W) or (H, W, C); got {tuple(previous_state.shape)}")
         return replace(previous_state), AllocationQuery(previous_state.shape, previous_state.dtype)
 
+    def image_function(self, shape: tuple[int, ...], dtype: np.dtype) -> ImageFunction:
+        """The function for images of a shape and dtype."""
+        height, width, size = pixel_sizes(shape, dtype)
+        return ImageFunction(self.kernel, parameter_block(self.p, height, width, size), height * width * size)
+
 
 class RandomHorizontalFlip(_RandomFlip):
     """Mirror each image left to right with probability `p`; arrays (N, H, W) or (N, H, W, C) of any dtype."""
 
-    def run(self, source: np.ndarray, target: np.ndarray, chunk: Chunk) -> None:
-        """Fill `target` with the samples of `source`, mirrored or not."""
-        pixels, rows = as_bytes(source), (*source.shape[:2], -1)
-        size = pixels.shape[3]
-        random_horizontal_flip(chunk.keys, self.p, pixels.reshape(rows), as_bytes(target).reshape(rows), size)
+    kernel = random_horizontal_flip
 
 
 class RandomVerticalFlip(_RandomFlip):
     """Mirror each image top to bottom with probability `p`; arrays (N, H, W) or (N, H, W, C) of any dtype."""
 
-    def run(self, source: np.ndarray, target: np.ndarray, chunk: Chunk) -> None:
-        """Fill `target` with the samples of `source`, mirrored or not."""
-        rows = (*source.shape[:2], -1)
-        random_vertical_flip(chunk.keys, self.p, as_bytes(source).reshape(rows), as_bytes(target).reshape(rows))
+    kernel = random_vertical_flip

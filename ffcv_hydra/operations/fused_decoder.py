@@ -11,7 +11,9 @@ from ffcv.pipeline.state import State
 from ffcv_hydra.kernels.draws import draw_chosen
 from ffcv_hydra.operations.base import Chunk
 from ffcv_hydra.operations.flip import RandomHorizontalFlip
+from ffcv_hydra.operations.image_chain import ImageFunction
 from ffcv_hydra.operations.image_decoder import ImageDecoder
+from ffcv_hydra.operations.normalize import finish_function, table_bits
 
 
 class FusedDecoder(ImageDecoder):
@@ -53,6 +55,19 @@ class FusedDecoder(ImageDecoder):
         """int64 (N, 4) or (4,): the decoder's."""
         return self.decoder.placements(heights, widths)
 
+    def is_stored_as_made(self, sizes: np.ndarray) -> bool:
+        """Whether the decoder finds all images stored as what it makes of them."""
+        return self.decoder.is_stored_as_made(sizes)
+
+    def image_functions(self) -> list[ImageFunction]:
+        """Mirroring, then the table and the layout."""
+        shape, functions = (*self.output_size(), self.channels), []
+        if self.flip is not None:
+            functions.append(self.flip.image_function(shape, self.dtype))
+        if self.table is not None or self.channels_first:
+            functions.append(finish_function(shape, self.table, self.channels_first))
+        return functions
+
     @property
     def result_dtype(self) -> np.dtype:
         """Of the output."""
@@ -68,9 +83,7 @@ class FusedDecoder(ImageDecoder):
 
     def value_bits(self) -> np.ndarray:
         """uint32 (C, 256): the bits of what each byte becomes, per channel."""
-        if self.table is None:
-            return super().value_bits()
-        return self.table.view(np.dtype(f"u{self.table.itemsize}")).astype(np.uint32)
+        return table_bits(self.table, self.channels)
 
     def fill_with_zeros(self, target: np.ndarray) -> None:
         """Fill one image with what black pixels become."""

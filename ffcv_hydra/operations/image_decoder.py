@@ -16,6 +16,7 @@ from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.resample_taps import AREA, BILINEAR, NEAREST
 from ffcv_hydra.operations.arguments import size_pair
 from ffcv_hydra.operations.base import Chunk, ChunkDecoder, Extents
+from ffcv_hydra.operations.image_chain import ImageFunction
 from ffcv_hydra.operations.shared_decoding import decode_shared
 
 INTERPOLATIONS = {"area": AREA, "bilinear": BILINEAR, "nearest": NEAREST}
@@ -83,6 +84,18 @@ class ImageDecoder(ChunkDecoder):
     def result_dtype(self) -> np.dtype:
         """Of the output."""
         return self.dtype
+
+    def is_stored_as_made(self, sizes: np.ndarray) -> bool:
+        """Whether all images are stored as pixels, and these are what is made of them but for `image_functions`.
+
+        Args:
+            sizes: 64-bit integers (num_samples,), the stored bytes of each image.
+        """
+        return False
+
+    def image_functions(self) -> list[ImageFunction]:
+        """What is done to each image after it is resampled."""
+        return []
 
     def mirrored(self, chunk: Chunk) -> Any:
         """Which images are mirrored once they are resampled: a bool, or bool (N,)."""

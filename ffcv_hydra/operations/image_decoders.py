@@ -8,6 +8,7 @@ import numpy as np
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.crop import random_resized_crop_boxes
+from ffcv_hydra.kernels.image import STORED_RAW
 from ffcv_hydra.operations.arguments import interval
 from ffcv_hydra.operations.image_decoder import ImageDecoder, SizedDecoder
 
@@ -163,6 +164,11 @@ class WholeImage(ImageDecoder):
                 "start the pipeline with RandomResizedCrop, CenterCrop, Resize or ResizeShorterSide"
             )
         return int(heights[0]), int(widths[0])
+
+    def is_stored_as_made(self, sizes: np.ndarray) -> bool:
+        """Whether all images are stored as pixels."""
+        image_bytes = math.prod(self.output_size()) * self.channels * self.dtype.itemsize
+        return bool((self.metadata["mode"] == STORED_RAW).all() and (sizes == image_bytes).all() and image_bytes)
 
     def boxes(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> np.ndarray:
         """int64 (N, 4): the whole of each image."""

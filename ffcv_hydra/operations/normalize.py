@@ -1,5 +1,6 @@
 """Normalisation of images, as arrays and as tensors: (x - mean) / std per channel, in levels of 0 to 255."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -11,10 +12,10 @@ from ffcv.pipeline.operation import Operation
 from ffcv.pipeline.state import State
 
 from ffcv_hydra.errors import PipelineError
-from ffcv_hydra.kernels.normalize import look_up_16, look_up_32
+from ffcv_hydra.kernels.finish import finish_image
 from ffcv_hydra.operations.arguments import numbers
-from ffcv_hydra.operations.base import Chunk, ChunkOperation
 from ffcv_hydra.operations.dtypes import floating_dtype
+from ffcv_hydra.operations.image_chain import ImageFunction, ImageFunctionOperation, parameter_block
 
 _ARRAY_DTYPES = {torch.float32: np.dtype(np.float32), torch.float16: np.dtype(np.float16)}
 
@@ -28,7 +29,7 @@ def _mean_and_std(operation: str, mean: Any, std: Any) -> tuple[tuple[float, ...
     return means, stds
 
 
-class NormalizeImage(ChunkOperation):
+class NormalizeImage(ImageFunctionOperation):
     """Normalise uint8 arrays (N, H, W, C) through a table of 256 values per channel; before `ToTensor`.
 
     The results are (x - mean) / std, computed in float64 and rounded once; as FFCV's `NormalizeImage`, but float16 is
@@ -72,14 +73,30 @@ class NormalizeImage(ChunkOperation):
         """What becomes of every byte in each channel, (256, C); `values`, uint8 (256, C), are these bytes."""
         return torch.from_numpy(self.table)
 
-    def run(self, source: np.ndarray, target: np.ndarray, chunk: Chunk) -> None:
-        """Fill `target`, float32 or float16 (N, H, W, C)."""
-        pixels = (len(source), -1, source.shape[3])
-        if self.table.dtype == np.float32:
-            look_up_32(self.table, source.reshape(pixels), target.reshape(pixels))
-        else:
-            bits = np.uint16
-            look_up_16(self.table.view(bits), source.reshape(pixels), target.view(bits).reshape(pixels))
+    def image_function(self, shape: tuple[int, ...], dtype: np.dtype) -> ImageFunction:
+        """The function for uint8 images of a shape."""
+        return finish_function(shape, np.ascontiguousarray(self.table.T), False)
+
+
+def finish_function(shape: tuple[int, ...], table: np.ndarray | None, channels_first: bool) -> ImageFunction:
+    """The function that looks bytes up in a table, and may put channels first.
+
+    Args:
+        shape: (H, W, C), of uint8 images.
+        table: (C, 256), what each byte becomes, of a dtype of 2 or 4 bytes; None for the bytes themselves.
+        channels_first: whether to write (C, H, W).
+    """
+    bits = table_bits(table, shape[2])
+    value_bytes = 1 if table is None else table.itemsize
+    parameters = parameter_block(*shape, bits.ctypes.data, value_bytes, int(channels_first))
+    return ImageFunction(finish_image, parameters, math.prod(shape) * value_bytes, random=False, owned=(bits,))
+
+
+def table_bits(table: np.ndarray | None, channels: int) -> np.ndarray:
+    """uint32 (C, 256): the bits of the values of a table (C, 256); zeros without one, which are not looked at."""
+    if table is None:
+        return np.zeros((channels, 256), dtype=np.uint32)
+    return table.view(np.dtype(f"u{table.itemsize}")).astype(np.uint32)
 
 
 class NormalizeTensor(Operation):

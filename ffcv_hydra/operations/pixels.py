@@ -1,5 +1,6 @@
 """Images of any dtype as bytes, so that kernels that only move pixels need one signature; and colours to fill them."""
 
+import math
 from collections.abc import Sequence
 from numbers import Real
 from typing import Any
@@ -43,6 +44,17 @@ def check_colour(argument: str, values: Sequence[float], state: State) -> None:
         if any(value != int(value) or not limits.min <= value <= limits.max for value in values):
             wanted = ", ".join(f"{value:g}" for value in values)
             raise PipelineError(f"{argument} {wanted}: {dtype.name} images hold integers up to {limits.max}")
+
+
+def pixel_sizes(shape: Sequence[int], dtype: Any) -> tuple[int, int, int]:
+    """Height, width and bytes per pixel of images (H, W) or (H, W, C)."""
+    height, width, *channels = (int(side) for side in shape)
+    return height, width, math.prod(channels) * np.dtype(dtype).itemsize
+
+
+def row_of(values: Sequence[float], width: int, channels: int, dtype: Any) -> np.ndarray:
+    """A row (width, C) of pixels of one colour."""
+    return np.ascontiguousarray(np.broadcast_to(np.asarray(values).astype(dtype), (width, channels)))
 
 
 def colour_bytes(values: Sequence[float], images: np.ndarray) -> np.ndarray:

@@ -11,14 +11,14 @@ from ffcv.pipeline.state import State
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.pad_crop import CONSTANT, EDGE, REFLECT, SYMMETRIC, random_pad_crop
 from ffcv_hydra.operations.arguments import size_pair
-from ffcv_hydra.operations.base import Chunk
+from ffcv_hydra.operations.image_chain import ImageFunction, ImageFunctionOperation, parameter_block
 from ffcv_hydra.operations.image_operation import ImageOperation
-from ffcv_hydra.operations.pixels import as_bytes, check_colour, colour, colour_bytes
+from ffcv_hydra.operations.pixels import check_colour, colour, pixel_sizes, row_of
 
 _MODES = {"constant": CONSTANT, "edge": EDGE, "reflect": REFLECT, "symmetric": SYMMETRIC}
 
 
-class RandomCrop(ImageOperation):
+class RandomCrop(ImageOperation, ImageFunctionOperation):
     """Pad each image and cut a part out at a random place, as `torchvision.transforms.v2.RandomCrop`.
 
     Takes images (N, H, W, C) of any dtype.
@@ -70,11 +70,32 @@ class RandomCrop(ImageOperation):
         shape = (*self.size, channels)
         return replace(previous_state, shape=shape), AllocationQuery(shape, previous_state.dtype)
 
-    def run(self, source: np.ndarray, target: np.ndarray, chunk: Chunk) -> None:
-        """Fill `target` (N, height, width, C)."""
-        padding, mode = np.array(self.padding, dtype=np.int64), _MODES[self.padding_mode]
-        fill = colour_bytes(self.fill, source)
-        random_pad_crop(chunk.keys, padding, mode, fill, as_bytes(source), as_bytes(target))
+    def image_function(self, shape: tuple[int, ...], dtype: np.dtype) -> ImageFunction:
+        """The function for images of a shape and dtype."""
+        return pad_crop_function(shape, dtype, self.size, self.padding, _MODES[self.padding_mode], self.fill)
+
+
+def pad_crop_function(
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    size: tuple[int, int],
+    padding: tuple[int, ...],
+    mode: int,
+    fill: Sequence[float],
+) -> ImageFunction:
+    """The function that pads images (H, W, C) and cuts a random part of (height, width) `size` out of them.
+
+    Args:
+        shape, dtype: of the images.
+        size: of the part, in pixels.
+        padding: left, top, right and bottom, in pixels.
+        mode: of `kernels.pad_crop`.
+        fill: what CONSTANT pads with, one number or one per channel.
+    """
+    sizes = pixel_sizes(shape, dtype)
+    filled = row_of(fill, size[1], shape[2], dtype)
+    parameters = parameter_block(*sizes, *size, *padding, mode, filled.ctypes.data)
+    return ImageFunction(random_pad_crop, parameters, size[0] * filled.nbytes, owned=(filled,))
 
 
 def _sides(padding: int | Sequence[int]) -> tuple[int, ...]:

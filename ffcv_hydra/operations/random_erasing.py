@@ -1,5 +1,6 @@
 """Random erasing: a box of each image painted over (Zhong et al., arXiv:1708.04896)."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -8,14 +9,14 @@ from ffcv.pipeline.allocation_query import AllocationQuery
 from ffcv.pipeline.state import State
 
 from ffcv_hydra.errors import PipelineError
-from ffcv_hydra.kernels.erase import draw_erased_boxes, erase, erase_with_noise
+from ffcv_hydra.kernels.erase import random_erasing
 from ffcv_hydra.operations.arguments import interval, number
-from ffcv_hydra.operations.base import Chunk
+from ffcv_hydra.operations.image_chain import ImageFunction, ImageFunctionOperation, parameter_block
 from ffcv_hydra.operations.image_operation import ImageOperation
-from ffcv_hydra.operations.pixels import as_bytes, check_colour, colour, colour_bytes
+from ffcv_hydra.operations.pixels import check_colour, colour, pixel_sizes, row_of
 
 
-class RandomErasing(ImageOperation):
+class RandomErasing(ImageOperation, ImageFunctionOperation):
     """Paint a random box of each image over with probability `p`, as `torchvision.transforms.v2.RandomErasing`.
 
     Takes images (N, H, W, C) of any dtype.
@@ -61,12 +62,10 @@ class RandomErasing(ImageOperation):
             raise PipelineError(f"value random takes uint8 images; got {previous_state.dtype}; put it earlier")
         return declared
 
-    def run(self, source: np.ndarray, target: np.ndarray, chunk: Chunk) -> None:
-        """Fill `target` with the images of `source` and their boxes."""
-        count, height, width, _ = source.shape
-        boxes = np.empty((count, 4), dtype=np.int64)
-        draw_erased_boxes(chunk.keys, self.p, np.array(self.scale), np.array(self.ratio), height, width, boxes)
-        if self.value is None:
-            erase_with_noise(boxes, chunk.keys, source, target)
-        else:
-            erase(boxes, colour_bytes(self.value, source), as_bytes(source), as_bytes(target))
+    def image_function(self, shape: tuple[int, ...], dtype: np.dtype) -> ImageFunction:
+        """The function for images of a shape and dtype."""
+        sizes = pixel_sizes(shape, dtype)
+        painted = () if self.value is None else (row_of(self.value, shape[1], shape[2], dtype),)
+        address = painted[0].ctypes.data if painted else 0
+        parameters = parameter_block(self.p, *self.scale, *self.ratio, *sizes, address)
+        return ImageFunction(random_erasing, parameters, math.prod(sizes), in_place=True, owned=painted)

@@ -8,13 +8,14 @@ from ffcv.pipeline.allocation_query import AllocationQuery
 from ffcv.pipeline.state import State
 
 from ffcv_hydra.errors import PipelineError
-from ffcv_hydra.kernels.pad_crop import CONSTANT, random_pad_crop
-from ffcv_hydra.operations.base import Chunk
+from ffcv_hydra.kernels.pad_crop import CONSTANT
+from ffcv_hydra.operations.image_chain import ImageFunction, ImageFunctionOperation
 from ffcv_hydra.operations.image_operation import ImageOperation
-from ffcv_hydra.operations.pixels import as_bytes, check_colour, colour, colour_bytes
+from ffcv_hydra.operations.pixels import check_colour, colour
+from ffcv_hydra.operations.random_crop import pad_crop_function
 
 
-class RandomTranslate(ImageOperation):
+class RandomTranslate(ImageOperation, ImageFunctionOperation):
     """Shift each image by whole pixels, uniform in [-padding, padding] along each axis, as FFCV's of the same name.
 
     Takes images (N, H, W, C) of any dtype; the same as `RandomCrop` of the images' own size with that padding.
@@ -43,8 +44,6 @@ class RandomTranslate(ImageOperation):
         check_colour("fill", self.fill, previous_state)
         return declared
 
-    def run(self, source: np.ndarray, target: np.ndarray, chunk: Chunk) -> None:
-        """Fill `target` with the shifted images of `source`."""
-        padding = np.full(4, self.padding, dtype=np.int64)
-        fill = colour_bytes(self.fill, source)
-        random_pad_crop(chunk.keys, padding, CONSTANT, fill, as_bytes(source), as_bytes(target))
+    def image_function(self, shape: tuple[int, ...], dtype: np.dtype) -> ImageFunction:
+        """The function for images of a shape and dtype."""
+        return pad_crop_function(shape, dtype, (shape[0], shape[1]), (self.padding,) * 4, CONSTANT, self.fill)

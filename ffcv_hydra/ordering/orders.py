@@ -51,9 +51,14 @@ class QuasiRandom(Ordering):
 
 def _by_key(keys: np.ndarray) -> np.ndarray:
     """int64 (N,): the positions of `keys`, uint64 (N,), in ascending order, equal ones in theirs."""
-    positions = np.argsort(keys)  # several times as fast as a stable sort, but it may order equal keys as it likes
-    ascending = keys[positions]
-    return np.argsort(keys, kind="stable") if (ascending[1:] == ascending[:-1]).any() else positions
+    num_bits = np.uint64(max(len(keys) - 1, 1).bit_length())
+    low = (np.uint64(1) << num_bits) - np.uint64(1)
+    # Positions in place of the lowest bits: to sort numbers takes a fraction of the time that to sort positions does.
+    together = np.sort((keys & ~low) | np.arange(len(keys), dtype=np.uint64))
+    high = together >> num_bits
+    if (high[1:] == high[:-1]).any():  # the lowest bits count
+        return np.argsort(keys, kind="stable")
+    return (together & low).astype(np.int64)
 
 
 def sort_keys(purpose: str, seed: int, epoch: int, count: int) -> np.ndarray:

@@ -44,7 +44,7 @@ def test_measuring_changes_no_batch_and_meets_every_operation(scenes):
     executor = loader._executor = MeasuringExecutor(loader._executor)
     assert digests(loader) == expected
     assert executor.samples == 48
-    measured = {node.output for node, spent in executor.spent.items() if spent.wall > 0}
+    measured = {node.output for nodes, spent in executor.spent.items() if spent.wall > 0 for node in nodes}
     assert measured == {"image", "small", "large", "label"}
     executor.reset()
     assert executor.samples == 0
@@ -55,7 +55,9 @@ def test_shares_of_decoding_sum_to_one(scenes):
     loader = make(scenes, "views")
     executor = loader._executor
     job = next(loader._jobs(executor, 0, 0))
-    [decoders] = [found for step in executor.plan.steps if (found := decoders_of(step))]
+    [decoders] = [
+        found for segment in executor.segments[executor.plan.steps[0]] if (found := decoders_of(segment.nodes))
+    ]
     shares = decoding_shares(executor, decoders, job.samples, job.keys)
     assert shares.checksum + shares.decode + shares.resample == pytest.approx(1)
     assert min(shares.checksum, shares.decode, shares.resample) >= 0

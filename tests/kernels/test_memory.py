@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ffcv_hydra.kernels.compilation import kernel
-from ffcv_hydra.kernels.memory import copy_bytes, mirror_row
+from ffcv_hydra.kernels.memory import copy_bytes, copy_row, mirror_row
 
 GUARD = 32
 
@@ -17,6 +17,21 @@ def mirror(target, source, begin, width, size):
 @kernel("void(uint8[::1], uint8[::1], int64, int64)")
 def copy(target, source, begin, count):
     copy_bytes(target.ctypes.data + begin, source.ctypes.data, count)
+
+
+@kernel("void(uint8[::1], uint8[::1], int64, int64)")
+def row_copy(target, source, begin, count):
+    copy_row(target.ctypes.data + begin, source.ctypes.data, count)
+
+
+def test_rows_of_every_length_are_copied_and_nothing_around_them_is_touched():
+    for count in range(300):
+        source = np.random.default_rng(count).integers(0, 256, count, dtype=np.uint8)
+        target = np.full(2 * GUARD + count, 77, dtype=np.uint8)
+        row_copy(target, source, GUARD, count)
+        assert np.array_equal(target[GUARD : GUARD + count], source)
+        assert (target[:GUARD] == 77).all()
+        assert (target[GUARD + count :] == 77).all()
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 6, 12])

@@ -5,7 +5,9 @@ from scipy import stats
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from ffcv_hydra.operations import RandomCrop, RandomTranslate
+from ffcv_hydra.kernels.random import fold, key_of
+from ffcv_hydra.operations import Chunk, RandomCrop, RandomTranslate
+from ffcv_hydra.operations.base import Scratch
 
 HEIGHT, WIDTH = 10, 12
 
@@ -58,3 +60,22 @@ def test_translation_shifts_by_any_number_of_pixels_up_to_the_padding(apply, pos
     places = {whole[y : y + HEIGHT, x : x + WIDTH].tobytes(): 5 * y + x for y in range(5) for x in range(5)}
     counts = np.bincount([places[image.tobytes()] for image in shifted], minlength=25)
     assert stats.chisquare(counts).pvalue > 0.001
+
+
+def test_shifts_beyond_the_image_leave_nothing_of_it(apply, noise):
+    shifted = apply(RandomTranslate(40, fill=[1, 2, 3]), noise)
+    gone = (shifted == [1, 2, 3]).all((1, 2, 3))
+    assert gone.sum() > len(noise) / 3
+    for image, moved in zip(noise[~gone], shifted[~gone], strict=True):
+        rows, columns = (np.flatnonzero((moved != [1, 2, 3]).any(2).any(axis)) for axis in (1, 0))
+        part = moved[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        top, left = 0 if rows[-1] == 12 else 13 - len(rows), 0 if columns[-1] == 16 else 17 - len(columns)
+        assert np.array_equal(part, image[top : top + len(rows), left : left + len(columns)])
+
+
+def test_shifts_beyond_the_image_touch_nothing_beside_it(noise):
+    images = np.full((3, *noise.shape[1:]), 77, dtype=np.uint8)
+    for key in range(60):
+        chunk = Chunk(np.arange(1), fold(key_of(key), 0), Scratch())
+        RandomTranslate(40, 5).run(noise[:1], images[1:2], chunk)
+        assert (images[[0, 2]] == 77).all()

@@ -1,0 +1,156 @@
+"""Operations that work on one image after another, and chains of them that run as one call.
+
+An operation that gives an `ImageFunction` needs no code for chunks. A chain knows functions and addresses, and nothing
+of files, threads or pipelines.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ffcv_hydra.kernels import image_chain
+from ffcv_hydra.kernels.compilation import Kernel
+from ffcv_hydra.kernels.image_chain import run_image_chain
+from ffcv_hydra.operations.base import Chunk, ChunkOperation, Scratch
+
+
+class ImageFunction(NamedTuple):
+    """What an operation does to one image.
+
+    Attributes:
+        kernel: made by `kernels.image_chain.image_function`.
+        parameters: int64 (P,), what it takes; floats are there by their bits.
+        result_bytes: of the image that it makes.
+        in_place: whether that may be written over the image that it is made of.
+        random: whether it draws from its key.
+        owned: the arrays whose addresses are among the parameters.
+    """
+
+    kernel: Kernel
+    parameters: np.ndarray
+    result_bytes: int
+    in_place: bool = False
+    random: bool = True
+    owned: tuple[np.ndarray, ...] = ()
+
+
+class ImageFunctionOperation(ChunkOperation):
+    """Base of the operations that do the same to each image (H, W, ...), by an `ImageFunction`."""
+
+    @abstractmethod
+    def image_function(self, shape: tuple[int, ...], dtype: np.dtype) -> ImageFunction:
+        """The function for images of a shape and dtype."""
+
+    def run(self, source: np.ndarray, target: np.ndarray, chunk: Chunk) -> None:
+        """Fill `target` (N, ...) from `source` (N, ...)."""
+        function = self.image_function(source.shape[1:], source.dtype)
+        keys = np.zeros(len(source), dtype=np.uint64) if chunk.keys is None else chunk.keys
+        ImageChain([function], [()]).run(images_of(source), POSITIONS.up_to(len(source)), keys, target, chunk.scratch)
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Where a chain finds images of one size.
+
+    Attributes:
+        described: int64, as `run_image_chain` takes it.
+        owned: the arrays whose addresses it holds.
+    """
+
+    described: np.ndarray
+    owned: tuple[np.ndarray | None, ...]
+
+
+def stored_images(data: np.ndarray, image_bytes: int, offsets: np.ndarray, checksums: np.ndarray | None) -> ImageSource:
+    """Images of `image_bytes` that lie at `offsets`, 64-bit integers (N,), in uint8 `data`, with uint64 checksums."""
+    parts = [data.ctypes.data, len(data), image_bytes, offsets.ctypes.data, offsets.strides[0], 0, 0]
+    if checksums is not None:
+        parts[image_chain.CHECKSUMS :] = checksums.ctypes.data, checksums.strides[0]
+    return ImageSource(np.array(parts, dtype=np.int64), (data, offsets, checksums))
+
+
+def images_of(array: np.ndarray) -> ImageSource:
+    """The images of a contiguous array (N, ...)."""
+    image_bytes = array.nbytes // max(1, len(array))
+    offsets = np.arange(len(array)) * image_bytes
+    return stored_images(array.reshape(-1).view(np.uint8), image_bytes, offsets, None)
+
+
+class _Positions:
+    """0, 1, 2 ... as int64, made once."""
+
+    def __init__(self) -> None:
+        self._known = np.arange(1024)
+
+    def up_to(self, count: int) -> np.ndarray:
+        """int64 (count,)."""
+        if count > len(self._known):
+            self._known = np.arange(2 * count)
+        return self._known[:count]
+
+
+POSITIONS = _Positions()
+
+
+class ImageChain:
+    """Image functions, each of which takes what the one before it gives.
+
+    Args:
+        functions: at least one.
+        parts: per function up to three integers in [0, 2**64) that are folded into the images' keys for it.
+    """
+
+    def __init__(self, functions: Sequence[ImageFunction], parts: Sequence[tuple[int, ...]]) -> None:
+        self.in_place = all(function.in_place for function in functions)
+        self._functions = tuple(functions)
+        self._links = np.zeros((len(functions), image_chain.LINK_COLUMNS), dtype=np.int64)
+        self._result_bytes = functions[-1].result_bytes
+        between = [0, 0]
+        destination, spare = image_chain.TO_TARGET, 0
+        for position in reversed(range(len(functions))):
+            function, folded = functions[position], np.array(parts[position], dtype=np.uint64).view(np.int64)
+            address, parameters = function.kernel.address, function.parameters.ctypes.data
+            first = image_chain.FIRST_PART
+            self._links[position, :first] = address, parameters, destination, len(folded)
+            self._links[position, first : first + len(folded)] = folded
+            if destination != image_chain.TO_TARGET:
+                between[destination] = max(between[destination], function.result_bytes)
+            if not function.in_place:
+                destination, spare = spare, 1 - spare
+        self._between = between
+
+    def run(
+        self, source: ImageSource, samples: np.ndarray, keys: np.ndarray, target: np.ndarray, scratch: Scratch
+    ) -> int:
+        """Fill `target` (N, ...), contiguous, from the images at places `samples`, int64 (N,), of `source`.
+
+        Args:
+            source: where the images are.
+            samples: int64 (N,).
+            keys: uint64 (N,), one per image.
+            target: (N, ...), contiguous. If all functions work in place, it may be what `source` describes.
+            scratch: of the calling thread.
+
+        Returns:
+            How many images were made: N, or the position of the first one whose bytes are damaged.
+
+        Raises:
+            TypeError: `target` is of another size.
+        """
+        if target.nbytes != len(samples) * self._result_bytes or not target.flags.c_contiguous:
+            raise TypeError(f"the target must be contiguous and have {self._result_bytes} bytes per image")
+        between = scratch.addresses_between(*self._between)
+        return run_image_chain(
+            source.described, samples, keys, self._links, between, target.ctypes.data, self._result_bytes
+        )
+
+
+def parameter_block(*values: Any) -> np.ndarray:
+    """Integers, and floats by their bits, as the int64 array that an image function takes."""
+    block = np.empty(len(values), dtype=np.int64)
+    for position, value in enumerate(values):
+        (block.view(np.float64) if isinstance(value, float) else block)[position] = value
+    return block
