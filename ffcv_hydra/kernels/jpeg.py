@@ -93,6 +93,19 @@ class Decompressor:
 
 
 @device_function
+def decompress(handle, address, size, height, width, channels, scale, target):
+    """Decode the JPEG of `size` bytes at `address`, which has `height` and `width`; the rest is as in `decode_jpeg`.
+
+    Returns:
+        0, or 1 if TurboJPEG complained.
+    """
+    pixel_format = _PIXEL_FORMAT_RGB if channels == 3 else _PIXEL_FORMAT_GRAY
+    rows, columns = (height + scale - 1) // scale, (width + scale - 1) // scale
+    status = _decompress(handle, address, np.uint64(size), target, columns, 0, rows, pixel_format, _FLAGS)
+    return 0 if status == 0 else 1
+
+
+@device_function
 def decode_jpeg(handle, address, size, height, width, channels, scale, target):
     """Decode a whole JPEG to RGB or to grayscale.
 
@@ -111,23 +124,12 @@ def decode_jpeg(handle, address, size, height, width, channels, scale, target):
     found = np.empty(4, dtype=np.int32)
     field = found.ctypes.data
     if _decompress_header(handle, address, np.uint64(size), field, field + 4, field + 8, field + 12) != 0:
+        # it leaves an odd marker behind, for which it would refuse all JPEGs to come; the next call clears that
+        decompress(handle, address, size, height, width, channels, scale, target)
         return 1
     if found[0] != width or found[1] != height:
         return 2
     return decompress(handle, address, size, height, width, channels, scale, target)
-
-
-@device_function
-def decompress(handle, address, size, height, width, channels, scale, target):
-    """Decode the JPEG of `size` bytes at `address`, which has `height` and `width`; the rest as in `decode_jpeg`.
-
-    Returns:
-        0, or 1 if TurboJPEG complained.
-    """
-    pixel_format = _PIXEL_FORMAT_RGB if channels == 3 else _PIXEL_FORMAT_GRAY
-    rows, columns = (height + scale - 1) // scale, (width + scale - 1) // scale
-    status = _decompress(handle, address, np.uint64(size), target, columns, 0, rows, pixel_format, _FLAGS)
-    return 0 if status == 0 else 1
 
 
 @device_function

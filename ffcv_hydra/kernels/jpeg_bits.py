@@ -96,7 +96,7 @@ def unstuff(data, at, stop, plain):
     count = np.int64(0)
     while at < stop:
         if at + _VECTOR <= stop:
-            skipped = _copy_vector(target + count, source + at)  # type: ignore[call-arg]
+            skipped = _copy_vector(target + count, source + at)  # type: ignore[call-arg,var-annotated]
             at += skipped
             count += skipped
             if skipped == _VECTOR:

@@ -33,6 +33,7 @@ PAIRS = 1 << PAIR_BITS
 # first symbol takes more bits
 _BITS, _FIRST_BITS, _STEP, _SECOND_STEP, _VALUE, _SECOND_VALUE = 0, 8, 16, 24, 32, 48
 _TOP = np.uint64(64 - PAIR_BITS)
+_PER_FILLING = 4  # lookups, of which only the last may take more than PAIR_BITS bits
 _NOWHERE = 64  # the position of what is no coefficient
 
 
@@ -88,19 +89,10 @@ def _refilled(address, bits, count):
 
 
 @innermost_function
-def _read_pair(bits, done, ac, pairs, coefficients):
-    """Read one or two coefficients: how many bits they take, how many coefficients there are after one and both."""
-    entry = load_int64(pairs + 8 * np.int64(bits >> _TOP))
-    if entry != 0:
-        first = done + (entry >> _STEP & 255)
-        done = first + (entry >> _SECOND_STEP & 255)
-        store_int16(coefficients + 2 * np.int64(_PLACES[np.uint64(first)]), entry >> _VALUE)
-        store_int16(coefficients + 2 * np.int64(_PLACES[np.uint64(done)]), entry >> _SECOND_VALUE)
-        return np.uint64(entry & 255), first, done
-    used, step, category = read_symbol(bits, True, ac)
-    done += step
-    store_int16(coefficients + 2 * np.int64(_PLACES[np.uint64(done)]), value_of(bits, used, category))
-    return np.uint64(used), done, done
+def _store(coefficients, done, value):
+    """Write the coefficient that so many AC coefficients end with."""
+    at = coefficients + 2 * np.int64(_PLACES[np.uint64(done)])
+    store_int16(at, value)  # type: ignore[call-arg]  # numba adds the typing context
 
 
 @innermost_function
@@ -121,21 +113,35 @@ def read_block(reader, prediction, dc, ac, pairs, coefficients):
     used, _, category = read_symbol(bits, False, dc)
     is_good = used > 0
     prediction += value_of(bits, used, category)
-    store_int16(coefficients, prediction)
+    store_int16(coefficients, prediction)  # type: ignore[call-arg]  # numba adds the typing context
     bits <<= np.uint64(used)
     count -= np.uint64(used)
-    done = np.int64(0)
-    while True:
-        before, used, first, done = bits, *_read_pair(bits, done, ac, pairs, coefficients)
-        bits, count = bits << used, count - used
-        if done >= LAST:
-            break
+    done = first = np.int64(0)
+    before = bits
+    while done < LAST:
         address, bits, count = _refilled(address, bits, count)
-        before, used, first, done = bits, *_read_pair(bits, done, ac, pairs, coefficients)
-        bits, count = bits << used, count - used
-        if done >= LAST:
-            break
+        for _ in range(_PER_FILLING):
+            before = bits
+            entry = load_int64(pairs + 8 * np.int64(bits >> _TOP))
+            if entry == 0:
+                used, step, category = read_symbol(bits, True, ac)
+                done += step
+                first = done
+                _store(coefficients, done, value_of(bits, used, category))
+                bits <<= np.uint64(used)
+                count -= np.uint64(used)
+                break
+            first = done + (entry >> _STEP & 255)
+            done = first + (entry >> _SECOND_STEP & 255)
+            _store(coefficients, first, entry >> _VALUE)
+            _store(coefficients, done, entry >> _SECOND_VALUE)
+            both = np.uint64(entry & 255)
+            bits <<= both
+            count -= both
+            if done >= LAST:
+                break
     if first == LAST and done > LAST:  # the second one was the next block's
-        own = np.uint64(load_int64(pairs + 8 * np.int64(before >> _TOP)) >> _FIRST_BITS & 255)
-        bits, count, done = before << own, count + used - own, first
+        entry = load_int64(pairs + 8 * np.int64(before >> _TOP))
+        own = np.uint64(entry >> _FIRST_BITS & 255)
+        bits, count, done = before << own, count + np.uint64(entry & 255) - own, first
     return (address, bits, count), prediction, is_good and is_block(done)

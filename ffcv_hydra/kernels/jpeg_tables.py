@@ -14,16 +14,20 @@ from ffcv_hydra.kernels.jpeg_idct import COEFFICIENTS, scale_quantisers
 from ffcv_hydra.kernels.jpeg_markers import (
     COMPONENTS,
     DHT,
+    DRI,
     HEADER_LENGTH,
     MAX_COMPONENTS,
     SCAN_POSITION,
     SIZE_POSITION,
+    SOF_BASELINE,
+    SOF_EXTENDED,
     next_marker,
 )
 from ffcv_hydra.kernels.jpeg_order import NATURAL_ORDER
 from ffcv_hydra.kernels.pointers import array_at, bytes_at, int64s_at
 
-_DQT, _APP0, _APP14 = 0xDB, 0xE0, 0xEE
+_DQT, _COM = 0xDB, 0xFE
+_APP0, _APP14, _APP15 = 0xE0, 0xEE, 0xEF
 _JFIF, _ADOBE = tuple(b"JFIF\0"), tuple(b"Adobe")
 _JFIF_LENGTH, _ADOBE_LENGTH = 16, 14  # of the segments
 _JFIF_VERSION, _ADOBE_TRANSFORM = 9, 15  # positions, from the marker on
@@ -101,6 +105,12 @@ def _read_quantisers(data, at, end, quantisers):
 
 
 @device_function
+def _is_known(marker):
+    """Whether the second byte of a marker is one that a baseline JPEG's header may have; libjpeg refuses others."""
+    return marker in (SOF_BASELINE, SOF_EXTENDED, DHT, DRI, _DQT, _COM) or _APP0 <= marker <= _APP15
+
+
+@device_function
 def _make_quantisers(data, header, quantisers):
     """Have the quantisers of each component; whether all is there in 8 bits, and the JPEG gray or YCbCr for sure."""
     tables = np.zeros((MAX_COMPONENTS, COEFFICIENTS), dtype=np.int16)
@@ -111,6 +121,8 @@ def _make_quantisers(data, header, quantisers):
         if at < 0:
             return False
         end, marker = _segment_end(data, at), data[at + 1]
+        if not _is_known(marker):
+            return False
         if marker == _DQT and not _read_quantisers(data, at, end, tables):
             return False
         if marker == _APP0 and end - at - 2 >= _JFIF_LENGTH and _begins(data, at + 4, _JFIF):

@@ -60,7 +60,8 @@ def scaled(side: int, scale: int) -> int:
 
 def whole(jpeg: np.ndarray, height: int, width: int, channels: int = 3, scale: int = 1) -> np.ndarray:
     target = np.zeros(height * width * channels, np.uint8)
-    assert _whole(DECOMPRESSOR.handle, jpeg, len(jpeg), height, width, channels, scale, target) == 0
+    status = _whole(DECOMPRESSOR.handle, jpeg, len(jpeg), height, width, channels, scale, target)
+    assert status == 0, DECOMPRESSOR.error()
     rows, columns = scaled(height, scale), scaled(width, scale)
     return target[: rows * columns * channels].reshape(rows, columns, channels)
 
@@ -168,6 +169,15 @@ def test_damage_under_the_part_is_reported(indexed):
     begin = len(jpeg) // 3
     jpeg[begin : begin + 300] = 0xFF  # no entropy-coded data may hold that
     assert part(jpeg, 375, 500, (0, 0, 300, 500))[0] == 1
+
+
+def test_an_unknown_marker_does_not_spoil_the_next_jpeg():
+    progressive = encode(np.asarray(photo(64, 96)), progressive=True)  # TurboJPEG reads its header, too
+    damaged = progressive.copy()
+    damaged[np.flatnonzero((damaged[:-1] == 0xFF) & (damaged[1:] == 0xDB))[0] + 1] = 0xDE
+    for _ in range(2):
+        assert part(damaged, 64, 96, (0, 0, 64, 96))[0] == 1 and "marker" in DECOMPRESSOR.error()
+        assert part(progressive, 64, 96, (0, 0, 64, 96))[0] == 0
 
 
 @settings(max_examples=300, deadline=None)
