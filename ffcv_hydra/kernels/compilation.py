@@ -122,19 +122,20 @@ class Kernel:
 _one_at_a_time = threading.Lock()
 
 
-def compile_at_once(here: Sequence[Kernel], elsewhere: Kernel) -> None:
-    """Compile some kernels, and at the same time another one in another process; nothing if one of them is compiled.
+def compile_at_once(here: Sequence[Kernel], elsewhere: Sequence[Kernel]) -> None:
+    """Compile some kernels, and at the same time others in another process; nothing if one of them is compiled.
 
-    numba compiles one function at a time in a process. Where that process fails, `elsewhere` is compiled when it is
-    first called, as any kernel is.
+    numba compiles one function at a time in a process. Where that process fails, `elsewhere` are compiled when they
+    are first called, as any kernel is.
     """
     if here[0]._entry_point is not None:  # this is asked for each chunk of each batch
         return
     with _one_at_a_time:
-        if elsewhere.compiled or any(kernel.compiled for kernel in here) or len(os.sched_getaffinity(0)) < 2:
+        if any(kernel.compiled for kernel in (*here, *elsewhere)) or len(os.sched_getaffinity(0)) < 2:
             return
-        name = elsewhere.python.__name__
-        command = [sys.executable, "-c", f"from {elsewhere.python.__module__} import {name}; {name}.compile()"]
+        names = [(kernel.python.__module__, kernel.python.__name__) for kernel in elsewhere]
+        script = "; ".join(f"from {module} import {name}; {name}.compile()" for module, name in names)
+        command = [sys.executable, "-c", script]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
             for kernel in here:

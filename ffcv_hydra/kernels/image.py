@@ -4,7 +4,7 @@ import numpy as np
 from numba import types
 
 from ffcv_hydra.kernels.compilation import device_function, inlined_function, kernel
-from ffcv_hydra.kernels.jpeg_region import REGION_LEFT, REGION_LENGTH, REGION_TOP, REGION_WIDTH
+from ffcv_hydra.kernels.jpeg_region import DECODE_REGION, REGION_LEFT, REGION_LENGTH, REGION_TOP, REGION_WIDTH
 from ffcv_hydra.kernels.mask_codec import decode_runs
 from ffcv_hydra.kernels.memory import copy_bytes
 from ffcv_hydra.kernels.pointers import array_at, bytes_at, call_address, unowned
@@ -18,7 +18,7 @@ _int64s = types.Array(types.int64, 1, "C")
 
 def _signature(pixel, weight):
     return types.int64(
-        types.Array(types.int64, 1, "C"), types.Array(types.uint8, 1, "C", readonly=True), _int64s, _int64s,
+        _int64s, types.int64, types.Array(types.uint8, 1, "C", readonly=True), _int64s, _int64s,
         types.Array(types.uint8, 1, "C"), _int64s, _int64s, types.int64, types.Array(types.int64, 3, "C"), _int64s,
         types.Array(types.int64, 2, "C"), types.Array(types.uint32, 3, "C"), types.Array(pixel, 1, "C"),
         types.Array(weight, 1, "C"),
@@ -74,10 +74,10 @@ def _decode(parts, address, size, mode, height, width, channels, box, scale, scr
         return 0
     if mode == STORED_AS_JPEG:
         arguments = (
-            parts[1], parts[4], parts[5], address, size, height, width, channels, box.ctypes.data, scale, parts[2],
-            pixels, region.ctypes.data,
+            parts.ctypes.data, address, size, height, width, channels, box.ctypes.data, scale, pixels,
+            region.ctypes.data,
         )  # fmt: skip
-        return pixels if call_address(parts[0], arguments) == 0 else 0  # type: ignore[call-arg]
+        return pixels if call_address(parts[DECODE_REGION], arguments) == 0 else 0  # type: ignore[call-arg]
     if mode == STORED_AS_RUNS and channels == 1 and decode_runs(bytes_at(address, size), bytes_at(pixels, count)):
         return pixels
     return 0
@@ -100,16 +100,14 @@ def _place(target, n, pixels, region, window, scale, interpolation, tables, row,
 
 
 def _decode_windows(
-    parts, data, offsets, sizes, modes, heights, widths, channels, windows, interpolations, targets, tables, scratch,
-    row,
+    parts, finish, data, offsets, sizes, modes, heights, widths, channels, windows, interpolations, targets, tables,
+    scratch, row,
 ):  # fmt: skip
     """Decode N stored images, each once, and resample V windows of each.
 
     Args:
-        parts: int64 (6,): the address of `jpeg_region.decode_region`, the handle of a `jpeg.Decompressor` of this
-            thread, and the address of as many bytes as the largest JPEG has, and EXTRA_BYTES, which are zeros if none
-            is a JPEG; the address of `finish.finish`, which is zero if all targets are as stored; those of
-            `jpeg_tables.prepare_tables` and of this thread's memory for it.
+        parts: int64 (PARTS_LENGTH,), of `jpeg_region`; zeros if no image is a JPEG.
+        finish: the address of `finish.finish`, or zero if all targets are as stored.
         data: uint8, the file or a part of it.
         offsets, sizes: int64 (N,), where each image lies in `data`, in bytes.
         modes: uint8 (N,), `STORED_AS_JPEG`, `STORED_RAW` for pixels (height, width, C), `STORED_AS_RUNS` for masks.
@@ -152,7 +150,7 @@ def _decode_windows(
                     if scales[v] == scale:
                         _place(
                             targets[v], n, pixels, region, windows[v, n], scale, interpolations[v], tables[v], row,
-                            parts[3],
+                            finish,
                         )  # fmt: skip
             scale *= 2
     return -1

@@ -6,8 +6,9 @@ says what is wrong with it: this code either gives the right pixels or none.
 """
 
 import numpy as np
+from numba import types
 
-from ffcv_hydra.kernels.compilation import device_function, inlined_function, innermost_function
+from ffcv_hydra.kernels.compilation import device_function, inlined_function, innermost_function, kernel
 from ffcv_hydra.kernels.jpeg_bits import SLACK_BYTES, unstuff
 from ffcv_hydra.kernels.jpeg_entropy import BLOCK_BYTES, BLOCK_SLOTS, PAIRS, begin_bits, read_block
 from ffcv_hydra.kernels.jpeg_huffman import IS_DEFINED, NUM_TABLES, TABLE_LENGTH
@@ -18,6 +19,8 @@ from ffcv_hydra.kernels.jpeg_markers import (
     ENTROPY_START,
     EOI,
     FIRST_COMPONENT,
+    HEADER_LENGTH,
+    INDEX_LENGTH,
     INDEX_LENGTHS,
     MAX_COMPONENTS,
     MAX_H,
@@ -47,7 +50,7 @@ from ffcv_hydra.kernels.jpeg_strip import (
 )
 from ffcv_hydra.kernels.jpeg_tables import PAIRS_AT, TABLES_AT
 from ffcv_hydra.kernels.memory import zero_bytes
-from ffcv_hydra.kernels.pointers import bytes_at, call_address
+from ffcv_hydra.kernels.pointers import bytes_at, call_address, int64s_at
 
 MAX_BLOCKS = 10  # of one MCU (T.81, B.2.3); those that this code knows have 6, an even number
 PLAIN_SLACK_BYTES = SLACK_BYTES + (MAX_BLOCKS + 1) * BLOCK_BYTES  # that reading may touch behind a segment
@@ -217,39 +220,42 @@ def _read_segments(data, header, index, strip, blocks, count, memory, plain, cha
     return True
 
 
-@inlined_function
-def decode_box(data, header, index, box, channels, prepare, tables, plain, target, region):
+@kernel(types.int64(*[types.int64] * 11))
+def decode_box(address, size, header, index, box, channels, prepare, tables, plain, target, region):
     """Decode a box of a baseline JPEG.
 
     Args:
-        data: uint8, the JPEG, with its index if it has one.
-        header: of `parse_jpeg`.
-        index: of `read_index`, zeros if there is none that fits.
-        box: int64 (4,): top, left, bottom, right, inside the image.
+        address, size: of the JPEG, with its index if it has one, in bytes.
+        header: the address of what `parse_jpeg` found, int64 (HEADER_LENGTH,).
+        index: that of what `read_index` found, int64 (INDEX_LENGTH,), zeros if there is none that fits.
+        box: that of int64 (4,): top, left, bottom, right, inside the image.
         channels: 3 for RGB, 1 for gray.
         prepare: the address of `prepare_tables`.
-        tables: the address of the memory that it keeps.
-        plain: uint8, at least as long as the JPEG and PLAIN_SLACK_BYTES, overwritten.
-        target: the address of the box's pixels; up to the box's height * (width + 1) * channels bytes are written.
-        region: int64 (3,), filled as `decode_region` does.
+        tables: that of the memory that it keeps.
+        plain: that of as many bytes as the JPEG has, and PLAIN_SLACK_BYTES, overwritten.
+        target: that of the box's pixels; up to the box's height * (width + 1) * channels bytes are written.
+        region: that of int64 (3,), filled as `decode_region` does.
 
     Returns:
-        Whether it is done; if not, the JPEG is none that this code knows, or is damaged.
+        1, or 0 if the JPEG is none that this code knows, or is damaged.
     """
-    if not _is_plain(header, channels):
-        return False
+    data, found = bytes_at(address, size), int64s_at(header, HEADER_LENGTH)
+    segments, wanted, decoded = int64s_at(index, INDEX_LENGTH), int64s_at(box, 4), int64s_at(region, 3)
+    if not _is_plain(found, channels):
+        return 0
     strip = np.empty(STRIP_LENGTH, dtype=np.int64)
-    lay_out(header, box, strip)
+    lay_out(found, wanted, strip)
     # addresses in it are kept as numbers, so it has to be handed on to where they are used
-    memory = np.empty(_PLANES_AT + strip_bytes(header, strip), dtype=np.uint8)
+    memory = np.empty(_PLANES_AT + strip_bytes(found, strip), dtype=np.uint8)
     zero_bytes(memory.ctypes.data, _PLANES_AT)
-    place_planes(header, memory.ctypes.data + _PLANES_AT, strip)
-    blocks = np.empty((MAX_BLOCKS, _BLOCK_LENGTH), dtype=np.int64)
-    arguments = (data.ctypes.data, len(data), header.ctypes.data, tables, memory.ctypes.data)
+    place_planes(found, memory.ctypes.data + _PLANES_AT, strip)
+    arguments = (address, size, header, tables, memory.ctypes.data)
     if call_address(prepare, arguments) == 0:  # type: ignore[call-arg]  # numba adds the typing context
-        return False
-    count = _list_blocks(header, strip, tables, memory, blocks)
-    if count == 0 or not _read_segments(data, header, index, strip, blocks, count, memory, plain, channels, target):
-        return False
-    region[0], region[1], region[2] = strip[FIRST_ROW], strip[FIRST_COLUMN], strip[END_COLUMN] - strip[FIRST_COLUMN]
-    return True
+        return 0
+    blocks = np.empty((MAX_BLOCKS, _BLOCK_LENGTH), dtype=np.int64)
+    count = _list_blocks(found, strip, tables, memory, blocks)
+    bits = bytes_at(plain, size + PLAIN_SLACK_BYTES)
+    if count == 0 or not _read_segments(data, found, segments, strip, blocks, count, memory, bits, channels, target):
+        return 0
+    decoded[0], decoded[1], decoded[2] = strip[FIRST_ROW], strip[FIRST_COLUMN], strip[END_COLUMN] - strip[FIRST_COLUMN]
+    return 1

@@ -13,7 +13,7 @@ from numba import types
 from ffcv_hydra.kernels import jpeg
 from ffcv_hydra.kernels.compilation import device_function, kernel
 from ffcv_hydra.kernels.jpeg import decode_jpeg, decompress, ended_early
-from ffcv_hydra.kernels.jpeg_decoder import PLAIN_SLACK_BYTES, decode_box
+from ffcv_hydra.kernels.jpeg_decoder import PLAIN_SLACK_BYTES
 from ffcv_hydra.kernels.jpeg_markers import (
     ENTROPY_START,
     HEADER_LENGTH,
@@ -33,7 +33,7 @@ from ffcv_hydra.kernels.jpeg_markers import (
     segment_length,
 )
 from ffcv_hydra.kernels.memory import copy_bytes
-from ffcv_hydra.kernels.pointers import bytes_at, int64s_at
+from ffcv_hydra.kernels.pointers import bytes_at, call_address, int64s_at
 
 jpeg.register()
 
@@ -42,6 +42,13 @@ CHROMA_MARGIN = 2  # pixels, as scaled, that interpolation of chroma looks beyon
 # what `decode_region` fills in
 REGION_LENGTH = 3
 REGION_TOP, REGION_LEFT, REGION_WIDTH = range(REGION_LENGTH)
+
+# What a thread decodes with, int64 (PARTS_LENGTH,): the addresses of the kernels `decode_region`, `decode_box` (of
+# `jpeg_decoder`) and `prepare_tables` (of `jpeg_tables`); the handle of a `jpeg.Decompressor`, the address of
+# TABLES_BYTES bytes, zeros at first, and that of as many bytes as the largest JPEG has, and EXTRA_BYTES. No other
+# thread may use the last three.
+PARTS_LENGTH = 6
+DECODE_REGION, DECODE_BOX, PREPARE_TABLES, DECOMPRESSOR, TABLES, SMALL = range(PARTS_LENGTH)
 
 # how much longer than what is stored a small JPEG may be, or what is read of it
 EXTRA_BYTES = PLAIN_SLACK_BYTES
@@ -119,20 +126,17 @@ def _fits(header, index, segments):
     return per_row % interval == 0 and segments * interval == num_mcus(header)
 
 
-@kernel(types.int64(*[types.int64] * 13))
-def decode_region(handle, prepare, tables, address, size, height, width, channels, box, scale, small, target, region):
+@kernel(types.int64(*[types.int64] * 10))
+def decode_region(parts, address, size, height, width, channels, box, scale, target, region):
     """Decode at least a box of a JPEG, to RGB or to grayscale.
 
     Args:
-        handle: of a `jpeg.Decompressor` that no other thread uses.
-        prepare: the address of `jpeg_tables.prepare_tables`.
-        tables: the address of TABLES_BYTES bytes, zeros at first, which no other thread uses.
+        parts: the address of int64 (PARTS_LENGTH,).
         address, size: of the JPEG, with its index if it has one, in bytes.
         height, width: what the image must have, in pixels.
         channels: 3 for RGB, 1 for grayscale; the JPEG itself may have the other number.
         box: the address of int64 (4,): top, left, bottom, right of what is needed, inside the image.
         scale: 1, 2, 4 or 8: decode at 1 / scale of the size.
-        small: the address of at least size + EXTRA_BYTES bytes, overwritten.
         target: the address of at least height * width * channels bytes, written as uint8 (rows, width as scaled,
             channels).
         region: the address of int64 (REGION_LENGTH,), filled: where the decoded part begins, in pixels of the whole
@@ -141,6 +145,8 @@ def decode_region(handle, prepare, tables, address, size, height, width, channel
     Returns:
         0, or 1 if TurboJPEG complained, or 2 if the image has another size.
     """
+    tools = int64s_at(parts, PARTS_LENGTH)
+    handle, small = tools[DECOMPRESSOR], tools[SMALL]
     data, part = bytes_at(address, size), bytes_at(small, size + EXTRA_BYTES)
     wanted, decoded = int64s_at(box, 4), int64s_at(region, REGION_LENGTH)
     decoded[REGION_TOP] = decoded[REGION_LEFT] = 0
@@ -155,8 +161,13 @@ def decode_region(handle, prepare, tables, address, size, height, width, channel
     is_indexed = segments > 0 and _fits(header, index, segments)
     if not is_indexed:
         index[:] = 0
-    if scale == 1 and decode_box(data, header, index, wanted, channels, prepare, tables, part, target, decoded):
-        return 0
+    if scale == 1:
+        arguments = (
+            address, size, header.ctypes.data, index.ctypes.data, box, channels, tools[PREPARE_TABLES], tools[TABLES],
+            small, target, region,
+        )  # fmt: skip
+        if call_address(tools[DECODE_BOX], arguments) == 1:  # type: ignore[call-arg]  # numba adds the typing context
+            return 0
     if is_indexed:
         return _decode_segments(handle, data, header, index, wanted, channels, scale, part, target, decoded)
     tile_height = header[MCU_HEIGHT]

@@ -58,7 +58,7 @@ def _span(first, count):
     return start, stop
 
 
-@device_function
+@inlined_function
 def _separable(source, begin, stride, window, scale, interpolation, row, target):
     channels = target.shape[2]
     first_y, count_y, weights_y = taps(

@@ -36,9 +36,9 @@ class _Shared:
     def next_task(self) -> tuple[Job, tuple[Step, int, int]] | None:
         """Wait for something to do; None when there will be nothing more. The lock must be held."""
         while not self.stopped:
-            for job in self.under_way:
-                if job.tasks and job.error is None:
-                    return job, job.tasks.popleft()
+            found = self._first_task()
+            if found is not None:
+                return found
             if not self.exhausted and len(self.under_way) < self.batches_ahead:
                 self._admit()
                 continue
@@ -46,6 +46,12 @@ class _Shared:
                 break
             self.deliver()
             self.work.wait()
+        return None
+
+    def _first_task(self) -> tuple[Job, tuple[Step, int, int]] | None:
+        for job in self.under_way:
+            if job.tasks and job.error is None:
+                return job, job.tasks.popleft()
         return None
 
     def deliver(self) -> None:

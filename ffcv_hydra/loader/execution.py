@@ -140,7 +140,8 @@ class Executor:
                     chunk = chunk_of(first, job.samples[start:stop], keys, scratch)
                     first.operation.run(source, targets[first], chunk)  # type: ignore[operator]
                 else:
-                    assert source is not None
+                    assert source is not None and first.parent is not None
+                    _check_declared(first.parent, source)
                     places = POSITIONS.up_to(stop - start)
                     segment.chain.run(images_of(source), places, keys, targets[last], scratch)
 
@@ -215,6 +216,13 @@ class Executor:
             return torch.empty((count, *shape), dtype=dtype, device=query.device)
         memory = self.pool.take(count, self.batch_size, shape, dtype)
         return memory if isinstance(query.dtype, torch.dtype) else memory.numpy()
+
+
+def _check_declared(node: Node, result: np.ndarray) -> None:
+    """Refuse what foreign code gives and did not declare: image functions trust the declaration."""
+    shape, dtype = tuple(node.state.shape), np.dtype(node.state.dtype)
+    if result.shape[1:] != shape or result.dtype != dtype:
+        raise TypeError(f"{node.name} declared {dtype} {shape} and gave {result.dtype} {result.shape[1:]}")
 
 
 def _select(value: Any, positions: np.ndarray) -> Any:

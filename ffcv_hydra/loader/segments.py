@@ -68,8 +68,8 @@ def segments_of(step: Step, sizes_of: Callable[[str], np.ndarray]) -> list[Segme
             segments.append(Segment([node]))
             continue
         assert node.parent is not None
-        memory = node.parent.memory
-        link = node.operation.image_function(tuple(memory.shape), np.dtype(memory.dtype)), node.stream or ()
+        before = node.parent.state  # foreign code's memory may be of another shape than what it returns
+        link = node.operation.image_function(tuple(before.shape), np.dtype(before.dtype)), node.stream or ()
         if segments and segments[-1].links is not None:
             segments[-1].nodes.append(node)
             segments[-1].links.append(link)

@@ -87,9 +87,10 @@ class _Positions:
 
     def up_to(self, count: int) -> np.ndarray:
         """int64 (count,)."""
-        if count > len(self._known):
-            self._known = np.arange(2 * count)
-        return self._known[:count]
+        known = self._known  # another thread may change it
+        if count > len(known):
+            known = self._known = np.arange(2 * count)
+        return known[:count]
 
 
 POSITIONS = _Positions()

@@ -16,7 +16,18 @@ from ffcv_hydra.kernels.image import (
     decode_windows_8,
     decode_windows_16,
 )
-from ffcv_hydra.kernels.jpeg_region import EXTRA_BYTES, decode_region
+from ffcv_hydra.kernels.jpeg_decoder import decode_box
+from ffcv_hydra.kernels.jpeg_region import (
+    DECODE_BOX,
+    DECODE_REGION,
+    DECOMPRESSOR,
+    EXTRA_BYTES,
+    PARTS_LENGTH,
+    PREPARE_TABLES,
+    SMALL,
+    TABLES,
+    decode_region,
+)
 from ffcv_hydra.kernels.jpeg_tables import prepare_tables
 from ffcv_hydra.operations.base import Chunk, Extents, FailedSample
 
@@ -56,7 +67,7 @@ def decode_shared(
     row += -row % 8
     small = int(source.sizes.max()) + EXTRA_BYTES if STORED_AS_JPEG in modes else 0
     if small:
-        compile_at_once([decode, prepare_tables], decode_region)
+        compile_at_once([decode, prepare_tables], [decode_region, decode_box])
     on_the_way = max(target[0].size for target in targets)
     pixels = scratch.pixels_for(num_bytes + row + small + on_the_way)
     after_row = pixels.ctypes.data + num_bytes + row
@@ -64,11 +75,17 @@ def decode_shared(
         _address_and_layout(decoder, target, len(heights), after_row + small)
         for decoder, target in zip(decoders, targets, strict=True)
     ]
-    parts = [decode_region.address, scratch.decompressor.handle, after_row] if small else [0, 0, 0]
-    tables = [prepare_tables.address if small else 0, scratch.jpeg_tables.ctypes.data]
+    parts = np.zeros(PARTS_LENGTH, dtype=np.int64)
+    if small:
+        parts[[DECODE_REGION, DECODE_BOX, PREPARE_TABLES]] = [
+            kernel.address for kernel in (decode_region, decode_box, prepare_tables)
+        ]
+        parts[DECOMPRESSOR], parts[TABLES] = scratch.decompressor.handle, scratch.jpeg_tables.ctypes.data
+        parts[SMALL] = after_row
     as_stored = all(value_bytes == first.dtype.itemsize and not planes for *_, value_bytes, planes, _ in layouts)
     failed = decode(
-        np.array([*parts, 0 if as_stored else finish.address, *tables]),
+        parts,
+        0 if as_stored else finish.address,
         source.data,
         source.offsets,
         source.sizes,

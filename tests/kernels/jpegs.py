@@ -7,7 +7,21 @@ import numpy as np
 from PIL import Image
 
 from ffcv_hydra.kernels.jpeg import Decompressor
+from ffcv_hydra.kernels.jpeg_decoder import decode_box
+from ffcv_hydra.kernels.jpeg_region import (
+    DECODE_BOX,
+    DECODE_REGION,
+    DECOMPRESSOR,
+    PARTS_LENGTH,
+    PREPARE_TABLES,
+    SMALL,
+    TABLES,
+    decode_region,
+)
+from ffcv_hydra.kernels.jpeg_tables import TABLES_BYTES, prepare_tables
 from ffcv_hydra.kernels.whole_jpeg import decode_whole
+
+_TABLES = np.zeros(TABLES_BYTES // 8, dtype=np.int64)
 
 SUBSAMPLINGS = {
     "4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
@@ -70,3 +84,12 @@ def assert_same_pixels(first: np.ndarray, second: np.ndarray) -> None:
     """Both JPEGs have the same pixels, whoever decodes them."""
     for decode in DECODERS:
         assert np.array_equal(decode(first), decode(second)), decode.__name__
+
+
+def parts_with(handle: int, small: np.ndarray) -> np.ndarray:
+    """What `decode_region` decodes with: a decompressor, or 0 to do without TurboJPEG, and memory for a small JPEG."""
+    parts = np.zeros(PARTS_LENGTH, dtype=np.int64)
+    parts[DECODE_REGION], parts[DECODE_BOX] = decode_region.address, decode_box.address
+    parts[PREPARE_TABLES], parts[TABLES] = prepare_tables.address, _TABLES.ctypes.data
+    parts[DECOMPRESSOR], parts[SMALL] = handle, small.ctypes.data
+    return parts

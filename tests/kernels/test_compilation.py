@@ -31,7 +31,7 @@ from ffcv_hydra.kernels.compilation import compile_at_once, kernel
 from ffcv_hydra.kernels.flip import random_horizontal_flip
 from ffcv_hydra.kernels.gather import gather
 
-compile_at_once([gather], random_horizontal_flip)
+compile_at_once([gather], [random_horizontal_flip])
 print(gather._entry_point is not None, random_horizontal_flip._entry_point is None, random_horizontal_flip.compiled)
 random_horizontal_flip.compile()
 
@@ -43,7 +43,7 @@ def not_to_be_imported(value):
 def next_but_one(value):
     return value + 2
 
-compile_at_once([next_but_one], not_to_be_imported)
+compile_at_once([next_but_one], [not_to_be_imported])
 print(next_but_one(3), not_to_be_imported.compiled, not_to_be_imported(3))
 """
     path = tmp_path / "script.py"  # numba caches nothing that has no file

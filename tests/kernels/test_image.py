@@ -12,13 +12,12 @@ from ffcv_hydra.kernels.image import (
     decode_windows_16,
 )
 from ffcv_hydra.kernels.jpeg import Decompressor
-from ffcv_hydra.kernels.jpeg_region import EXTRA_BYTES, decode_region
-from ffcv_hydra.kernels.jpeg_tables import TABLES_BYTES, prepare_tables
+from ffcv_hydra.kernels.jpeg_region import EXTRA_BYTES
 from ffcv_hydra.kernels.mask_codec import encode_runs
+from tests.kernels.jpegs import parts_with
 
 HEIGHT, WIDTH = 61, 83
 DECOMPRESSOR = Decompressor()
-TABLES = np.zeros(TABLES_BYTES // 8, np.int64)
 
 
 @pytest.fixture
@@ -46,12 +45,7 @@ def decode(
     kernel, weight = (decode_windows_8, np.float32) if dtype == np.uint8 else (decode_windows_16, np.float64)
     small = np.empty(len(stored) + EXTRA_BYTES, dtype=np.uint8)
     failed = kernel(
-        np.array(
-            [
-                decode_region.address, DECOMPRESSOR.handle, small.ctypes.data, finish.address, prepare_tables.address,
-                TABLES.ctypes.data,
-            ]
-        ),
+        parts_with(DECOMPRESSOR.handle, small), finish.address,
         stored,
         np.array([offset]),
         np.array([len(stored) - offset if size is None else size]),

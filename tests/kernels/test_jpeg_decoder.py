@@ -10,12 +10,10 @@ from PIL import Image
 
 from ffcv_hydra.beton.restart_index import with_random_access
 from ffcv_hydra.kernels.jpeg_region import EXTRA_BYTES, REGION_LENGTH, decode_region
-from ffcv_hydra.kernels.jpeg_tables import TABLES_BYTES, prepare_tables
-from tests.kernels.jpegs import encode
+from tests.kernels.jpegs import encode, parts_with
 from tests.kernels.test_jpeg_region import boxes, encoded, photo, whole
 
 pytestmark = pytest.mark.timeout(300)
-TABLES = np.zeros(TABLES_BYTES // 8, np.int64)
 NO_DECOMPRESSOR = 0  # with which TurboJPEG refuses all
 SIZES = [(375, 500), (129, 97), (17, 70), (16, 16), (33, 5), (1, 300)]
 
@@ -25,9 +23,10 @@ def own(jpeg: np.ndarray, size: tuple[int, int], box: tuple[int, ...], channels:
     height, width = size
     part, target = np.zeros(len(jpeg) + EXTRA_BYTES, np.uint8), np.full(height * width * channels + 64, 0x5A, np.uint8)
     region, wanted = np.zeros(REGION_LENGTH, np.int64), np.array(box)
+    parts = parts_with(NO_DECOMPRESSOR, part)
     status = decode_region(
-        NO_DECOMPRESSOR, prepare_tables.address, TABLES.ctypes.data, jpeg.ctypes.data, len(jpeg), height, width,
-        channels, wanted.ctypes.data, 1, part.ctypes.data, target.ctypes.data, region.ctypes.data,
+        parts.ctypes.data, jpeg.ctypes.data, len(jpeg), height, width, channels, wanted.ctypes.data, 1,
+        target.ctypes.data, region.ctypes.data,
     )  # fmt: skip
     assert (target[height * width * channels :] == 0x5A).all()
     if status != 0:

@@ -20,22 +20,19 @@ from ffcv_hydra.kernels.jpeg_region import (
     REGION_WIDTH,
     decode_region,
 )
-from ffcv_hydra.kernels.jpeg_tables import TABLES_BYTES, prepare_tables
-from tests.kernels.jpegs import encode
+from tests.kernels.jpegs import encode, parts_with
 
 pytestmark = pytest.mark.timeout(300)
 DECOMPRESSOR = Decompressor()
-TABLES = np.zeros(TABLES_BYTES // 8, np.int64)
 SUBSAMPLING = ["4:4:4", "4:2:2", "4:2:0", "4:4:0", "4:1:1"]
 SIZES = [(375, 500), (500, 375), (224, 29 * 16), (230, 31 * 16 - 3), (97, 129), (70, 17), (16, 16), (9, 300)]
 
 
 def _region(handle, data, offset, size, height, width, channels, box, scale, small, target, region):
-    start, box, small, target, region = (array.ctypes.data for array in (data, box, small, target, region))
-    tables = prepare_tables.address, TABLES.ctypes.data
-    return decode_region(
-        handle, *tables, start + offset, size, height, width, channels, box, scale, small, target, region
-    )
+    parts = parts_with(handle, small)
+    addresses = (array.ctypes.data for array in (parts, data, box, target, region))
+    parts_at, start, box, target, region = addresses
+    return decode_region(parts_at, start + offset, size, height, width, channels, box, scale, target, region)
 
 
 @numba.njit(error_model="numpy")
