@@ -10,8 +10,8 @@ from numba import types
 
 from ffcv_hydra.kernels.compilation import device_function, inlined_function, innermost_function, kernel
 from ffcv_hydra.kernels.jpeg_bits import SLACK_BYTES, unstuff
-from ffcv_hydra.kernels.jpeg_entropy import BLOCK_BYTES, BLOCK_SLOTS, PAIRS, begin_bits, read_block
-from ffcv_hydra.kernels.jpeg_huffman import IS_DEFINED, NUM_TABLES, TABLE_LENGTH
+from ffcv_hydra.kernels.jpeg_entropy import BLOCK_SLOTS, PAIRS, begin_bits, read_block
+from ffcv_hydra.kernels.jpeg_huffman import IS_DEFINED, MAX_BLOCK_BYTES, NUM_TABLES, TABLE_LENGTH
 from ffcv_hydra.kernels.jpeg_idct import COEFFICIENTS, inverse_transform
 from ffcv_hydra.kernels.jpeg_markers import (
     COMPONENT_FIELDS,
@@ -22,6 +22,7 @@ from ffcv_hydra.kernels.jpeg_markers import (
     HEADER_LENGTH,
     INDEX_LENGTH,
     INDEX_LENGTHS,
+    MAX_BLOCKS,
     MAX_COMPONENTS,
     MAX_H,
     MAX_V,
@@ -52,8 +53,7 @@ from ffcv_hydra.kernels.jpeg_tables import PAIRS_AT, TABLES_AT
 from ffcv_hydra.kernels.memory import zero_bytes
 from ffcv_hydra.kernels.pointers import bytes_at, call_address, int64s_at
 
-MAX_BLOCKS = 10  # of one MCU (T.81, B.2.3); those that this code knows have 6, an even number
-PLAIN_SLACK_BYTES = SLACK_BYTES + (MAX_BLOCKS + 1) * BLOCK_BYTES  # that reading may touch behind a segment
+PLAIN_SLACK_BYTES = SLACK_BYTES + (MAX_BLOCKS + 1) * MAX_BLOCK_BYTES  # that reading may touch behind a segment
 
 # int64 (BLOCK_LENGTH,) for each block of an MCU: its component, the addresses of what it is read with, of its
 # coefficients, of its samples in the strip's first MCU, and how far on they are in the next one and in the next row
@@ -146,7 +146,7 @@ def _read_mcu(reader, blocks, count, predictions):
 
 @innermost_function
 def _position(reader):
-    """The address of the byte that the last bit read is in, less one bit's worth: how far a reader is, in bits."""
+    """Where the next bit is, as an address times 8."""
     return 8 * reader[0] - np.int64(reader[2])
 
 

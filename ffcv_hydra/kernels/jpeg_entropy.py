@@ -23,7 +23,6 @@ from ffcv_hydra.kernels.jpeg_huffman import (
 from ffcv_hydra.kernels.jpeg_order import NATURAL_ORDER
 from ffcv_hydra.kernels.pointers import store_int16
 
-BLOCK_BYTES = 256  # that reading one more block may look at behind the last one
 BLOCK_SLOTS = 72  # int16: 64 coefficients, and a place for what is none
 
 PAIR_BITS = LOOKAHEAD

@@ -44,7 +44,7 @@ SOI, EOI, SOS, DHT, DRI, RST0 = 0xD8, 0xD9, 0xDA, 0xC4, 0xDD, 0xD0
 SOF_BASELINE, SOF_EXTENDED, SOF_PROGRESSIVE = 0xC0, 0xC1, 0xC2
 _JPG, _DAC = 0xC8, 0xCC  # among the markers of frames, but none
 
-_MAX_BLOCKS = 10  # of one MCU (T.81, B.2.3)
+MAX_BLOCKS = 10  # of one MCU (T.81, B.2.3)
 _MAGIC_BYTES = tuple(INDEX_MAGIC)
 
 
@@ -134,7 +134,7 @@ def _is_baseline(data, scan, header):
         header[at + 2], header[at + 3] = tables >> 4, tables & 15
         blocks += header[at] * header[at + 1]
     last = scan + 5 + 2 * count  # first and last coefficient, and the two bit positions
-    return blocks <= _MAX_BLOCKS and data[last] == 0 and data[last + 1] == 63 and data[last + 2] == 0
+    return blocks <= MAX_BLOCKS and data[last] == 0 and data[last + 1] == 63 and data[last + 2] == 0
 
 
 @device_function

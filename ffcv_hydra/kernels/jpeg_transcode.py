@@ -42,6 +42,7 @@ from ffcv_hydra.kernels.jpeg_markers import (
     EOI,
     FIRST_COMPONENT,
     IS_BASELINE,
+    MAX_BLOCKS,
     RESTART_INTERVAL,
     RST0,
     SCAN_POSITION,
@@ -53,7 +54,7 @@ from ffcv_hydra.kernels.jpeg_markers import (
 
 UNSUITABLE, TOO_LARGE = -1, -2  # codes of `insert_restart_markers`
 
-PLAIN_SLACK_BYTES = SLACK_BYTES + 10 * MAX_BLOCK_BYTES  # what the last MCU may seem to be made of
+PLAIN_SLACK_BYTES = SLACK_BYTES + MAX_BLOCKS * MAX_BLOCK_BYTES  # what the last MCU may seem to be made of
 
 _COUNT_BYTES = 17  # of a Huffman table in a DHT, before its symbols
 _bytes = types.Array(types.uint8, 1, "C", readonly=True)
