@@ -5,19 +5,19 @@ named after a hash of every kernel source, numba's version and the CPU. Compilat
 file lock for each kernel, so that ranks that start together compile once.
 """
 
+import ctypes
 import hashlib
 import os
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import llvmlite.binding
 import numba
 import numba.core.config as numba_config
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from numba import types
 from numba.core import sigutils
 from numba.np.numpy_support import as_dtype
@@ -26,6 +26,7 @@ from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.kernels.shared_types import unspoiled_types
 
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "cache": True}
+_failures: dict[int, BaseException] = {}  # of kernels that were to be compiled when they were called, by thread
 
 
 def cache_directory() -> Path:
@@ -62,6 +63,7 @@ class Kernel:
         self._dispatcher: Any = None  # owns the code
         self._address = 0
         self._entry_point: Callable[..., Any] | None = None
+        self._deferred: Any = None  # owns what is at `deferred_address`
 
     def __call__(self, *args: Any) -> Any:
         if self._entry_point is None:
@@ -71,13 +73,21 @@ class Kernel:
             array = args[position]
             if array.dtype != dtype or array.ndim != ndim or not array.flags.c_contiguous:
                 raise TypeError(f"{self.python.__name__}: argument {position} must be {dtype}, {ndim}-d and contiguous")
-        return self._entry_point(*args)
+        result = self._entry_point(*args)
+        if _failures and (failure := _failures.pop(threading.get_ident(), None)) is not None:
+            raise failure
+        return result
 
     @property
     def _file_name(self) -> str:
         """What numba's files of the compiled code begin with."""
         module = self.python.__module__.rpartition(".")[2]
         return f"{module}.{self.python.__qualname__}-{self.python.__code__.co_firstlineno}"
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the code is in this process."""
+        return self._entry_point is not None
 
     @property
     def compiled(self) -> bool:
@@ -91,12 +101,47 @@ class Kernel:
             self.compile()
         return self._address
 
+    @property
+    def deferred_address(self) -> int:
+        """As `address`; but until the kernel is compiled, that of code which compiles it when it is first called."""
+        if self._entry_point is not None:
+            return self._address
+        if self._deferred is None:
+            arguments, _ = sigutils.normalize_signature(self._signature)
+            prototype = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * len(arguments))
+            self._deferred = prototype(self._compile_and_call)
+        address = ctypes.cast(self._deferred, ctypes.c_void_p).value
+        assert address is not None
+        return address
+
+    def _compile_and_call(self, *arguments: int) -> int:
+        try:
+            self.compile()
+        except BaseException as error:
+            _failures[threading.get_ident()] = error  # raised by the kernel that called this, see `__call__`
+            return -1
+        return type(self._deferred)(self._address)(*arguments)
+
     def compile(self) -> None:
         """Compile now, or load the compiled code from disk.
 
         Raises:
             LoaderError: the cache folder cannot be written.
         """
+        with self._locked():
+            self._compile()
+
+    def compile_unless_taken(self) -> None:
+        """Compile, unless it is on disk, or another process or thread is at it.
+
+        Raises:
+            LoaderError: the cache folder cannot be written.
+        """
+        with suppress(Timeout), self._locked(timeout=0):
+            if not self.compiled:
+                self._compile()
+
+    def _locked(self, timeout: float = -1) -> FileLock:
         folder = cache_directory()
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -104,11 +149,15 @@ class Kernel:
             raise LoaderError(
                 f"compiled kernels cannot be kept in {folder}: {error.strerror}; set FFCV_HYDRA_CACHE to another folder"
             ) from error
-        with FileLock(folder / f".{self._file_name}.lock"), unspoiled_types():
-            if self._entry_point is not None:
-                return
+        return FileLock(folder / f".{self._file_name}.lock", timeout=timeout)
+
+    def _compile(self) -> None:
+        """`compile`, with the lock held."""
+        if self._entry_point is not None:
+            return
+        with unspoiled_types():
             previous = numba_config.CACHE_DIR  # type: ignore[attr-defined]
-            numba_config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+            numba_config.CACHE_DIR = str(cache_directory())  # type: ignore[attr-defined]
             try:
                 self._dispatcher = numba.njit(nogil=not self._brief, **_OPTIONS)(self.python)
                 entry_point = self._dispatcher.compile(self._signature)
@@ -117,29 +166,6 @@ class Kernel:
                 self._entry_point = entry_point
             finally:
                 numba_config.CACHE_DIR = previous  # type: ignore[attr-defined]
-
-
-_one_at_a_time = threading.Lock()
-
-
-def compile_at_once(here: Sequence[Kernel], elsewhere: Sequence[Kernel]) -> None:
-    """Compile some kernels, and at the same time others in another process; nothing if one of them is compiled.
-
-    numba compiles one function at a time in a process. Where that process fails, `elsewhere` are compiled when they
-    are first called, as any kernel is.
-    """
-    if here[0]._entry_point is not None:  # this is asked for each chunk of each batch
-        return
-    with _one_at_a_time:
-        if any(kernel.compiled for kernel in (*here, *elsewhere)) or len(os.sched_getaffinity(0)) < 2:
-            return
-        names = [(kernel.python.__module__, kernel.python.__name__) for kernel in elsewhere]
-        script = "; ".join(f"from {module} import {name}; {name}.compile()" for module, name in names)
-        command = [sys.executable, "-c", script]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
-            for kernel in here:
-                kernel.compile()
 
 
 def kernel(signature: Any, brief: bool = False) -> Callable[[Callable[..., Any]], Kernel]:

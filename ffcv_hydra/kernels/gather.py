@@ -1,9 +1,9 @@
 """Copying of stored bytes into rows."""
 
-import numpy as np
 from numba import types
 
 from ffcv_hydra.kernels.compilation import kernel
+from ffcv_hydra.kernels.memory import copy_bytes, zero_bytes
 
 _int64s = types.Array(types.int64, 1, "C")
 
@@ -22,6 +22,6 @@ def gather(data, offsets, sizes, target, column):
         target: uint8 (N, B).
     """
     for n in range(len(offsets)):
-        size = sizes[n]
-        target[n, column : column + size] = data[offsets[n] : offsets[n] + size]
-        target[n, column + size :] = np.uint8(0)
+        end = column + sizes[n]
+        copy_bytes(target[n, column:].ctypes.data, data[offsets[n] :].ctypes.data, sizes[n])
+        zero_bytes(target[n, end:].ctypes.data, target.shape[1] - end)

@@ -4,10 +4,10 @@ import numpy as np
 from numba import types
 
 from ffcv_hydra.kernels.compilation import device_function, inlined_function, kernel
-from ffcv_hydra.kernels.jpeg_region import DECODE_REGION, REGION_LEFT, REGION_LENGTH, REGION_TOP, REGION_WIDTH
-from ffcv_hydra.kernels.mask_codec import decode_runs
+from ffcv_hydra.kernels.jpeg_region import REGION_LEFT, REGION_LENGTH, REGION_TOP, REGION_WIDTH
 from ffcv_hydra.kernels.memory import copy_bytes
-from ffcv_hydra.kernels.pointers import array_at, bytes_at, call_address, unowned
+from ffcv_hydra.kernels.parts import DECODE_BOX, DECODE_REGION, DECODE_RUNS, FINISH
+from ffcv_hydra.kernels.pointers import array_at, call_address, unowned
 from ffcv_hydra.kernels.resample_taps import NEAREST
 from ffcv_hydra.kernels.resize import resize_window
 
@@ -18,7 +18,7 @@ _int64s = types.Array(types.int64, 1, "C")
 
 def _signature(pixel, weight):
     return types.int64(
-        _int64s, types.int64, types.Array(types.uint8, 1, "C", readonly=True), _int64s, _int64s,
+        _int64s, types.Array(types.uint8, 1, "C", readonly=True), _int64s, _int64s,
         types.Array(types.uint8, 1, "C"), _int64s, _int64s, types.int64, types.Array(types.int64, 3, "C"), _int64s,
         types.Array(types.int64, 2, "C"), types.Array(types.uint32, 3, "C"), types.Array(pixel, 1, "C"),
         types.Array(weight, 1, "C"),
@@ -73,18 +73,20 @@ def _decode(parts, address, size, mode, height, width, channels, box, scale, scr
     if scratch.itemsize > 1:
         return 0
     if mode == STORED_AS_JPEG:
-        arguments = (
+        jpeg = (
             parts.ctypes.data, address, size, height, width, channels, box.ctypes.data, scale, pixels,
             region.ctypes.data,
         )  # fmt: skip
-        return pixels if call_address(parts[DECODE_REGION], arguments) == 0 else 0  # type: ignore[call-arg]
-    if mode == STORED_AS_RUNS and channels == 1 and decode_runs(bytes_at(address, size), bytes_at(pixels, count)):
-        return pixels
+        if call_address(parts[DECODE_BOX], jpeg) == 0:  # type: ignore[call-arg]  # numba adds the typing context
+            return pixels
+        return pixels if call_address(parts[DECODE_REGION], jpeg) == 0 else 0
+    if mode == STORED_AS_RUNS and channels == 1:
+        return pixels if call_address(parts[DECODE_RUNS], (address, size, pixels, count)) == 1 else 0  # type: ignore[call-arg]
     return 0
 
 
 @inlined_function
-def _place(target, n, pixels, region, window, scale, interpolation, tables, row, finish):
+def _place(parts, target, n, pixels, region, window, scale, interpolation, tables, row):
     """Resample one window of decoded pixels, and write it where a target has its image n."""
     channels = len(tables)
     shape = (target[1], target[2], channels)
@@ -93,21 +95,20 @@ def _place(target, n, pixels, region, window, scale, interpolation, tables, row,
     window[1] -= region[REGION_LEFT]
     as_stored = target[3] == pixels.itemsize and target[4] == 0
     image = array_at(address if as_stored else target[5], shape, pixels)
-    resize_window(pixels, region[REGION_WIDTH], window, scale, interpolation, row, image)
+    resize_window(parts, pixels, region[REGION_WIDTH], window, scale, interpolation, row, image)
     if not as_stored:
         arguments = (image.ctypes.data, *shape, tables.ctypes.data, target[3], target[4], address)
-        call_address(finish, arguments)  # type: ignore[call-arg]
+        call_address(parts[FINISH], arguments)  # type: ignore[call-arg]
 
 
 def _decode_windows(
-    parts, finish, data, offsets, sizes, modes, heights, widths, channels, windows, interpolations, targets, tables,
+    parts, data, offsets, sizes, modes, heights, widths, channels, windows, interpolations, targets, tables,
     scratch, row,
 ):  # fmt: skip
     """Decode N stored images, each once, and resample V windows of each.
 
     Args:
-        parts: int64 (PARTS_LENGTH,), of `jpeg_region`; zeros if no image is a JPEG.
-        finish: the address of `finish.finish`, or zero if all targets are as stored.
+        parts: int64 (PARTS_LENGTH,), of `parts`.
         data: uint8, the file or a part of it.
         offsets, sizes: int64 (N,), where each image lies in `data`, in bytes.
         modes: uint8 (N,), `STORED_AS_JPEG`, `STORED_RAW` for pixels (height, width, C), `STORED_AS_RUNS` for masks.
@@ -149,8 +150,8 @@ def _decode_windows(
                 for v in range(len(targets)):
                     if scales[v] == scale:
                         _place(
-                            targets[v], n, pixels, region, windows[v, n], scale, interpolations[v], tables[v], row,
-                            finish,
+                            parts, targets[v], n, pixels, region, windows[v, n], scale, interpolations[v], tables[v],
+                            row,
                         )  # fmt: skip
             scale *= 2
     return -1

@@ -20,6 +20,7 @@ from ffcv_hydra.kernels.jpeg_markers import (
     EOI,
     FIRST_COMPONENT,
     HEADER_LENGTH,
+    HEIGHT,
     INDEX_LENGTH,
     INDEX_LENGTHS,
     MAX_BLOCKS,
@@ -51,6 +52,7 @@ from ffcv_hydra.kernels.jpeg_strip import (
 )
 from ffcv_hydra.kernels.jpeg_tables import PAIRS_AT, TABLES_AT
 from ffcv_hydra.kernels.memory import zero_bytes
+from ffcv_hydra.kernels.parts import PARTS_LENGTH, PREPARE_TABLES, READ_BASELINE, SMALL, TABLES
 from ffcv_hydra.kernels.pointers import bytes_at, call_address, int64s_at
 
 PLAIN_SLACK_BYTES = SLACK_BYTES + (MAX_BLOCKS + 1) * MAX_BLOCK_BYTES  # that reading may touch behind a segment
@@ -220,42 +222,37 @@ def _read_segments(data, header, index, strip, blocks, count, memory, plain, cha
     return True
 
 
-@kernel(types.int64(*[types.int64] * 11))
-def decode_box(address, size, header, index, box, channels, prepare, tables, plain, target, region):
-    """Decode a box of a baseline JPEG.
+@kernel(types.int64(*[types.int64] * 10))
+def decode_box(parts, address, size, height, width, channels, box, scale, target, region):
+    """Decode a box of a baseline JPEG, if it is plain enough.
 
-    Args:
-        address, size: of the JPEG, with its index if it has one, in bytes.
-        header: the address of what `parse_jpeg` found, int64 (HEADER_LENGTH,).
-        index: that of what `read_index` found, int64 (INDEX_LENGTH,), zeros if there is none that fits.
-        box: that of int64 (4,): top, left, bottom, right, inside the image.
-        channels: 3 for RGB, 1 for gray.
-        prepare: the address of `prepare_tables`.
-        tables: that of the memory that it keeps.
-        plain: that of as many bytes as the JPEG has, and PLAIN_SLACK_BYTES, overwritten.
-        target: that of the box's pixels; up to the box's height * (width + 1) * channels bytes are written.
-        region: that of int64 (3,), filled as `decode_region` does.
+    The arguments are those of `jpeg_region.decode_region`. Of `target` up to the box's height * (width + 1) * channels
+    bytes are written, and the box is what `region` says, or begins one column before it.
 
     Returns:
-        1, or 0 if the JPEG is none that this code knows, or is damaged.
+        0, or 1 if the JPEG is none that this code knows, or is damaged, or is to be scaled.
     """
-    data, found = bytes_at(address, size), int64s_at(header, HEADER_LENGTH)
-    segments, wanted, decoded = int64s_at(index, INDEX_LENGTH), int64s_at(box, 4), int64s_at(region, 3)
-    if not _is_plain(found, channels):
-        return 0
+    tools, data = int64s_at(parts, PARTS_LENGTH), bytes_at(address, size)
+    wanted, decoded = int64s_at(box, 4), int64s_at(region, 3)
+    header, index = np.empty(HEADER_LENGTH, dtype=np.int64), np.empty(INDEX_LENGTH, dtype=np.int64)
+    found = (address, size, header.ctypes.data, index.ctypes.data)
+    if scale != 1 or call_address(tools[READ_BASELINE], found) == 0:  # type: ignore[call-arg]  # numba adds the context
+        return 1
+    if header[WIDTH] != width or header[HEIGHT] != height or not _is_plain(header, channels):
+        return 1
     strip = np.empty(STRIP_LENGTH, dtype=np.int64)
-    lay_out(found, wanted, strip)
+    lay_out(header, wanted, strip)
     # addresses in it are kept as numbers, so it has to be handed on to where they are used
-    memory = np.empty(_PLANES_AT + strip_bytes(found, strip), dtype=np.uint8)
+    memory = np.empty(_PLANES_AT + strip_bytes(header, strip), dtype=np.uint8)
     zero_bytes(memory.ctypes.data, _PLANES_AT)
-    place_planes(found, memory.ctypes.data + _PLANES_AT, strip)
-    arguments = (address, size, header, tables, memory.ctypes.data)
-    if call_address(prepare, arguments) == 0:  # type: ignore[call-arg]  # numba adds the typing context
-        return 0
+    place_planes(header, memory.ctypes.data + _PLANES_AT, strip)
+    arguments = (address, size, header.ctypes.data, tools[TABLES], memory.ctypes.data)
+    if call_address(tools[PREPARE_TABLES], arguments) == 0:  # type: ignore[call-arg]  # numba adds the typing context
+        return 1
     blocks = np.empty((MAX_BLOCKS, _BLOCK_LENGTH), dtype=np.int64)
-    count = _list_blocks(found, strip, tables, memory, blocks)
-    bits = bytes_at(plain, size + PLAIN_SLACK_BYTES)
-    if count == 0 or not _read_segments(data, found, segments, strip, blocks, count, memory, bits, channels, target):
-        return 0
+    count = _list_blocks(header, strip, tools[TABLES], memory, blocks)
+    bits = bytes_at(tools[SMALL], size + PLAIN_SLACK_BYTES)
+    if count == 0 or not _read_segments(data, header, index, strip, blocks, count, memory, bits, channels, target):
+        return 1
     decoded[0], decoded[1], decoded[2] = strip[FIRST_ROW], strip[FIRST_COLUMN], strip[END_COLUMN] - strip[FIRST_COLUMN]
-    return 1
+    return 0

@@ -10,8 +10,10 @@ Segments follow one another in raster order of the image's MCUs, each but the la
 """
 
 import numpy as np
+from numba import types
 
-from ffcv_hydra.kernels.compilation import device_function
+from ffcv_hydra.kernels.compilation import device_function, kernel
+from ffcv_hydra.kernels.pointers import bytes_at, int64s_at
 
 # what `parse_jpeg` fills in
 HEADER_LENGTH = 32
@@ -230,3 +232,35 @@ def segment_length(data, index, segment):
     if index[INDEX_LENGTH_BYTES] == 4:
         length |= np.int64(data[at + 2]) << 16 | np.int64(data[at + 3]) << 24
     return length
+
+
+@device_function
+def _index_fits(header, index, segments):
+    """Whether an index that `read_index` found is that of the image, with whole segments in each row of MCUs."""
+    interval = index[INDEX_INTERVAL]
+    if segments == 0 or interval != header[RESTART_INTERVAL] or index[INDEX_ENTROPY_START] != header[ENTROPY_START]:
+        return False
+    per_row = (header[WIDTH] + header[MCU_WIDTH] - 1) // header[MCU_WIDTH]
+    return per_row % interval == 0 and segments * interval == num_mcus(header)
+
+
+@kernel(types.int64(*[types.int64] * 4))
+def read_baseline(address, size, header, index):
+    """`parse_jpeg` and `read_index` of a baseline JPEG, for kernels that call this one at its address.
+
+    Args:
+        address, size: of the JPEG, with its index if it has one, in bytes.
+        header: the address of int64 (HEADER_LENGTH,), filled.
+        index: that of int64 (INDEX_LENGTH,), filled; its `INDEX_LENGTHS` is 0 if there is none, or one that does not
+            fit the image.
+
+    Returns:
+        1, or 0 if the JPEG is damaged, or not baseline.
+    """
+    data, found, segments = bytes_at(address, size), int64s_at(header, HEADER_LENGTH), int64s_at(index, INDEX_LENGTH)
+    start = np.int64(0)
+    if parse_jpeg(data, start, size, found) != 0 or found[IS_BASELINE] == 0:
+        return 0
+    if not _index_fits(found, segments, read_index(data, start, size, segments)):
+        segments[INDEX_LENGTHS] = 0
+    return 1

@@ -1,7 +1,7 @@
 """Decoding of the part of a JPEG that is needed, to the very pixels of the whole.
 
-Most JPEGs are decoded by `jpeg_decoder`. The others, and those that are shrunk on the way, are left to TurboJPEG. With
-an index of restart segments (see `jpeg_markers`), a small JPEG is put together of the header, with another size, and
+Most JPEGs are decoded by `jpeg_decoder`. This is for the others, and for those that are shrunk on the way. With an
+index of restart segments (see `jpeg_markers`), a small JPEG is put together of the header, with another size, and
 the segments under the part; its pixels are those of the whole one except where chroma is interpolated across its
 borders, so two more pixels on each side are decoded. Without an index, a baseline JPEG is decoded down to the part's
 last row: a smaller height in the header does that.
@@ -21,18 +21,16 @@ from ffcv_hydra.kernels.jpeg_markers import (
     INDEX_ENTROPY_START,
     INDEX_INTERVAL,
     INDEX_LENGTH,
-    IS_BASELINE,
+    INDEX_LENGTHS,
     MCU_HEIGHT,
     MCU_WIDTH,
     RESTART_INTERVAL,
     SIZE_POSITION,
     WIDTH,
-    num_mcus,
-    parse_jpeg,
-    read_index,
     segment_length,
 )
 from ffcv_hydra.kernels.memory import copy_bytes
+from ffcv_hydra.kernels.parts import DECOMPRESSOR, PARTS_LENGTH, READ_BASELINE, SMALL
 from ffcv_hydra.kernels.pointers import bytes_at, call_address, int64s_at
 
 jpeg.register()
@@ -42,13 +40,6 @@ CHROMA_MARGIN = 2  # pixels, as scaled, that interpolation of chroma looks beyon
 # what `decode_region` fills in
 REGION_LENGTH = 3
 REGION_TOP, REGION_LEFT, REGION_WIDTH = range(REGION_LENGTH)
-
-# What a thread decodes with, int64 (PARTS_LENGTH,): the addresses of the kernels `decode_region`, `decode_box` (of
-# `jpeg_decoder`) and `prepare_tables` (of `jpeg_tables`); the handle of a `jpeg.Decompressor`, the address of
-# TABLES_BYTES bytes, zeros at first, and that of as many bytes as the largest JPEG has, and EXTRA_BYTES. No other
-# thread may use the last three.
-PARTS_LENGTH = 6
-DECODE_REGION, DECODE_BOX, PREPARE_TABLES, DECOMPRESSOR, TABLES, SMALL = range(PARTS_LENGTH)
 
 # how much longer than what is stored a small JPEG may be, or what is read of it
 EXTRA_BYTES = PLAIN_SLACK_BYTES
@@ -116,19 +107,9 @@ def _decode_rows(handle, data, header, bottom, channels, scale, small, target):
     return 0 if status == 0 or ended_early(handle, small) else status
 
 
-@device_function
-def _fits(header, index, segments):
-    """Whether an index is that of the image."""
-    interval = index[INDEX_INTERVAL]
-    if interval != header[RESTART_INTERVAL] or index[INDEX_ENTROPY_START] != header[ENTROPY_START]:
-        return False
-    per_row = (header[WIDTH] + header[MCU_WIDTH] - 1) // header[MCU_WIDTH]
-    return per_row % interval == 0 and segments * interval == num_mcus(header)
-
-
 @kernel(types.int64(*[types.int64] * 10))
 def decode_region(parts, address, size, height, width, channels, box, scale, target, region):
-    """Decode at least a box of a JPEG, to RGB or to grayscale.
+    """Decode at least a box of a JPEG by TurboJPEG, to RGB or to grayscale.
 
     Args:
         parts: the address of int64 (PARTS_LENGTH,).
@@ -151,24 +132,12 @@ def decode_region(parts, address, size, height, width, channels, box, scale, tar
     wanted, decoded = int64s_at(box, 4), int64s_at(region, REGION_LENGTH)
     decoded[REGION_TOP] = decoded[REGION_LEFT] = 0
     decoded[REGION_WIDTH] = (width + scale - 1) // scale
-    header = np.empty(HEADER_LENGTH, dtype=np.int64)
-    start = np.int64(0)
-    good = parse_jpeg(data, start, size, header) == 0 and header[IS_BASELINE] == 1
-    if not good or header[WIDTH] != width or header[HEIGHT] != height:
+    header, index = np.empty(HEADER_LENGTH, dtype=np.int64), np.empty(INDEX_LENGTH, dtype=np.int64)
+    found = (address, size, header.ctypes.data, index.ctypes.data)
+    is_baseline: bool = call_address(tools[READ_BASELINE], found) == 1  # type: ignore[call-arg]  # numba adds a context
+    if not is_baseline or header[WIDTH] != width or header[HEIGHT] != height:
         return decode_jpeg(handle, address, size, height, width, channels, scale, target)
-    index = np.empty(INDEX_LENGTH, dtype=np.int64)
-    segments = read_index(data, start, size, index)
-    is_indexed = segments > 0 and _fits(header, index, segments)
-    if not is_indexed:
-        index[:] = 0
-    if scale == 1:
-        arguments = (
-            address, size, header.ctypes.data, index.ctypes.data, box, channels, tools[PREPARE_TABLES], tools[TABLES],
-            small, target, region,
-        )  # fmt: skip
-        if call_address(tools[DECODE_BOX], arguments) == 1:  # type: ignore[call-arg]  # numba adds the typing context
-            return 0
-    if is_indexed:
+    if index[INDEX_LENGTHS] > 0:
         return _decode_segments(handle, data, header, index, wanted, channels, scale, part, target, decoded)
     tile_height = header[MCU_HEIGHT]
     bottom = (wanted[2] + CHROMA_MARGIN * scale + tile_height - 1) // tile_height * tile_height

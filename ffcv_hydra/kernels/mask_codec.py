@@ -9,6 +9,7 @@ import numpy as np
 from numba import types
 
 from ffcv_hydra.kernels.compilation import device_function, kernel
+from ffcv_hydra.kernels.pointers import bytes_at
 
 _MAX_SHIFT = 56  # nine groups of seven bits fit an int64
 
@@ -56,16 +57,7 @@ def encode_runs(pixels: np.ndarray) -> np.ndarray:
 
 
 @device_function
-def decode_runs(data, target):
-    """Decode a run-length coded mask; whatever the bytes are, nothing outside of them is read.
-
-    Args:
-        data: uint8 (num_bytes,), the runs.
-        target: uint8 (P,), written; nothing outside of it is.
-
-    Returns:
-        Whether the bytes are whole runs that fill `target` exactly. If not, `target` may be partly written.
-    """
+def _decode(data, target):
     at, end = np.int64(0), len(data)
     begin = np.int64(0)
     while at < end:
@@ -91,5 +83,19 @@ def decode_runs(data, target):
 
 @kernel(types.boolean(_bytes, _writable_bytes))
 def decode_whole_mask(data, target):
-    """Decode runs `data`, uint8 (num_bytes,), to `target`, uint8 (H * W,); returns whether they fill it exactly."""
-    return decode_runs(data, target)
+    """Decode a run-length coded mask; whatever the bytes are, nothing outside of them is read.
+
+    Args:
+        data: uint8 (num_bytes,), the runs.
+        target: uint8 (P,), written; nothing outside of it is.
+
+    Returns:
+        Whether the bytes are whole runs that fill `target` exactly. If not, `target` may be partly written.
+    """
+    return _decode(data, target)
+
+
+@kernel(types.int64(*[types.int64] * 4))
+def decode_runs(data, num_bytes, target, num_pixels):
+    """`decode_whole_mask` of addresses and lengths; 1 or 0."""
+    return np.int64(_decode(bytes_at(data, num_bytes), bytes_at(target, num_pixels)))

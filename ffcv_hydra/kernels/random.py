@@ -46,7 +46,7 @@ def mixed(key, part):
 
 
 @kernel("void(uint64[::1], uint64[:, ::1], uint64[::1])", brief=True)
-def _fold(keys, parts, target):
+def fold_kernel(keys, parts, target):
     """Mix parts[:, n], or parts[:, 0] if there is one column, into keys[n], or keys[0] if there is one."""
     key_step, part_step = len(keys) > 1, parts.shape[1] > 1
     for n in range(len(target)):
@@ -83,7 +83,7 @@ def fold(keys: np.ndarray, *parts: int | np.ndarray) -> np.ndarray:
     target = np.empty(width if len(keys) == 1 else len(keys), dtype=np.uint64)
     if width not in (1, len(target)):
         raise ValueError(f"{len(keys)} keys cannot be mixed with parts of {width}")
-    _fold(np.ascontiguousarray(keys), columns, target)
+    fold_kernel(np.ascontiguousarray(keys), columns, target)
     return target
 
 

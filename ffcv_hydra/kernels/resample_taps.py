@@ -47,7 +47,7 @@ def _linear(position, step, size, weights):
 
 
 @device_function
-def taps(begin, size, scale, resized_size, offset, target_size, interpolation, like):
+def taps(begin, size, scale, resized_size, offset, target_size, mirrored, interpolation, like):
     """Where each output pixel starts to read, how many pixels it reads, and their weights (they sum to 1).
 
     Args:
@@ -56,6 +56,7 @@ def taps(begin, size, scale, resized_size, offset, target_size, interpolation, l
         resized_size: what the part is resized to.
         offset: which pixel of the resized axis is the first of the output; may be negative.
         target_size: of the output. Pixels outside the resized axis read nothing: their count is 0.
+        mirrored: 1 if the output's first pixel comes last, or 0.
         interpolation: `AREA` or `BILINEAR`; they are the same where the axis grows.
         like: an array of the dtype that the weights get.
 
@@ -71,24 +72,26 @@ def taps(begin, size, scale, resized_size, offset, target_size, interpolation, l
     count = np.zeros(target_size, dtype=np.int64)
     weights = np.zeros((target_size, max(2, most)), dtype=like.dtype)
     for o in range(max(0, -offset), min(target_size, resized_size - offset)):
+        position = o + offset
+        at = o if mirrored == 0 else target_size - 1 - o
         if scale == 1 and size <= resized_size:
-            first[o], count[o] = _linear(o + offset, step, size, weights[o])
+            first[at], count[at] = _linear(position, step, size, weights[at])
         elif interpolation == BILINEAR:
-            first[o], count[o] = _triangle(o + offset, step, origin, limit, weights[o])
+            first[at], count[at] = _triangle(position, step, origin, limit, weights[at])
         else:
-            first[o], count[o] = _area(o + offset, step, origin, limit, weights[o])
+            first[at], count[at] = _area(position, step, origin, limit, weights[at])
     return first, count, weights
 
 
 @device_function
-def nearest_pixels(size, resized_size, offset, target_size):
-    """The one pixel that each output pixel copies, int64 (target_size,), -1 outside: the one at its centre.
+def nearest_pixel(position, size, resized_size):
+    """The pixel at the centre of pixel `position` of an axis that is resized from one size to another; -1 outside.
 
-    As torch's `nearest-exact` and Pillow, so that a mask stays on its image; torch's `nearest` is half a pixel off. The
-    arguments are those of `taps`. torch computes in float32, so this does.
+    As torch's `nearest-exact` and Pillow, so that a mask stays on its image; torch's `nearest` is half a pixel off.
+    torch computes in float32, so this does.
     """
+    if position < 0 or position >= resized_size:
+        return np.int64(-1)
     step = np.float32(size) / np.float32(resized_size)
-    pixels = np.full(target_size, -1, dtype=np.int64)
-    for o in range(max(0, -offset), min(target_size, resized_size - offset)):
-        pixels[o] = min(size - 1, int((np.float32(o + offset) + np.float32(0.5)) * step))
-    return pixels
+    pixel = np.int64((np.float32(position) + np.float32(0.5)) * step)
+    return pixel if pixel < size else size - 1

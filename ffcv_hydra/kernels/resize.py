@@ -11,8 +11,9 @@ of three channels see `weighted_rows`.
 import numpy as np
 
 from ffcv_hydra.kernels.compilation import device_function, inlined_function
-from ffcv_hydra.kernels.memory import copy_bytes, mirror_row
-from ffcv_hydra.kernels.resample_taps import NEAREST, nearest_pixels, taps
+from ffcv_hydra.kernels.parts import COPY_WINDOW, NEAREST_WINDOW
+from ffcv_hydra.kernels.pointers import call_address
+from ffcv_hydra.kernels.resample_taps import NEAREST, taps
 from ffcv_hydra.kernels.weighted_rows import even_taps, weighted_rows
 
 
@@ -60,15 +61,13 @@ def _span(first, count):
 
 @inlined_function
 def _separable(source, begin, stride, window, scale, interpolation, row, target):
-    channels = target.shape[2]
+    channels, upright = target.shape[2], np.int64(0)  # a literal would have `taps` compiled twice
     first_y, count_y, weights_y = taps(
-        window[0], window[2], scale, window[4], window[6], target.shape[0], interpolation, row
+        window[0], window[2], scale, window[4], window[6], target.shape[0], upright, interpolation, row
     )
     first_x, count_x, weights_x = taps(
-        window[1], window[3], scale, window[5], window[7], target.shape[1], interpolation, row
+        window[1], window[3], scale, window[5], window[7], target.shape[1], window[8], interpolation, row
     )
-    if window[8] != 0:
-        first_x, count_x, weights_x = first_x[::-1].copy(), count_x[::-1].copy(), weights_x[::-1].copy()
     start, stop = _span(first_x, count_x)
     if stop == 0:
         target[:] = 0
@@ -94,49 +93,12 @@ def _separable(source, begin, stride, window, scale, interpolation, row, target)
             step = np.int64(0)
 
 
-@device_function
-def _nearest(source, begin, stride, window, target):
-    rows = nearest_pixels(window[2], window[4], window[6], target.shape[0])
-    columns = nearest_pixels(window[3], window[5], window[7], target.shape[1])
-    if window[8] != 0:
-        columns = columns[::-1].copy()
-    channels = target.shape[2]
-    for y in range(target.shape[0]):
-        for x in range(target.shape[1]):
-            pixel = begin + rows[y] * stride + columns[x] * channels
-            for c in range(channels):
-                target[y, x, c] = 0 if rows[y] < 0 or columns[x] < 0 else source[pixel + c]
-
-
-@device_function
-def _copy(source, begin, stride, window, target):
-    """The part as it is, or mirrored."""
-    height, width, channels = target.shape
-    top, bottom = max(0, -window[6]), min(height, window[4] - window[6])
-    left, right = max(0, -window[7]), min(width, window[5] - window[7])
-    if bottom - top < height or right - left < width:
-        target[:] = 0
-    begin += (top + window[6]) * stride + (left + window[7]) * channels
-    length, pixel_bytes = (right - left) * channels, channels * source.itemsize
-    if right - left <= 0 or bottom <= top:
-        return
-    if window[8] != 0:
-        for y in range(top, bottom):
-            mirror_row(target[y, width - right].ctypes.data, source[begin:].ctypes.data, right - left, pixel_bytes)
-            begin += stride
-    elif right - left == width and length == stride:  # the rows follow one another in both
-        copy_bytes(target[top].ctypes.data, source[begin:].ctypes.data, (bottom - top) * stride * source.itemsize)
-    else:
-        for y in range(top, bottom):
-            copy_bytes(target[y, left].ctypes.data, source[begin:].ctypes.data, length * source.itemsize)
-            begin += stride
-
-
 @inlined_function
-def resize_window(source, width, window, scale, interpolation, row, target):
+def resize_window(parts, source, width, window, scale, interpolation, row, target):
     """Resample a box of an image, and take a part of the outcome; zeros where that reaches beyond it.
 
     Args:
+        parts: int64 (PARTS_LENGTH,), of `parts`; those of `picked_pixels` are used.
         source: uint8 or uint16, one-dimensional, the image (height, width, C), with C 1 or 3.
         width: of the source, in pixels.
         window: int64 (9,): top, left, height, width of the box, inside the image; height and width that it is resized
@@ -149,9 +111,14 @@ def resize_window(source, width, window, scale, interpolation, row, target):
     """
     stride = target.shape[2] * width
     begin = window[0] // scale * stride + target.shape[2] * (window[1] // scale)
-    if window[2] == window[4] and window[3] == window[5]:
-        _copy(source, begin, stride, window, target)
-    elif interpolation == NEAREST:
-        _nearest(source, begin, stride, window, target)
+    is_copy = window[2] == window[4] and window[3] == window[5]
+    if is_copy or interpolation == NEAREST:
+        size = source.itemsize
+        arguments = (
+            source.ctypes.data + begin * size, stride * size, window.ctypes.data, target.ctypes.data, target.shape[0],
+            target.shape[1], target.shape[2] * size,
+        )  # fmt: skip
+        picked = parts[COPY_WINDOW] if is_copy else parts[NEAREST_WINDOW]
+        call_address(picked, arguments)  # type: ignore[call-arg]  # numba adds the typing context
     else:
         _separable(source, begin, stride, window, scale, interpolation, row, target)

@@ -11,6 +11,8 @@ import torch
 from ffcv.pipeline.allocation_query import AllocationQuery
 
 from ffcv_hydra.errors import FFCVHydraError, SampleError
+from ffcv_hydra.kernels.compile_together import compile_together
+from ffcv_hydra.kernels.random import fold_kernel
 from ffcv_hydra.loader.buffers import BufferPool
 from ffcv_hydra.loader.chunks import chunk_of, keys_of
 from ffcv_hydra.loader.decoding import Decoding
@@ -77,6 +79,15 @@ class Executor:
         self._ffcv_fields = fields_read_by_ffcv(plan)
         self._thread_steps = [step for step in plan.steps if step.kind is not Kind.CONSUMER]
         self._consumer_steps = [step for step in plan.steps if step.kind is Kind.CONSUMER]
+
+    def compile(self) -> None:
+        """Have what the first batch needs compiled, if it is the first one ever: by several processes, unlike threads.
+
+        Raises:
+            LoaderError: the cache folder cannot be written.
+        """
+        segments = [segment for segments in self.segments.values() for segment in segments]
+        compile_together([*(kernel for segment in segments for kernel in segment.kernels), fold_kernel])
 
     def _stored_sizes(self, field: str) -> np.ndarray:
         extents = self.storage.beton.extents(field)

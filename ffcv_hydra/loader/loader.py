@@ -253,6 +253,7 @@ class Loader:
         if sizes != self._sizes:
             self._sizes = sizes
             self._executor = self._build_executor()
+        self._executor.compile()
         scratches = self._scratches.pop() if self._scratches else [Scratch() for _ in range(self.num_workers)]
         jobs = self._jobs(self._executor, epoch, first_batch)
         engine = Engine(self._executor, jobs, scratches, self.batches_ahead)

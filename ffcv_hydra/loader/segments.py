@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ffcv_hydra.kernels.image_chain import copy_image
+from ffcv_hydra.kernels.checksum import first_mismatch
+from ffcv_hydra.kernels.compilation import Kernel
+from ffcv_hydra.kernels.image_chain import copy_image, run_image_chain
 from ffcv_hydra.loader.plan import Kind, Node, Step
 from ffcv_hydra.operations import ChunkDecoder, ImageDecoder
 from ffcv_hydra.operations.image_chain import ImageChain, ImageFunction, ImageFunctionOperation, parameter_block
@@ -45,6 +47,15 @@ class Segment:
             return all(function.in_place for function, _ in self.links)
         operation: Any = self.nodes[0].operation
         return operation.in_place
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """What it certainly calls: those that take longest to compile first."""
+        if self.links is not None:
+            return (run_image_chain, *(function.kernel for function, _ in self.links))
+        operations: list[Any] = [node.operation for node in self.nodes]
+        checks = (first_mismatch,) if self.reads_file else ()
+        return (*(kernel for operation in operations for kernel in operation.kernels), *checks)
 
     @cached_property
     def chain(self) -> ImageChain:

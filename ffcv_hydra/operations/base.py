@@ -17,6 +17,7 @@ from ffcv.pipeline.operation import Operation
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.checksum import first_mismatch
+from ffcv_hydra.kernels.compilation import Kernel
 from ffcv_hydra.kernels.jpeg import Decompressor
 from ffcv_hydra.kernels.jpeg_tables import TABLES_BYTES
 
@@ -138,6 +139,11 @@ class ChunkOperation(Operation):
     geometric: ClassVar[bool] = False
     in_place: ClassVar[bool] = False
     joint_parameters: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """What `run` certainly calls, so that it may be compiled before: those that take longest first."""
+        return ()
 
     @abstractmethod
     def run(self, source: Any, target: np.ndarray, chunk: Chunk) -> None:

@@ -8,7 +8,9 @@ import torch
 from ffcv.pipeline.allocation_query import AllocationQuery
 from ffcv.pipeline.state import State
 
+from ffcv_hydra.kernels.compilation import Kernel
 from ffcv_hydra.kernels.draws import draw_chosen
+from ffcv_hydra.kernels.finish import finish
 from ffcv_hydra.operations.base import Chunk
 from ffcv_hydra.operations.flip import RandomHorizontalFlip
 from ffcv_hydra.operations.image_chain import ImageFunction
@@ -42,6 +44,12 @@ class FusedDecoder(ImageDecoder):
         self.flip = flip
         self.table = None if table is None else np.ascontiguousarray(table.numpy().T)
         self.channels_first = channels_first
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """The decoder's, and those of what comes after it."""
+        is_finished, is_mirrored = self.table is not None or self.channels_first, self.flip is not None
+        return (*self.decoder.kernels, *(finish,) * is_finished, *(draw_chosen,) * is_mirrored)
 
     def output_size(self) -> tuple[int, int]:
         """Height and width of the output, in pixels."""

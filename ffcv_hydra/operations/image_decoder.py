@@ -13,11 +13,12 @@ from ffcv.pipeline.state import State
 
 from ffcv_hydra.beton.image_fields import MaskField, OwnImageField
 from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.kernels.compilation import Kernel
 from ffcv_hydra.kernels.resample_taps import AREA, BILINEAR, NEAREST
 from ffcv_hydra.operations.arguments import size_pair
 from ffcv_hydra.operations.base import Chunk, ChunkDecoder, Extents
 from ffcv_hydra.operations.image_chain import ImageFunction
-from ffcv_hydra.operations.shared_decoding import decode_shared
+from ffcv_hydra.operations.shared_decoding import decode_shared, kernels_for
 
 INTERPOLATIONS = {"area": AREA, "bilinear": BILINEAR, "nearest": NEAREST}
 
@@ -109,6 +110,11 @@ class ImageDecoder(ChunkDecoder):
     def interpolation_code(self) -> int:
         """The kernels' number of the interpolation that is used."""
         return NEAREST if isinstance(self.field, MaskField) else INTERPOLATIONS[self.interpolation]
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """Those of the decoding."""
+        return kernels_for(self.dtype, self._columns[2], self.interpolation_code)
 
     def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
         """The state after the operation, (H, W, C) of the field's dtype, and the memory for it."""

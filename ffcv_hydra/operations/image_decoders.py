@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.kernels.compilation import Kernel
 from ffcv_hydra.kernels.crop import random_resized_crop_boxes
 from ffcv_hydra.kernels.image import STORED_RAW
 from ffcv_hydra.operations.arguments import interval
@@ -38,6 +39,11 @@ class RandomResizedCrop(SizedDecoder):
         super().__init__(size, interpolation)
         self.scale = interval("RandomResizedCrop", "scale", scale, 0, 1, above=True)
         self.ratio = interval("RandomResizedCrop", "ratio", ratio, 0, above=True)
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """Those of the decoding, and that of the boxes."""
+        return (*super().kernels, random_resized_crop_boxes)
 
     def boxes(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> np.ndarray:
         """int64 (N, 4): top, left, height, width, one random box per image."""

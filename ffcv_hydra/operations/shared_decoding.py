@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ffcv_hydra.kernels.compilation import compile_at_once
+from ffcv_hydra.kernels.compilation import Kernel
 from ffcv_hydra.kernels.finish import finish
 from ffcv_hydra.kernels.image import (
     STORED_AS_JPEG,
@@ -17,24 +17,51 @@ from ffcv_hydra.kernels.image import (
     decode_windows_16,
 )
 from ffcv_hydra.kernels.jpeg_decoder import decode_box
-from ffcv_hydra.kernels.jpeg_region import (
+from ffcv_hydra.kernels.jpeg_markers import read_baseline
+from ffcv_hydra.kernels.jpeg_region import EXTRA_BYTES, decode_region
+from ffcv_hydra.kernels.jpeg_tables import prepare_tables
+from ffcv_hydra.kernels.mask_codec import decode_runs
+from ffcv_hydra.kernels.parts import (
+    COPY_WINDOW,
     DECODE_BOX,
     DECODE_REGION,
+    DECODE_RUNS,
     DECOMPRESSOR,
-    EXTRA_BYTES,
+    FINISH,
+    NEAREST_WINDOW,
     PARTS_LENGTH,
     PREPARE_TABLES,
+    READ_BASELINE,
     SMALL,
     TABLES,
-    decode_region,
 )
-from ffcv_hydra.kernels.jpeg_tables import prepare_tables
+from ffcv_hydra.kernels.picked_pixels import copy_window, nearest_window
+from ffcv_hydra.kernels.resample_taps import NEAREST
 from ffcv_hydra.operations.base import Chunk, Extents, FailedSample
 
 if TYPE_CHECKING:
     from ffcv_hydra.operations.image_decoder import ImageDecoder
 
+_JPEG = (read_baseline, decode_box, prepare_tables)
+_JPEG_PARTS = [READ_BASELINE, DECODE_BOX, PREPARE_TABLES]
+_DEFERRED = (decode_region, decode_runs, copy_window, nearest_window, finish)
+_DEFERRED_PARTS = [DECODE_REGION, DECODE_RUNS, COPY_WINDOW, NEAREST_WINDOW, FINISH]
+
 _KINDS = {STORED_AS_JPEG: "JPEG", STORED_RAW: "raw image", STORED_AS_RUNS: "run-length coded mask"}
+
+
+def kernels_for(dtype: np.dtype, modes: np.ndarray, interpolation: int) -> tuple[Kernel, ...]:
+    """Those that `decode_shared` certainly calls, the longest first.
+
+    Args:
+        dtype: of the pixels.
+        modes: uint8 (num_samples,), of all stored images.
+        interpolation: the kernels' number of it.
+    """
+    decode = decode_windows_8 if dtype == np.uint8 else decode_windows_16
+    jpeg = (decode_box, decode, prepare_tables, read_baseline, decode_region) if STORED_AS_JPEG in modes else (decode,)
+    runs = (decode_runs,) if STORED_AS_RUNS in modes else ()
+    return (*jpeg, *runs, nearest_window) if interpolation == NEAREST else (*jpeg, *runs)
 
 
 def decode_shared(
@@ -66,8 +93,6 @@ def decode_shared(
     row = 2 * (first.channels * int(widths.max()) + 1) * np.dtype(weight).itemsize
     row += -row % 8
     small = int(source.sizes.max()) + EXTRA_BYTES if STORED_AS_JPEG in modes else 0
-    if small:
-        compile_at_once([decode, prepare_tables], [decode_region, decode_box])
     on_the_way = max(target[0].size for target in targets)
     pixels = scratch.pixels_for(num_bytes + row + small + on_the_way)
     after_row = pixels.ctypes.data + num_bytes + row
@@ -75,17 +100,14 @@ def decode_shared(
         _address_and_layout(decoder, target, len(heights), after_row + small)
         for decoder, target in zip(decoders, targets, strict=True)
     ]
-    parts = np.zeros(PARTS_LENGTH, dtype=np.int64)
+    parts = _shared_parts()
     if small:
-        parts[[DECODE_REGION, DECODE_BOX, PREPARE_TABLES]] = [
-            kernel.address for kernel in (decode_region, decode_box, prepare_tables)
-        ]
+        parts[_JPEG_PARTS] = [kernel.address for kernel in _JPEG]
         parts[DECOMPRESSOR], parts[TABLES] = scratch.decompressor.handle, scratch.jpeg_tables.ctypes.data
         parts[SMALL] = after_row
     as_stored = all(value_bytes == first.dtype.itemsize and not planes for *_, value_bytes, planes, _ in layouts)
     failed = decode(
         parts,
-        0 if as_stored else finish.address,
         source.data,
         source.offsets,
         source.sizes,
@@ -107,6 +129,13 @@ def decode_shared(
         if modes[failed] == STORED_AS_JPEG:
             kind += f" ({scratch.decompressor.error()})"
         raise FailedSample(failed, f"the {kind} cannot be decoded as {heights[failed]} x {widths[failed]} pixels")
+
+
+def _shared_parts() -> np.ndarray:
+    """What `kernels.parts` describes, with what all images can need; what a JPEG takes is left out."""
+    parts = np.zeros(PARTS_LENGTH, dtype=np.int64)
+    parts[_DEFERRED_PARTS] = [kernel.deferred_address for kernel in _DEFERRED]
+    return parts
 
 
 def _windows(

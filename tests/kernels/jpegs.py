@@ -6,21 +6,40 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from ffcv_hydra.kernels.finish import finish
 from ffcv_hydra.kernels.jpeg import Decompressor
 from ffcv_hydra.kernels.jpeg_decoder import decode_box
-from ffcv_hydra.kernels.jpeg_region import (
+from ffcv_hydra.kernels.jpeg_markers import read_baseline
+from ffcv_hydra.kernels.jpeg_region import decode_region
+from ffcv_hydra.kernels.jpeg_tables import TABLES_BYTES, prepare_tables
+from ffcv_hydra.kernels.mask_codec import decode_runs
+from ffcv_hydra.kernels.parts import (
+    COPY_WINDOW,
     DECODE_BOX,
     DECODE_REGION,
+    DECODE_RUNS,
     DECOMPRESSOR,
+    FINISH,
+    NEAREST_WINDOW,
     PARTS_LENGTH,
     PREPARE_TABLES,
+    READ_BASELINE,
     SMALL,
     TABLES,
-    decode_region,
 )
-from ffcv_hydra.kernels.jpeg_tables import TABLES_BYTES, prepare_tables
+from ffcv_hydra.kernels.picked_pixels import copy_window, nearest_window
 from ffcv_hydra.kernels.whole_jpeg import decode_whole
 
+_KERNELS = {
+    READ_BASELINE: read_baseline,
+    DECODE_BOX: decode_box,
+    PREPARE_TABLES: prepare_tables,
+    DECODE_REGION: decode_region,
+    DECODE_RUNS: decode_runs,
+    COPY_WINDOW: copy_window,
+    NEAREST_WINDOW: nearest_window,
+    FINISH: finish,
+}
 _TABLES = np.zeros(TABLES_BYTES // 8, dtype=np.int64)
 
 SUBSAMPLINGS = {
@@ -87,9 +106,9 @@ def assert_same_pixels(first: np.ndarray, second: np.ndarray) -> None:
 
 
 def parts_with(handle: int, small: np.ndarray) -> np.ndarray:
-    """What `decode_region` decodes with: a decompressor, or 0 to do without TurboJPEG, and memory for a small JPEG."""
+    """What images are decoded with: a decompressor, and memory for a small JPEG."""
     parts = np.zeros(PARTS_LENGTH, dtype=np.int64)
-    parts[DECODE_REGION], parts[DECODE_BOX] = decode_region.address, decode_box.address
-    parts[PREPARE_TABLES], parts[TABLES] = prepare_tables.address, _TABLES.ctypes.data
-    parts[DECOMPRESSOR], parts[SMALL] = handle, small.ctypes.data
+    for part, kernel in _KERNELS.items():
+        parts[part] = kernel.deferred_address
+    parts[DECOMPRESSOR], parts[TABLES], parts[SMALL] = handle, _TABLES.ctypes.data, small.ctypes.data
     return parts

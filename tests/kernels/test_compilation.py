@@ -24,37 +24,6 @@ def test_a_second_process_loads_what_the_first_compiled(tmp_path: Path):
     assert found[0] == found[1]
 
 
-@pytest.mark.timeout(120)
-def test_two_kernels_are_compiled_at_once_by_two_processes(tmp_path: Path):
-    script = """
-from ffcv_hydra.kernels.compilation import compile_at_once, kernel
-from ffcv_hydra.kernels.flip import random_horizontal_flip
-from ffcv_hydra.kernels.gather import gather
-
-compile_at_once([gather], [random_horizontal_flip])
-print(gather._entry_point is not None, random_horizontal_flip._entry_point is None, random_horizontal_flip.compiled)
-random_horizontal_flip.compile()
-
-@kernel("int64(int64)")
-def not_to_be_imported(value):
-    return value + 1
-
-@kernel("int64(int64)")
-def next_but_one(value):
-    return value + 2
-
-compile_at_once([next_but_one], [not_to_be_imported])
-print(next_but_one(3), not_to_be_imported.compiled, not_to_be_imported(3))
-"""
-    path = tmp_path / "script.py"  # numba caches nothing that has no file
-    path.write_text(script)
-    environment = {**os.environ, "FFCV_HYDRA_CACHE": str(tmp_path / "cache")}
-    done = subprocess.run([sys.executable, str(path)], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    two_cores = len(os.sched_getaffinity(0)) > 1
-    assert done.stdout.splitlines() == [f"{two_cores} True {two_cores}", "5 False 4"]
-
-
 def test_a_change_in_any_kernel_source_makes_another_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "a.py").write_text("1")
     monkeypatch.setattr(compilation, "__file__", str(tmp_path / "compilation.py"))
@@ -105,3 +74,43 @@ def test_arrays_that_do_not_fit_the_signature_are_refused(wrong: np.ndarray):
     data, numbers = np.zeros(9, dtype=np.uint8), np.zeros(2, dtype=np.int64)
     with pytest.raises(TypeError, match="gather: argument 3 must be uint8, 2-d and contiguous"):
         gather(data, numbers, numbers, wrong, 0)
+
+
+DEFERRED = """
+import ctypes, sys
+from numba import types
+from ffcv_hydra.kernels.compilation import Kernel, kernel
+from ffcv_hydra.kernels.pointers import call_address
+
+@kernel("int64(int64, int64)")
+def add(a, b):
+    return a + b
+
+@kernel("int64(int64, int64)")
+def call_add(address, a):
+    return call_address(address, (a, 5))
+
+"""
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    ("script", "printed"),
+    [
+        ("address = add.deferred_address; print(add.loaded, call_add(address, 2), add.loaded, call_add(address, 3))",
+         "False 7 True 8"),
+        ("add.compile(); print(add.deferred_address == add.address, call_add(add.deferred_address, 2))", "True 7"),
+        ("add._compile = lambda: sys.exit('disk full')\n"
+         "try: call_add(add.deferred_address, 2)\n"
+         "except SystemExit as error: print(error, 'raised')",
+         "disk full raised"),
+    ],
+    ids=["compiled when called", "compiled before", "cannot be compiled"],
+)  # fmt: skip
+def test_a_deferred_address_is_that_of_the_kernel_or_of_what_compiles_it(script: str, printed: str, tmp_path: Path):
+    path = tmp_path / "script.py"  # numba caches nothing that has no file
+    path.write_text(DEFERRED + script)
+    environment = {**os.environ, "FFCV_HYDRA_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run([sys.executable, str(path)], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == printed

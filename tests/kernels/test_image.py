@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 from ffcv.libffcv import imdecode
 
-from ffcv_hydra.kernels.finish import finish
 from ffcv_hydra.kernels.image import (
     STORED_AS_JPEG,
     STORED_AS_RUNS,
@@ -45,7 +44,7 @@ def decode(
     kernel, weight = (decode_windows_8, np.float32) if dtype == np.uint8 else (decode_windows_16, np.float64)
     small = np.empty(len(stored) + EXTRA_BYTES, dtype=np.uint8)
     failed = kernel(
-        parts_with(DECOMPRESSOR.handle, small), finish.address,
+        parts_with(DECOMPRESSOR.handle, small),
         stored,
         np.array([offset]),
         np.array([len(stored) - offset if size is None else size]),

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ffcv_hydra.beton.restart_index import with_random_access
-from ffcv_hydra.kernels.jpeg_region import EXTRA_BYTES, REGION_LENGTH, decode_region
+from ffcv_hydra.kernels.jpeg_decoder import decode_box
+from ffcv_hydra.kernels.jpeg_region import EXTRA_BYTES, REGION_LENGTH
 from tests.kernels.jpegs import encode, parts_with
 from tests.kernels.test_jpeg_region import boxes, encoded, photo, whole
 
@@ -24,7 +25,7 @@ def own(jpeg: np.ndarray, size: tuple[int, int], box: tuple[int, ...], channels:
     part, target = np.zeros(len(jpeg) + EXTRA_BYTES, np.uint8), np.full(height * width * channels + 64, 0x5A, np.uint8)
     region, wanted = np.zeros(REGION_LENGTH, np.int64), np.array(box)
     parts = parts_with(NO_DECOMPRESSOR, part)
-    status = decode_region(
+    status = decode_box(
         parts.ctypes.data, jpeg.ctypes.data, len(jpeg), height, width, channels, wanted.ctypes.data, 1,
         target.ctypes.data, region.ctypes.data,
     )  # fmt: skip

@@ -12,16 +12,17 @@ from torchvision.transforms.v2 import functional as torchvision
 from ffcv_hydra.kernels.compilation import kernel
 from ffcv_hydra.kernels.resample_taps import AREA, BILINEAR, NEAREST
 from ffcv_hydra.kernels.resize import resize_window
+from tests.kernels.jpegs import parts_with
 
 
-@kernel("void(uint8[::1], int64, int64[::1], int64, float32[::1], uint8[:, :, ::1])")
-def resize_8(source, width, window, interpolation, row, target):
-    resize_window(source, width, window, 1, interpolation, row, target)
+@kernel("void(int64[::1], uint8[::1], int64, int64[::1], int64, float32[::1], uint8[:, :, ::1])")
+def resize_8(parts, source, width, window, interpolation, row, target):
+    resize_window(parts, source, width, window, 1, interpolation, row, target)
 
 
-@kernel("void(uint16[::1], int64, int64[::1], int64, float64[::1], uint16[:, :, ::1])")
-def resize_16(source, width, window, interpolation, row, target):
-    resize_window(source, width, window, 1, interpolation, row, target)
+@kernel("void(int64[::1], uint16[::1], int64, int64[::1], int64, float64[::1], uint16[:, :, ::1])")
+def resize_16(parts, source, width, window, interpolation, row, target):
+    resize_window(parts, source, width, window, 1, interpolation, row, target)
 
 
 def resized(
@@ -37,6 +38,7 @@ def resized(
     resize, row = (resize_8, np.float32) if image.dtype == np.uint8 else (resize_16, np.float64)
     window = np.array([*box, *size, top, left, 0])
     resize(
+        parts_with(0, np.empty(0, dtype=np.uint8)),
         image.reshape(-1),
         image.shape[1],
         window,
