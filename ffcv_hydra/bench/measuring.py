@@ -8,9 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ffcv_hydra.loader.execution import Executor
 from ffcv_hydra.loader.job import Job
 from ffcv_hydra.loader.plan import Node
+from ffcv_hydra.loader.segments import Segment
+from ffcv_hydra.operations.base import Scratch
 
 
 @dataclass
@@ -50,11 +54,20 @@ class MeasuringExecutor(Executor):
         self.samples += len(job.samples)
         return batch
 
+    def _run_segment(
+        self, job: Job, segment: Segment, targets: dict[Node, np.ndarray], start: int, stop: int, scratch: Scratch
+    ) -> None:
+        with self._measured(segment.nodes):
+            super()._run_segment(job, segment, targets, start, stop, scratch)
+
+    def _result(self, job: Job, node: Node) -> Any:
+        with self._measured([node]):
+            return super()._result(job, node)
+
     @contextmanager
-    def _running(self, nodes: Sequence[Node], job: Job, start: int, stop: int) -> Iterator[None]:
+    def _measured(self, nodes: Sequence[Node]) -> Iterator[None]:
         wall, cpu = time.perf_counter(), time.thread_time()
-        with super()._running(nodes, job, start, stop):
-            yield
+        yield
         wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu
         with self._lock:
             spent = self.spent[tuple(nodes)]

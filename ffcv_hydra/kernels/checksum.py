@@ -168,8 +168,7 @@ def group_xxh64(addresses, size, lanes, checksums):
     if size >= 32:
         _group_stripes(addresses.ctypes.data, size // 32, lanes.ctypes.data)  # type: ignore[call-arg]
     for n in range(GROUP):
-        lane = lanes[n]
-        total = _merge_lanes(lane[0], lane[1], lane[2], lane[3]) if size >= 32 else _PRIME_5
+        total = _merge_lanes(lanes[n, 0], lanes[n, 1], lanes[n, 2], lanes[n, 3]) if size >= 32 else _PRIME_5
         checksums[n] = _remainder(total, addresses[n], size)
 
 

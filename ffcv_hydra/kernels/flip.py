@@ -3,7 +3,7 @@
 import numpy as np
 
 from ffcv_hydra.kernels.image_chain import image_function
-from ffcv_hydra.kernels.memory import copy_bytes, copy_row, mirror_row
+from ffcv_hydra.kernels.memory import copy_row, mirror_row
 from ffcv_hydra.kernels.pointers import float64s_at, int64s_at
 from ffcv_hydra.kernels.random import uniform
 
@@ -17,11 +17,10 @@ def random_horizontal_flip(source, target, key, parameters):
     values = int64s_at(parameters, 4)
     height, width, size = values[1], values[2], values[3]
     length = width * size
-    if uniform(np.uint64(key), 0) < float64s_at(parameters, 1)[0]:
-        for y in range(height):
-            mirror_row(target + y * length, source + y * length, width, size)
-    else:
-        copy_bytes(target, source, height * length)
+    if uniform(np.uint64(key), 0) >= float64s_at(parameters, 1)[0]:
+        return source
+    for y in range(height):
+        mirror_row(target + y * length, source + y * length, width, size)
     return 0
 
 
@@ -33,9 +32,8 @@ def random_vertical_flip(source, target, key, parameters):
     """
     values = int64s_at(parameters, 4)
     height, length = values[1], values[2] * values[3]
-    if uniform(np.uint64(key), 0) < float64s_at(parameters, 1)[0]:
-        for y in range(height):
-            copy_row(target + y * length, source + (height - 1 - y) * length, length)
-    else:
-        copy_bytes(target, source, height * length)
+    if uniform(np.uint64(key), 0) >= float64s_at(parameters, 1)[0]:
+        return source
+    for y in range(height):
+        copy_row(target + y * length, source + (height - 1 - y) * length, length)
     return 0

@@ -14,14 +14,15 @@ from ffcv_hydra.kernels.checksum import GROUP, group_xxh64
 from ffcv_hydra.kernels.compilation import Kernel, device_function, kernel
 from ffcv_hydra.kernels.memory import copy_bytes, prefetch
 from ffcv_hydra.kernels.pointers import call_address, int64s_at, uint64_at
-from ffcv_hydra.kernels.random import mixed
+from ffcv_hydra.kernels.random import mixed_in, premixed
 
 # the columns of `links`
 LINK_COLUMNS = 7
 FUNCTION, PARAMETERS, DESTINATION, NUM_PARTS, FIRST_PART = range(5)
 
-# where a link's result goes, if not to one of the two images at the addresses in `between`
-TO_TARGET = 2
+# where a link's result goes: to one of the two images in `between`, the one where its source is not; to its source, if
+# that is one of these; or to the target
+TO_OTHER, TO_SOURCE, TO_TARGET = range(3)
 
 # the places in `source`
 SOURCE_LENGTH = 7
@@ -33,7 +34,8 @@ _PREFETCHED = 1024  # bytes of each of the next images; further on the processor
 def image_function(function: Callable[..., Any]) -> Kernel:
     """Make a `Kernel` of a function (source, target, key, parameters): addresses of images, a key, of a block of int64.
 
-    It writes the whole image at `target`, and returns 0.
+    It writes the whole image at `target`, and returns 0; or it writes nothing and returns `source`, if that is the
+    outcome.
     """
     return kernel(types.int64(*[types.int64] * 4))(function)
 
@@ -75,16 +77,22 @@ def _num_intact(source, samples, begin, count, addresses, lanes, checksums):
 
 
 @device_function
-def _run_links(links, address, key, between, target):
+def _run_links(links, parts, address, key, between, target, target_bytes):
     """Let one image go through the links, and write it."""
-    for i in range(len(links)):
-        link = links[i]
+    place = np.int64(-1)  # of the image in `between`, if it is there
+    for i in range(len(links)):  # a row as an array would have its references counted, for each image
         folded = key
-        for part in range(link[NUM_PARTS]):
-            folded = mixed(folded, np.uint64(link[FIRST_PART + part]))
-        result = target if link[DESTINATION] == TO_TARGET else between[link[DESTINATION]]
-        call_address(link[FUNCTION], (address, result, np.int64(folded), link[PARAMETERS]))  # type: ignore[call-arg]
-        address = result
+        for part in range(links[i, NUM_PARTS]):
+            folded = mixed_in(folded, parts[i, part])
+        result, other = target, np.int64(-1)
+        if links[i, DESTINATION] != TO_TARGET:
+            other = place if links[i, DESTINATION] == TO_SOURCE and place >= 0 else np.int64(place == 0)
+            result = between[other]
+        arguments = (address, result, np.int64(folded), links[i, PARAMETERS])
+        if call_address(links[i, FUNCTION], arguments) == 0:  # type: ignore[call-arg]
+            address, place = result, other
+    if address != target:
+        copy_bytes(target, address, target_bytes)
 
 
 @kernel("int64(int64[::1], int64[::1], uint64[::1], int64[:, ::1], int64[::1], int64, int64)")
@@ -98,7 +106,8 @@ def run_image_chain(source, samples, keys, links, between, target, target_bytes)
         samples: int64 (N,), which images to take.
         keys: uint64 (N,), one per image.
         links: int64 (L, LINK_COLUMNS), one per function: its address, that of its parameters, where its result goes
-            (0, 1, or TO_TARGET), how many integers are folded into the key before it gets it, and these, up to three.
+            (TO_OTHER, TO_SOURCE, or TO_TARGET), how many integers are folded into the key before it gets it, and these,
+            up to three.
         between: int64 (2,), addresses of memory for an image on its way.
         target: the address of the results, one after another.
         target_bytes: of a result.
@@ -108,6 +117,10 @@ def run_image_chain(source, samples, keys, links, between, target, target_bytes)
     """
     groups, lanes = np.empty((2, GROUP), dtype=np.int64), np.empty((GROUP, 4), dtype=np.uint64)
     checksums = np.empty(GROUP, dtype=np.uint64)
+    parts = np.empty((len(links), LINK_COLUMNS - FIRST_PART), dtype=np.uint64)
+    for i in range(len(links)):
+        for part in range(LINK_COLUMNS - FIRST_PART):
+            parts[i, part] = premixed(np.uint64(links[i, FIRST_PART + part]))
     total, ahead = len(samples), min(source[IMAGE_BYTES], _PREFETCHED)
     upcoming = _find(source, samples, 0, groups[0]) if total > 0 else 0
     for begin in range(0, total, GROUP):
@@ -118,7 +131,8 @@ def run_image_chain(source, samples, keys, links, between, target, target_bytes)
         for n in range(count):
             if n < upcoming:
                 prefetch(following[n], ahead)
-            _run_links(links, addresses[n], keys[begin + n], between, target + (begin + n) * target_bytes)
+            image = target + (begin + n) * target_bytes
+            _run_links(links, parts, addresses[n], keys[begin + n], between, image, target_bytes)
         if count < min(GROUP, total - begin):
             return begin + count
     return total

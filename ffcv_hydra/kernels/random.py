@@ -40,24 +40,43 @@ def randint(key, draw, stop):
 
 
 @device_function
+def premixed(part):
+    """What `mixed_in` takes of a part, both uint64: half of the work, which is done once for many keys."""
+    return _mix(part + _GOLDEN)
+
+
+@device_function
+def mixed_in(key, part):
+    """Another key for every other part, `premixed`: one step of `fold`."""
+    return _mix(key * _GOLDEN + part)
+
+
+@device_function
 def mixed(key, part):
-    """Another key for every other part, both uint64: one step of `fold`."""
-    return _mix(key * _GOLDEN + _mix(part + _GOLDEN))
+    """`mixed_in` of a part as it is."""
+    return mixed_in(key, premixed(part))
 
 
 @kernel("void(uint64[::1], uint64[:, ::1], uint64[::1])", brief=True)
 def fold_kernel(keys, parts, target):
     """Mix parts[:, n], or parts[:, 0] if there is one column, into keys[n], or keys[0] if there is one."""
-    key_step, part_step = len(keys) > 1, parts.shape[1] > 1
+    key_step = len(keys) > 1
     for n in range(len(target)):
-        key = keys[n * key_step]
-        for p in range(len(parts)):
-            key = mixed(key, parts[p, n * part_step])
-        target[n] = key
+        target[n] = keys[n * key_step]
+    for p in range(len(parts)):
+        if parts.shape[1] > 1:
+            for n in range(len(target)):
+                target[n] = mixed(target[n], parts[p, n])
+        else:
+            part = premixed(parts[p, 0])
+            for n in range(len(target)):
+                target[n] = mixed_in(target[n], part)
 
 
 def _columns(*parts: int | np.ndarray) -> np.ndarray:
     """uint64 (P, N) of P parts, or (P, 1) if none is an array."""
+    if len(parts) == 1 and isinstance(parts[0], np.ndarray):
+        return np.ascontiguousarray(parts[0]).reshape(1, -1)
     width = max((len(part) for part in parts if isinstance(part, np.ndarray)), default=1)
     columns = np.empty((len(parts), width), dtype=np.uint64)
     for row, part in zip(columns, parts, strict=True):

@@ -53,17 +53,19 @@ class BufferPool:
         if self.pinned or 0 in shape:
             return torch.empty((count, *shape), dtype=dtype, pin_memory=self.pinned and 0 not in shape)
         with self._lock:
-            return self._free((max(count, capacity), shape, dtype))[:count]
+            tensor = self._free((max(count, capacity), shape, dtype))
+            return tensor.detach() if count >= capacity else tensor[:count]  # neither is `tensor` itself
 
     def _free(self, kind: _Kind) -> torch.Tensor:
-        held: list[_Buffer] = []
-        free: list[_Buffer] = []
-        for buffer in self._buffers[kind]:
-            (free if buffer.is_free() else held).append(buffer)
-        capacity, shape, dtype = kind
-        chosen = free.pop() if free else _Buffer(torch.empty((capacity, *shape), dtype=dtype))
-        self._buffers[kind] = [*held, chosen, *free[: self.spare]]
-        return chosen.tensor
+        known = self._buffers[kind]
+        free = [buffer for buffer in known if buffer.is_free()]
+        if not free:
+            capacity, shape, dtype = kind
+            known.append(_Buffer(torch.empty((capacity, *shape), dtype=dtype)))
+            return known[-1].tensor
+        for unneeded in free[self.spare + 1 :]:
+            known.remove(unneeded)
+        return free[0].tensor
 
     def allocated(self) -> int:
         """Bytes that the pool holds, lent or free."""

@@ -103,28 +103,29 @@ def _work(shared: _Shared, scratch: Scratch) -> None:
             shared.deliver()
         while found is not None:
             job, task = found
-            failure = _run(shared.executor, job, task, scratch)
+            done, failure = _run(shared.executor, job, task, scratch)
             with shared.lock:
                 try:
                     if failure is None:
-                        shared.executor.finish(job, task[0])
+                        shared.executor.finish(job, done)
                 except BaseException as error:
                     failure = error
                 job.error = job.error or failure
                 shared.announce(job)
                 # Nothing is held while waiting: a batch is free as soon as the consumer lets go.
-                del found, job, task, failure
+                del found, job, task, done, failure
                 found = shared.next_task()
                 shared.deliver()  # as late as possible: the consumer would wait for the GIL
 
 
-def _run(executor: Executor, job: Job, task: tuple[Step, int, int], scratch: Scratch) -> BaseException | None:
-    """Do a task; returns what it raised."""
+def _run(
+    executor: Executor, job: Job, task: tuple[Step, int, int], scratch: Scratch
+) -> tuple[list[Step], BaseException | None]:
+    """Do a task; the steps that `Executor.run` gives, and what it raised."""
     try:
-        executor.run(job, *task, scratch)
+        return executor.run(job, *task, scratch), None
     except BaseException as error:
-        return error
-    return None
+        return [], error
 
 
 def _shut_down(shared: _Shared, threads: list[threading.Thread]) -> None:

@@ -1,6 +1,8 @@
 """Which samples come when, and the key of each: functions of the epoch."""
 
+import functools
 import hashlib
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -27,7 +29,7 @@ class EpochOrder:
         self.ordering = ordering
         self._beton = beton
         self._samples = SampleSet(indices, seed, lambda: first_pages(beton)[indices], beton)
-        self._known: tuple[int, np.ndarray, np.ndarray] | None = None
+        self._known: tuple[int, np.ndarray, np.ndarray | None, np.ndarray] | None = None
 
     def ids(self, epoch: int) -> np.ndarray:
         """int64 (N,): the ids in the order of `epoch`.
@@ -37,20 +39,38 @@ class EpochOrder:
         """
         return self._of(epoch)[0]
 
-    def keys(self, epoch: int, positions: np.ndarray) -> np.ndarray:
-        """uint64, as many as `positions`: one per place in the order, of seed, epoch, id and occurrence of the id."""
-        ids, repeats = self._of(epoch)
-        epoch_key = key_of(self._samples.seed, key_of_name("samples"), epoch)
-        return fold(epoch_key, ids[positions].astype(np.uint64), repeats[positions])
+    def samples(self, epoch: int, places: Sequence[slice | np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Ids, int64, and keys, uint64, of the samples at several places in the order, for each of these.
 
-    def _of(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        A key is made of seed, epoch, the id, and how often it was in the order before. For all places together that
+        takes hardly longer than for one.
+        """
+        order, repeats, epoch_key = self._of(epoch)
+        parts = [order[place] for place in places]
+        keys = fold(epoch_key, np.concatenate(parts).view(np.uint64))
+        again = 0 if repeats is None else np.concatenate([repeats[place] for place in places])
+        keys, end = fold(keys, again), 0
+        for ids in parts:
+            begin, end = end, end + len(ids)
+            yield ids, keys[begin:end]
+
+    def _of(self, epoch: int) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+        """The order, how often each id was in it before (None for never), and the key of the epoch."""
         if self._known is None or self._known[0] != epoch:
             count, num_samples = len(self._samples.indices), self._beton.num_samples
             order = np.ascontiguousarray(self.ordering.sample_order(self._samples, epoch), dtype=np.int64)
             if order.shape != (count,) or (count and not 0 <= order.min() <= order.max() < num_samples):
                 raise LoaderError(f"{self.describe()} gave {len(order)} ids for {count} samples, or unknown ids")
-            self._known = (epoch, order, occurrences(order, num_samples))
+            is_once = self.ordering.each_once and self._are_distinct
+            repeats = None if is_once else occurrences(order, num_samples)
+            self._known = (epoch, order, repeats, key_of(self._samples.seed, key_of_name("samples"), epoch))
         return self._known[1:]
+
+    @functools.cached_property
+    def _are_distinct(self) -> bool:
+        """Whether no id is read twice in an epoch."""
+        indices = self._samples.indices
+        return len(indices) == 0 or bool(np.bincount(indices).max() == 1)
 
     def describe(self) -> str:
         """The ordering and its arguments, as text to be compared."""

@@ -2,9 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -21,32 +19,12 @@ from ffcv_hydra.loader.job import Job
 from ffcv_hydra.loader.modules import run_per_sample
 from ffcv_hydra.loader.pages import PageCache
 from ffcv_hydra.loader.plan import Kind, Node, Plan, Step, fields_read_by_ffcv, torch_dtype
-from ffcv_hydra.loader.segments import segments_of
+from ffcv_hydra.loader.segments import Segment, segments_of
 from ffcv_hydra.loader.steps import chain_chunk_size, chunk_size
 from ffcv_hydra.loader.storage import Storage
 from ffcv_hydra.operations import FailedSample
 from ffcv_hydra.operations.base import Scratch
 from ffcv_hydra.operations.image_chain import POSITIONS, images_of
-
-
-class _Errors(AbstractContextManager[None]):
-    """Turns what operations on samples `start` to `stop` of a batch raise into a `SampleError`."""
-
-    def __init__(
-        self, where: Callable[..., str], nodes: Sequence[Node], samples: np.ndarray, start: int, stop: int
-    ) -> None:
-        self._where, self._nodes, self._samples, self._bounds = where, nodes, samples, (start, stop)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if not isinstance(error, Exception) or (isinstance(error, FFCVHydraError)):
-            return
-        node, (start, stop) = self._nodes[0], self._bounds
-        if isinstance(error, FailedSample):  # of an operation that is no decoder
-            raise SampleError(self._where(node, self._samples[start + error.position]) + error.reason) from None
-        what = f"{' + '.join(node.name for node in self._nodes)}: {type(error).__name__}: {error}"
-        raise SampleError(self._where(node, *self._samples[[start, stop - 1]]) + what) from error
 
 
 class Executor:
@@ -78,6 +56,12 @@ class Executor:
         }
         self._ffcv_fields = fields_read_by_ffcv(plan)
         self._thread_steps = [step for step in plan.steps if step.kind is not Kind.CONSUMER]
+        self._first_steps = [step for step in self._thread_steps if step.parent is None]
+        self._memory = {
+            node: (self._allocator(node.memory), self._allocator(node.shared))
+            for step in plan.steps
+            for node in step.nodes
+        }
         self._consumer_steps = [step for step in plan.steps if step.kind is Kind.CONSUMER]
 
     def compile(self) -> None:
@@ -102,59 +86,94 @@ class Executor:
     def start(self, job: Job) -> None:
         """Make the tasks that need nothing done before."""
         job.steps_left = len(self._thread_steps)
-        for step in self._thread_steps:
-            if step.parent is None:
-                self._open(job, step)
+        for step in self._first_steps:
+            self._open(job, step)
 
     def _open(self, job: Job, step: Step) -> None:
         count = len(job.samples)
-        size = self.chunk_sizes[step] if step.kind is Kind.CHUNK else count
+        size = self.chunk_sizes.get(step, count)
         if step.kind is Kind.CHUNK:
             for node in step.kept:
-                job.values[node] = self._allocate(node.memory, count)
+                job.values[node] = self._memory[node][0](count)
         tasks = [(step, begin, min(begin + size, count)) for begin in range(0, count, size)]
         job.unfinished[step] = len(tasks)
         job.tasks.extend(tasks)
 
-    def finish(self, job: Job, step: Step) -> None:
-        """Take note that one task of `step` is done."""
-        job.unfinished[step] -= 1
-        if job.unfinished[step] == 0:
-            job.steps_left -= 1
-            for child in step.children:
-                if child.kind is not Kind.CONSUMER:
-                    self._open(job, child)
+    def run(self, job: Job, step: Step, start: int, stop: int, scratch: Scratch) -> list[Step]:
+        """Run one task, with `scratch` of the calling thread, and what follows if it is all that is left before that.
 
-    def run(self, job: Job, step: Step, start: int, stop: int, scratch: Scratch | None) -> None:
-        """Run one task; `scratch` of the calling thread, which steps on whole batches do without.
+        Returns:
+            The step, and those on whole batches that have been run after it: to be passed to `finish`.
 
         Raises:
             SampleError: naming the file, the field, the sample or samples, and the operation.
         """
-        if scratch is None or step.kind is not Kind.CHUNK:
-            for node in step.nodes:
-                with self._running([node], job, start, stop):
-                    job.values[node] = self._run_batch(job, node)
+        if step.kind is Kind.CHUNK:
+            self._run_chunk(job, step, start, stop, scratch)
+        else:
+            self._run_batch(job, step)
+        done = [step]
+        if stop - start == len(job.samples):
+            for child in step.children:
+                if child.kind is Kind.BATCH:
+                    done += self.run(job, child, start, stop, scratch)
+        return done
+
+    def finish(self, job: Job, done: list[Step]) -> None:
+        """Take note of what `run` has done."""
+        step = done[0]
+        job.unfinished[step] -= 1
+        if job.unfinished[step] > 0:
             return
+        job.steps_left -= len(done)
+        for step in done:
+            for child in step.children:
+                if child.kind is not Kind.CONSUMER and child not in done:
+                    self._open(job, child)
+
+    def _run_chunk(self, job: Job, step: Step, start: int, stop: int, scratch: Scratch) -> None:
         targets = self._targets(job, step, start, stop, scratch)
         for segment in self.segments[step]:
-            first, last = segment.nodes[0], segment.nodes[-1]
-            with self._running(segment.nodes, job, start, stop):
-                if segment.reads_file:
-                    decoded = [targets[node] for node in segment.nodes if node in targets]
-                    self._decoding.run(job, segment, decoded, start, stop, scratch)
-                    continue
-                keys, source = job.keys[start:stop], None
-                if first.parent is not None:
-                    source = targets[first.parent] if first.parent in targets else job.values[first.parent][start:stop]
-                if segment.links is None:
-                    chunk = chunk_of(first, job.samples[start:stop], keys, scratch)
-                    first.operation.run(source, targets[first], chunk)  # type: ignore[operator]
-                else:
-                    assert source is not None and first.parent is not None
-                    _check_declared(first.parent, source)
-                    places = POSITIONS.up_to(stop - start)
-                    segment.chain.run(images_of(source), places, keys, targets[last], scratch)
+            try:
+                self._run_segment(job, segment, targets, start, stop, scratch)
+            except Exception as error:
+                self._explain(error, segment.nodes, job, start, stop)
+
+    def _run_segment(
+        self, job: Job, segment: Segment, targets: dict[Node, np.ndarray], start: int, stop: int, scratch: Scratch
+    ) -> None:
+        first, last = segment.nodes[0], segment.nodes[-1]
+        if segment.reads_file:
+            decoded = [targets[node] for node in segment.nodes if node in targets]
+            self._decoding.run(job, segment, decoded, start, stop, scratch)
+            return
+        keys, source = job.keys[start:stop], None
+        if first.parent is not None:
+            source = targets[first.parent] if first.parent in targets else job.values[first.parent][start:stop]
+        if segment.links is None:
+            chunk = chunk_of(first, job.samples[start:stop], keys, scratch)
+            first.operation.run(source, targets[first], chunk)  # type: ignore[operator]
+        else:
+            assert source is not None and first.parent is not None
+            _check_declared(first.parent, source)
+            segment.chain.run(images_of(source), POSITIONS.up_to(stop - start), keys, targets[last], scratch)
+
+    def _run_batch(self, job: Job, step: Step) -> None:
+        for node in step.nodes:
+            try:
+                job.values[node] = self._result(job, node)
+            except Exception as error:
+                self._explain(error, [node], job, 0, len(job.samples))
+
+    def _explain(self, error: Exception, nodes: Sequence[Node], job: Job, start: int, stop: int) -> NoReturn:
+        """Raise what operations on samples `start` to `stop` of a batch have raised as a `SampleError`."""
+        if isinstance(error, FFCVHydraError):
+            raise error
+        where, node = self._decoding.where, nodes[0]
+        if isinstance(error, FailedSample):  # of an operation that is no decoder
+            raise SampleError(where(node, job.samples[start + error.position]) + error.reason) from None
+        what = f"{' + '.join(node.name for node in nodes)}: {type(error).__name__}: {error}"
+        raise SampleError(where(node, *job.samples[[start, stop - 1]]) + what) from error
 
     def _targets(self, job: Job, step: Step, start: int, stop: int, scratch: Scratch) -> dict[Node, np.ndarray]:
         """Where each segment's result goes: the batch's memory, or the thread's if only the next segment reads it."""
@@ -171,10 +190,6 @@ class Executor:
             after = segment
         return targets
 
-    def _running(self, nodes: Sequence[Node], job: Job, start: int, stop: int) -> AbstractContextManager[None]:
-        """Around whatever nodes do: turns what their operations raise into a `SampleError`."""
-        return _Errors(self._decoding.where, nodes, job.samples, start, stop)
-
     def outputs(self, job: Job) -> tuple[Any, ...]:
         """Do what is left to the consumer, and give the batch: one array or tensor (N, ...) per output.
 
@@ -184,7 +199,7 @@ class Executor:
         if self._consumer_steps:
             with torch.no_grad():  # as the loader's threads always work
                 for step in self._consumer_steps:
-                    self.run(job, step, 0, len(job.samples), None)
+                    self._run_batch(job, step)
         values = tuple(
             job.values[delivered] if isinstance(delivered, Node) else [job.values[view] for view in delivered]
             for delivered in self.plan.outputs.values()
@@ -196,8 +211,9 @@ class Executor:
         kept = np.delete(np.arange(len(job.samples)), list(job.damaged))
         return tuple(_select(value, kept) for value in values)
 
-    def _run_batch(self, job: Job, node: Node) -> Any:
-        source = job.values[node.parent] if node.parent is not None else None
+    def _result(self, job: Job, node: Node) -> Any:
+        """What a node gives for a whole batch."""
+        source, count = job.values[node.parent] if node.parent is not None else None, len(job.samples)
         if node.shares_source:  # FFCV's and users' operations may work in place
             source = copy.copy(source) if isinstance(source, np.ndarray) else source.clone()  # type: ignore[union-attr]
         if node.found is not None:
@@ -206,8 +222,8 @@ class Executor:
                 return run_per_sample(node.operation, node.found, source, keys)  # type: ignore[arg-type]
             return node.operation(source)
         assert node.code is not None
-        count = len(job.samples)
-        memory, shared = self._allocate(node.memory, count), self._allocate(node.shared, count)
+        allocate, allocate_shared = self._memory[node]
+        memory, shared = allocate(count), allocate_shared(count)
         if node.parent is not None:
             return node.code(source, memory, shared, job.samples, None, None)
         state = self.storage.state(self._ffcv_fields, job.samples)
@@ -217,16 +233,19 @@ class Executor:
             result[damaged] = 0
         return result
 
-    def _allocate(self, query: Any, count: int) -> Any:
+    def _allocator(self, query: Any) -> Callable[[int], Any]:
+        """What gives the memory that one of FFCV's queries asks for, for a number of samples."""
         if query is None:
-            return None
+            return lambda count: None
         if not isinstance(query, AllocationQuery):
-            return tuple(self._allocate(part, count) for part in query)
+            parts = [self._allocator(part) for part in query]
+            return lambda count: tuple(part(count) for part in parts)
         dtype, shape = torch_dtype(query.dtype), tuple(int(side) for side in query.shape)
         if query.device is not None and torch.device(query.device).type != "cpu":
-            return torch.empty((count, *shape), dtype=dtype, device=query.device)
-        memory = self.pool.take(count, self.batch_size, shape, dtype)
-        return memory if isinstance(query.dtype, torch.dtype) else memory.numpy()
+            return lambda count: torch.empty((count, *shape), dtype=dtype, device=query.device)
+        if isinstance(query.dtype, torch.dtype):
+            return lambda count: self.pool.take(count, self.batch_size, shape, dtype)
+        return lambda count: self.pool.take(count, self.batch_size, shape, dtype).numpy()
 
 
 def _check_declared(node: Node, result: np.ndarray) -> None:

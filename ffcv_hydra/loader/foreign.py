@@ -56,6 +56,7 @@ class ForeignCode:
         self._code: Callable[..., Any] | None = None
         self._prepare_shared: Callable[..., Any] | None = None
         self._with_indices = False
+        self._is_plain = False  # of two arguments, as most are
 
     def _generate(self) -> None:
         with compiling_for(self._num_threads):
@@ -64,6 +65,7 @@ class ForeignCode:
             self._with_indices = getattr(code, "with_indices", False)
             compiled = Compiler.compile if self._jitted else (lambda function: function)
             self._prepare_shared = compiled(prepare) if prepare is not None else None
+            self._is_plain = not self._decodes and not self._with_indices and prepare is None
             self._code = compiled(code)
 
     def __call__(
@@ -93,6 +95,8 @@ class ForeignCode:
         self, source: Any, memory: Any, shared: Any, samples: np.ndarray, metadata: np.ndarray | None, state: Any
     ) -> Any:
         assert self._code is not None
+        if self._is_plain:
+            return self._code(source, memory)
         arguments = [samples if self._decodes else source, memory]
         if self._decodes:
             arguments += [metadata, state]

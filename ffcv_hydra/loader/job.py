@@ -62,12 +62,8 @@ def jobs(order: EpochOrder, split: RankBatches, epoch: int, first_batch: int, pa
         first_batch: of the rank's batches.
         pages: that the pass keeps in memory.
     """
-    ids, at_once = order.ids(epoch), max(1, _SAMPLES_AT_ONCE // split.batch_size)
+    at_once = max(1, _SAMPLES_AT_ONCE // split.batch_size)
     for begin in range(first_batch, len(split), at_once):
-        batches = [split.batch(index) for index in range(begin, min(begin + at_once, len(split)))]
-        positions = np.concatenate(batches)
-        samples, keys = ids[positions], order.keys(epoch, positions)
-        end = 0
-        for batch in batches:
-            start, end = end, end + len(batch)
-            yield Job(samples[start:end], keys[start:end], pages)
+        places = [split.place(index) for index in range(begin, min(begin + at_once, len(split)))]
+        for samples, keys in order.samples(epoch, places):
+            yield Job(samples, keys, pages)

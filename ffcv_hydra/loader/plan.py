@@ -76,12 +76,12 @@ class Step:
     parent: "Step | None"
     children: "list[Step]" = field(default_factory=list)
 
-    @property
+    @functools.cached_property
     def kept(self) -> list[Node]:
         """The nodes whose results are read outside of this step; the other ones' are read by the next node alone."""
         return self.nodes if len(self.nodes) > 1 and self.nodes[1].parent is None else self.nodes[-1:]
 
-    @property
+    @functools.cached_property
     def kind(self) -> Kind:
         """How its nodes are run."""
         return self.nodes[0].kind

@@ -53,12 +53,11 @@ class Scratch:
             self.between[number] = np.empty(size, dtype=np.uint8)
         return self.between[number][:size].view(dtype).reshape(shape)
 
-    def addresses_between(self, *sizes: int) -> np.ndarray:
-        """int64 (2,), the addresses of two buffers of at least so many bytes, for images on their way."""
-        for number, size in enumerate(sizes):
-            if len(self.one_image[number]) < size:
-                self.one_image[number] = np.empty(size, dtype=np.uint8)
-                self._addresses[number] = self.one_image[number].ctypes.data
+    def addresses_between(self, size: int) -> np.ndarray:
+        """int64 (2,), the addresses of two buffers of at least `size` bytes, for images on their way."""
+        if len(self.one_image[0]) < size:
+            self.one_image = [np.empty(size, dtype=np.uint8) for _ in range(2)]
+            self._addresses[:] = [buffer.ctypes.data for buffer in self.one_image]
         return self._addresses
 
 

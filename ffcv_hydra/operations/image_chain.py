@@ -109,19 +109,18 @@ class ImageChain:
         self._functions = tuple(functions)
         self._links = np.zeros((len(functions), image_chain.LINK_COLUMNS), dtype=np.int64)
         self._result_bytes = functions[-1].result_bytes
-        between = [0, 0]
-        destination, spare = image_chain.TO_TARGET, 0
+        self._between_bytes, destination = 0, image_chain.TO_TARGET
         for position in reversed(range(len(functions))):
             function, folded = functions[position], np.array(parts[position], dtype=np.uint64).view(np.int64)
+            if destination != image_chain.TO_TARGET:
+                self._between_bytes = max(self._between_bytes, function.result_bytes)
+                destination = image_chain.TO_SOURCE if function.in_place else image_chain.TO_OTHER
             address, parameters = function.kernel.address, function.parameters.ctypes.data
             first = image_chain.FIRST_PART
             self._links[position, :first] = address, parameters, destination, len(folded)
             self._links[position, first : first + len(folded)] = folded
-            if destination != image_chain.TO_TARGET:
-                between[destination] = max(between[destination], function.result_bytes)
             if not function.in_place:
-                destination, spare = spare, 1 - spare
-        self._between = between
+                destination = image_chain.TO_OTHER
 
     def run(
         self, source: ImageSource, samples: np.ndarray, keys: np.ndarray, target: np.ndarray, scratch: Scratch
@@ -143,7 +142,7 @@ class ImageChain:
         """
         if target.nbytes != len(samples) * self._result_bytes or not target.flags.c_contiguous:
             raise TypeError(f"the target must be contiguous and have {self._result_bytes} bytes per image")
-        between = scratch.addresses_between(*self._between)
+        between = scratch.addresses_between(self._between_bytes)
         return run_image_chain(
             source.described, samples, keys, self._links, between, target.ctypes.data, self._result_bytes
         )

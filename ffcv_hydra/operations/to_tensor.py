@@ -32,6 +32,7 @@ class ToTensor(Operation):
         """A function of the whole batch."""
 
         def to_tensor(batch: np.ndarray, _: None) -> torch.Tensor:
-            return torch.from_numpy(batch)
+            owner = batch.base  # a loader's batches are tensors as arrays
+            return owner if isinstance(owner, torch.Tensor) and owner.shape == batch.shape else torch.from_numpy(batch)
 
         return to_tensor

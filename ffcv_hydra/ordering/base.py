@@ -29,9 +29,11 @@ class Ordering(ABC):
     """Base of the orderings that configs name by `_target_`.
 
     Attributes:
+        each_once: whether every sample comes exactly once, so that nobody has to look for those that come again.
         by_pages: whether it reads the samples of a page close together, so that whole pages are worth reading.
     """
 
+    each_once: ClassVar[bool] = False
     by_pages: ClassVar[bool] = False
 
     @abstractmethod

@@ -6,11 +6,14 @@ import numpy as np
 
 from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.kernels.random import fold, key_of, key_of_name
+from ffcv_hydra.kernels.shuffle import fill_with_keys, pick_by_keys
 from ffcv_hydra.ordering.base import Ordering, SampleSet
 
 
 class Sequential(Ordering):
     """The order of the file."""
+
+    each_once: ClassVar[bool] = True
 
     def sample_order(self, samples: SampleSet, epoch: int) -> np.ndarray:
         """int64 (N,): `samples.indices` as they are."""
@@ -20,9 +23,18 @@ class Sequential(Ordering):
 class Random(Ordering):
     """Another permutation in each epoch."""
 
+    each_once: ClassVar[bool] = True
+
     def sample_order(self, samples: SampleSet, epoch: int) -> np.ndarray:
         """int64 (N,): the samples sorted by a random key each."""
-        return samples.indices[_by_key(sort_keys("random", samples.seed, epoch, len(samples.indices)))]
+        count = len(samples.indices)
+        numbers, order = np.empty(count, dtype=np.uint64), np.empty(count, dtype=np.int64)
+        num_bits = max(count - 1, 1).bit_length()
+        fill_with_keys(_key("random", samples.seed, epoch)[0], num_bits, numbers)
+        numbers.sort()
+        if pick_by_keys(numbers, num_bits, samples.indices, order):
+            return order
+        return samples.indices[np.argsort(sort_keys("random", samples.seed, epoch, count), kind="stable")]
 
 
 class QuasiRandom(Ordering):
@@ -33,6 +45,7 @@ class QuasiRandom(Ordering):
     """
 
     by_pages: ClassVar[bool] = True
+    each_once: ClassVar[bool] = True
 
     def __init__(self, pages: int = 16) -> None:
         if pages < 1:
@@ -49,18 +62,10 @@ class QuasiRandom(Ordering):
         return samples.indices[np.argsort(rank_of_page[page] + shift, kind="stable")]
 
 
-def _by_key(keys: np.ndarray) -> np.ndarray:
-    """int64 (N,): the positions of `keys`, uint64 (N,), in ascending order, equal ones in theirs."""
-    num_bits = np.uint64(max(len(keys) - 1, 1).bit_length())
-    low = (np.uint64(1) << num_bits) - np.uint64(1)
-    # Positions in place of the lowest bits: to sort numbers takes a fraction of the time that to sort positions does.
-    together = np.sort((keys & ~low) | np.arange(len(keys), dtype=np.uint64))
-    high = together >> num_bits
-    if (high[1:] == high[:-1]).any():  # the lowest bits count
-        return np.argsort(keys, kind="stable")
-    return (together & low).astype(np.int64)
-
-
 def sort_keys(purpose: str, seed: int, epoch: int, count: int) -> np.ndarray:
     """uint64 (count,): a random key per position, for one purpose, of a seed and an epoch."""
-    return fold(key_of(seed, key_of_name(f"ordering/{purpose}"), epoch), np.arange(count, dtype=np.uint64))
+    return fold(_key(purpose, seed, epoch), np.arange(count, dtype=np.uint64))
+
+
+def _key(purpose: str, seed: int, epoch: int) -> np.ndarray:
+    return key_of(seed, key_of_name(f"ordering/{purpose}"), epoch)

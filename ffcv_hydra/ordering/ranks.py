@@ -39,10 +39,15 @@ class RankBatches:
 
     def batch(self, index: int) -> np.ndarray:
         """int64: the positions of batch `index`."""
+        place = self.place(index)
+        return np.arange(place.start, place.stop) if isinstance(place, slice) else place
+
+    def place(self, index: int) -> slice | np.ndarray:
+        """`batch`, as a slice if its positions follow one another."""
         if index >= self.regular:
             return self.rest[index - self.regular]
         start = self.first + index * self.stride
-        return np.arange(start, start + self.batch_size)
+        return slice(start, start + self.batch_size)
 
     def positions(self, first_batch: int = 0) -> np.ndarray:
         """int64: those of batch `first_batch` and all after it."""
