@@ -3,7 +3,7 @@
 import numpy as np
 
 from ffcv_hydra.kernels.image_chain import image_function
-from ffcv_hydra.kernels.memory import copy_row, mirror_row
+from ffcv_hydra.kernels.memory import copy_row, mirror_rows
 from ffcv_hydra.kernels.pointers import float64s_at, int64s_at
 from ffcv_hydra.kernels.random import uniform
 
@@ -15,12 +15,9 @@ def random_horizontal_flip(source, target, key, parameters):
     Parameters: p, a float64; height, width, bytes per pixel.
     """
     values = int64s_at(parameters, 4)
-    height, width, size = values[1], values[2], values[3]
-    length = width * size
     if uniform(np.uint64(key), 0) >= float64s_at(parameters, 1)[0]:
         return source
-    for y in range(height):
-        mirror_row(target + y * length, source + y * length, width, size)
+    mirror_rows(target, source, values[1], values[2], values[3])
     return 0
 
 

@@ -1,5 +1,6 @@
 """Copies of bytes that LLVM does not find by itself: whole blocks, and pixels in reverse order."""
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -124,10 +125,10 @@ def copy_row(target, source, count):
 def _mirror(count, size):
     """An intrinsic `(target: int64, source: int64)` that moves `count` pixels of `size` bytes in reverse order.
 
-    It reads and writes whole vectors: what it writes behind the pixels, up to `_VECTOR` bytes, means nothing.
+    It reads and writes whole vectors: what it writes behind the pixels, less than `_VECTOR` bytes, means nothing.
     """
     order = [(count - 1 - n // size) * size + n % size for n in range(count * size)]
-    order += list(range(count * size, _VECTOR if count > 1 else size))
+    order += list(range(count * size, -(-count * size // _VECTOR) * _VECTOR if count > 1 else size))
 
     @intrinsic
     def move(typing_context, target, source):
@@ -146,6 +147,8 @@ def _mirror(count, size):
 
 _mirror_16_of_1, _mirror_16_of_3, _mirror_5_of_3 = _mirror(16, 1), _mirror(16, 3), _mirror(5, 3)
 _move_pixel = _mirror(1, 3)
+_WINDOW = 21  # pixels of three bytes in the longest vector, less one byte
+_mirror_window = _mirror(_WINDOW, 3)
 
 
 @device_function
@@ -174,3 +177,21 @@ def mirror_row(target, source, width, size):
     else:
         for x in range(width):
             copy_bytes(target + x * size, end - (x + 1) * size, size)
+
+
+@device_function
+def mirror_rows(target, source, height, width, size):
+    """`mirror_row` for `height` rows that follow one another, at both addresses."""
+    length, whole = width * size, np.int64(0)
+    if size == 3 and width >= _WINDOW:
+        # the byte behind a window is written over by the next one, or by the next row; so the last row goes by itself
+        whole = max(whole, height - 1)
+        for y in range(whole):
+            row, end = target + y * length, source + (y + 1) * length
+            x = np.int64(0)
+            while x < width - _WINDOW:
+                _mirror_window(row + 3 * x, end - 3 * (x + _WINDOW))
+                x += _WINDOW
+            _mirror_window(row + 3 * (width - _WINDOW), end - length)
+    for y in range(whole, height):
+        mirror_row(target + y * length, source + y * length, width, size)

@@ -6,12 +6,16 @@ when none is free and never waits. With CUDA, memory comes from PyTorch's pinned
 copies to the device that are still under way.
 """
 
+import sys
 import threading
 from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import torch
 
-_Kind = tuple[int, tuple[int, ...], torch.dtype]  # capacity, and shape and dtype of one sample
+_Form = Callable[[torch.Tensor], torch.Tensor]
 
 
 class _Buffer:
@@ -30,13 +34,34 @@ class _Buffer:
         return self._references() == self._unshared
 
 
+class _FormedBuffer(_Buffer):
+    """A tensor whose memory is lent in a form, by way of a NumPy array: its references are those to the memory.
+
+    torch lets go of the GIL in each of its functions but `from_numpy`, and to get it back takes as long as to load some
+    small images.
+    """
+
+    def __init__(self, tensor: torch.Tensor, form: _Form) -> None:
+        self.tensor = tensor
+        self.array = tensor.numpy()
+        self._shown = form(tensor).numpy()
+        self._unshared = self._references()
+
+    def _references(self) -> int:
+        return sys.getrefcount(self._shown)
+
+    def lend(self) -> tuple[np.ndarray, torch.Tensor]:
+        """The array to be written, and the form of it to be given away."""
+        return self.array, torch.from_numpy(self._shown)
+
+
 class BufferPool:
     """Lends tensors; safe to use from several threads."""
 
     def __init__(self, spare: int = 2, pinned: bool = False) -> None:
         self.spare = spare
         self.pinned = pinned
-        self._buffers: dict[_Kind, list[_Buffer]] = defaultdict(list)
+        self._buffers: dict[tuple[Any, ...], list[_Buffer]] = defaultdict(list)
         self._lock = threading.Lock()
 
     def take(self, count: int, capacity: int, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
@@ -52,20 +77,31 @@ class BufferPool:
         """
         if self.pinned or 0 in shape:
             return torch.empty((count, *shape), dtype=dtype, pin_memory=self.pinned and 0 not in shape)
+        capacity = max(count, capacity)
         with self._lock:
-            tensor = self._free((max(count, capacity), shape, dtype))
-            return tensor.detach() if count >= capacity else tensor[:count]  # neither is `tensor` itself
+            return self._free((capacity, shape, dtype), _Buffer).tensor[:count]
 
-    def _free(self, kind: _Kind) -> torch.Tensor:
+    def take_formed(
+        self, count: int, capacity: int, shape: tuple[int, ...], dtype: torch.dtype, form: _Form
+    ) -> tuple[np.ndarray, torch.Tensor]:
+        """The array of what `take` gives, and what `form` makes of that, whose memory is the same."""
+        if self.pinned or 0 in shape or count < capacity:
+            tensor = self.take(count, capacity, shape, dtype)
+            return tensor.numpy(), form(tensor)
+        with self._lock:
+            return self._free((count, shape, dtype, form), lambda tensor: _FormedBuffer(tensor, form)).lend()
+
+    def _free(self, kind: tuple[Any, ...], make: Callable[[torch.Tensor], Any]) -> Any:
+        """A free buffer of a kind: capacity, shape and dtype of one sample, and the form if there is one."""
         known = self._buffers[kind]
         free = [buffer for buffer in known if buffer.is_free()]
         if not free:
-            capacity, shape, dtype = kind
-            known.append(_Buffer(torch.empty((capacity, *shape), dtype=dtype)))
-            return known[-1].tensor
+            capacity, shape, dtype = kind[:3]
+            known.append(make(torch.empty((capacity, *shape), dtype=dtype)))
+            return known[-1]
         for unneeded in free[self.spare + 1 :]:
             known.remove(unneeded)
-        return free[0].tensor
+        return free[0]
 
     def allocated(self) -> int:
         """Bytes that the pool holds, lent or free."""

@@ -15,6 +15,7 @@ from ffcv_hydra.loader.buffers import BufferPool
 from ffcv_hydra.loader.chunks import chunk_of, keys_of
 from ffcv_hydra.loader.decoding import Decoding
 from ffcv_hydra.loader.failures import FailedSamples, OnError
+from ffcv_hydra.loader.forms import form_behind
 from ffcv_hydra.loader.job import Job
 from ffcv_hydra.loader.modules import run_per_sample
 from ffcv_hydra.loader.pages import PageCache
@@ -62,6 +63,8 @@ class Executor:
             for step in plan.steps
             for node in step.nodes
         }
+        self._forms = {step: form for step in plan.steps if (form := form_behind(step, plan)) is not None}
+        self._formed = {form.step for form in self._forms.values()}
         self._consumer_steps = [step for step in plan.steps if step.kind is Kind.CONSUMER]
 
     def compile(self) -> None:
@@ -93,11 +96,22 @@ class Executor:
         count = len(job.samples)
         size = self.chunk_sizes.get(step, count)
         if step.kind is Kind.CHUNK:
-            for node in step.kept:
-                job.values[node] = self._memory[node][0](count)
+            if step in self._forms:
+                self._lend(job, step)
+            else:
+                for node in step.kept:
+                    job.values[node] = self._memory[node][0](count)
         tasks = [(step, begin, min(begin + size, count)) for begin in range(0, count, size)]
         job.unfinished[step] = len(tasks)
         job.tasks.extend(tasks)
+
+    def _lend(self, job: Job, step: Step) -> None:
+        """Memory for what a step makes, and the form that the step behind it gives it."""
+        form, query = self._forms[step], step.kept[0].memory
+        shape, dtype = tuple(query.shape), torch_dtype(query.dtype)
+        job.values[step.kept[0]], job.values[form.step.nodes[-1]] = self.pool.take_formed(
+            len(job.samples), self.batch_size, shape, dtype, form
+        )
 
     def run(self, job: Job, step: Step, start: int, stop: int, scratch: Scratch) -> list[Step]:
         """Run one task, with `scratch` of the calling thread, and what follows if it is all that is left before that.
@@ -110,7 +124,7 @@ class Executor:
         """
         if step.kind is Kind.CHUNK:
             self._run_chunk(job, step, start, stop, scratch)
-        else:
+        elif step not in self._formed:
             self._run_batch(job, step)
         done = [step]
         if stop - start == len(job.samples):

@@ -18,11 +18,14 @@ class ToTorchImage(Operation):
 
     Args:
         channels_last: keep the memory as it is (`torch.channels_last`), or copy it into `torch.contiguous_format`.
+
+    Attributes:
+        is_view: as of `ToTensor`.
     """
 
     def __init__(self, channels_last: bool = True) -> None:
         super().__init__()
-        self.channels_last = channels_last
+        self.channels_last = self.is_view = channels_last
 
     def declare_state_and_memory(self, previous_state: State) -> tuple[State, None]:
         """The previous state with the axes moved."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -12,7 +13,13 @@ from ffcv_hydra.errors import PipelineError
 
 
 class ToTensor(Operation):
-    """Arrays as tensors of the same dtype and memory; what comes after works on tensors, in whole batches."""
+    """Arrays as tensors of the same dtype and memory; what comes after works on tensors, in whole batches.
+
+    Attributes:
+        is_view: whether the outcome is the source's memory in another form, whatever is in it.
+    """
+
+    is_view: ClassVar[bool] = True
 
     def declare_state_and_memory(self, previous_state: State) -> tuple[State, None]:
         """The previous state with torch's dtype.
