@@ -6,6 +6,7 @@ file lock for each kernel, so that ranks that start together compile once.
 """
 
 import ctypes
+import functools
 import hashlib
 import os
 import threading
@@ -34,12 +35,18 @@ def cache_directory() -> Path:
     base = os.environ.get("FFCV_HYDRA_CACHE")
     if base is None:
         base = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "ffcv_hydra")
+    return Path(base) / _version(Path(__file__).parent)
+
+
+@functools.cache
+def _version(sources: Path) -> str:
+    """A name for the kernels' sources, as they are when it is first asked for, numba and the CPU."""
     digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    for source in sorted(sources.glob("*.py")):
         digest.update(source.read_bytes())
     for part in (numba.__version__, llvmlite.binding.get_host_cpu_name(), os.environ.get("NUMBA_CPU_NAME", "")):
         digest.update(str(part).encode())
-    return Path(base) / digest.hexdigest()[:16]
+    return digest.hexdigest()[:16]
 
 
 class Kernel:

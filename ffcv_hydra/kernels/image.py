@@ -13,6 +13,8 @@ from ffcv_hydra.kernels.resize import resize_window
 
 STORED_AS_JPEG, STORED_RAW, STORED_AS_RUNS = 0, 1, 2  # the mode column; the first two are FFCV's
 
+_TABLE_BYTES = 4 * 256  # of one channel
+
 _int64s = types.Array(types.int64, 1, "C")
 
 
@@ -20,8 +22,7 @@ def _signature(pixel, weight):
     return types.int64(
         _int64s, types.Array(types.uint8, 1, "C", readonly=True), _int64s, _int64s,
         types.Array(types.uint8, 1, "C"), _int64s, _int64s, types.int64, types.Array(types.int64, 3, "C"), _int64s,
-        types.Array(types.int64, 2, "C"), types.Array(types.uint32, 3, "C"), types.Array(pixel, 1, "C"),
-        types.Array(weight, 1, "C"),
+        types.Array(types.int64, 2, "C"), types.int64, types.Array(pixel, 1, "C"), types.Array(weight, 1, "C"),
     )  # fmt: skip
 
 
@@ -86,9 +87,8 @@ def _decode(parts, address, size, mode, height, width, channels, box, scale, scr
 
 
 @inlined_function
-def _place(parts, target, n, pixels, region, window, scale, interpolation, tables, row):
+def _place(parts, target, n, pixels, region, window, scale, interpolation, channels, table, row):
     """Resample one window of decoded pixels, and write it where a target has its image n."""
-    channels = len(tables)
     shape = (target[1], target[2], channels)
     address = target[0] + n * shape[0] * shape[1] * channels * target[3]
     window[0] -= region[REGION_TOP]
@@ -97,7 +97,7 @@ def _place(parts, target, n, pixels, region, window, scale, interpolation, table
     image = array_at(address if as_stored else target[5], shape, pixels)
     resize_window(parts, pixels, region[REGION_WIDTH], window, scale, interpolation, row, image)
     if not as_stored:
-        arguments = (image.ctypes.data, *shape, tables.ctypes.data, target[3], target[4], address)
+        arguments = (image.ctypes.data, *shape, table, target[3], target[4], address)
         call_address(parts[FINISH], arguments)  # type: ignore[call-arg]
 
 
@@ -119,7 +119,8 @@ def _decode_windows(
         targets: int64 (V, 6), of each array (N, H, W, C) or (N, C, H, W) that is written: address, H, W, bytes per
             value, whether channels come first, and the address of H * W * C bytes for use on the way, which an array
             (N, H, W, C) of the stored dtype takes none of.
-        tables: uint32 (V, C, 256), as `finish` takes them, for arrays of another dtype than the stored one.
+        tables: the address of uint32 (V, C, 256), as `finish` takes them, for arrays of another dtype than the stored
+            one.
         scratch: of the stored dtype, as long as the largest image is, decoded (height * width * C), except that raw
             pixels of 8 bits take none.
         row: twice C times the width of the widest image, and 1; float32 for 8 bits, float64 for 16: float32 could round
@@ -128,7 +129,7 @@ def _decode_windows(
     Returns:
         -1, or the position of the first image that could not be decoded.
     """
-    windows, targets, tables = unowned(windows), unowned(targets), unowned(tables)
+    windows, targets = unowned(windows), unowned(targets)
     box, region = np.empty(4, dtype=np.int64), np.empty(REGION_LENGTH, dtype=np.int64)
     scales = np.empty(len(targets), dtype=np.int64)
     for n in range(len(offsets)):
@@ -150,8 +151,8 @@ def _decode_windows(
                 for v in range(len(targets)):
                     if scales[v] == scale:
                         _place(
-                            parts, targets[v], n, pixels, region, windows[v, n], scale, interpolations[v], tables[v],
-                            row,
+                            parts, targets[v], n, pixels, region, windows[v, n], scale, interpolations[v], channels,
+                            tables + v * channels * _TABLE_BYTES, row,
                         )  # fmt: skip
             scale *= 2
     return -1

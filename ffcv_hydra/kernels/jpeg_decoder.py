@@ -170,7 +170,8 @@ def _touches(strip, first, last, per_row):
 def _read_segment(header, strip, blocks, count, memory, first, last, per_row, plain, length, channels, target):
     """Read the MCUs from `first` to `last`, or up to the last one that is needed; whether all is well."""
     start, coefficients = np.int64(plain.ctypes.data), np.int64(memory.ctypes.data) + _COEFFICIENTS_AT
-    reader, predictions = begin_bits(start), np.zeros(MAX_COMPONENTS, dtype=np.int64)
+    reader, predictions = begin_bits(start), np.empty(MAX_COMPONENTS, dtype=np.int64)
+    zero_bytes(predictions.ctypes.data, 8 * MAX_COMPONENTS)
     row, column = first // per_row, first % per_row
     for m in range(first, last + 1):
         reader, is_good = _read_mcu(reader, blocks, count, predictions)

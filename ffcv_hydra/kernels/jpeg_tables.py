@@ -24,7 +24,8 @@ from ffcv_hydra.kernels.jpeg_markers import (
     next_marker,
 )
 from ffcv_hydra.kernels.jpeg_order import NATURAL_ORDER
-from ffcv_hydra.kernels.pointers import array_at, bytes_at, int64s_at
+from ffcv_hydra.kernels.memory import zero_bytes
+from ffcv_hydra.kernels.pointers import array_at, bytes_at, int16s_at, int32s_at, int64s_at
 
 _DQT, _COM = 0xDB, 0xFE
 _APP0, _APP14, _APP15 = 0xE0, 0xEE, 0xEF
@@ -33,9 +34,11 @@ _JFIF_LENGTH, _ADOBE_LENGTH = 16, 14  # of the segments
 _JFIF_VERSION, _ADOBE_TRANSFORM = 9, 15  # positions, from the marker on
 _YCC = 1
 
-# the memory: how many bytes of DHT segments the tables were made of, those bytes, tables of pairs, and tables
+# the memory: how many bytes of DHT segments the tables were made of, those bytes, quantisers, tables of pairs, and
+# tables
 _KNOWN_BYTES = 2048
-PAIRS_AT = 8 + _KNOWN_BYTES
+_READ_AT, _READ_BYTES = 8 + _KNOWN_BYTES, 2 * MAX_COMPONENTS * COEFFICIENTS
+PAIRS_AT = _READ_AT + _READ_BYTES
 TABLES_AT = PAIRS_AT + 8 * (NUM_TABLES // 2) * PAIRS
 TABLES_BYTES = TABLES_AT + 4 * NUM_TABLES * TABLE_LENGTH  # a multiple of 8
 
@@ -73,7 +76,7 @@ def _make_tables(data, header, memory):
     if same and count == length[0]:
         return True
     length[0] = -1
-    rows = array_at(memory + TABLES_AT, (NUM_TABLES, TABLE_LENGTH), np.empty(0, dtype=np.int32))
+    rows = int32s_at(memory + TABLES_AT, (NUM_TABLES, TABLE_LENGTH))
     rows[:] = 0
     if count < 0 or not read_tables(data, 2, header[SCAN_POSITION], rows):
         return False
@@ -111,9 +114,10 @@ def _is_known(marker):
 
 
 @device_function
-def _make_quantisers(data, header, quantisers):
+def _make_quantisers(data, header, memory, quantisers):
     """Have the quantisers of each component; whether all is there in 8 bits, and the JPEG gray or YCbCr for sure."""
-    tables = np.zeros((MAX_COMPONENTS, COEFFICIENTS), dtype=np.int16)
+    zero_bytes(memory + _READ_AT, _READ_BYTES)
+    tables = int16s_at(memory + _READ_AT, (MAX_COMPONENTS, COEFFICIENTS))
     at, stop = np.int64(2), header[SCAN_POSITION]
     is_jfif, transform = False, np.int64(-1)
     while at < stop:
@@ -159,5 +163,5 @@ def prepare_tables(address, size, header, memory, quantisers):
         1, or 0 if the JPEG is in another colour space, or something is missing or odd.
     """
     data, found = bytes_at(address, size), int64s_at(header, HEADER_LENGTH)
-    scaled = array_at(quantisers, (MAX_COMPONENTS, COEFFICIENTS), np.empty(0, dtype=np.int16))
-    return 1 if _make_quantisers(data, found, scaled) and _make_tables(data, found, memory) else 0
+    scaled = int16s_at(quantisers, (MAX_COMPONENTS, COEFFICIENTS))
+    return 1 if _make_quantisers(data, found, memory, scaled) and _make_tables(data, found, memory) else 0

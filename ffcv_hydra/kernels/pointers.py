@@ -44,6 +44,7 @@ def _pointer_to(kind):
     return pointer
 
 
+_pointer_to_int16s, _pointer_to_int32s = _pointer_to(types.int16), _pointer_to(types.int32)
 _pointer_to_bytes, _pointer_to_int64s = _pointer_to(types.uint8), _pointer_to(types.int64)
 _pointer_to_uint64s, _pointer_to_float64s = _pointer_to(types.uint64), _pointer_to(types.float64)
 
@@ -52,6 +53,18 @@ _pointer_to_uint64s, _pointer_to_float64s = _pointer_to(types.uint64), _pointer_
 def bytes_at(address, count):
     """The uint8 array (count,) at an address; it owns no memory."""
     return numba.carray(_pointer_to_bytes(address), count)
+
+
+@device_function
+def int16s_at(address, shape):
+    """The C-contiguous int16 array of `shape` at an address; it owns no memory."""
+    return numba.carray(_pointer_to_int16s(address), shape)
+
+
+@device_function
+def int32s_at(address, shape):
+    """The C-contiguous int32 array of `shape` at an address; it owns no memory."""
+    return numba.carray(_pointer_to_int32s(address), shape)
 
 
 @device_function

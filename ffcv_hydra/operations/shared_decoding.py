@@ -106,6 +106,7 @@ def decode_shared(
         parts[DECOMPRESSOR], parts[TABLES] = scratch.decompressor.handle, scratch.jpeg_tables.ctypes.data
         parts[SMALL] = after_row
     as_stored = all(value_bytes == first.dtype.itemsize and not planes for *_, value_bytes, planes, _ in layouts)
+    tables = np.empty(0, dtype=np.uint32) if as_stored else np.stack([decoder.value_bits() for decoder in decoders])
     failed = decode(
         parts,
         source.data,
@@ -118,9 +119,7 @@ def decode_shared(
         _windows(decoders, heights, widths, chunks),
         np.array([decoder.interpolation_code for decoder in decoders]),
         np.array(layouts),
-        np.empty((len(decoders), first.channels, 256), dtype=np.uint32)
-        if as_stored
-        else np.stack([decoder.value_bits() for decoder in decoders]),
+        tables.ctypes.data,
         pixels[:num_bytes].view(first.dtype),
         pixels[num_bytes : num_bytes + row].view(weight),
     )
