@@ -61,7 +61,7 @@ class EpochOrder:
             order = np.ascontiguousarray(self.ordering.sample_order(self._samples, epoch), dtype=np.int64)
             if order.shape != (count,) or (count and not 0 <= order.min() <= order.max() < num_samples):
                 raise LoaderError(f"{self.describe()} gave {len(order)} ids for {count} samples, or unknown ids")
-            is_once = self.ordering.each_once and self._are_distinct
+            is_once = vars(type(self.ordering)).get("each_once", False) and self._are_distinct  # not inherited
             repeats = None if is_once else occurrences(order, num_samples)
             self._known = (epoch, order, repeats, key_of(self._samples.seed, key_of_name("samples"), epoch))
         return self._known[1:]

@@ -55,6 +55,7 @@ class Executor:
             else chunk_size(step, batch_size, num_workers)
             for step, segments in self.segments.items()
         }
+        self._is_compiled = False
         self._ffcv_fields = fields_read_by_ffcv(plan)
         self._thread_steps = [step for step in plan.steps if step.kind is not Kind.CONSUMER]
         self._first_steps = [step for step in self._thread_steps if step.parent is None]
@@ -73,6 +74,9 @@ class Executor:
         Raises:
             LoaderError: the cache folder cannot be written.
         """
+        if self._is_compiled:
+            return
+        self._is_compiled = True
         segments = [segment for segments in self.segments.values() for segment in segments]
         compile_together([*(kernel for segment in segments for kernel in segment.kernels), fold_kernel])
 

@@ -29,7 +29,8 @@ class Ordering(ABC):
     """Base of the orderings that configs name by `_target_`.
 
     Attributes:
-        each_once: whether every sample comes exactly once, so that nobody has to look for those that come again.
+        each_once: whether every sample comes exactly once, so that nobody has to look for those that come again. It
+            holds for the class that says so, and not for those derived from it, which may give another order.
         by_pages: whether it reads the samples of a page close together, so that whole pages are worth reading.
     """
 

@@ -424,3 +424,19 @@ def test_the_state_after_a_complete_pass_is_the_next_epoch(beton):
 def test_a_state_of_something_else_is_refused_by_name(beton, options, name):
     with pytest.raises(LoaderError, match=f"made with another {name}"):
         make(beton, **options).load_state_dict(make(beton).state_dict())
+
+
+def test_a_sample_that_comes_again_in_an_epoch_has_another_key(beton):
+    class Twice(Random):
+        def sample_order(self, samples, epoch):
+            return np.tile(super().sample_order(samples, epoch)[:45], 2)
+
+    def drawn(loader: Loader) -> tuple[set[int], set[int]]:
+        ((ids, keys),) = loader._order.samples(0, [slice(0, loader.num_samples)])
+        assert len(ids) == len(keys) == loader.num_samples
+        return set(ids.tolist()), set(keys.tolist())
+
+    ids, keys = drawn(make(beton, ordering=Twice()))
+    assert (len(ids), len(keys)) == (45, 90)
+    ids, keys = drawn(make(beton, ordering=Random(), indices=[4, 7, 4, 4]))
+    assert (len(ids), len(keys)) == (2, 4)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffcv_hydra.errors import LoaderError
+from ffcv_hydra.kernels.shuffle import pick_by_keys
 from ffcv_hydra.ordering import (
     QuasiRandom,
     Random,
@@ -14,8 +15,10 @@ from ffcv_hydra.ordering import (
     Sequential,
     as_ordering,
     occurrences,
+    orders,
     split_over_ranks,
 )
+from ffcv_hydra.ordering.orders import sort_keys
 
 ORDERINGS = [Sequential(), Random(), QuasiRandom(pages=2)]
 
@@ -37,6 +40,26 @@ def test_seed_and_epoch_both_change_a_random_order(ordering):
     order = ordering.sample_order(samples(), 4)
     assert not np.array_equal(ordering.sample_order(samples(), 5), order)
     assert not np.array_equal(ordering.sample_order(samples(seed=4), 4), order)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 255, 256, 257, 5_000])
+def test_a_random_order_is_that_of_a_random_number_each(count):
+    keys = sort_keys("random", 3, 7, count)
+    assert np.array_equal(Random().sample_order(samples(count), 7), np.argsort(keys, kind="stable") * 2)
+
+
+def test_numbers_that_differ_in_their_lowest_bits_alone_are_found():
+    order, numbers = np.empty(3, dtype=np.int64), np.array([1 << 8 | 2, 2 << 8 | 0, 3 << 8 | 1], dtype=np.uint64)
+    assert pick_by_keys(numbers, 8, np.array([10, 11, 12]), order)
+    assert order.tolist() == [12, 10, 11]
+    numbers[1] = 1 << 8 | 0
+    assert not pick_by_keys(np.sort(numbers), 8, np.array([10, 11, 12]), order)
+
+
+def test_a_random_order_is_right_where_the_high_bits_do_not_decide(monkeypatch):
+    expected = Random().sample_order(samples(), 4)
+    monkeypatch.setattr(orders, "pick_by_keys", lambda *_: False)
+    assert np.array_equal(Random().sample_order(samples(), 4), expected)
 
 
 def test_random_orders_do_not_favour_a_place():
