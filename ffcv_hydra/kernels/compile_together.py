@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib import import_module
 
 from ffcv_hydra.kernels.compilation import Kernel
@@ -33,16 +33,19 @@ def compile_together(kernels: Iterable[Kernel]) -> None:
     if not missing:
         return
     names = [name for kernel in missing if (name := _name(kernel)) is not None]
-    helpers = min(len(os.sched_getaffinity(0)), _MAX_PROCESSES, len(missing)) - 1 if names else 0
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    others = min(len(os.sched_getaffinity(0)), _MAX_PROCESSES, len(missing)) - 1 if names else 0
     with ExitStack() as stack:
-        for _ in range(helpers):
-            command = [sys.executable, "-c", _SCRIPT, *names]
-            stack.enter_context(
-                subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            )
+        with suppress(OSError):  # where no process can be started, this one does all
+            for _ in range(others):
+                stack.enter_context(_process(names))
         for kernel in missing:
             kernel.compile_unless_taken()
+
+
+def _process(names: Sequence[str]) -> subprocess.Popen[bytes]:
+    environment, nothing = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, subprocess.DEVNULL
+    command = [sys.executable, "-c", _SCRIPT, *names]
+    return subprocess.Popen(command, env=environment, stdin=nothing, stdout=nothing, stderr=nothing)
 
 
 def compile_named(names: Sequence[str]) -> None:

@@ -69,16 +69,16 @@ class Executor:
         self._consumer_steps = [step for step in plan.steps if step.kind is Kind.CONSUMER]
 
     def compile(self) -> None:
-        """Have what the first batch needs compiled, if it is the first one ever: by several processes, unlike threads.
+        """Have what the first batch needs compiled, by several processes, unless it is on disk.
 
         Raises:
             LoaderError: the cache folder cannot be written.
         """
         if self._is_compiled:
             return
-        self._is_compiled = True
         segments = [segment for segments in self.segments.values() for segment in segments]
         compile_together([*(kernel for segment in segments for kernel in segment.kernels), fold_kernel])
+        self._is_compiled = True
 
     def _stored_sizes(self, field: str) -> np.ndarray:
         extents = self.storage.beton.extents(field)
@@ -118,7 +118,7 @@ class Executor:
         )
 
     def run(self, job: Job, step: Step, start: int, stop: int, scratch: Scratch) -> list[Step]:
-        """Run one task, with `scratch` of the calling thread, and what follows if it is all that is left before that.
+        """Run one task, with `scratch` of the calling thread, and what follows it if the task is a whole batch.
 
         Returns:
             The step, and those on whole batches that have been run after it: to be passed to `finish`.

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from ffcv_hydra.kernels import compile_together as together
 from ffcv_hydra.kernels.compilation import Kernel, cache_directory
 from ffcv_hydra.kernels.compile_together import compile_together
 from ffcv_hydra.kernels.draws import draw_chosen
@@ -65,3 +66,19 @@ def test_nothing_is_started_when_all_is_compiled(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(subprocess, "Popen", None)
     compile_together(KERNELS)
     compile_together(Kernel(kernel.python, kernel._signature) for kernel in KERNELS)  # on disk
+
+
+def test_one_process_does_all_where_no_other_can_be_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    refused = []
+
+    def refuse(*_: object, **__: object) -> None:
+        refused.append(True)
+        raise OSError("no memory")
+
+    monkeypatch.setenv("FFCV_HYDRA_CACHE", str(tmp_path))
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    monkeypatch.setattr(together, "_name", lambda kernel: "module:kernel")
+    fresh = [Kernel(kernel.python, kernel._signature) for kernel in KERNELS]
+    compile_together(fresh)
+    assert all(kernel.loaded for kernel in fresh)
+    assert refused or len(os.sched_getaffinity(0)) == 1
