@@ -31,7 +31,11 @@ def test_each_kernel_is_compiled_once_by_one_of_several_processes(tmp_path: Path
     script = """
 from ffcv_hydra.kernels.compilation import kernel
 from ffcv_hydra.kernels.compile_together import compile_together
-from tests.kernels.test_compile_together import KERNELS
+from ffcv_hydra.kernels.draws import draw_chosen
+from ffcv_hydra.kernels.flip import random_horizontal_flip
+from ffcv_hydra.kernels.gather import gather
+
+KERNELS = [random_horizontal_flip, draw_chosen, gather]
 
 @kernel("int64(int64)")
 def only_here(value):
