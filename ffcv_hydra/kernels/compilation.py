@@ -123,7 +123,8 @@ class Kernel:
 
     def _compile_and_call(self, *arguments: int) -> int:
         try:
-            self.compile()
+            if self._entry_point is None:  # those who have the address may call it many times
+                self.compile()
         except BaseException as error:
             _failures[threading.get_ident()] = error  # raised by the kernel that called this, see `__call__`
             return -1

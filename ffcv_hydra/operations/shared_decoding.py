@@ -42,10 +42,15 @@ from ffcv_hydra.operations.base import Chunk, Extents, FailedSample
 if TYPE_CHECKING:
     from ffcv_hydra.operations.image_decoder import ImageDecoder
 
-_JPEG = (read_baseline, decode_box, prepare_tables)
-_JPEG_PARTS = [READ_BASELINE, DECODE_BOX, PREPARE_TABLES]
-_DEFERRED = (decode_region, decode_runs, copy_window, nearest_window, finish)
-_DEFERRED_PARTS = [DECODE_REGION, DECODE_RUNS, COPY_WINDOW, NEAREST_WINDOW, FINISH]
+# kernels by their places in `kernels.parts`: what each JPEG takes, and what any image may take
+JPEG_KERNELS = {READ_BASELINE: read_baseline, DECODE_BOX: decode_box, PREPARE_TABLES: prepare_tables}
+DEFERRED_KERNELS = {
+    DECODE_REGION: decode_region,
+    DECODE_RUNS: decode_runs,
+    COPY_WINDOW: copy_window,
+    NEAREST_WINDOW: nearest_window,
+    FINISH: finish,
+}
 
 _KINDS = {STORED_AS_JPEG: "JPEG", STORED_RAW: "raw image", STORED_AS_RUNS: "run-length coded mask"}
 
@@ -102,7 +107,7 @@ def decode_shared(
     ]
     parts = _shared_parts()
     if small:
-        parts[_JPEG_PARTS] = [kernel.address for kernel in _JPEG]
+        parts[list(JPEG_KERNELS)] = [kernel.address for kernel in JPEG_KERNELS.values()]
         parts[DECOMPRESSOR], parts[TABLES] = scratch.decompressor.handle, scratch.jpeg_tables.ctypes.data
         parts[SMALL] = after_row
     as_stored = all(value_bytes == first.dtype.itemsize and not planes for *_, value_bytes, planes, _ in layouts)
@@ -133,7 +138,7 @@ def decode_shared(
 def _shared_parts() -> np.ndarray:
     """What `kernels.parts` describes, with what all images can need; what a JPEG takes is left out."""
     parts = np.zeros(PARTS_LENGTH, dtype=np.int64)
-    parts[_DEFERRED_PARTS] = [kernel.deferred_address for kernel in _DEFERRED]
+    parts[list(DEFERRED_KERNELS)] = [kernel.deferred_address for kernel in DEFERRED_KERNELS.values()]
     return parts
 
 

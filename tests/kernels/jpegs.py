@@ -6,40 +6,12 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ffcv_hydra.kernels.finish import finish
 from ffcv_hydra.kernels.jpeg import Decompressor
-from ffcv_hydra.kernels.jpeg_decoder import decode_box
-from ffcv_hydra.kernels.jpeg_markers import read_baseline
-from ffcv_hydra.kernels.jpeg_region import decode_region
-from ffcv_hydra.kernels.jpeg_tables import TABLES_BYTES, prepare_tables
-from ffcv_hydra.kernels.mask_codec import decode_runs
-from ffcv_hydra.kernels.parts import (
-    COPY_WINDOW,
-    DECODE_BOX,
-    DECODE_REGION,
-    DECODE_RUNS,
-    DECOMPRESSOR,
-    FINISH,
-    NEAREST_WINDOW,
-    PARTS_LENGTH,
-    PREPARE_TABLES,
-    READ_BASELINE,
-    SMALL,
-    TABLES,
-)
-from ffcv_hydra.kernels.picked_pixels import copy_window, nearest_window
+from ffcv_hydra.kernels.jpeg_tables import TABLES_BYTES
+from ffcv_hydra.kernels.parts import DECOMPRESSOR, PARTS_LENGTH, SMALL, TABLES
 from ffcv_hydra.kernels.whole_jpeg import decode_whole
+from ffcv_hydra.operations.shared_decoding import DEFERRED_KERNELS, JPEG_KERNELS
 
-_KERNELS = {
-    READ_BASELINE: read_baseline,
-    DECODE_BOX: decode_box,
-    PREPARE_TABLES: prepare_tables,
-    DECODE_REGION: decode_region,
-    DECODE_RUNS: decode_runs,
-    COPY_WINDOW: copy_window,
-    NEAREST_WINDOW: nearest_window,
-    FINISH: finish,
-}
 _TABLES = np.zeros(TABLES_BYTES // 8, dtype=np.int64)
 
 SUBSAMPLINGS = {
@@ -108,7 +80,7 @@ def assert_same_pixels(first: np.ndarray, second: np.ndarray) -> None:
 def parts_with(handle: int, small: np.ndarray) -> np.ndarray:
     """What images are decoded with: a decompressor, and memory for a small JPEG."""
     parts = np.zeros(PARTS_LENGTH, dtype=np.int64)
-    for part, kernel in _KERNELS.items():
+    for part, kernel in {**JPEG_KERNELS, **DEFERRED_KERNELS}.items():
         parts[part] = kernel.deferred_address
     parts[DECOMPRESSOR], parts[TABLES], parts[SMALL] = handle, _TABLES.ctypes.data, small.ctypes.data
     return parts
