@@ -6,6 +6,7 @@ from torch.nn import functional
 from torchmetrics import Metric
 
 TEMPERATURE = 0.07  # of the votes, as in the paper
+SIMILARITIES = 1 << 24  # at most so many at once: 64 MiB
 
 
 class NearestNeighbourAccuracy(Metric):
@@ -40,10 +41,15 @@ class NearestNeighbourAccuracy(Metric):
         # all batches of one rank, or what the synchronisation of ranks has put together
         features = torch.cat(self.features) if isinstance(self.features, list) else self.features
         labels = torch.cat(self.labels) if isinstance(self.labels, list) else self.labels
-        similarities = features @ features.T
-        similarities.fill_diagonal_(-torch.inf)
-        found, neighbours = similarities.topk(min(self.neighbours, len(labels) - 1), dim=1)
-        votes = torch.zeros(len(labels), self.num_classes, device=features.device)
-        votes.scatter_add_(1, labels[neighbours], (found / TEMPERATURE).exp())
-        chosen = torch.where(votes.any(dim=1), votes.argmax(dim=1), -1)  # a sample without neighbours has no class
-        return (chosen == labels).float().mean()
+        count = len(labels)
+        if count < 2:
+            return features.new_zeros(())
+        hits = torch.zeros((), dtype=torch.int64, device=features.device)
+        for rows in torch.arange(count, device=features.device).split(max(1, SIMILARITIES // count)):
+            similarities = features[rows] @ features.T
+            similarities[torch.arange(len(rows)), rows] = -torch.inf
+            found, neighbours = similarities.topk(min(self.neighbours, count - 1), dim=1)
+            votes = torch.zeros(len(rows), self.num_classes, device=features.device)
+            votes.scatter_add_(1, labels[neighbours], (found / TEMPERATURE).exp())
+            hits += (votes.argmax(dim=1) == labels[rows]).sum()
+        return hits / count

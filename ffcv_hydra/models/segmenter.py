@@ -23,7 +23,7 @@ class Segmenter(pl.LightningModule):
 
     A batch is a tuple `(images, masks, ...)`: images `(N, C, H, W)`, floats or `uint8` (scaled to [0, 1]); masks of
     class ids `(N, H, W)`, with or without an axis of size 1 beside it, integers; 255 marks pixels to be left out. Logs
-    `train_loss`, and for validation and test the loss (mean over images) and the mean intersection over union of the
+    `train_loss`, and for validation and test the loss (mean over pixels) and the mean intersection over union of the
     classes that occur, over all pixels of all ranks: `val_loss`, `val_miou`, `test_loss`, `test_miou`. Predicts class
     ids, int64 `(N, H, W)`.
 
@@ -57,7 +57,7 @@ class Segmenter(pl.LightningModule):
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
         logits, masks = self._logits_and_masks(batch)
-        loss = functional.cross_entropy(logits, masks, ignore_index=VOID)
+        loss, _ = _mean_over_pixels(logits, masks)
         self.log("train_loss", loss, prog_bar=True)
         return loss
 
@@ -75,7 +75,7 @@ class Segmenter(pl.LightningModule):
 
     def _evaluate(self, batch: Sequence[Tensor], stage: str, loss: MeanMetric, miou: MulticlassJaccardIndex) -> None:
         logits, masks = self._logits_and_masks(batch)
-        loss.update(functional.cross_entropy(logits, masks, ignore_index=VOID), weight=len(masks))
+        loss.update(*_mean_over_pixels(logits, masks))
         miou.update(logits.argmax(dim=1), masks)
         self.log(f"{stage}_loss", loss, prog_bar=True)
         self.log(f"{stage}_miou", miou, prog_bar=True)
@@ -88,3 +88,10 @@ class Segmenter(pl.LightningModule):
                 f"{tuple(masks.shape)}; give both one size, and end the image's pipeline in ToTorchImage"
             )
         return self(images), masks.reshape(len(images), *images.shape[2:]).long()
+
+
+def _mean_over_pixels(logits: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """The cross-entropy of the pixels that are not void, and how many these are; 0 (and no gradient) if none is."""
+    count = (masks != VOID).sum()
+    total = functional.cross_entropy(logits, masks, ignore_index=VOID, reduction="sum")
+    return total / count.clamp(min=1), count

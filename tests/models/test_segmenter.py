@@ -58,6 +58,23 @@ def test_void_pixels_are_neither_learnt_nor_counted():
     assert model.training_step((images, masks), 0).item() == pytest.approx(metrics["test_loss"], rel=1e-5)
 
 
+def test_F16_the_loss_is_the_mean_over_the_pixels_that_count():
+    random = torch.Generator().manual_seed(0)
+    masks = torch.randint(0, 3, (6, 4, 4), generator=random)
+    masks[0:2] = 255  # a batch without a pixel that counts
+    masks[2, :3] = 255
+    metrics, images = evaluated(torch.randint(0, 3, (6, 4, 4), generator=random), masks)
+    expected = functional.cross_entropy(images, masks, ignore_index=255)
+    assert metrics["test_loss"] == pytest.approx(float(expected), rel=1e-5)
+    assert 0 < metrics["test_miou"] < 1
+
+
+def test_F16_a_training_batch_of_void_leaves_the_weights_alone():
+    model = Segmenter(Identity(), 3, ADAM)
+    model.training_step((torch.rand(2, 3, 4, 4), torch.full((2, 4, 4), 255)), 0).backward()
+    assert model.backbone.scale.grad == 0
+
+
 @pytest.mark.parametrize("shape", [(2, 8, 8), (2, 8, 8, 1), (2, 1, 8, 8)])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
 def test_masks_may_have_an_axis_of_one_channel(shape, dtype):

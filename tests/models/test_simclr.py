@@ -56,6 +56,25 @@ def test_neighbours_vote_without_the_sample_itself():
     assert 0.3 < metric.compute() < 1
 
 
+def test_F40_neighbours_are_looked_for_in_blocks(monkeypatch):
+    random = torch.Generator().manual_seed(0)
+    features, labels = torch.randn(100, 4, generator=random), torch.randint(0, 3, (100,), generator=random)
+    metric = NearestNeighbourAccuracy(3)
+    metric.update(features, labels)
+    whole = metric.compute()
+    largest = []
+    topk = torch.Tensor.topk
+    monkeypatch.setattr(torch.Tensor, "topk", lambda tensor, *args, **options: (
+        largest.append(tensor.numel()) or topk(tensor, *args, **options)
+    ))  # fmt: skip
+    for similarities in (1, 700, 100 * 99):
+        monkeypatch.setattr("ffcv_hydra.models.nearest_neighbours.SIMILARITIES", similarities)
+        metric._computed = None
+        assert metric.compute() == whole
+        assert max(largest) <= max(similarities, 100)
+    assert len(largest) == 100 + 15 + 2
+
+
 def test_fewer_samples_than_neighbours_are_enough():
     metric = NearestNeighbourAccuracy(2, neighbours=10)
     metric.update(torch.eye(4)[[0, 0, 1, 1]], torch.tensor([0, 0, 1, 1]))
