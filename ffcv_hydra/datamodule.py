@@ -28,9 +28,9 @@ _STAGE_OF = {
     RunningStage.PREDICTING: "predict",
 }
 _LIMITS = ("limit_train_batches", "overfit_batches")
+_SIZES = ("global_batch_size", "batch_size")  # the first one that is given decides
 _OPTIONS = (
-    "batch_size",
-    "global_batch_size",
+    *_SIZES,
     "num_workers",
     "os_cache",
     "seed",
@@ -58,6 +58,9 @@ class FFCVDataModule(pl.LightningDataModule):
             training only), `batches_ahead`, `on_error`, `replace_ffcv_operations`: see `Loader`. Every option, those
             above included, also takes a stage before its name, for that stage only: `train_drop_last`,
             `val_batch_size`.
+
+    `batch_size` is an attribute, as are the other sizes that were given (`train_batch_size`, `global_batch_size`): the
+    next loader that is asked for has the size that it has then, so that `Tuner.scale_batch_size` works.
 
     Raises:
         LoaderError: for an unknown option, no manager at all, or no batch size.
@@ -89,9 +92,10 @@ class FFCVDataModule(pl.LightningDataModule):
         self.managers = dict(zip(STAGES, managers, strict=True))
         self.is_dist = is_dist
         self.prepare = prepare
-        self._options = {
-            "batch_size": batch_size, "num_workers": num_workers, "os_cache": os_cache, "seed": seed, **options
-        }  # fmt: skip
+        self._options = {"num_workers": num_workers, "os_cache": os_cache, "seed": seed, **options}
+        for name in [name for name in options if name.endswith("batch_size")]:
+            setattr(self, name, self._options.pop(name))
+        self._batch_size = batch_size
         self._device_modules = dict(device_transforms or {})
         for stage in self._device_modules:
             if stage not in STAGES:
@@ -100,6 +104,26 @@ class FFCVDataModule(pl.LightningDataModule):
         self._prepared = False
         self._loaders: dict[str, Loader] = {}
         self._train_state: dict[str, Any] | None = None
+
+    @property
+    def batch_size(self) -> int | None:
+        """Samples per batch and rank of the stages that have no size of their own.
+
+        Raises:
+            LoaderError: when it is set, if another option decides for the training.
+        """
+        return self._batch_size
+
+    @batch_size.setter
+    def batch_size(self, batch_size: int) -> None:
+        stage = next(stage for stage in STAGES if self.managers[stage])
+        deciding = self._size_option(stage)
+        if deciding not in ("batch_size", None):
+            raise LoaderError(
+                f"batch_size={batch_size} would change nothing: {deciding}={getattr(self, deciding)} decides for "
+                f"{stage}; set that (Tuner.scale_batch_size(..., batch_arg_name={deciding!r}))"
+            )
+        self._batch_size = batch_size
 
     def prepare_data(self) -> None:
         """Call `prepare`, once; Lightning does so on one rank per machine, before all others go on."""
@@ -177,18 +201,20 @@ class FFCVDataModule(pl.LightningDataModule):
                 under other limits of the trainer.
         """
         if self.trainer is None or self.trainer.state.fn in (None, TrainerFn.FITTING):
-            self._train_state = dict(state_dict) if "train" in state_dict else None
+            train = state_dict.get("train")
+            begun = train is not None and (train["epoch"], train["batches"]) != (0, 0)
+            self._train_state = dict(state_dict) if begun else None
 
     def _loader(self, stage: str) -> Loader:
         manager = self.managers[stage]
         if manager is None:
             raise LoaderError(f"there is nothing to {stage} on: give the data module a {stage}_manager")
         rank, world_size, local_world_size = self._ranks()
+        batch_size = self._size(stage, world_size)
         known = self._loaders.get(stage)
-        if known is not None and (known.rank, known.world_size) == (rank, world_size):
+        if known is not None and (known.rank, known.world_size, known.batch_size) == (rank, world_size, batch_size):
             return known
-        option = {name: self._option(stage, name) for name in _OPTIONS}
-        batch_size = _batch_size(option.pop("batch_size"), option.pop("global_batch_size"), stage, world_size)
+        option = {name: self._option(stage, name) for name in _OPTIONS if name not in _SIZES}
         if option["num_workers"] is None or option["num_workers"] < 1:
             option["num_workers"] = max(1, len(os.sched_getaffinity(0)) // local_world_size)
         if option["seed"] is None:
@@ -236,6 +262,23 @@ class FFCVDataModule(pl.LightningDataModule):
         """Whether the trainer wants the same few batches in every epoch."""
         return self.trainer is not None and getattr(self.trainer, "overfit_batches", 0) > 0
 
+    def _size(self, stage: str, world_size: int) -> int:
+        """Samples per batch and rank."""
+        name = self._size_option(stage)
+        if name is None:
+            raise LoaderError(f"no batch size for {stage}: give batch_size or global_batch_size")
+        size: int = getattr(self, name)
+        if not name.endswith("global_batch_size"):
+            return size
+        if size < 1 or size % world_size:
+            raise LoaderError(f"{name} {size} cannot be divided by {world_size} ranks")
+        return size // world_size
+
+    def _size_option(self, stage: str) -> str | None:
+        """The option that decides on the size of the stage's batches: its own one, if there is one."""
+        names = [f"{prefix}{name}" for prefix in (f"{stage}_", "") for name in _SIZES]
+        return next((name for name in names if getattr(self, name, None) is not None), None)
+
     def _option(self, stage: str, name: str) -> Any:
         own = self._options.get(f"{stage}_{name}")
         return self._options.get(name) if own is None else own
@@ -272,13 +315,3 @@ def _check_options(options: dict[str, Any]) -> None:
             nearest = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean '{nearest[0]}'?" if nearest else f"options are {', '.join(_OPTIONS)}"
             raise LoaderError(f"FFCVDataModule has no option '{name}'; {hint}")
-
-
-def _batch_size(batch_size: int | None, global_batch_size: int | None, stage: str, world_size: int) -> int:
-    if global_batch_size is not None:
-        if global_batch_size < 1 or global_batch_size % world_size:
-            raise LoaderError(f"global_batch_size {global_batch_size} cannot be divided by {world_size} ranks")
-        return global_batch_size // world_size
-    if batch_size is None:
-        raise LoaderError(f"no batch size for {stage}: give batch_size or global_batch_size")
-    return batch_size

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from ffcv.loader import OrderOption
 from ffcv.transforms import ToTensor, ToTorchImage
+from pytorch_lightning.tuner import Tuner
 
 from ffcv_hydra import FFCVDataModule, FFCVPipelineManager
 from ffcv_hydra.errors import LoaderError
@@ -59,6 +60,23 @@ class Records(pl.LightningModule):
         optimizer = torch.optim.SGD(self.parameters(), lr=0.01)
         steps = int(self.trainer.estimated_stepping_batches)  # builds the loaders before a state is restored
         return [optimizer], [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)]
+
+
+class FullAt(Records):
+    """Has no memory for a batch of so many samples, and a `batch_size` of its own, as models for the search have."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.limit = limit
+        self.batch_size = self.train_batch_size = 1
+
+    def on_train_start(self):
+        self.seen.clear()
+
+    def training_step(self, batch, batch_idx):
+        if len(batch[1]) >= self.limit:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return super().training_step(batch, batch_idx)
 
 
 def trainer(tmp_path: Path, **options) -> pl.Trainer:
@@ -124,6 +142,42 @@ def test_a_global_batch_size_is_divided_by_the_ranks(beton):
     assert data(beton, batch_size=None, global_batch_size=12).train_dataloader().batch_size == 12
     with pytest.raises(LoaderError, match="no batch size for train"):
         data(beton, batch_size=None).train_dataloader()
+
+
+def test_F17_a_stages_own_batch_size_comes_before_a_global_one(beton):
+    module = data(beton, batch_size=None, global_batch_size=12, val_manager=val_manager(beton), val_batch_size=20)
+    assert module.train_dataloader().batch_size == 12
+    assert module.val_dataloader().batch_size == 20
+
+
+@pytest.mark.parametrize("name", ["batch_size", "train_batch_size", "global_batch_size", "train_global_batch_size"])
+def test_F17_the_next_loader_follows_the_batch_size(beton, name):
+    module = data(beton, **{"batch_size": None, name: 8})
+    first = module.train_dataloader()
+    assert module.train_dataloader() is first
+    setattr(module, name, 10)
+    assert module.train_dataloader().batch_size == 10
+    assert first.batch_size == 8
+
+
+@pytest.mark.parametrize("name", ["train_batch_size", "global_batch_size"])
+def test_F17_a_batch_size_that_would_change_nothing_is_refused(beton, name):
+    module = data(beton, **{name: 8})
+    with pytest.raises(LoaderError, match=f"batch_size=16 would change nothing: {name}=8 decides for train"):
+        module.batch_size = 16
+
+
+@pytest.mark.parametrize("name", ["batch_size", "train_batch_size"])
+@pytest.mark.parametrize("mode", ["power", "binsearch"])
+def test_F17_lightnings_search_for_a_batch_size_scales_the_loader(beton, tmp_path, name, mode):
+    module = data(beton, **{"batch_size": 8, name: 3}, val_manager=val_manager(beton))
+    model, run = FullAt(24), trainer(tmp_path, max_epochs=1)
+    found = Tuner(run).scale_batch_size(model, datamodule=module, batch_arg_name=name, mode=mode, margin=0)
+    assert 16 <= found <= 23
+    assert getattr(module, name) == found
+    run.fit(model, datamodule=module)
+    assert {len(labels) for _, labels, _ in model.seen} == {found}
+    assert len(model.seen) == 90 // found
 
 
 def test_prepare_is_called_before_loaders_are_built(beton, tmp_path):
