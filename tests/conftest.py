@@ -1,6 +1,7 @@
 """Data that several test files read."""
 
 import pickle
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,11 @@ import pytest
 from PIL import Image
 
 from ffcv_hydra.beton import write_beton
+
+# A shell script starts its background jobs with SIGINT ignored, and so would be all processes that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP})
 
 
 class Mixed:

@@ -38,6 +38,8 @@ class StopSignals:
     thread is doing: it is a watching thread that sees it, because a main thread that waits in a collective never
     returns to Python to run a handler. Entered in another thread than the main one, it does nothing.
 
+    Signals that are ignored stay so, as SIGINT is in what a script starts in the background: Ctrl-C is for others then.
+
     Args:
         abort: called in the watching thread before the process ends; ends child processes, records the interruption.
     """
@@ -53,7 +55,8 @@ class StopSignals:
         global _active
         if threading.current_thread() is not threading.main_thread():
             return self
-        self._previous = {signum: signal.getsignal(signum) for signum in STOP_SIGNALS}
+        handlers = {signum: signal.getsignal(signum) for signum in STOP_SIGNALS}
+        self._previous = {signum: handler for signum, handler in handlers.items() if handler is not signal.SIG_IGN}
         self._read_end, self._write_end = os.pipe()
         os.set_blocking(self._write_end, False)
         self._watcher = threading.Thread(target=self._watch, daemon=True, name="stop-signals")
@@ -80,7 +83,7 @@ class StopSignals:
     def install(self) -> None:
         """Set the handlers; needed again after Lightning has put its own in front of the one for SIGTERM."""
         if self._entered:
-            for signum in STOP_SIGNALS:
+            for signum in self._previous:
                 signal.signal(signum, self._handle)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:

@@ -24,6 +24,19 @@ def test_the_first_signal_raises(signum):
     assert caught.value.signum == signum
 
 
+def test_F57_a_signal_that_is_ignored_stays_so_as_in_the_background_of_a_script():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with StopSignals(never) as signals:
+            os.kill(os.getpid(), signal.SIGINT)
+            signals.install()
+            os.kill(os.getpid(), signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert not signals.signum
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("signum", STOP_SIGNALS)
 def test_a_deferred_signal_is_only_noted(signum):
     with StopSignals(never) as signals:

@@ -10,8 +10,8 @@ from ffcv_hydra.sweeps.stop_requests import StopRequests
 
 @pytest.fixture
 def hangup():
-    """What SIGHUP did before is done again after the test."""
-    before = signal.getsignal(signal.SIGHUP)
+    """SIGHUP is not ignored, as it is under `nohup`; what it did before is done again after the test."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
 
