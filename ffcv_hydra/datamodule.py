@@ -16,6 +16,7 @@ from pytorch_lightning.trainer.states import RunningStage, TrainerFn
 from ffcv_hydra.device_transforms import DeviceTransforms, DeviceTransformSpec
 from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.kernels.random import key_of, key_of_name
+from ffcv_hydra.lightning_internals import go_on_where_it_ended
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.pipeline import FFCVPipelineManager
 
@@ -204,6 +205,8 @@ class FFCVDataModule(pl.LightningDataModule):
             train = state_dict.get("train")
             begun = train is not None and (train["epoch"], train["batches"]) != (0, 0)
             self._train_state = dict(state_dict) if begun else None
+            if begun and self.trainer is not None:
+                go_on_where_it_ended(self.trainer)
 
     def _loader(self, stage: str) -> Loader:
         manager = self.managers[stage]

@@ -236,6 +236,51 @@ def test_a_checkpoint_in_the_middle_of_an_epoch_goes_on_at_the_next_batch(beton,
     )
 
 
+class StopAt(pl.Callback):
+    """Ends the run after so many batches, as `max_time` and `EarlyStopping` do."""
+
+    def __init__(self, batches: int) -> None:
+        self.batches = batches
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+        trainer.should_stop |= len(module.seen) == self.batches
+
+
+@pytest.mark.parametrize("way", ["max_steps", "should_stop"])
+@pytest.mark.parametrize("stop", [5, 11, 16])
+@pytest.mark.parametrize("options", [{}, {"val_check_interval": 5}, {"accumulate_grad_batches": 2}], ids=str)
+def test_F21_a_run_that_ended_within_an_epoch_goes_on_at_the_next_batch(beton, tmp_path, way, stop, options):
+    accumulate = options.get("accumulate_grad_batches", 1)
+    if way == "max_steps":  # an epoch of 11 batches has 6 steps of 2
+        ended = {"max_steps": {1: stop, 2: {5: 3, 11: 6, 16: 9}[stop]}[accumulate]}
+        stop = stop if accumulate == 1 else {5: 6, 11: 11, 16: 17}[stop]
+    else:
+        ended = {"callbacks": [StopAt(stop)]}
+    straight, first, second = Records(), Records(), Records()
+    module = {"val_manager": val_manager(beton), "val_batch_size": 45}
+    trainer(tmp_path, **options).fit(straight, data(beton, **module))
+    run = trainer(tmp_path, **options, **ended)
+    run.fit(first, data(beton, **module))
+    run.save_checkpoint(tmp_path / "ended.ckpt")
+    assert first.seen == straight.seen[:stop]
+    trainer(tmp_path, **options).fit(second, data(beton, **module), ckpt_path=tmp_path / "ended.ckpt")
+    assert second.seen == straight.seen[stop:]
+
+
+@pytest.mark.parametrize("steps", [(5, 8, 22), (3, 11, 14, 20)])
+@pytest.mark.parametrize("validates", [True, False])
+def test_F21_it_may_end_there_again_and_again(beton, tmp_path, steps, validates):
+    straight, model, path = Records(), Records(), None
+    module = {"val_manager": val_manager(beton), "val_batch_size": 45} if validates else {}
+    trainer(tmp_path).fit(straight, data(beton, **module))
+    for max_steps in steps:
+        saving = pl.callbacks.ModelCheckpoint(tmp_path / str(max_steps), filename="saved")
+        options = {"enable_checkpointing": True, "callbacks": [saving], "max_steps": max_steps}
+        trainer(tmp_path, **options).fit(model, data(beton, **module), ckpt_path=path)
+        path = tmp_path / str(max_steps) / "saved.ckpt"
+        assert model.seen == straight.seen[:max_steps]
+
+
 def test_a_checkpoint_at_the_end_of_an_epoch_goes_on_with_the_next(beton, tmp_path):
     straight = Records()
     saving = pl.callbacks.ModelCheckpoint(tmp_path, filename="{epoch}", save_top_k=-1)
