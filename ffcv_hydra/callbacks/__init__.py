@@ -1,6 +1,7 @@
 """Lightning callbacks: progress, image sizes, throughput, stopping by signal, and writing predictions."""
 
 from ffcv_hydra.callbacks.graceful_stop import GracefulStop as GracefulStop
+from ffcv_hydra.callbacks.model_checkpoint import ModelCheckpoint as ModelCheckpoint
 from ffcv_hydra.callbacks.prediction_writer import PredictionWriter as PredictionWriter
 from ffcv_hydra.callbacks.progress_bar import ProgressBar as ProgressBar
 from ffcv_hydra.callbacks.progress_file import ProgressFile as ProgressFile

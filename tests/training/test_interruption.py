@@ -25,7 +25,7 @@ def composed(run_dir, stop=None, trainer=None, **changes):
     callbacks = {
         "record": {"_target_": "standin_run.Record", "path": str(run_dir / "batches")},
         "best": {
-            "_target_": "pytorch_lightning.callbacks.ModelCheckpoint",
+            "_target_": "ffcv_hydra.callbacks.ModelCheckpoint",
             "dirpath": str(run_dir / "checkpoints"),
             "monitor": "val_loss",
             "save_last": True,

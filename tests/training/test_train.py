@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(120)
 
 def checkpoints(run_dir, **options):
     return {
-        "_target_": "pytorch_lightning.callbacks.ModelCheckpoint",
+        "_target_": "ffcv_hydra.callbacks.ModelCheckpoint",
         "dirpath": str(run_dir / "checkpoints"),
         "monitor": "val_loss",
         "save_last": True,
@@ -62,6 +62,15 @@ def test_running_is_written_before_anything_else(train, result, tmp_path, monkey
     with pytest.raises(ZeroDivisionError):
         train(config(), tmp_path)
     assert seen[0]["status"] == "running"
+
+
+@pytest.mark.parametrize("trainer", [{}, {"max_steps": 5}, {"max_steps": 17}, {"limit_val_batches": 0}], ids=str)
+def test_F21_the_last_checkpoint_is_the_last_though_it_is_not_the_best(train, tmp_path, trainer):
+    worse = {"model": {"optimizer": {"_target_": "torch.optim.SGD", "lr": 0.1, "maximize": True}}}
+    trainer = {**config()["trainer"], **trainer}
+    train(config(trainer=trainer, callbacks={"best": checkpoints(tmp_path)}, **worse), tmp_path)
+    last = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)
+    assert last["global_step"] == (24 if trainer.get("max_steps", -1) == -1 else trainer["max_steps"])
 
 
 def test_test_uses_the_best_checkpoint_not_the_last(train, result, tmp_path):
