@@ -6,9 +6,9 @@ import pytorch_lightning as pl
 def go_on_where_it_ended(trainer: pl.Trainer) -> None:
     """While a checkpoint is restored: have the fit go on at the next batch, wherever the run of the checkpoint ended.
 
-    A run that `max_steps`, `max_time` or `should_stop` ends within an epoch counts that epoch as done, and a resumed one
-    begins with the next: here it is counted as begun. Of a run that ended with an epoch, a run with `max_steps` counts
-    the next epoch as read without reading it: here its batches are to come.
+    A run that `max_steps`, `max_time` or `should_stop` ends within an epoch counts that epoch as done, and a resumed
+    one begins with the next: here it is counted as begun. After a run that ended with an epoch, one with `max_steps`
+    counts the next epoch as read without reading it: here its batches are to come.
     """
     fit_loop = trainer._checkpoint_connector._loaded_checkpoint.get("loops", {}).get("fit_loop")
     if fit_loop is None:
