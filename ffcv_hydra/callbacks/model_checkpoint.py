@@ -9,8 +9,8 @@ from pytorch_lightning.callbacks import ModelCheckpoint as LightningModelCheckpo
 class ModelCheckpoint(LightningModelCheckpoint):
     """Lightning's, with the same arguments; `save_last` saves after each evaluation and at the end of the training.
 
-    Lightning saves `last.ckpt` only together with one of the best: of a run whose last three epochs were no better, these
-    are not in it.
+    Lightning saves `last.ckpt` only together with one of the best: when the last epochs of a run were no better, what
+    was learnt in them is in no file.
     """
 
     def _save_topk_checkpoint(self, trainer: pl.Trainer, monitor_candidates: dict[str, Any]) -> None:
