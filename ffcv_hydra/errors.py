@@ -29,5 +29,9 @@ class ConfigError(FFCVHydraError):
     """A config has an unknown key, an impossible value, or names something that cannot be built."""
 
 
+class WriteError(FFCVHydraError):
+    """A file of a run cannot be written; names the file and the reason."""
+
+
 class SweepError(FFCVHydraError):
     """Jobs of a sweep failed or did not finish, or a sweep's folder cannot be used."""

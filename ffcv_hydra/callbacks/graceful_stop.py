@@ -10,6 +10,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, distributed
 
 from ffcv_hydra.callbacks.stop_signals import RunInterrupted, StopSignals
+from ffcv_hydra.errors import WriteError
 
 
 class GracefulStop(pl.Callback):
@@ -106,10 +107,15 @@ class GracefulStop(pl.Callback):
 
     def _stop(self, trainer: pl.Trainer, signum: int, validating: bool) -> None:
         _dismiss_observer(trainer)
+        interruption = RunInterrupted(signum)
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
             self._validating = validating
-            trainer.save_checkpoint(self.checkpoint_path, weights_only=False)
-        raise RunInterrupted(signum)
+            try:
+                trainer.save_checkpoint(self.checkpoint_path, weights_only=False)
+            except WriteError as error:
+                interruption.args = (f"{interruption}; {error}",)
+                trainer.strategy.barrier("Trainer.save_checkpoint")  # where the other ranks are
+        raise interruption
 
 
 class _Agreement:

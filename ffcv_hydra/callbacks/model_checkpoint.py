@@ -18,5 +18,5 @@ class ModelCheckpoint(LightningModelCheckpoint):
         self._last_global_step_saved = trainer.global_step  # what Lightning then looks at
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._last_global_step_saved != trainer.global_step and not trainer.fast_dev_run:
+        if not self._should_skip_saving_checkpoint(trainer):
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))

@@ -1,6 +1,5 @@
 """Predictions of all ranks in one file."""
 
-import os
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,6 +7,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, distributed
 
+from ffcv_hydra.atomic_file import save_whole
 from ffcv_hydra.errors import ConfigError, LoaderError
 
 Predictions = Tensor | dict[str, Tensor]
@@ -61,7 +61,7 @@ class PredictionWriter(pl.Callback):
         """Gather on rank 0 and write there; every rank takes part."""
         batches, self._batches = _gather(self._batches), []
         if trainer.is_global_zero and batches:
-            _save(_in_order(batches), self.path)
+            save_whole(_in_order(batches), self.path)
         trainer.strategy.barrier("predictions")
 
 
@@ -101,13 +101,3 @@ def _in_order(batches: list[tuple[Tensor, Predictions]]) -> dict[str, Any]:
     else:
         stacked = torch.cat(values)[order]
     return {"sample_ids": sample_ids, "predictions": stacked}
-
-
-def _save(contents: dict[str, Any], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        torch.save(contents, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

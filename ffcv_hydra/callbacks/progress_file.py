@@ -2,12 +2,13 @@
 
 import json
 import math
-import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytorch_lightning as pl
 
+from ffcv_hydra.atomic_file import write_whole
 from ffcv_hydra.callbacks.throughput import Throughput
 
 
@@ -51,6 +52,5 @@ class ProgressFile(pl.Callback):
             "seconds_left": left,
             "time": time.time(),
         }
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        temporary.write_text(json.dumps(contents) + "\n")
-        os.replace(temporary, self.path)
+        with suppress(OSError):  # who looks on knows less then, and the run goes on
+            write_whole(self.path, json.dumps(contents) + "\n")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ffcv_hydra.atomic_file import write_whole
 from ffcv_hydra.sweeps.program import quoted
 
 State = Literal["waiting", "running", "completed", "pruned", "failed", "interrupted"]
@@ -119,13 +120,6 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file such that a reader sees the old one or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    os.replace(temporary, path)
 
 
 def last_lines(path: Path, count: int) -> Sequence[str]:

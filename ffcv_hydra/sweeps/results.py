@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ffcv_hydra.atomic_file import write_whole
 from ffcv_hydra.sweeps.formats import duration, number
-from ffcv_hydra.sweeps.job import FINISHED, LOG, RECORD, RESULT, optimized_name, optimized_value, read_json, write_whole
+from ffcv_hydra.sweeps.job import FINISHED, LOG, RECORD, RESULT, optimized_name, optimized_value, read_json
 
 _MOST_METRICS = 4
 """Shown on the console; files have all."""

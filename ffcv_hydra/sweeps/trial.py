@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ffcv_hydra.atomic_file import write_whole
 from ffcv_hydra.errors import SweepError
-from ffcv_hydra.sweeps.job import write_whole
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage

@@ -1,7 +1,8 @@
 """The parts of a run from its config: model, callbacks, loggers and trainer."""
 
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from lightning_fabric.plugins import TorchCheckpointIO
 from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import Callback, LearningRateMonitor
 from pytorch_lightning.callbacks import ProgressBar as LightningProgressBar
@@ -18,6 +20,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from ffcv_hydra.callbacks import GracefulStop, PredictionWriter, StopSignals, Throughput
 from ffcv_hydra.errors import ConfigError, FFCVHydraError
+from ffcv_hydra.training.checkpoint_io import AtomicCheckpointIO
 from ffcv_hydra.training.sweep_job import sweep_callbacks
 
 Config = Mapping[str, Any]
@@ -106,9 +109,25 @@ def build_callbacks(config: Config, signals: StopSignals, run_dir: Path) -> list
 
 
 def build_loggers(config: Config) -> list[Logger]:
-    """Build the config's loggers; none is an empty list."""
+    """Build the config's loggers; none is an empty list.
+
+    One that cannot write its last lines at the end of a run says so, and changes nothing about the run.
+    """
     nodes = {name: node for name, node in (config.get("logger") or {}).items() if node is not None}
-    return [build(f"logger.{name}", node) for name, node in nodes.items()]
+    loggers: list[Logger] = [build(f"logger.{name}", node) for name, node in nodes.items()]
+    for logger in loggers:
+        setattr(logger, "finalize", _tolerant(logger.finalize, type(logger).__name__))  # noqa: B010
+    return loggers
+
+
+def _tolerant(finalize: Callable[[str], None], name: str) -> Callable[[str], None]:
+    def tolerant(status: str) -> None:
+        try:
+            finalize(status)
+        except OSError as error:
+            print(f"{name} cannot write its last lines: {error}", file=sys.stderr)
+
+    return tolerant
 
 
 def build_trainer(config: Config, callbacks: list[Callback], loggers: list[Logger], run_dir: Path) -> pl.Trainer:
@@ -125,6 +144,8 @@ def build_trainer(config: Config, callbacks: list[Callback], loggers: list[Logge
         given = ", ".join(f"trainer.{name}={node[name]}" for name in ("accelerator", "devices") if name in node)
         gpus = f"{torch.cuda.device_count()} GPUs"
         raise ConfigError(f"trainer: {' '.join(str(error).split())} ({given}; this machine has {gpus})") from error
+    if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+        trainer.strategy.checkpoint_io = AtomicCheckpointIO()
     return trainer
 
 

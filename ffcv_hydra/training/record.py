@@ -2,10 +2,11 @@
 
 import json
 import math
-import os
+import sys
 from pathlib import Path
 from typing import Any
 
+from ffcv_hydra.atomic_file import write_whole
 from ffcv_hydra.errors import ConfigError
 
 
@@ -20,6 +21,8 @@ class RunRecord:
         run_dir: the run's folder; created when missing.
         rank: this process's global rank.
 
+    That the file cannot be written any more is told, and changes nothing about the run: what is known is kept here.
+
     Raises:
         ConfigError: the folder cannot be created.
     """
@@ -27,20 +30,25 @@ class RunRecord:
     def __init__(self, run_dir: Path, rank: int) -> None:
         self.path = run_dir / "result.json"
         self.rank = rank
+        self._contents: dict[str, Any] = {}  # what this process has last written, or tried to
+        self._is_written = True
         try:
             run_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"the run's folder {run_dir} cannot be created: {error.strerror}") from error
 
     def start(self, **facts: Any) -> None:
-        """Write status `running`, on rank 0."""
+        """Write status `running`, on rank 0; raises `ConfigError` where nothing can be written."""
         if self.rank == 0:
-            self._write({"status": "running", **facts})
+            try:
+                self._write({"status": "running", **facts})
+            except OSError as error:
+                raise ConfigError(f"cannot write in the run's folder {self.path.parent}: {error.strerror}") from error
 
     def complete(self, status: str = "completed", **facts: Any) -> None:
         """Write status `completed` (or `pruned`), on rank 0."""
         if self.rank == 0:
-            self._write({**self.read(), **facts, "status": status})
+            self._write_if_possible({**self.read(), **facts, "status": status})
 
     def end(self, status: str, error: str, **facts: Any) -> None:
         """Write status `failed` or `interrupted`, on any rank.
@@ -52,19 +60,26 @@ class RunRecord:
             facts, error = {}, f"rank {self.rank}: {error}"
         if known.get("status") not in ("failed", "interrupted"):
             facts |= {"status": status, "error": error}
-        self._write({**known, **facts})
+        self._write_if_possible({**known, **facts})
 
     def read(self) -> dict[str, Any]:
-        """Return what the file says; empty when there is none."""
+        """Return what the file says, or should say if it could not be written; empty when there is nothing."""
         try:
-            return json.loads(self.path.read_text())
-        except FileNotFoundError:
-            return {}
+            found = json.loads(self.path.read_text())
+        except (OSError, ValueError):
+            found = {}
+        return {**self._contents, **found} if self._is_written else {**found, **self._contents}
+
+    def _write_if_possible(self, contents: dict[str, Any]) -> None:
+        try:
+            self._write(contents)
+        except OSError as error:
+            self._is_written = False
+            print(f"{self.path} cannot be written: {error.strerror}", file=sys.stderr)
 
     def _write(self, contents: dict[str, Any]) -> None:
-        temporary = self.path.with_name(f".{self.path.name}.{self.rank}.{os.getpid()}")
-        temporary.write_text(json.dumps(_finite(contents), indent=2, default=str) + "\n")
-        os.replace(temporary, self.path)
+        self._contents = contents
+        write_whole(self.path, json.dumps(_finite(contents), indent=2, default=str) + "\n")
 
 
 def _finite(value: Any) -> Any:

@@ -1,9 +1,10 @@
 """One run, from its config to its result."""
 
+import errno
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
@@ -12,7 +13,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from ffcv_hydra.callbacks import EXIT_STATUS, Pruning, RunInterrupted, StopSignals, Throughput
 from ffcv_hydra.datamodule import FFCVDataModule
-from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.errors import ConfigError, WriteError
 from ffcv_hydra.training.build import build_callbacks, build_loggers, build_model, build_trainer
 from ffcv_hydra.training.checkpoints import check_checkpoint, find_checkpoint
 from ffcv_hydra.training.data import build_datamodule
@@ -75,19 +76,27 @@ class _Run:
                 OmegaConf.save(self.config, self.run_dir / "config.yaml")
                 with run_log(self.run_dir / "run.log"):
                     return self._run(signals)
-        except RunInterrupted as interruption:
-            self.record.end("interrupted", str(interruption), **self._facts())
-            join_child_ranks(self.trainer, timeout=30)
-            if self.rank == 0:
-                print(f"{interruption}; run folder: {self.run_dir}", flush=True)
-                if self.trainer is not None:
-                    requeue(self.trainer, interruption.signum)
-            raise SystemExit(EXIT_STATUS) from None
         except BaseException as error:
+            if (interruption := _interruption(error)) is not None:
+                self.record.end("interrupted", str(interruption), **self._facts())
+                join_child_ranks(self.trainer, timeout=30)
+                if self.rank == 0:
+                    print(f"{interruption}; run folder: {self.run_dir}", flush=True)
+                    if self.trainer is not None:
+                        requeue(self.trainer, interruption.signum)
+                raise SystemExit(EXIT_STATUS) from None
             self.record.end("failed", f"{type(error).__name__}: {error}", **self._facts())
             # Left alone, they would wait for this rank in their next collective.
             join_child_ranks(self.trainer, timeout=5)
+            if self._cannot_write(error):
+                raise WriteError(f"{error.filename or self.run_dir} cannot be written: {error.strerror}") from error
             raise
+
+    def _cannot_write(self, error: BaseException) -> TypeGuard[OSError]:
+        """Whether the disk is full, or the run's folder is not what it was."""
+        if not isinstance(error, OSError):
+            return False
+        return error.errno in (errno.ENOSPC, errno.EDQUOT) or str(error.filename).startswith(str(self.run_dir))
 
     def _run(self, signals: StopSignals) -> dict[str, Any]:
         config, mode = self.config, self.config["mode"]
@@ -169,6 +178,13 @@ class _Run:
     def _abort(self) -> None:
         self.record.end("interrupted", "ended at once by a second signal", **self._facts())
         kill_children(self.trainer)
+
+
+def _interruption(error: BaseException | None) -> RunInterrupted | None:
+    """The interruption that `error` is, or was raised during: what fails while a run stops does not change its end."""
+    while error is not None and not isinstance(error, RunInterrupted):
+        error = error.__context__
+    return error
 
 
 def _is_pruned(trainer: pl.Trainer) -> bool:

@@ -6,6 +6,7 @@ As a script it trains in the folder of its first argument with the JSON config o
 
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -123,6 +124,26 @@ class SignalAt(pl.Callback):
 
     def on_test_batch_start(self, trainer, pl_module, batch, batch_idx, dataloader_idx=0):
         self._maybe(trainer, "test", batch_idx)
+
+
+class LoseFolder(pl.Callback):
+    """Puts a file in the place of the run's folder, on rank 0 when a training batch begins or at the end of the fit."""
+
+    def __init__(self, folder, batch=None):
+        self.folder, self.batch = folder, batch
+
+    def _lose(self, trainer):
+        if trainer.global_rank == 0:
+            shutil.rmtree(self.folder)
+            Path(self.folder).touch()
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if batch_idx == self.batch and trainer.current_epoch == 0:
+            self._lose(trainer)
+
+    def on_fit_end(self, trainer, pl_module):
+        if self.batch is None:
+            self._lose(trainer)
 
 
 class Record(pl.Callback):

@@ -7,8 +7,10 @@ import stat
 import pytest
 import torch
 from standin_run import config
+from test_train import csv_logger
 
 from ffcv_hydra.callbacks import EXIT_STATUS
+from ffcv_hydra.errors import WriteError
 
 pytestmark = pytest.mark.timeout(170)
 
@@ -128,6 +130,48 @@ def test_a_second_signal_ends_at_once_where_the_first_cannot(run_command, result
     assert status == EXIT_STATUS
     assert "stopping after this batch" in output
     assert result(run_dir)["status"] == "interrupted"
+
+
+def lose_folder(run_dir, batch=None):
+    return {"lose": {"_target_": "standin_run.LoseFolder", "folder": str(run_dir), "batch": batch}}
+
+
+def test_F33_an_interrupted_run_whose_folder_is_gone_ends_as_interrupted(train, tmp_path, capsys):
+    run_dir = tmp_path / "run"
+    stopped = composed(run_dir, {"signum": "SIGTERM", "batch": 2}, logger={"csv": csv_logger(run_dir)})
+    stopped["callbacks"] = {"stop": stopped["callbacks"]["stop"], **lose_folder(run_dir, batch=2)}
+    with pytest.raises(SystemExit) as ended:
+        train(stopped, run_dir)
+    assert ended.value.code == EXIT_STATUS
+    printed = capsys.readouterr()
+    assert f"interrupted by SIGTERM; {run_dir}/checkpoints/last.ckpt cannot be written: " in printed.out
+    assert f"{run_dir}/result.json cannot be written: Not a directory" in printed.err
+    assert printed.err.count("run.log cannot be written") <= 1
+
+
+def test_F33_a_run_that_fails_says_why_though_its_folder_is_gone(train, tmp_path):
+    run_dir = tmp_path / "run"
+    failing = {"_target_": "standin_run.FailingClassifier", "failing_rank": 0}
+    with pytest.raises(ValueError, match="a batch of bad luck"):
+        train(config(model=failing, callbacks=lose_folder(run_dir, batch=1)), run_dir)
+
+
+def test_F33_a_completed_run_is_completed_though_its_folder_is_gone(train, tmp_path, capsys):
+    run_dir = tmp_path / "run"
+    returned = train(config(callbacks=lose_folder(run_dir), logger={"csv": csv_logger(run_dir)}), run_dir)
+    assert returned["status"] == "completed"
+    assert returned["metrics"]["val_loss"] > 0
+    assert returned["mode"] == "fit"
+    printed = capsys.readouterr()
+    assert "fit completed" in printed.out
+    assert "result.json cannot be written" in printed.err
+
+
+def test_F33_a_checkpoint_that_cannot_be_written_is_one_line(train, tmp_path):
+    run_dir = tmp_path / "run"
+    callbacks = {"best": composed(run_dir)["callbacks"]["best"], **lose_folder(run_dir, batch=5)}
+    with pytest.raises(WriteError, match=r"\.ckpt cannot be written: (Not a directory|File exists)"):
+        train(config(callbacks=callbacks), run_dir)
 
 
 def fake_slurm(tmp_path, monkeypatch):

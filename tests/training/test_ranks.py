@@ -7,7 +7,7 @@ Each test starts two processes, most of whose time goes into imports. Two ranks 
 import pytest
 import torch
 from standin_run import config
-from test_interruption import batches, composed
+from test_interruption import batches, composed, lose_folder
 
 from ffcv_hydra.callbacks import EXIT_STATUS
 
@@ -29,6 +29,15 @@ def test_a_signal_to_one_rank_stops_both_at_the_same_batch(run_command, result, 
     assert len(batches(run_dir)) <= 9
     checkpoint = torch.load(run_dir / "checkpoints/last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == sum(line.startswith("train") for line in batches(run_dir))
+
+
+def test_F33_two_ranks_end_as_interrupted_though_the_folder_is_gone(run_command, tmp_path):
+    run_dir = tmp_path / "run"
+    stopped = composed(run_dir, {"signum": "SIGTERM", "batch": 2}, TWO)
+    stopped["callbacks"] = {"stop": stopped["callbacks"]["stop"], **lose_folder(run_dir, batch=2)}
+    status, output = run_command(run_dir, stopped)
+    assert status == EXIT_STATUS, output
+    assert "last.ckpt cannot be written" in output
 
 
 def test_a_second_signal_takes_the_other_rank_along(run_command, result, tmp_path):
