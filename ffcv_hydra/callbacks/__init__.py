@@ -1,5 +1,6 @@
 """Lightning callbacks: progress, image sizes, throughput, stopping by signal, and writing predictions."""
 
+from ffcv_hydra.callbacks.early_stopping import EarlyStopping as EarlyStopping
 from ffcv_hydra.callbacks.graceful_stop import GracefulStop as GracefulStop
 from ffcv_hydra.callbacks.model_checkpoint import ModelCheckpoint as ModelCheckpoint
 from ffcv_hydra.callbacks.prediction_writer import PredictionWriter as PredictionWriter

@@ -21,6 +21,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from ffcv_hydra.callbacks import GracefulStop, PredictionWriter, StopSignals, Throughput
 from ffcv_hydra.errors import ConfigError, FFCVHydraError
 from ffcv_hydra.training.checkpoint_io import AtomicCheckpointIO
+from ffcv_hydra.training.optimized_metric import OptimizedMetric
 from ffcv_hydra.training.sweep_job import sweep_callbacks
 
 Config = Mapping[str, Any]
@@ -99,6 +100,8 @@ def build_callbacks(config: Config, signals: StopSignals, run_dir: Path) -> list
     if not any(isinstance(callback, Throughput) for callback in callbacks):
         callbacks.append(Throughput())
     callbacks += sweep_callbacks(config, os.environ)
+    if config["mode"] == "fit" and config.get("optimized_metric"):
+        callbacks.append(OptimizedMetric(config["optimized_metric"]))
     # First, so that others find its metric at the end of an epoch.
     callbacks.sort(key=lambda callback: not isinstance(callback, Throughput))
     if config["mode"] == "predict":

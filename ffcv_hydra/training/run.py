@@ -13,11 +13,12 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from ffcv_hydra.callbacks import EXIT_STATUS, Pruning, RunInterrupted, StopSignals, Throughput
 from ffcv_hydra.datamodule import FFCVDataModule
-from ffcv_hydra.errors import ConfigError, WriteError
+from ffcv_hydra.errors import WriteError
 from ffcv_hydra.training.build import build_callbacks, build_loggers, build_model, build_trainer
 from ffcv_hydra.training.checkpoints import check_checkpoint, find_checkpoint
 from ffcv_hydra.training.data import build_datamodule
 from ffcv_hydra.training.failed_samples import failed_samples
+from ffcv_hydra.training.optimized_metric import OptimizedMetric
 from ffcv_hydra.training.quiet import hide_library_chatter
 from ffcv_hydra.training.ranks import global_rank, join_child_ranks, kill_children
 from ffcv_hydra.training.record import RunRecord
@@ -148,8 +149,9 @@ class _Run:
 
     def _finish(self, trainer: pl.Trainer) -> dict[str, Any]:
         facts = self._facts(gather=True)
-        if self.config.get("optimized_metric") and self.config["mode"] == "fit":
-            facts["optimized_metric"] = _optimized_value(trainer, self.config["optimized_metric"], self.metrics)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, OptimizedMetric):
+                facts["optimized_metric"] = callback.value(trainer, self.metrics)
         if trainer.is_global_zero:
             self.record.complete("pruned" if _is_pruned(trainer) else "completed", **facts)
             print_results({**self.record.read(), **facts}, self.run_dir)
@@ -196,13 +198,3 @@ def _best_checkpoint(trainer: pl.Trainer) -> str | None:
     found = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
     found.sort(key=lambda callback: callback.monitor is None)
     return next((callback.best_model_path for callback in found if callback.best_model_path), None)
-
-
-def _optimized_value(trainer: pl.Trainer, name: str, metrics: dict[str, float]) -> float:
-    for callback in trainer.checkpoint_callbacks:
-        if isinstance(callback, ModelCheckpoint) and callback.monitor == name and callback.best_model_score is not None:
-            return float(callback.best_model_score)
-    if name not in metrics:
-        logged = ", ".join(sorted(metrics)) or "nothing"
-        raise ConfigError(f"optimized_metric={name} was not logged; the run logged {logged}")
-    return metrics[name]

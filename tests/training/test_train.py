@@ -7,6 +7,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import yaml
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from standin_run import SAMPLES, config
 
 from ffcv_hydra.errors import ConfigError, FFCVHydraError
@@ -181,10 +182,35 @@ def test_more_devices_than_there_are_is_one_line(train, tmp_path, monkeypatch):
     assert "\n" not in str(caught.value)
 
 
-def test_optimized_metric_that_is_not_logged_is_named(train, result, tmp_path):
+@pytest.mark.parametrize("epochs", [1, 100])
+def test_F44_an_optimized_metric_that_is_not_logged_is_named_after_an_epoch(train, result, tmp_path, epochs):
+    trainer = {**config()["trainer"], "max_epochs": epochs}
+    record = {"record": {"_target_": "standin_run.Record", "path": str(tmp_path / "batches")}}
     with pytest.raises(ConfigError, match="optimized_metric=val_f1 was not logged; the run logged .*val_loss"):
-        train(config(optimized_metric="val_f1"), tmp_path)
-    assert result(tmp_path)["metrics"]["val_loss"] > 0
+        train(config(optimized_metric="val_f1", trainer=trainer, callbacks=record), tmp_path)
+    assert result(tmp_path)["status"] == "failed"
+    assert (tmp_path / "batches.0").read_text().count("train") == 12
+
+
+@pytest.mark.parametrize(
+    "trainer", [{"max_steps": 5}, {"limit_val_batches": 0}, {"check_val_every_n_epoch": 3}], ids=str
+)
+def test_F44_a_run_without_an_evaluation_is_completed(train, result, tmp_path, trainer):
+    options = {**config()["trainer"], "num_sanity_val_steps": 1, **trainer}
+    callbacks = {"best": checkpoints(tmp_path)}
+    if "limit_val_batches" not in trainer:
+        callbacks["stop"] = {"_target_": "ffcv_hydra.callbacks.EarlyStopping", "monitor": "val_loss"}
+    train(config(optimized_metric="val_loss", trainer=options, callbacks=callbacks), tmp_path)
+    assert result(tmp_path)["status"] == "completed"
+    assert result(tmp_path)["optimized_metric"] is None
+    assert "optimized_metric=val_loss has no value: the run ended without" in (tmp_path / "run.log").read_text()
+    assert (tmp_path / "checkpoints/last.ckpt").exists()
+
+
+def test_F44_early_stopping_by_a_metric_that_never_comes_is_one_line(train, tmp_path):
+    stop = {"_target_": "ffcv_hydra.callbacks.EarlyStopping", "monitor": "val_los"}
+    with pytest.raises(MisconfigurationException, match="Early stopping conditioned on metric `val_los` .*`val_loss`"):
+        train(config(callbacks={"stop": stop}), tmp_path)
 
 
 def test_a_run_folder_that_cannot_be_made_is_named(train, tmp_path):
