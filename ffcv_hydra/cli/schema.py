@@ -152,6 +152,7 @@ class RunConfig(ConvertConfig):
 
     mode: Literal["fit", "validate", "test", "predict", "bench"]
     ckpt_path: str | None
+    trust_checkpoint: bool
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     pipeline: Pipeline
     ordering: Ordering

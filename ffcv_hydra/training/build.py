@@ -22,6 +22,7 @@ from ffcv_hydra.callbacks import GracefulStop, PredictionWriter, StopSignals, Th
 from ffcv_hydra.errors import ConfigError, FFCVHydraError
 from ffcv_hydra.training.checkpoint_io import AtomicCheckpointIO
 from ffcv_hydra.training.optimized_metric import OptimizedMetric
+from ffcv_hydra.training.plain_checkpoints import PlainCheckpoints
 from ffcv_hydra.training.sweep_job import sweep_callbacks
 
 Config = Mapping[str, Any]
@@ -106,6 +107,8 @@ def build_callbacks(config: Config, signals: StopSignals, run_dir: Path) -> list
     callbacks.sort(key=lambda callback: not isinstance(callback, Throughput))
     if config["mode"] == "predict":
         callbacks.append(PredictionWriter(run_dir / "predictions.pt"))
+    if config["mode"] == "fit":
+        callbacks.append(PlainCheckpoints(trusted=config.get("trust_checkpoint", False)))
     # After callbacks that change weights, so that the checkpoint has what they did in the last batch.
     callbacks.append(GracefulStop(signals, run_dir / "checkpoints" / "last.ckpt"))
     return callbacks

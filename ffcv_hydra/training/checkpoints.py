@@ -27,21 +27,26 @@ def find_checkpoint(ckpt_path: str | None, mode: str, run_dir: Path) -> Path | N
     return path
 
 
-def check_checkpoint(path: Path, model: pl.LightningModule) -> None:
+def check_checkpoint(path: Path, model: pl.LightningModule, weights_only: bool = True) -> None:
     """Check that the checkpoint's weights are those of such a model.
 
     Only names and shapes are read. Models that load what does not match (`strict_loading=False`, or an own
-    `on_load_checkpoint`) are not checked.
+    `on_load_checkpoint`) are not checked. With `weights_only`, a checkpoint with objects in it is refused.
 
     Raises:
         ConfigError: the file is no checkpoint, or one of another model.
     """
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=weights_only, mmap=True)
         weights = checkpoint["state_dict"]
-    except pickle.UnpicklingError as error:
+    except (pickle.UnpicklingError, ImportError, AttributeError) as error:
         reason = " ".join(str(error).split())
-        raise ConfigError(f"ckpt_path={path}: holds more than plain data, so it is not loaded: {reason}") from error
+        if not weights_only:
+            raise ConfigError(f"ckpt_path={path}: an object in it cannot be made again: {reason}") from error
+        raise ConfigError(
+            f"ckpt_path={path}: holds more than plain data, which may run code when it is loaded; if it is one of your "
+            f"own, add trust_checkpoint=true ({reason[:200]})"
+        ) from error
     except (RuntimeError, OSError, EOFError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"ckpt_path={path}: not a checkpoint of a LightningModule") from error
     if not model.strict_loading or is_overridden("on_load_checkpoint", model, pl.LightningModule):

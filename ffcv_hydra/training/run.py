@@ -57,6 +57,7 @@ class _Run:
     def __init__(self, config: dict[str, Any], run_dir: Path) -> None:
         self.config = config
         self.run_dir = run_dir
+        self.weights_only = not config.get("trust_checkpoint")
         self.rank = global_rank()
         self.record = RunRecord(run_dir, self.rank)
         self.trainer: pl.Trainer | None = None
@@ -112,30 +113,31 @@ class _Run:
         self.datamodule = datamodule = build_datamodule(config)
         model = build_model(config)
         if checkpoint is not None:
-            check_checkpoint(checkpoint, model)
+            check_checkpoint(checkpoint, model, self.weights_only)
         callbacks = build_callbacks(config, signals, self.run_dir)
         self.throughput = next(callback for callback in callbacks if isinstance(callback, Throughput))
         self.trainer = trainer = build_trainer(config, callbacks, build_loggers(config), self.run_dir)
         if mode == "fit":
             self._fit(trainer, model, datamodule, checkpoint)
         elif mode == "predict":
-            trainer.predict(model, datamodule, return_predictions=False, ckpt_path=checkpoint, weights_only=True)
+            options = {"ckpt_path": checkpoint, "weights_only": self.weights_only}
+            trainer.predict(model, datamodule, return_predictions=False, **options)
         else:
             evaluate = trainer.validate if mode == "validate" else trainer.test
-            evaluate(model, datamodule, ckpt_path=checkpoint, verbose=False, weights_only=True)
+            evaluate(model, datamodule, ckpt_path=checkpoint, verbose=False, weights_only=self.weights_only)
             self._take_metrics(trainer)
         return self._finish(trainer)
 
     def _fit(
         self, trainer: pl.Trainer, model: pl.LightningModule, data: pl.LightningDataModule, checkpoint: Path | None
     ) -> None:
-        trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=self.weights_only)
         self._take_metrics(trainer)
         if _is_pruned(trainer):
             return
         if self.config.get("test_after_fit") and self.config["dataset"]["splits"].get("test") is not None:
             best = _best_checkpoint(trainer)
-            trainer.test(model, data, ckpt_path=best, verbose=False, weights_only=True)
+            trainer.test(model, data, ckpt_path=best, verbose=False, weights_only=self.weights_only)
             self._take_metrics(trainer)
 
     def _bench(self) -> dict[str, Any]:

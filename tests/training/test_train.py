@@ -11,6 +11,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from standin_run import SAMPLES, config
 
 from ffcv_hydra.errors import ConfigError, FFCVHydraError
+from ffcv_hydra.models import Classifier
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -232,6 +233,56 @@ def test_what_cannot_be_built_is_named_with_its_key(train, tmp_path, changes, me
     with pytest.raises(FFCVHydraError, match=message) as caught:
         train(config(**changes), tmp_path)
     assert "\n" not in str(caught.value)
+
+
+class Gain:
+    def __init__(self, value):
+        self.value = value
+
+
+class WithObject(Classifier):
+    """Saves its hyperparameters with an object among them; a dictionary hides it from who looks at types."""
+
+    def __init__(self, gain, **options):
+        super().__init__(**options)
+        self.save_hyperparameters(ignore=["backbone"])
+
+
+def with_object(kind):
+    target = {"object": "test_train.Gain", "number": "numpy.float64"}[kind]
+    return {"_target_": "test_train.WithObject", "gain": {"inside": {"_target_": target, "_args_": [1]}}}
+
+
+@pytest.mark.parametrize(("kind", "named"), [("object", r"test_train\.Gain"), ("number", r"numpy\S+scalar")])
+def test_F45_hyperparameters_that_make_checkpoints_refused_are_named_before_training(train, tmp_path, kind, named):
+    record = {"record": {"_target_": "standin_run.Record", "path": str(tmp_path / "batches")}}
+    message = rf"hyperparameter 'gain' of WithObject puts {named} into .*ignore=\['gain'\].* trust_checkpoint=true"
+    with pytest.raises(ConfigError, match=message):
+        train(config(model=with_object(kind), callbacks=record), tmp_path)
+    assert not (tmp_path / "batches.0").exists()
+
+
+def test_F45_a_trusted_checkpoint_with_an_object_is_tested_and_resumed(train, tmp_path):
+    options = {"model": with_object("object"), "trust_checkpoint": True, "test_after_fit": True}
+    fitted = train(config(callbacks={"best": checkpoints(tmp_path / "fit")}, **options), tmp_path / "fit")
+    assert fitted["status"] == "completed"
+    again = {**options, "ckpt_path": fitted["best_checkpoint"], "trainer": {**config()["trainer"], "max_epochs": 3}}
+    for mode in ("fit", "test", "predict"):
+        assert train(config(mode=mode, **again), tmp_path / mode)["status"] == "completed"
+    with pytest.raises(ConfigError, match=r"ckpt_path=.*: holds more than plain data.* add trust_checkpoint=true"):
+        train(config(mode="test", **{**again, "trust_checkpoint": False}), tmp_path / "refused")
+
+
+class Countless(pl.Callback):
+    def state_dict(self):
+        return {"counter": lambda: 1}
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_F45_what_cannot_be_saved_at_all_is_named_before_training(train, tmp_path, trusted):
+    callbacks = {"count": {"_target_": "test_train.Countless"}}
+    with pytest.raises(ConfigError, match=r"state_dict\(\) of the callback Countless cannot be saved"):
+        train(config(callbacks=callbacks, trust_checkpoint=trusted), tmp_path)
 
 
 def test_a_model_that_is_no_lightning_module_is_refused(train, tmp_path):
