@@ -120,7 +120,7 @@ class _Run:
         if mode == "fit":
             self._fit(trainer, model, datamodule, checkpoint)
         elif mode == "predict":
-            options = {"ckpt_path": checkpoint, "weights_only": self.weights_only}
+            options: dict[str, Any] = {"ckpt_path": checkpoint, "weights_only": self.weights_only}
             trainer.predict(model, datamodule, return_predictions=False, **options)
         else:
             evaluate = trainer.validate if mode == "validate" else trainer.test
