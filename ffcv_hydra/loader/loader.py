@@ -1,9 +1,9 @@
 """Iterates batches of one beton: the same batches on every run, in order, valid for as long as they are held."""
 
 import functools
-import hashlib
 import logging
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -29,6 +29,7 @@ from ffcv_hydra.loader.sampler import InOrderSampler, Sampler
 from ffcv_hydra.loader.storage import Storage
 from ffcv_hydra.operations.base import Scratch
 from ffcv_hydra.ordering import Sequential, as_ordering, split_over_ranks
+from ffcv_hydra.ordering.identity import digest
 from ffcv_hydra.pipeline import Pipeline
 
 log = logging.getLogger(__name__)
@@ -127,9 +128,9 @@ class Loader:
         self._position = Position(
             {
                 "beton": self._beton.checksum,
-                "indices": hashlib.sha256(self.indices.tobytes()).hexdigest()[:16],
+                "indices": digest(self.indices.tobytes()),
                 "seed": seed,
-                "ordering": self._order.describe(),
+                "ordering": self._order.identity(),
                 "global batch size": self.global_batch_size,
                 "drop_last": drop_last,
             }
@@ -142,6 +143,8 @@ class Loader:
         return len(self._split)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        if self.world_size == 1 and torch.distributed.is_available() and torch.distributed.is_initialized():
+            _warn_of_whole_reads(torch.distributed.get_rank(), torch.distributed.get_world_size())
         return _Pass(self)
 
     def sample_ids(self, batch_index: int) -> np.ndarray:
@@ -188,7 +191,7 @@ class Loader:
         place = whole.output_names.index(output)
         kept = [
             sample_id
-            for index, batch in enumerate(whole)
+            for index, batch in enumerate(_Pass(whole))  # by every rank, as it should be
             for sample_id, sample in zip(whole.sample_ids(index).tolist(), _samples(batch[place]), strict=True)
             if condition(sample)
         ]
@@ -303,6 +306,16 @@ class _Pass:
 
     def __del__(self) -> None:
         self._end()
+
+
+@functools.cache
+def _warn_of_whole_reads(rank: int, world_size: int) -> None:
+    if rank == 0 and world_size > 1:
+        warnings.warn(
+            f"each of {world_size} ranks reads all samples: give the loader its rank and world_size, or let "
+            "FFCVDataModule make it, without is_dist=False",
+            stacklevel=3,
+        )
 
 
 @functools.cache
