@@ -207,7 +207,8 @@ class Loader:
         Raises:
             LoaderError: if the state is of other data, another order or another global batch size; says which.
         """
-        self.sampler.set_epoch(self._position.load_state_dict(state, len(self)))
+        epoch, epoch_set = self._position.load_state_dict(state)
+        self.sampler.go_on(epoch, epoch_set, is_over=state["batches"] >= len(self))
 
     def _builder(self, sizes: Mapping[str, Any]) -> PlanBuilder:
         threads = usable_threads(self.num_workers)
@@ -249,8 +250,8 @@ class Loader:
 
     def _start_pass(self) -> tuple[int, int, Engine, list[Scratch]]:
         """Epoch, first batch, the running engine, and the threads' scratch to be given back."""
-        epoch = self.sampler.epoch
-        first_batch = self._position.begin(epoch, len(self))
+        epoch, epoch_set = self.sampler.begin()
+        first_batch = self._position.begin(epoch, len(self), epoch_set)
         self._storage.check()
         sizes = {output: size(epoch) for output, size in self._size_schedules.items()}
         if sizes != self._sizes:
@@ -291,7 +292,7 @@ class _Pass:
         if batch is None:
             self._end()
             if loader.sampler.epoch == self._epoch:
-                loader.sampler.set_epoch(self._epoch + 1)
+                loader.sampler.epoch = self._epoch + 1
             raise StopIteration
         self._batches += 1
         loader._position.delivered(self._epoch, self._batches)

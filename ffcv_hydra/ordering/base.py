@@ -49,9 +49,7 @@ class Ordering(ABC):
         Attributes without an underscore are taken for the arguments. Where one of them is a function or another object
         whose content cannot be written down, the orders of the first two epochs are part of it.
         """
-        arguments = {
-            name: describe(value) for name, value in sorted(vars(self).items()) if not name.startswith("_")
-        }
+        arguments = {name: describe(value) for name, value in sorted(vars(self).items()) if not name.startswith("_")}
         texts = [f"{name}={'...' if value is None else value}" for name, value in arguments.items()]
         if None in arguments.values():
             orders = (np.asarray(self.sample_order(samples, epoch), dtype=np.int64).tobytes() for epoch in (0, 1))
