@@ -62,4 +62,4 @@ class FFCVPipelineManager:
     custom_fields: Mapping[str, type[Field]] | None = None
 
     def __post_init__(self) -> None:
-        self.file_path = Path(self.file_path)
+        self.file_path = Path(os.path.expanduser(self.file_path))

@@ -11,12 +11,14 @@ import errno
 import fcntl
 import logging
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from ffcv_hydra.beton.inherited_files import FileId, file_id
 from ffcv_hydra.beton.journal import Entry, Journal
 from ffcv_hydra.beton.tables import Tables
 from ffcv_hydra.errors import ConversionError
@@ -55,13 +57,23 @@ class Partial:
         What is unfinished when the block ends is kept for a later conversion if it can go on from it; not so if writing
         failed, as on a full disk.
 
+        If `path` is a symbolic link, the file that it leads to is written.
+
         Raises:
-            ConversionError: if the file cannot be written: no permission, disk full, `path` is a directory, ...
+            ConversionError: if the file cannot be written: no permission, disk full, `path` is a directory, a device,
+                ..., or what stands beside it as `NAME.partial` may be somebody else's.
         """
         try:
+            with suppress(FileNotFoundError):
+                mode = path.stat().st_mode
+                if not stat.S_ISREG(mode):
+                    what = (
+                        "directory; name a file in it" if stat.S_ISDIR(mode) else "device, pipe or socket; name a file"
+                    )
+                    raise ConversionError(f"cannot write {path}: it is a {what}")
+            if path.is_symlink():
+                path = Path(os.path.realpath(path))
             path.parent.mkdir(parents=True, exist_ok=True)
-            if path.is_dir():
-                raise ConversionError(f"cannot write {path}: it is a directory; name a file in it")
             with _lock(path) as journal_file:
                 partial = Partial(path, journal_file)
                 try:
@@ -90,7 +102,7 @@ class Partial:
         if self._is_worth_keeping and resume and fingerprint and _data_path(self.path).exists():
             if self._journal.is_of(fingerprint):
                 entries = list(self._journal.entries())
-                self.file = open(_data_path(self.path), "r+b")  # noqa: SIM115  (closed in _leave)
+                self.file = _open_own(_data_path(self.path))
                 self._num_chunks = entries[-1].num_chunks if entries else 0
                 return entries
             logger.warning("%s is of another conversion; it is replaced", _data_path(self.path))
@@ -130,6 +142,10 @@ class Partial:
         """How large the unfinished file is."""
         return os.fstat(self.file.fileno()).st_size
 
+    def file_ids(self) -> set[FileId]:
+        """What tells its two open files from others."""
+        return {file_id(file.fileno()) for file in (self.file, self._journal_file)}
+
     def entries(self) -> Iterator[Entry]:
         """All that was committed, from the beginning."""
         return self._journal.entries()
@@ -152,7 +168,8 @@ class Partial:
         self._num_chunks = 0
         # Emptied before the file that it speaks of. Without a fingerprint, it begins with one that nothing has.
         self._journal.begin(self._fingerprint or bytes(32))
-        self.file = open(_data_path(self.path), "w+b")  # noqa: SIM115  (closed in _leave)
+        self.file = _open_own(_data_path(self.path))
+        self.file.truncate()
 
     def _sync(self) -> None:
         self.file.flush()
@@ -160,11 +177,13 @@ class Partial:
 
     def _leave(self) -> None:
         """Close the unfinished file, and remove it unless a later conversion can go on from it."""
-        if hasattr(self, "file"):
+        is_open = hasattr(self, "file")  # else what is there, if anything, may be somebody's
+        if is_open:
             with suppress(OSError):  # what is still in the buffer belongs to no finished chunk
                 self.file.close()
         if not self._is_worth_keeping:
-            _data_path(self.path).unlink(missing_ok=True)
+            if is_open:
+                _data_path(self.path).unlink(missing_ok=True)
             journal_path(self.path).unlink(missing_ok=True)
 
 
@@ -181,8 +200,7 @@ def _data_path(path: Path) -> Path:
 def _lock(path: Path) -> Iterator[BinaryIO]:
     """The journal's file, locked; what it holds is left as it is."""
     while True:
-        descriptor = os.open(journal_path(path), os.O_RDWR | os.O_CREAT, 0o666)  # neither emptied nor only appended to
-        with open(descriptor, "r+b") as file:
+        with _open_own(journal_path(path)) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -199,6 +217,23 @@ def _lock(path: Path) -> Iterator[BinaryIO]:
                     with suppress(OSError):
                         fcntl.flock(file, fcntl.LOCK_UN)  # a process that was forked meanwhile may have it open
                 return
+
+
+def _open_own(path: Path) -> BinaryIO:
+    """Open or make an unfinished file for reading and writing, unless what is there may be something of somebody's."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENXIO, errno.EISDIR):  # a link, a socket, a directory
+            raise
+        raise ConversionError(f"cannot write {path}: it is no plain file; remove it") from error
+    status = os.fstat(descriptor)
+    is_foreign = status.st_uid != os.geteuid() and path.parent.stat().st_mode & stat.S_IWOTH
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1 or is_foreign:
+        os.close(descriptor)
+        what = "is another user's" if is_foreign else "is no plain file, or has a second name"
+        raise ConversionError(f"cannot write {path}: it {what}; remove it")
+    return open(descriptor, "r+b")
 
 
 def _is_at(file: BinaryIO, path: Path) -> bool:

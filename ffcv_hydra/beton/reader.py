@@ -49,7 +49,7 @@ class Beton:
     """
 
     def __init__(self, path: str | os.PathLike[str], custom_fields: Mapping[str, type[Field]] | None = None) -> None:
-        self.path = Path(path)
+        self.path = Path(os.path.expanduser(path))
         with _opened(self.path) as file:
             self._read(file, custom_fields or {})
 
@@ -208,7 +208,7 @@ def read_appendix(path: str | os.PathLike[str]) -> Appendix | None:
     Raises:
         BetonError: if the file is missing, is no beton, or is visibly cut short.
     """
-    with _opened(Path(path)) as file:
+    with _opened(Path(os.path.expanduser(path))) as file:
         num_bytes = os.fstat(file.fileno()).st_size
         header = checks.check_header(_read_records(file, 0, HeaderType, 1), num_bytes)
         earliest = layout.metadata_start(int(header["num_fields"]))

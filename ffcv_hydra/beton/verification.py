@@ -70,7 +70,7 @@ def verify(
         custom_fields: Field classes by field name, for fields that FFCV has no type id for.
         progress: Called now and then, from this thread, with the number of allocations done and of all.
     """
-    path = Path(path)
+    path = Path(os.path.expanduser(path))
     try:
         beton = Beton(path, custom_fields)
     except BetonError as error:

@@ -1,5 +1,6 @@
 """Predictions of all ranks in one file."""
 
+import os
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +26,7 @@ class PredictionWriter(pl.Callback):
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = Path(path)
+        self.path = Path(os.path.expanduser(path))
         self._batches: list[tuple[Tensor, Predictions]] = []
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

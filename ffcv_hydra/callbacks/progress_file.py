@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -24,7 +25,7 @@ class ProgressFile(pl.Callback):
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = Path(os.path.expanduser(path))
         self._started_at = 0.0
         self._first_epoch = 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from PIL import Image
@@ -33,7 +34,7 @@ class CIFAR10(Dataset):
         if split not in SPLITS:
             raise ConfigError(f"CIFAR-10 has no split {split!r}; use one of {', '.join(SPLITS)}")
         try:
-            self._dataset = Torchvision(str(root), train=split == "train", download=download)
+            self._dataset = Torchvision(os.path.expanduser(root), train=split == "train", download=download)
         except (OSError, RuntimeError) as error:
             advice = "put cifar-10-batches-py there" if download else "set dataset.download=true"
             reason = " ".join(str(error).split())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import io
 import json
+import os
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -47,7 +48,7 @@ class WebDatasetShards:
             raise ConfigError(f"items={items!r}: list the extension of each item, such as ['jpg;png', 'cls']")
         self.items = [[choice.strip().lower() for choice in item.split(";")] for item in items]
         patterns = [shards] if isinstance(shards, (str, Path)) else shards
-        self.shard_names = [path for pattern in patterns for path in _find(str(pattern))]
+        self.shard_names = [path for pattern in patterns for path in _find(os.path.expanduser(pattern))]
 
     def read_shard(self, number: int) -> Iterator[tuple[Any, ...]]:
         """The samples of one shard as tuples, in the order of the tar file.
