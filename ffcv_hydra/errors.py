@@ -35,3 +35,19 @@ class WriteError(FFCVHydraError):
 
 class SweepError(FFCVHydraError):
     """Jobs of a sweep failed or did not finish, or a sweep's folder cannot be used."""
+
+
+MAX_TEXT = 500  # characters of another exception's text that are repeated; some hold megabytes
+
+
+def describe_error(error: BaseException) -> str:
+    """An exception's type and text on one line, cut where it is long; of a group, its first exception too."""
+    try:
+        text = " ".join(str(error)[: 2 * MAX_TEXT].split())
+    except Exception as fault:
+        text = f"(its text cannot be had: __str__ raised {type(fault).__name__})"
+    if len(text) > MAX_TEXT:
+        text = f"{text[:MAX_TEXT]}..."
+    if isinstance(error, BaseExceptionGroup):
+        text += f", the first of which is {describe_error(error.exceptions[0])}"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, count
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from torch.utils.data import IterableDataset
 
-from ffcv_hydra.beton.encoding import Part, SampleEncoder, describe_error, load_item
+from ffcv_hydra.beton.encoding import Part, SampleEncoder, blaming, load_item
 from ffcv_hydra.errors import ConversionError
 
 
@@ -189,12 +189,12 @@ def _first(labelled: Iterator[tuple[Any, Any]]) -> tuple[Any, Any]:
 
 def _iterate(items: Iterable, label: Any) -> Iterator[Any]:
     """The items; an exception among them becomes a `ConversionError` that names the sample."""
-    position = 0
-    try:
-        for item in items:
-            yield item
-            position += 1
-    except ConversionError as error:
-        raise ConversionError(f"sample {label(position)}: {error}") from error
-    except Exception as error:
-        raise ConversionError(f"sample {label(position)}: the dataset raised {describe_error(error)}") from error
+    iterator: Iterator[Any] | None = None
+    for position in count():
+        with blaming(f"sample {label(position)}", "the dataset raised "):
+            try:
+                iterator = iter(items) if iterator is None else iterator
+                item = next(iterator)
+            except StopIteration:
+                return
+        yield item

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import signal
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 import cv2
 import torch
 
-from ffcv_hydra.beton.encoding import SampleEncoder, describe_error
+from ffcv_hydra.beton.encoding import SampleEncoder
+from ffcv_hydra.beton.inherited_files import FileId, InheritedFiles
 from ffcv_hydra.beton.parent_death import die_with
 from ffcv_hydra.beton.source import ChunkEnd, Source
-from ffcv_hydra.errors import ConversionError
+from ffcv_hydra.errors import MAX_TEXT, ConversionError, describe_error
+
+MAX_TRACEBACK = 20_000  # characters, from its end
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,12 @@ class Failure:
 
 
 def work(
-    connection: Connection, inherited: Sequence[Connection], parent: int, encoder: SampleEncoder, source: Source
+    connection: Connection,
+    inherited: Sequence[Connection],
+    parent: int,
+    files_of_parent: Collection[FileId] | None,
+    encoder: SampleEncoder,
+    source: Source,
 ) -> None:
     """Encode the chunks that `connection` asks for, until it says None or the parent is gone.
 
@@ -36,6 +44,7 @@ def work(
         inherited: The parent's pipe ends that fork copied into this process. As long as any process holds them,
             nobody reading from the other end notices that the parent died.
         parent: The id of the process whose death ends this one.
+        files_of_parent: Those that it has open itself, beside the dataset's. None: no other process reads the dataset.
         encoder: Encodes the samples.
         source: What is converted.
     """
@@ -47,12 +56,18 @@ def work(
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     try:
+        files = None if files_of_parent is None else InheritedFiles(files_of_parent)
         while (chunk := connection.recv()) is not None:
+            if files:
+                files.note_positions()
             for part in source.encode(encoder, chunk):
+                if files:
+                    files.check()
                 connection.send(part)
             connection.send(ChunkEnd())
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the parent is gone
-    except Exception as error:
+    except BaseException as error:
         message = str(error) if isinstance(error, ConversionError) else f"a worker failed: {describe_error(error)}"
-        connection.send(Failure(message, "".join(traceback.format_exception(error))))
+        lines = [line[:MAX_TEXT] for line in traceback.format_exception(error)]
+        connection.send(Failure(message, "".join(lines)[-MAX_TRACEBACK:]))

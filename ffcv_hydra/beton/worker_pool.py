@@ -7,7 +7,7 @@ import os
 import signal
 import warnings
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from ffcv_hydra.beton.encoding import Part, SampleEncoder
+from ffcv_hydra.beton.inherited_files import FileId
 from ffcv_hydra.beton.source import ChunkEnd, Source
 from ffcv_hydra.beton.spool import Spool, SpooledPart
 from ffcv_hydra.beton.worker import Failure, work
@@ -54,12 +55,21 @@ class WorkerPool:
         num_workers: How many processes, at least 1.
         spool_directory: Where parts of shards wait for their turn. Chunks of a map-style dataset are small: there, a
             worker that is ahead waits instead.
+        own_files: Open files of the caller's that are none of the dataset's.
     """
 
-    def __init__(self, encoder: SampleEncoder, source: Source, num_workers: int, spool_directory: Path) -> None:
+    def __init__(
+        self,
+        encoder: SampleEncoder,
+        source: Source,
+        num_workers: int,
+        spool_directory: Path,
+        own_files: Collection[FileId] = (),
+    ) -> None:
         self._job = (encoder, source)
         self._source = source
         self._num_workers = num_workers
+        self._own_files = own_files if num_workers > 1 else None
         self._spools = source.num_samples is None
         self._spool = Spool(spool_directory)
         self._workers: list[_Worker] = []
@@ -115,7 +125,9 @@ class WorkerPool:
         context: Any = multiprocessing.get_context("fork" if can_fork else None)
         ours, theirs = context.Pipe()
         inherited = [*(worker.connection for worker in self._workers), ours] if can_fork else []
-        process = context.Process(target=work, args=(theirs, inherited, os.getpid(), *self._job), daemon=True)
+        own_files = self._own_files if can_fork else None
+        arguments = (theirs, inherited, os.getpid(), own_files, *self._job)
+        process = context.Process(target=work, args=arguments, daemon=True)
         try:
             with warnings.catch_warnings():
                 # Python 3.12 warns of every fork beside threads. Fork is meant: it is what lets a dataset class that is
@@ -184,7 +196,7 @@ class WorkerPool:
         code = worker.process.exitcode
         chunk = worker.chunks[0]
         if code is not None and code < 0:
-            how = f"was killed by {signal.Signals(-code).name}"
+            how = f"was killed by {_signal_name(-code)}"
             what_to_do = "if memory ran out, use fewer workers; else look at these samples with num_workers=0"
         else:
             how = f"ended with status {code}"
@@ -208,3 +220,10 @@ class WorkerPool:
             worker.connection.close()
             worker.process.close()
         self._workers.clear()
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal but the first and the last
+        return f"signal {number}"

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from ffcv.fields import BytesField
 
 from ffcv_hydra.beton import Beton, write_beton
 from ffcv_hydra.errors import ConversionError
@@ -61,12 +63,130 @@ def test_W1_a_workers_traceback_is_attached(tmp_path):
     [
         (lambda index: os._exit(3), "ended with status 3"),
         (lambda index: os.kill(os.getpid(), signal.SIGKILL), "was killed by SIGKILL"),
-        (lambda index: sys.exit(4), "ended with status 4"),
+        (lambda index: os.kill(os.getpid(), signal.SIGRTMIN + 3), f"was killed by signal {signal.SIGRTMIN + 3}"),
     ],
 )
 def test_W1_worker_that_dies_names_its_samples(tmp_path, fail, how):
     error = convert(tmp_path, fail)
     assert f"{how} while it converted samples 110 to 119; " in str(error)
+
+
+class Wordless(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+    __repr__ = __str__
+
+    def __reduce__(self):
+        raise TypeError("cannot be pickled")
+
+
+class Abort(BaseException):
+    """As the panics of packages in Rust are."""
+
+
+ODD_ERRORS = {
+    "wordless": (Wordless(), r"Wordless: \(its text cannot be had: __str__ raised RuntimeError\)"),
+    "long": (ValueError("x" * 20_000_000), r"ValueError: x{500}\.\.\."),
+    "many lines": (ValueError("a\n\n\tb\r\nc"), "ValueError: a b c"),
+    "group": (
+        ExceptionGroup("two", [KeyError("k"), ValueError()]),
+        r"ExceptionGroup: two \(2 sub-exceptions\), the first of which is KeyError: 'k'",
+    ),
+    "exit": (SystemExit(0), "SystemExit: 0"),
+    "abort": (Abort("panicked"), "Abort: panicked"),
+    "closed": (GeneratorExit(), "GeneratorExit"),
+    "stop": (StopIteration(3), "StopIteration: 3"),
+}
+
+
+@WORKERS
+@pytest.mark.parametrize("name", ODD_ERRORS)
+def test_F36_any_exception_is_one_short_line_that_names_the_sample(tmp_path, name, num_workers):
+    error, text = ODD_ERRORS[name]
+
+    def fail(index):
+        raise error
+
+    found = convert(tmp_path, fail, num_workers)
+    assert re.fullmatch(f"sample 117: the dataset raised {text}", str(found))
+    assert len("".join(getattr(found, "__notes__", ""))) < 30_000
+
+
+def test_F36_an_interrupt_that_no_user_sent_names_its_sample(tmp_path):
+    def fail(index):
+        raise KeyboardInterrupt
+
+    assert str(convert(tmp_path, fail)) == "sample 117: the dataset raised KeyboardInterrupt"
+
+
+@WORKERS
+def test_F36_an_exception_in_a_fields_encode_is_one_short_line_too(tmp_path, num_workers):
+    class Failing(BytesField):
+        def encode(self, destination, value, malloc):
+            raise Wordless
+
+    with pytest.raises(ConversionError, match=r"^sample 0, field 'data': Wordless: \(its text cannot be had"):
+        write_beton([(1,)] * 20, tmp_path / "a.beton", {"data": Failing()}, num_workers=num_workers, chunksize=5)
+
+
+class Records:
+    """Reads numbers of 8 bytes, each by its index, from one file."""
+
+    def __init__(self, path, flags=os.O_RDONLY):
+        path.write_bytes(np.arange(4000, dtype="<u8").tobytes())
+        self.file = os.open(path, flags)
+
+    def __len__(self):
+        return 4000
+
+    def __getitem__(self, index):
+        os.lseek(self.file, 8 * index, os.SEEK_SET)
+        return (int.from_bytes(os.read(self.file, 8), "little"),)
+
+
+class ParallelRecords(Records):
+    def __getitem__(self, index):
+        return (int.from_bytes(os.pread(self.file, 8, 8 * index), "little"),)
+
+
+class OwnRecords(Records):
+    """Opens the file anew in each process, under the number that it had."""
+
+    pid = os.getpid()
+
+    def __getitem__(self, index):
+        if self.pid != os.getpid():
+            path, self.pid = os.readlink(f"/proc/self/fd/{self.file}"), os.getpid()
+            os.close(self.file)
+            assert os.open(path, os.O_RDONLY) == self.file
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("flags", [os.O_RDONLY, os.O_RDWR])
+def test_F6_workers_that_move_one_files_position_are_refused(tmp_path, flags):
+    dataset = Records(tmp_path / "records", flags)
+    for _ in range(2):  # nothing of the first is gone on with
+        with pytest.raises(
+            ConversionError, match=r"the dataset reads \S*/records through a file .* or use num_workers=1"
+        ):
+            write_beton(dataset, tmp_path / "a.beton", num_workers=2, description={"a": 1})
+    assert not (tmp_path / "a.beton").exists()
+    for num_workers in (0, 1):
+        write_beton(dataset, tmp_path / "a.beton", num_workers=num_workers)
+        assert np.array_equal(Beton(tmp_path / "a.beton").metadata["f0"], np.arange(4000))
+    os.close(dataset.file)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="finds paths in /proc")
+@pytest.mark.parametrize("dataset_class", [ParallelRecords, OwnRecords])
+def test_F6_workers_that_read_without_a_common_position_are_not(tmp_path, dataset_class):
+    dataset = dataset_class(tmp_path / "records")
+    with open(tmp_path / "log", "a+") as log:  # others write to it meanwhile
+        dataset.log = log
+        write_beton(dataset, tmp_path / "a.beton", num_workers=2)
+    assert np.array_equal(Beton(tmp_path / "a.beton").metadata["f0"], np.arange(4000))
+    os.close(dataset.file)
 
 
 def test_W1_a_dead_worker_is_noticed_though_its_child_holds_the_pipe(tmp_path, tmp_path_factory):
