@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from ffcv_hydra.beton import BetonSummary, FieldSpecs, fingerprint, first_difference, write_beton
 from ffcv_hydra.beton.appendix import normalise
+from ffcv_hydra.beton.encoding import OnWarning
 from ffcv_hydra.beton.partial import Partial
 from ffcv_hydra.beton.reader import read_appendix
 from ffcv_hydra.beton.writer import Indices
@@ -31,6 +32,7 @@ def convert(
     chunksize: int = 100,
     shuffle_indices: bool = False,
     seed: int = 0,
+    on_warning: OnWarning = "keep",
     resume: bool | None = None,
     progress: bool | None = None,
 ) -> BetonSummary | None:
@@ -45,7 +47,7 @@ def convert(
         if_exists: What to do with a beton that is at `path`: keep it if it was made from the same `description`,
             overwrite it, or raise an error. With `overwrite` a conversion that was interrupted begins anew.
         description: What the beton is made from, as plain values. None: an existing beton is kept whatever it is.
-        page_size, num_workers, indices, chunksize, shuffle_indices, seed, progress: See `write_beton`.
+        page_size, num_workers, indices, chunksize, shuffle_indices, seed, on_warning, progress: See `write_beton`.
         resume: Whether to go on from what an interrupted conversion has left. None: unless `if_exists` is `overwrite`.
 
     Returns:
@@ -57,7 +59,7 @@ def convert(
     """
     if if_exists not in ("keep", "overwrite", "error"):
         raise ConversionError(f"if_exists is {if_exists!r}; use keep, overwrite or error")
-    path = Path(path)
+    path = Path(os.path.expanduser(path))
     before = _identity(path)
     if before is not None and if_exists == "keep":
         check_description(path, description)
@@ -79,6 +81,7 @@ def convert(
             chunksize=chunksize,
             shuffle_indices=shuffle_indices,
             seed=seed,
+            on_warning=on_warning,
             description=description,
             resume=if_exists != "overwrite" if resume is None else resume,
             progress=progress,
@@ -95,6 +98,7 @@ def create_beton_wrapper(
     indices: Indices | None = None,
     chunksize: int = 100,
     shuffle_indices: bool = False,
+    on_warning: OnWarning = "keep",
 ) -> BetonSummary | None:
     """Write a torch dataset into a beton at `output_path`, replacing what is there; goes on where it was interrupted.
 
@@ -103,7 +107,7 @@ def create_beton_wrapper(
         output_path: The beton; missing directories are made.
         fields: How to store each item: None (inferred), or per item a `Field`, a dict of options, or None; as a
             sequence, or as a mapping from field names.
-        page_size, num_workers, indices, chunksize, shuffle_indices: See `write_beton`.
+        page_size, num_workers, indices, chunksize, shuffle_indices, on_warning: See `write_beton`.
 
     Returns:
         A summary; None if another process wrote the same path in the meantime, whose file is then kept.
@@ -121,6 +125,7 @@ def create_beton_wrapper(
         indices=indices,
         chunksize=chunksize,
         shuffle_indices=shuffle_indices,
+        on_warning=on_warning,
         resume=True,
     )
 

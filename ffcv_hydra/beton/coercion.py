@@ -25,6 +25,9 @@ from PIL import Image
 
 from ffcv_hydra.beton.encoded_jpeg import EncodedJpeg, keep_jpeg
 from ffcv_hydra.beton.random_access_image import RandomAccessImageField
+from ffcv_hydra.beton.restart_index import MAX_JPEG_SIDE
+from ffcv_hydra.beton.rgb import to_rgb
+from ffcv_hydra.beton.source_image import load_image
 from ffcv_hydra.errors import ConversionError
 
 INT64 = np.iinfo(np.int64)
@@ -50,41 +53,27 @@ def _coerce_image(field: RGBImageField, value: Any) -> np.ndarray | EncodedJpeg:
         if kept is not None:
             return kept
         load_image(value)
-        value = np.asarray(_to_rgb(value))
+        value = np.asarray(to_rgb(value, getattr(field, "background", None)))
     if not isinstance(value, np.ndarray) or value.dtype != np.uint8 or value.ndim != 3 or value.shape[2] != 3:
         raise ConversionError(f"expected a PIL image or a uint8 array of shape (H, W, 3), got {describe_value(value)}")
     height, width = value.shape[:2]
-    shrinks = field.max_resolution is not None and field.max_resolution <= MAX_IMAGE_SIDE
-    if min(height, width) < 1 or (max(height, width) > MAX_IMAGE_SIDE and not shrinks):
-        raise ConversionError(f"an image of {width} x {height} pixels; a beton holds 1 to {MAX_IMAGE_SIDE} on a side")
+    limit = field.max_resolution
+    check_sides(height, width, limit, may_be_jpeg=field.write_mode != "raw")
+    if limit is not None and min(height, width) * limit < max(height, width):  # FFCV would make it 0 pixels wide
+        raise ConversionError(f"an image of {width} x {height} pixels is too narrow for max_resolution={limit}; pad it")
     return value
 
 
-def load_image(image: Image.Image) -> None:
-    """Decode an image that was merely opened."""
-    try:
-        image.load()
-    except Exception as error:  # PIL's decoders raise OSError, SyntaxError, ValueError and more
-        name = getattr(image, "filename", "") or "the image"
-        raise ConversionError(f"cannot decode {name}: {error}; replace it, or leave this sample out") from error
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
-        return image
-    if image.mode[0] in "IF":  # integers or floats: PIL would clip them to 0..255 without a word
-        low, high = image.getextrema()
-        if low < 0 or high > 255:  # type: ignore[operator]  # a pair of numbers for images of one channel
-            raise ConversionError(
-                f"cannot convert an image of mode {image.mode} with values from {low} to {high} to RGB; "
-                f"scale it to 0..255 in the dataset"
-            )
-    try:
-        if image.mode in ("P", "PA"):  # by way of RGBA, as PIL asks for when a palette has transparency
-            image = image.convert("RGBA")
-        return image.convert("RGB")
-    except ValueError as error:
-        raise ConversionError(f"cannot convert an image of mode {image.mode} to RGB: {error}") from error
+def check_sides(height: int, width: int, max_resolution: int | None = None, *, may_be_jpeg: bool = False) -> None:
+    """Raise `ConversionError` if an image, once it is shrunk to `max_resolution`, has a side that cannot be stored."""
+    longest = min(max(height, width), max_resolution or MAX_IMAGE_SIDE + 1)
+    if min(height, width) < 1 or longest > MAX_IMAGE_SIDE:
+        raise ConversionError(f"an image of {width} x {height} pixels; a beton holds 1 to {MAX_IMAGE_SIDE} on a side")
+    if may_be_jpeg and longest > MAX_JPEG_SIDE:
+        raise ConversionError(
+            f"an image of {width} x {height} pixels; a JPEG holds 1 to {MAX_JPEG_SIDE} on a side: store it with "
+            f"write_mode: raw, or set max_resolution"
+        )
 
 
 def _coerce_int(field: IntField, value: Any) -> int:

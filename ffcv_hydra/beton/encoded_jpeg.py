@@ -12,13 +12,12 @@ from typing import Any, Protocol
 
 import numpy as np
 from ffcv.fields.rgb_image import IMAGE_MODES
-from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from ffcv_hydra.beton.random_access_image import RandomAccessImageField
 from ffcv_hydra.beton.restart_index import first_segment, with_random_access
-from ffcv_hydra.kernels.jpeg import Decompressor
-from ffcv_hydra.kernels.whole_jpeg import decode_whole
+from ffcv_hydra.beton.source_image import complaint_of_turbojpeg, is_undecoded, read_file
+from ffcv_hydra.kernels.jpeg_markers import DHT, EOI, RST0, SOF_BASELINE, SOF_EXTENDED, SOF_PROGRESSIVE, SOI, SOS
 
 KEPT_MODES = ("RGB", "L")  # PIL's names of 8-bit JPEGs with three components or one; TurboJPEG decodes both to RGB
 
@@ -55,17 +54,17 @@ def keep_jpeg(field: JpegField, image: Any) -> EncodedJpeg | None:
     """The bytes of a JPEG that needs no change, or None if `field` has to encode the image.
 
     Kept is what `PIL.Image.open` returned for a JPEG, neither loaded nor changed since, for a field that writes JPEGs
-    and does not shrink it, if TurboJPEG decodes it without a warning. CMYK and multi-picture (MPO) files are not kept.
+    and does not shrink it, if TurboJPEG decodes it without a warning and without tables of other JPEGs. CMYK and
+    multi-picture (MPO) files are not kept.
     A `RandomAccessImageField` keeps it with restart markers and their index where that is possible.
     The image stays as it is: unloaded, its file open for as long as the image lives. Datasets have to open it in
     `__getitem__`: pickling, on the way to a worker, decodes an image.
     """
     if field.write_mode != "jpg" or type(image) is not JpegImageFile or image.mode not in KEPT_MODES:
         return None
-    is_untouched = image.tile and not image.decoderconfig  # loading empties `tile`, and `draft` sets `decoderconfig`
-    if not is_untouched or (field.max_resolution is not None and max(image.size) > field.max_resolution):
+    if not is_undecoded(image) or (field.max_resolution is not None and max(image.size) > field.max_resolution):
         return None
-    data = _read_all(image)
+    data = read_file(image)
     width, height = image.size
     if data is None:
         return None
@@ -73,20 +72,7 @@ def keep_jpeg(field: JpegField, image: Any) -> EncodedJpeg | None:
         indexed = with_random_access(data)
         if indexed is not None and _headers_decode(indexed, height, width):
             return EncodedJpeg(indexed, height, width)
-    return EncodedJpeg(data, height, width) if _decodes(data, height, width) else None
-
-
-def _read_all(image: Image.Image) -> np.ndarray | None:
-    """uint8 (num_bytes,): the file of an image; None if it is closed, so that PIL says so."""
-    file = getattr(image, "fp", None)
-    if file is None or getattr(file, "closed", False):
-        return None
-    position = file.tell()
-    file.seek(0)
-    try:
-        return np.frombuffer(file.read(), dtype=np.uint8)
-    finally:
-        file.seek(position)
+    return EncodedJpeg(data, height, width) if _stands_alone(data, height, width) else None
 
 
 def _headers_decode(jpeg: np.ndarray, height: int, width: int) -> bool:
@@ -96,14 +82,44 @@ def _headers_decode(jpeg: np.ndarray, height: int, width: int) -> bool:
     are headers that TurboJPEG refuses or warns of. Decoding all of a photo would take as long as recoding it.
     """
     found = first_segment(jpeg, height, width)
-    return found is not None and _decodes(*found)
+    return found is not None and complaint_of_turbojpeg(*found) is None
 
 
-def _decodes(data: np.ndarray, height: int, width: int) -> bool:
-    """Whether TurboJPEG decodes the bytes to an image of this size without a warning."""
-    decompressor = Decompressor()
-    try:
-        pixels = np.empty(height * width * 3, dtype=np.uint8)
-        return decode_whole(decompressor.handle, data, height, width, pixels) == 0
-    finally:
-        decompressor.close()
+def _stands_alone(jpeg: np.ndarray, height: int, width: int) -> bool:
+    """Whether TurboJPEG decodes a JPEG to an image of this size without a warning, with the JPEG's own tables alone."""
+    return complaint_of_turbojpeg(jpeg, height, width) is None and _has_huffman_tables(jpeg.tobytes())
+
+
+def _has_huffman_tables(jpeg: bytes) -> bool:
+    """Whether the Huffman tables of each scan stand before it.
+
+    For one that is missing, TurboJPEG takes the standard's example (as motion JPEG means it), or what it has still in
+    its handle of the JPEG before. Without a quantization table it fails.
+    """
+    defined: set[int] = set()
+    kind = num_components = 0
+    at = 2
+    while (at := jpeg.find(b"\xff", at)) >= 0 and at + 4 <= len(jpeg) and jpeg[at + 1] != EOI:
+        marker = jpeg[at + 1]
+        if marker < SOF_BASELINE or RST0 <= marker <= SOI or marker == 0xFF:  # entropy-coded data, or a fill byte
+            at += 1
+            continue
+        length = int.from_bytes(jpeg[at + 2 : at + 4], "big")
+        body = jpeg[at + 4 : at + 2 + length]
+        if marker in (SOF_BASELINE, SOF_EXTENDED, SOF_PROGRESSIVE):
+            kind, num_components = marker, body[5]
+        elif marker == DHT:
+            while len(body) >= 17:
+                defined.add(body[0])  # 16 * class + number; class 0 is for DC coefficients, 1 for AC
+                body = body[17 + sum(body[1:17]) :]
+        elif marker == SOS and kind:  # else it is coded arithmetically
+            selectors, (first, _, bits) = body[2 : 1 + 2 * body[0] : 2], body[1 + 2 * body[0] :][:3]
+            dc = {table >> 4 for table in selectors} if first == 0 and bits < 16 else set()
+            is_progressive = kind == SOF_PROGRESSIVE
+            ac = {16 + (table & 15) for table in selectors} if first > 0 or not is_progressive else set()
+            if not dc | ac <= defined:
+                return False
+            if not is_progressive and len(selectors) == num_components:
+                return True
+        at += 2 + length
+    return True

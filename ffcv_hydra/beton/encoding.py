@@ -8,10 +8,11 @@ no metadata by chance. They are searched for afterwards, in all of a part's reco
 from __future__ import annotations
 
 import random
+import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,8 +23,11 @@ from ffcv.types import get_metadata_type
 from ffcv_hydra.beton.coercion import coerce
 from ffcv_hydra.beton.encoded_jpeg import EncodedJpeg
 from ffcv_hydra.beton.inference import check_is_tuple
+from ffcv_hydra.beton.source_image import noting_damage
 from ffcv_hydra.beton.tables import Tables
-from ffcv_hydra.errors import ConversionError
+from ffcv_hydra.errors import ConversionError, describe_error
+
+OnWarning = Literal["keep", "error"]
 
 FIRST_PLACEHOLDER = 0x5FC5_BE70_0000_0000  # below 2**63: a field may keep it in a signed integer meanwhile
 PART_BYTES = 4 << 20  # a part is handed on once it holds this much, so that memory stays bounded
@@ -53,12 +57,14 @@ class SampleEncoder:
         fields: The fields by name, in the order of the items.
         seed: Seeds the global generators before each chunk, for datasets and fields that draw from them
             (`RGBImageField(write_mode="proportion")` does), so that a file does not depend on the number of workers.
+        on_warning: Whether to keep what can be read of a damaged image, with a warning, or to raise an error.
     """
 
-    def __init__(self, fields: Mapping[str, Field], seed: int = 0) -> None:
+    def __init__(self, fields: Mapping[str, Field], seed: int = 0, on_warning: OnWarning = "keep") -> None:
         self.names = list(fields)
         self.fields = list(fields.values())
         self.seed = seed
+        self.on_warning = on_warning
         self.dtype = get_metadata_type(self.fields)
         columns = self.dtype.names or ()
         offsets = [list(_pointer_offsets(self.dtype[name], self.dtype.fields[name][1])) for name in columns]
@@ -141,6 +147,7 @@ class _PartBuilder:
         self._owners: list[tuple[int, int]] = []
         self._sizes: list[int] = []
         self._buffers: list[np.ndarray] = []
+        self._warnings: list[str] = []
 
     def add(self, index: int | str, item: Any) -> None:
         encoder = self.encoder
@@ -155,16 +162,15 @@ class _PartBuilder:
                 return self._allocate(int(size), position)
 
             where = f"sample {index}, field {encoder.names[position]!r}"
-            try:
+            with blaming(where), noting_damage() as damage:
                 coerced = coerce(field, value)
                 if isinstance(coerced, EncodedJpeg):
                     coerced.store(record[column], malloc)
                 else:
                     field.encode(record[column], coerced, malloc)
-            except ConversionError as error:
-                raise ConversionError(f"{where}: {error}") from error
-            except Exception as error:
-                raise ConversionError(f"{where}: {describe_error(error)}") from error
+                if damage and encoder.on_warning == "error":
+                    raise ConversionError(f"{damage[0]}; replace it, or leave this sample out")
+            self._warnings.extend(f"{where}: {line}" for line in damage)
         self.records.append(record.view(np.uint8))  # bytes: NumPy does not copy the gaps between columns
         self._indices.append(index)
         self.num_bytes += record.nbytes
@@ -188,22 +194,29 @@ class _PartBuilder:
             locations=self.encoder.find_pointers(records, owners, self._indices),
             sizes=np.array(self._sizes, dtype=np.uint64),
             checksums=np.array(checksums, dtype=np.uint64),
+            warnings=tuple(self._warnings),
         )
         return Part(tables, b"".join(buffer.data for buffer in self._buffers))
 
 
 def load_item(dataset: Any, index: int) -> Any:
     """`dataset[index]`, whose failures become a `ConversionError` that names the index."""
-    try:
+    with blaming(f"sample {index}", "the dataset raised "):
         return dataset[index]
-    except Exception as error:
-        raise ConversionError(f"sample {index}: the dataset raised {describe_error(error)}") from error
 
 
-def describe_error(error: BaseException) -> str:
-    """An exception's type and text on one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+@contextmanager
+def blaming(where: str, what: str = "") -> Iterator[None]:
+    """Turn whatever is raised meanwhile into a `ConversionError` that says where; not an interrupt of the user's."""
+    try:
+        yield
+    except ConversionError as error:
+        raise ConversionError(f"{where}: {error}") from error
+    except BaseException as error:  # SystemExit, the panics of Rust's packages, ...
+        # Where Ctrl-C is ignored, as in a worker, nobody but the dataset has raised it.
+        if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            raise
+        raise ConversionError(f"{where}: {what}{describe_error(error)}") from error
 
 
 def _pointer_offsets(dtype: np.dtype, offset: int) -> Iterator[int]:

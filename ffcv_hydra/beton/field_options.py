@@ -71,8 +71,17 @@ def check_field(field: Field, label: str) -> None:
         raise ConversionError(f"field {label}: max_resolution is {field.max_resolution}; use 1 or more pixels")
     if not 1 <= field.jpeg_quality <= 100:
         raise ConversionError(f"field {label}: jpeg_quality is {field.jpeg_quality}; use 1 to 100")
-    if isinstance(field, RandomAccessImageField) and not isinstance(field.random_access, bool):
+    if not isinstance(field, RandomAccessImageField):
+        return
+    if not isinstance(field.random_access, bool):
         raise ConversionError(f"field {label}: random_access is {field.random_access!r}; use true or false")
+    if field.background is not None and not _is_colour(field.background):
+        raise ConversionError(f"field {label}: background is {field.background!r}; use three ints, each 0 to 255")
+
+
+def _is_colour(value: Any) -> bool:
+    is_triple = isinstance(value, (list, tuple)) and len(value) == 3
+    return is_triple and all(type(level) is int and 0 <= level <= 255 for level in value)
 
 
 def _resolve_entry(value: Any, spec: FieldSpec, label: str, index: int | str) -> Field:

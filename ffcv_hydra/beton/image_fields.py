@@ -15,9 +15,11 @@ import numpy as np
 from ffcv.fields import Field, RGBImageField
 from PIL import Image
 
-from ffcv_hydra.beton.coercion import MAX_IMAGE_SIDE, describe_value, load_image
+from ffcv_hydra.beton.coercion import check_sides, describe_value
 from ffcv_hydra.beton.encoded_jpeg import keep_jpeg
 from ffcv_hydra.beton.own_field import OwnField
+from ffcv_hydra.beton.rgb import is_transparent
+from ffcv_hydra.beton.source_image import image_name, load_image
 from ffcv_hydra.errors import ConversionError
 from ffcv_hydra.kernels.mask_codec import encode_runs
 
@@ -119,15 +121,16 @@ class GrayscaleImageField(OwnImageField):
             if kept is not None:
                 kept.store(destination, malloc)
                 return
-        pixels = self._shrunk(self._pixels(value))
-        _check_sides(pixels)
+        pixels = self._pixels(value)
+        height, width = pixels.shape
+        check_sides(height, width, self.max_resolution, may_be_jpeg=self.write_mode == "jpg")
+        pixels = self._shrunk(pixels)
         if self.write_mode == "raw":
             _store(destination, RAW, pixels.shape, np.ascontiguousarray(pixels).reshape(-1).view(np.uint8), malloc)
             return
         encoded, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, self.jpeg_quality])
         if not encoded:
-            height, width = pixels.shape
-            raise ConversionError(f"cannot encode an image of {width} x {height} pixels as JPEG; use write_mode 'raw'")
+            raise ConversionError("OpenCV cannot encode the image as JPEG; use write_mode: raw")
         _store(destination, JPEG, pixels.shape, data.reshape(-1), malloc)
 
     def _pixels(self, value: Any) -> np.ndarray:
@@ -139,6 +142,8 @@ class GrayscaleImageField(OwnImageField):
                 pixels = _narrowed(np.asarray(value), self.dtype, "pixel values")
             elif value.mode in (("L", "1") if self.bits == 8 else ("I;16", "I;16L", "I;16B")):
                 pixels = np.asarray(value.convert("L") if value.mode == "1" else value)
+            if pixels is not None and is_transparent(value):
+                raise ConversionError(f"{image_name(value)} has transparent pixels; composite it in the dataset")
         elif isinstance(value, np.ndarray) and value.dtype.newbyteorder("=") == self.dtype:
             pixels = _without_channel(value)
         if pixels is None:
@@ -151,7 +156,7 @@ class GrayscaleImageField(OwnImageField):
         return pixels.astype(self.dtype, copy=False)
 
     def _shrunk(self, pixels: np.ndarray) -> np.ndarray:
-        if self.max_resolution is None or max(pixels.shape) <= self.max_resolution or 0 in pixels.shape:
+        if self.max_resolution is None or max(pixels.shape) <= self.max_resolution:
             return pixels
         scale = self.max_resolution / max(pixels.shape)
         height, width = (max(int(side * scale), 1) for side in pixels.shape)
@@ -188,7 +193,7 @@ class MaskField(OwnImageField):
             raise ConversionError(
                 f"expected a PIL image of mode L or P or an array of class ids of shape (H, W), got {_describe(value)}"
             )
-        _check_sides(pixels)
+        check_sides(*pixels.shape[:2])
         pixels = np.ascontiguousarray(_narrowed(pixels, self.dtype, "class ids"))
         runs = encode_runs(pixels)
         mode, data = (RUNS, runs) if len(runs) < pixels.size else (RAW, pixels.reshape(-1))
@@ -222,12 +227,6 @@ def _narrowed(array: np.ndarray, dtype: np.dtype, what: str) -> np.ndarray:
     if low < 0 or high > most:
         raise ConversionError(f"expected {what} from 0 to {most}, got {low} to {high}; map them in the dataset")
     return array.astype(dtype)
-
-
-def _check_sides(pixels: np.ndarray) -> None:
-    height, width = pixels.shape
-    if min(height, width) < 1 or max(height, width) > MAX_IMAGE_SIDE:
-        raise ConversionError(f"an image of {width} x {height} pixels; a beton holds 1 to {MAX_IMAGE_SIDE} on a side")
 
 
 def _describe(value: Any) -> str:

@@ -8,6 +8,7 @@ the XXH3-128 of itself and the digest before it, so a journal is valid up to its
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,11 +19,11 @@ import xxhash
 
 from ffcv_hydra.beton.tables import Tables
 
-MAGIC = b"FFCVJRN1"
+MAGIC = b"FFCVJRN2"
 FINGERPRINT_BYTES = 32
 DIGEST_BYTES = 16
 HEADER_BYTES = len(MAGIC) + FINGERPRINT_BYTES + DIGEST_BYTES
-ENTRY_HEAD = np.dtype([("num_chunks", "<u8"), ("num_samples", "<u8"), ("num_allocations", "<u8")])
+ENTRY_HEAD = np.dtype([(name, "<u8") for name in ("num_chunks", "num_samples", "num_allocations", "warning_bytes")])
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,10 @@ class Journal:
     def append(self, entry: Entry) -> None:
         """Append an entry; it has reached the disk when this returns."""
         tables = entry.tables
-        head = np.array([(entry.num_chunks, len(tables.records), len(tables.sizes))], dtype=ENTRY_HEAD)
-        columns = (head, tables.records, tables.locations, tables.sizes, tables.checksums)
-        self._append(b"".join(np.ascontiguousarray(column).tobytes() for column in columns))
+        warnings = json.dumps(tables.warnings).encode() if tables.warnings else b""
+        counts = entry.num_chunks, len(tables.records), len(tables.sizes), len(warnings)
+        columns = np.array([counts], ENTRY_HEAD), tables.records, tables.locations, tables.sizes, tables.checksums
+        self._append(b"".join(np.ascontiguousarray(column).tobytes() for column in columns) + warnings)
 
     def no_tables(self) -> Tables:
         """Tables of no samples."""
@@ -102,8 +104,9 @@ class Journal:
         head = self._file.read(ENTRY_HEAD.itemsize)
         if len(head) < ENTRY_HEAD.itemsize:
             return None
-        num_chunks, num_samples, num_allocations = (int(number) for number in np.frombuffer(head, ENTRY_HEAD)[0])
-        size = num_samples * self._itemsize + 24 * num_allocations
+        counts = (int(number) for number in np.frombuffer(head, ENTRY_HEAD)[0])
+        num_chunks, num_samples, num_allocations, warning_bytes = counts
+        size = num_samples * self._itemsize + 24 * num_allocations + warning_bytes
         if self._end + len(head) + size + DIGEST_BYTES > num_bytes:
             return None
         body = self._file.read(size)
@@ -112,10 +115,12 @@ class Journal:
             return None
         self._end += len(head) + size + DIGEST_BYTES
         self._digest = digest
-        records, columns = np.split(np.frombuffer(body, np.uint8), [num_samples * self._itemsize])
+        warnings = tuple(json.loads(body[size - warning_bytes :])) if warning_bytes else ()
+        content = np.frombuffer(body[: size - warning_bytes], np.uint8)
+        records, columns = np.split(content, [num_samples * self._itemsize])
         locations, sizes, checksums = np.frombuffer(columns.tobytes(), "<u8").reshape(3, num_allocations)
         shaped = records.reshape(num_samples, self._itemsize)
-        return Entry(num_chunks, Tables(shaped, locations.astype(np.int64), sizes, checksums))
+        return Entry(num_chunks, Tables(shaped, locations.astype(np.int64), sizes, checksums, warnings))
 
 
 def _digest(content: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ class RandomAccessImageField(RGBImageField):
     Args:
         write_mode, max_resolution, smart_threshold, jpeg_quality, compress_probability: as FFCV's.
         random_access: False to store JPEGs as FFCV does.
+        background: Red, green and blue, 0 to 255, to put behind transparent pixels. None: images with such are refused.
     """
 
     def __init__(
@@ -30,9 +31,11 @@ class RandomAccessImageField(RGBImageField):
         jpeg_quality: int = 90,
         compress_probability: float = 0.5,
         random_access: bool = True,
+        background: Sequence[int] | None = None,
     ) -> None:
         super().__init__(write_mode, max_resolution, smart_threshold, jpeg_quality, compress_probability)
         self.random_access = random_access
+        self.background = background
 
     def encode(self, destination: np.ndarray, image: Any, malloc: Callable[[int], tuple[int, np.ndarray]]) -> None:
         """FFCV's hook: store one image, uint8 (H, W, 3)."""

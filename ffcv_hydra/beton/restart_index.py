@@ -36,7 +36,7 @@ _SEGMENT_BYTES, _LENGTH_BYTES = 6, 2
 _FOOTER = struct.Struct("<4sBBHII")
 _FIXED_BYTES = FOOTER_BYTES + 6  # with the segment that says the restart interval
 _MAX_INTERVAL = 0xFFFF
-_MAX_SIDE = 65500  # libjpeg's
+MAX_JPEG_SIDE = 65500  # libjpeg's
 
 
 def with_random_access(jpeg: np.ndarray) -> np.ndarray | None:
@@ -108,7 +108,7 @@ def first_segment(jpeg: np.ndarray, height: int, width: int) -> tuple[np.ndarray
     parse_whole_jpeg(jpeg, header)
     _, _, length_bytes, interval, count, first = _FOOTER.unpack(jpeg[-FOOTER_BYTES:].tobytes())
     rows, columns = min(height, int(header[MCU_HEIGHT])), min(width, int(interval * header[MCU_WIDTH]))
-    if (header[HEIGHT], header[WIDTH]) != (height, width) or max(height, width, columns) > _MAX_SIDE:
+    if (header[HEIGHT], header[WIDTH]) != (height, width) or max(height, width, columns) > MAX_JPEG_SIDE:
         return None
     at = len(jpeg) - FOOTER_BYTES - count * length_bytes
     length = int.from_bytes(jpeg[at : at + length_bytes].tobytes(), "little")

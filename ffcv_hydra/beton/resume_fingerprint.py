@@ -13,7 +13,7 @@ from ffcv_hydra.beton.appendix import normalise
 from ffcv_hydra.beton.encoding import SampleEncoder
 from ffcv_hydra.beton.source import Source
 
-VERSION = 1
+VERSION = 2
 
 
 def conversion_fingerprint(
@@ -33,8 +33,9 @@ def conversion_fingerprint(
     digest = hashlib.sha256()
     what = source.dataset if description is None else normalise(description)
     kind = type(source).__name__, encoder.names, page_size, encoder.seed, source.num_samples, source.num_chunks
+    options = kind, encoder.on_warning
     try:
-        for value in (VERSION, kind, source.identity, encoder.fields, description is None, what):
+        for value in (VERSION, options, source.identity, encoder.fields, description is None, what):
             _HashingPickler(digest).dump(value)
     except Exception:  # whatever a class raises that cannot be pickled
         return None

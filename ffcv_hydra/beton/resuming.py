@@ -21,6 +21,8 @@ from ffcv_hydra.beton.tables import Tables
 from ffcv_hydra.beton.worker_pool import WorkerPool
 from ffcv_hydra.errors import ConversionError
 
+MAX_WARNINGS = 5  # that are told
+
 logger = logging.getLogger(__name__)
 
 
@@ -41,6 +43,8 @@ class ResumableConversion:
 
     Attributes:
         num_samples: Samples that are in the file.
+        num_warnings: How many of them are damaged.
+        warnings: What there is to tell of the first of these, a line each.
     """
 
     def __init__(self, partial: Partial, source: Source, encoder: SampleEncoder, page_size: int) -> None:
@@ -50,6 +54,8 @@ class ResumableConversion:
         self._page_size = page_size
         self._num_chunks = 0
         self._is_moved = False
+        self.num_warnings = 0
+        self.warnings: tuple[str, ...] = ()
 
     @property
     def num_samples(self) -> int:
@@ -68,6 +74,8 @@ class ResumableConversion:
             self._partial.begin_anew(reason)
             self._beton = self._new_beton()
             return
+        for entry in entries:
+            self._note_warnings(entry.tables)
         self._num_chunks = min(entries[-1].num_chunks, self._source.num_chunks)
         self._is_moved = entries[-1].num_chunks > self._source.num_chunks
         if not self._is_moved:
@@ -82,7 +90,8 @@ class ResumableConversion:
             if num_workers <= 0 or self._source.is_sequential:
                 self._write(encode_serially(self._source, self._encoder, self._num_chunks), progress)
                 return
-            with WorkerPool(self._encoder, self._source, num_workers, self._partial.path.parent) as pool:
+            own_files = self._partial.file_ids()
+            with WorkerPool(self._encoder, self._source, num_workers, self._partial.path.parent, own_files) as pool:
                 self._write(pool.encode(self._num_chunks), progress)
         except OSError:
             raise
@@ -125,8 +134,13 @@ class ResumableConversion:
                 self._check_sizes(part.tables, chunk, position)
                 self._beton.add(part)
                 self._partial.add(part.tables)
+                self._note_warnings(part.tables)
                 position += part.tables.num_samples
                 bar.update(part.tables.num_samples)
+
+    def _note_warnings(self, tables: Tables) -> None:
+        self.num_warnings += len(tables.warnings)
+        self.warnings += tables.warnings[: MAX_WARNINGS - len(self.warnings)]
 
     def _check_sizes(self, tables: Tables, chunk: int, position: int) -> None:
         too_large = np.flatnonzero(tables.sizes > self._page_size)

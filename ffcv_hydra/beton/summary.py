@@ -11,6 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
+from rich.text import Text
 
 from ffcv_hydra.beton.inference import kind_of
 from ffcv_hydra.beton.own_field import OwnField
@@ -26,6 +27,8 @@ class BetonSummary:
         num_samples: Samples in the file.
         num_bytes: Size of the file.
         seconds: How long the conversion took.
+        num_warnings: Samples that were stored though what they were made of is damaged.
+        warnings: What there is to tell of the first of these, a line each.
     """
 
     path: Path
@@ -33,6 +36,8 @@ class BetonSummary:
     num_samples: int
     num_bytes: int
     seconds: float
+    num_warnings: int = 0
+    warnings: tuple[str, ...] = ()
 
 
 def describe_fields(fields: Mapping[str, Field]) -> dict[str, str]:
@@ -50,6 +55,9 @@ def print_summary(summary: BetonSummary, console: Console | None = None) -> None
     table.add_row("size", decimal(summary.num_bytes))
     rate = summary.num_samples / max(summary.seconds, 1e-9)
     table.add_row("time", f"{summary.seconds:.1f} s ({rate:,.0f} samples/s)")
+    if summary.num_warnings:
+        lines = [f"{summary.num_warnings:,} samples come from damaged files", *summary.warnings]
+        table.add_row("damage", Text("\n".join(lines + ["..."] * (summary.num_warnings > len(summary.warnings)))))
     (console or Console()).print(table)
 
 

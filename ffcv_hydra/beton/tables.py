@@ -17,12 +17,14 @@ class Tables:
         locations: int64 (num_allocations,); where in the flattened `records` each allocation's pointer belongs.
         sizes: uint64 (num_allocations,); bytes.
         checksums: uint64 (num_allocations,); XXH64 of each allocation.
+        warnings: What there is to tell of samples that were stored though they are damaged, a line each.
     """
 
     records: np.ndarray
     locations: np.ndarray
     sizes: np.ndarray
     checksums: np.ndarray
+    warnings: tuple[str, ...] = ()
 
     @property
     def num_samples(self) -> int:
@@ -37,6 +39,7 @@ class Tables:
             locations=np.concatenate([one.locations + start for one, start in zip(tables, starts, strict=True)]),
             sizes=np.concatenate([one.sizes for one in tables]),
             checksums=np.concatenate([one.checksums for one in tables]),
+            warnings=tuple(line for one in tables for line in one.warnings),
         )
 
     def begins(self, longer: Tables) -> bool:

@@ -6,6 +6,7 @@ byte for any number of workers, and whether it was written at once or in several
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ffcv_hydra.beton import layout
-from ffcv_hydra.beton.encoding import SampleEncoder
+from ffcv_hydra.beton.encoding import OnWarning, SampleEncoder
 from ffcv_hydra.beton.field_options import FieldSpecs, resolve_fields
 from ffcv_hydra.beton.partial import Partial
 from ffcv_hydra.beton.resume_fingerprint import conversion_fingerprint
@@ -24,6 +25,8 @@ from ffcv_hydra.beton.resuming import ResumableConversion
 from ffcv_hydra.beton.source import IndexedSource, Source, is_iterable_only, iterable_source
 from ffcv_hydra.beton.summary import BetonSummary, describe_fields
 from ffcv_hydra.errors import ConversionError
+
+logger = logging.getLogger(__name__)
 
 Indices = Sequence[int] | np.ndarray | Callable[[int], np.ndarray]
 
@@ -40,6 +43,7 @@ def write_beton(
     shuffle_indices: bool = False,
     seed: int = 0,
     description: Mapping[str, Any] | None = None,
+    on_warning: OnWarning = "keep",
     overwrite: bool = True,
     resume: bool = True,
     progress: bool | None = None,
@@ -66,6 +70,8 @@ def write_beton(
         shuffle_indices: Store the samples in an order drawn with `seed`.
         seed: For `shuffle_indices`, and for datasets and fields that draw random numbers.
         description: What the file is made from, as plain values; stored with its fingerprint.
+        on_warning: What to do with a damaged image whose decoder goes on: `keep` stores what can be read, counts it and
+            tells of it; `error` raises. It shows in JPEGs and PNGs that the dataset has opened but not decoded.
         overwrite: Replace a file that is at `path` already.
         resume: Go on from what an interrupted conversion has left; else begin anew.
         progress: Show a progress bar on stderr. None: if stderr is a terminal.
@@ -76,9 +82,11 @@ def write_beton(
             impossible, or the file cannot be written. Nothing new is then at `path`.
     """
     started = time.perf_counter()
-    path = Path(path)
+    path = Path(os.path.expanduser(path))
     if not overwrite and path.exists():
         raise ConversionError(f"{path} exists already; allow overwriting it, or choose another path")
+    if on_warning not in ("keep", "error"):
+        raise ConversionError(f"on_warning is {on_warning!r}; use keep or error")
     if chunksize < 1 or num_workers < -1:
         raise ConversionError(
             f"chunksize is {chunksize} (use 1 or more), num_workers is {num_workers} (use -1 or more)"
@@ -86,7 +94,7 @@ def write_beton(
     source = _source(dataset, indices, chunksize, shuffle_indices, seed)
     first, item = source.first()
     resolved = resolve_fields(item, fields, index=first)
-    encoder = SampleEncoder(resolved, seed)
+    encoder = SampleEncoder(resolved, seed, on_warning)
     if page_size is None:
         page_size = layout.page_size_for(int(encoder.encode_item(item, first).tables.sizes.max(initial=0)))
     layout.check_page_size(page_size)
@@ -97,7 +105,11 @@ def write_beton(
         conversion.write_chunks(usable_cores() if num_workers == -1 else num_workers, progress)
         num_bytes = conversion.finish(description)
     seconds = time.perf_counter() - started
-    return BetonSummary(path, describe_fields(resolved), conversion.num_samples, num_bytes, seconds)
+    num_warnings, warnings = conversion.num_warnings, conversion.warnings
+    if num_warnings:
+        logger.warning("%s: %d samples come from damaged files; the first: %s", path, num_warnings, warnings[0])
+    kinds = describe_fields(resolved)
+    return BetonSummary(path, kinds, conversion.num_samples, num_bytes, seconds, num_warnings, warnings)
 
 
 def choose_indices(

@@ -77,6 +77,7 @@ class Dataset(Section):
 class Conversion(Section):
     if_exists: Literal["keep", "overwrite", "error"]
     num_workers: Annotated[int, Field(ge=-1)]
+    on_warning: Literal["keep", "error"]
     page_size: Positive | None
     chunksize: Positive
     shuffle_indices: bool

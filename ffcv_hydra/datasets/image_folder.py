@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -19,8 +20,8 @@ DEFAULT_FRACTIONS = {"train": 0.8, "val": 0.2}
 class ImageFolder(Dataset):
     """Images of one split, with the number of their class.
 
-    JPEGs come as `PIL.Image.open` returns them, not yet decoded, so that a conversion can keep their bytes; other
-    formats come as RGB.
+    Images come as `PIL.Image.open` returns them, not yet decoded and in their own mode, so that a conversion can keep
+    the bytes of JPEGs, and refuse what would lose something as RGB.
 
     Two layouts are understood: `root/train/CLASS/*.jpg` with `root/val` or `root/test` beside it, and
     `root/CLASS/*.jpg`, which is divided by `fractions`, class by class. Classes are numbered in the order of their
@@ -42,7 +43,7 @@ class ImageFolder(Dataset):
     def __init__(
         self, root: str | Path, split: str, fractions: Mapping[str, float] | None = None, seed: int = 0
     ) -> None:
-        root = Path(root)
+        root = Path(os.path.expanduser(root))
         if not root.is_dir():
             raise ConfigError(f"dataset.root={root}: no such folder; name one that has a folder of images per class")
         if any((root / "train").glob("*/")):
@@ -61,7 +62,7 @@ class ImageFolder(Dataset):
         try:
             image = Image.open(content)
             image.filename = path  # for errors of a later decode
-            return image if image.format == "JPEG" else image.convert("RGB"), label
+            return image, label
         except UnidentifiedImageError as error:
             raise OSError(f"{path}: not an image that PIL can read") from error
         except (OSError, Image.DecompressionBombError) as error:

@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -13,16 +15,16 @@ from ffcv.fields import (
 )
 from PIL import Image
 
-from ffcv_hydra.beton import coerce
+from ffcv_hydra.beton import RandomAccessImageField, coerce
 from ffcv_hydra.errors import ConversionError
 
 ARRAY = NDArrayField(np.dtype("f4"), (4,))
 TENSOR = TorchTensorField(torch.float32, (4,))
-MODES = ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "I", "F", "I;16"]
+MODES = ["1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"]
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_W4_images_of_every_mode_become_rgb(mode):
+def test_W4_images_of_every_mode_without_alpha_become_rgb(mode):
     image = coerce(RGBImageField(), Image.new(mode, (5, 3)))
     assert (image.dtype, image.shape) == (np.uint8, (3, 5, 3))
 
@@ -32,17 +34,61 @@ def test_W4_gray_levels_are_kept():
     assert np.array_equal(coerce(RGBImageField(), Image.fromarray(levels)), np.stack([levels] * 3, axis=2))
 
 
-def test_W4_palettes_with_transparency_convert_without_a_warning():
-    image = Image.new("P", (2, 2))
-    image.putpalette([10, 20, 30] * 256)
-    image.info["transparency"] = bytes(256)
-    assert coerce(RGBImageField(), image)[0, 0].tolist() == [10, 20, 30]
+MODES_WITHOUT_A_RANGE = ["I", "F", "I;16", "I;16L", "I;16B"]
 
 
-@pytest.mark.parametrize("pixels", [np.full((2, 2), 4000, np.uint16), np.full((2, 2), -1.0, np.float32)])
-def test_W4_images_that_pil_would_clip_are_refused(pixels):
-    with pytest.raises(ConversionError, match=r"mode (I;16|F) with values from .*scale it"):
-        coerce(RGBImageField(), Image.fromarray(pixels))
+@pytest.mark.parametrize("mode", MODES_WITHOUT_A_RANGE)
+def test_F3_F4_images_of_more_than_8_bits_are_refused_whatever_their_values(mode):
+    with pytest.raises(ConversionError, match=rf"^the image is of mode {mode}, .*scale it to 0\.\.255"):
+        coerce(RGBImageField(), Image.new(mode, (5, 3)))
+
+
+def opened_png(image, **options):
+    file = io.BytesIO()
+    image.save(file, "PNG", **options)
+    return Image.open(file)
+
+
+def with_palette_alpha():
+    image = Image.new("P", (5, 3))
+    image.putpalette([10, 20, 30, 0] * 256, "RGBA")
+    return image
+
+
+TRANSPARENT = {
+    "LA": Image.new("LA", (5, 3)),
+    "La": Image.new("La", (5, 3)),
+    "PA": Image.new("PA", (5, 3)),
+    "RGBA": Image.new("RGBA", (5, 3), (0, 0, 0, 254)),
+    "RGBa": Image.new("RGBa", (5, 3)),
+    "palette with alpha": with_palette_alpha(),
+    "palette with a transparent entry": opened_png(Image.new("P", (5, 3)), transparency=0),
+    "gray with a transparent level": opened_png(Image.new("L", (5, 3)), transparency=0),
+    "two levels, one transparent": opened_png(Image.new("1", (5, 3)), transparency=0),
+    "RGB with a transparent colour": opened_png(Image.new("RGB", (5, 3)), transparency=(0, 0, 0)),
+}
+
+
+@pytest.mark.parametrize("name", TRANSPARENT)
+def test_F4_transparent_pixels_need_a_background(name):
+    with pytest.raises(ConversionError, match=r"has transparent pixels .*background, such as \[255, 255, 255\]"):
+        coerce(RGBImageField(), TRANSPARENT[name])
+    field = RandomAccessImageField("jpg", background=[250, 40, 3])
+    expected = [1, 0, 0] if name == "RGBA" else [250, 40, 3]  # nearly opaque black
+    assert coerce(field, TRANSPARENT[name])[0, 0].tolist() == expected
+
+
+OPAQUE = {
+    "LA": Image.new("LA", (5, 3), (7, 255)),
+    "RGBA": Image.new("RGBA", (5, 3), (7, 7, 7, 255)),
+    "a transparent level that no pixel has": opened_png(Image.new("L", (5, 3), 7), transparency=0),
+    "a transparent entry that no pixel has": opened_png(Image.new("L", (5, 3), 7).convert("P"), transparency=0),
+}
+
+
+@pytest.mark.parametrize("name", OPAQUE)
+def test_F4_an_opaque_alpha_channel_is_left_out(name):
+    assert coerce(RGBImageField(), OPAQUE[name])[0, 0].tolist() == [7, 7, 7]
 
 
 @pytest.mark.parametrize("value", [np.zeros((3, 4), np.uint8), np.zeros((3, 4, 3)), np.zeros((3, 4, 4), np.uint8), 3])

@@ -1,6 +1,7 @@
 """TRAPS W10: JPEGs that need no change are stored as they are; all others are encoded again, or named."""
 
 import os
+from contextlib import suppress
 from io import BytesIO
 
 import numpy as np
@@ -9,8 +10,9 @@ import torch
 from ffcv.fields import RGBImageField
 from PIL import Image
 
-from ffcv_hydra.beton import Beton, coerce, write_beton
+from ffcv_hydra.beton import Beton, GrayscaleImageField, MaskField, RandomAccessImageField, coerce, write_beton
 from ffcv_hydra.beton.encoded_jpeg import EncodedJpeg
+from ffcv_hydra.beton.source_image import noting_damage
 from ffcv_hydra.datasets import ImageFolder
 from ffcv_hydra.errors import ConversionError
 from ffcv_hydra.loader import Loader
@@ -110,6 +112,41 @@ def test_W10_images_that_were_touched_are_encoded(change):
     assert isinstance(coerce(JPG, change(KEPT["baseline"])), np.ndarray)
 
 
+def without(content, marker):
+    """A JPEG without its segments of one kind, up to its entropy-coded data."""
+    found, at = content[:2], 2
+    while content[at + 1] != 0xDA:
+        end = at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+        if content[at + 1] != marker:
+            found += content[at:end]
+        at = end
+    return found + content[at:]
+
+
+@pytest.mark.parametrize("field", [JPG, RandomAccessImageField("jpg")])
+@pytest.mark.parametrize("options", [{}, {"mode": "L"}, {"restart_marker_rows": 1}, {"optimize": True}])
+def test_F24_only_jpegs_with_their_own_tables_are_kept(field, options):
+    size = (320, 240) if field is not JPG else (40, 24)
+    file = BytesIO()
+    picture(options.get("mode", "RGB"), size).save(file, "JPEG", quality=95, **options)
+    content = file.getvalue()
+    assert isinstance(coerce(field, opened(content)), EncodedJpeg)
+    standard = without(content, 0xC4)  # decoders take the standard's example tables, or those of the image before
+    if options.get("optimize"):
+        with noting_damage() as damage, suppress(ConversionError):
+            assert isinstance(coerce(field, opened(standard)), np.ndarray) and damage
+    else:
+        assert np.array_equal(coerce(field, opened(standard)), np.asarray(opened(content).convert("RGB")))
+    with pytest.raises(ConversionError, match=r"cannot decode the image"):
+        coerce(field, opened(without(content, 0xDB)))
+
+
+def test_F24_progressive_jpegs_with_tables_between_their_scans_are_kept():
+    file = BytesIO()
+    picture().save(file, "JPEG", progressive=True, optimize=True)
+    assert isinstance(coerce(JPG, opened(file.getvalue())), EncodedJpeg)
+
+
 @pytest.mark.parametrize("mode", ["raw", "smart", "proportion"])
 def test_W10_fields_that_may_store_pixels_get_pixels(mode):
     assert isinstance(coerce(RGBImageField(write_mode=mode, smart_threshold=1), opened(jpeg())), np.ndarray)
@@ -153,12 +190,18 @@ def test_W10_a_jpeg_cut_short_is_named(tmp_path):
     assert not (tmp_path / "a.beton").exists()
 
 
-def test_W10_an_image_whose_file_was_closed_is_named(tmp_path):
-    path = tmp_path / "1.jpg"
-    path.write_bytes(KEPT["baseline"])
-    with Image.open(path) as image:
-        pass
-    with pytest.raises(ConversionError, match=r"cannot decode .*1\.jpg"):
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize("how", ["image", "file", "after decoding"])
+def test_F49_an_image_that_the_dataset_closed_is_not_called_damaged(tmp_path, suffix, how):
+    path = tmp_path / f"1.{suffix}"
+    picture().save(path)
+    with open(path, "rb") as file:
+        image = Image.open(file if how == "file" else path)
+    if how == "after decoding":
+        image.load()
+    if how != "file":
+        image.close()
+    with pytest.raises(ConversionError, match=rf"the dataset closed .*1\.{suffix} before it was read, .*`with` block"):
         coerce(JPG, image)
 
 
@@ -183,6 +226,33 @@ def test_W10_a_folder_leaves_no_file_open(tmp_path):
     held.append(dataset[0])
     assert len(os.listdir("/proc/self/fd")) == before
     assert isinstance(coerce(JPG, held[0][0]), EncodedJpeg)
+
+
+TOO_LONG_FOR_JPEG = np.zeros((1, 65501, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        (RGBImageField("jpg"), TOO_LONG_FOR_JPEG),
+        (RGBImageField("smart", smart_threshold=1), TOO_LONG_FOR_JPEG),
+        (RGBImageField("proportion"), TOO_LONG_FOR_JPEG),
+        (RandomAccessImageField("jpg"), TOO_LONG_FOR_JPEG.transpose(1, 0, 2)),
+        (RGBImageField("jpg", max_resolution=65501), np.zeros((1, 65535, 3), np.uint8)),
+        (GrayscaleImageField(), TOO_LONG_FOR_JPEG[:, :, 0]),
+    ],
+)
+def test_F50_an_image_too_long_for_jpeg_is_refused_before_it_is_encoded(tmp_path, field, value):
+    with pytest.raises(ConversionError, match=r"sample 0, field 'image': .* pixels; a JPEG holds .*write_mode: raw"):
+        write_beton([(value,)], tmp_path / "a.beton", {"image": field}, num_workers=0)
+
+
+def test_F50_raw_and_shrunk_images_may_be_that_long(tmp_path):
+    for field in (RGBImageField("raw"), GrayscaleImageField("raw"), MaskField(), GrayscaleImageField(max_resolution=9)):
+        value = TOO_LONG_FOR_JPEG if isinstance(field, RGBImageField) else TOO_LONG_FOR_JPEG[:, :, 0]
+        assert write_beton([(value,)], tmp_path / "a.beton", [field], num_workers=0).num_samples == 1
+    with pytest.raises(ConversionError, match="65501 x 1 pixels is too narrow for max_resolution=9; pad it"):
+        coerce(RGBImageField("jpg", max_resolution=9), TOO_LONG_FOR_JPEG)
 
 
 def test_images_too_large_for_a_beton_are_refused():

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ffcv_hydra.beton import write_beton
 from ffcv_hydra.datasets import ImageFolder
-from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.errors import ConfigError, ConversionError
 
 
 def fill(folder, classes, count=10):
@@ -15,7 +16,7 @@ def fill(folder, classes, count=10):
 
 
 def pairs(dataset):
-    return {(np.asarray(dataset[n][0])[0, 0, 0].item(), dataset[n][1]) for n in range(len(dataset))}
+    return {(dataset[n][0].getpixel((0, 0)), dataset[n][1]) for n in range(len(dataset))}
 
 
 def test_a_folder_of_classes_is_split_class_by_class(tmp_path):
@@ -39,19 +40,27 @@ def test_fractions_may_be_chosen(tmp_path):
     assert [len(ImageFolder(tmp_path, split, fractions)) for split in fractions] == [5, 2, 3]
 
 
-def test_items_are_rgb_images_with_int_labels(tmp_path):
+def test_items_are_images_with_int_labels(tmp_path):
     fill(tmp_path, ["cat", "dog"])
     image, label = ImageFolder(tmp_path, "val")[-1]
-    assert (image.mode, image.size, label, type(label)) == ("RGB", (6, 4), 1, int)
+    assert (image.mode, image.size, label, type(label)) == ("L", (6, 4), 1, int)
 
 
-def test_jpegs_come_undecoded_and_other_formats_as_rgb(tmp_path):
+def test_images_come_undecoded(tmp_path):
     (tmp_path / "cat").mkdir()
     for suffix in ("jpg", "png"):
         Image.new("L", (6, 4)).save(tmp_path / "cat" / f"1.{suffix}")
     (jpeg, _), (png, _) = ImageFolder(tmp_path, "train", {"train": 1.0})
     assert (jpeg.format, jpeg.filename, bool(jpeg.tile)) == ("JPEG", str(tmp_path / "cat" / "1.jpg"), True)
-    assert (png.format, png.mode) == (None, "RGB")
+    assert (png.format, png.filename, bool(png.tile)) == ("PNG", str(tmp_path / "cat" / "1.png"), True)
+
+
+def test_F3_a_deep_picture_is_refused_by_its_name(tmp_path):
+    (tmp_path / "images" / "cat").mkdir(parents=True)
+    Image.fromarray(np.full((4, 6), 40_000, np.uint16)).save(tmp_path / "images" / "cat" / "1.png")
+    dataset = ImageFolder(tmp_path / "images", "train", {"train": 1.0})
+    with pytest.raises(ConversionError, match=r"sample 0, field 'image': \S*/cat/1\.png is of mode I;16, .*scale it"):
+        write_beton(dataset, tmp_path / "a.beton", num_workers=0)
 
 
 def test_split_folders_are_used_as_they_are(tmp_path):
