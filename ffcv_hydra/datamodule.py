@@ -4,7 +4,6 @@ import ffcv_hydra._ffcv  # noqa: F401  (before anything of FFCV)
 
 import difflib
 import os
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -295,10 +294,7 @@ class FFCVDataModule(pl.LightningDataModule):
             found = torch.distributed.get_rank(), world_size, int(os.environ.get("LOCAL_WORLD_SIZE", world_size))
         else:
             found = 0, 1, 1
-        if self.is_dist is False and found[1] > 1:
-            warnings.warn("is_dist=False: each rank reads all samples; leave is_dist out to share them", stacklevel=2)
-            return 0, 1, found[2]
-        return found
+        return (0, 1, found[2]) if self.is_dist is False else found
 
 
 def _check_options(options: dict[str, Any]) -> None:

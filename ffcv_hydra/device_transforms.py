@@ -55,7 +55,7 @@ class DeviceTransforms:
             A batch of the same kind.
 
         Raises:
-            PipelineError: a module failed, or gave another number of outputs.
+            PipelineError: a module failed, or gave another number of outputs or samples.
         """
         values = list(batch)
         device = _device_of(values)
@@ -73,9 +73,11 @@ class DeviceTransforms:
         if isinstance(value, list):
             return [self._apply(module, view) for view in value]
         try:
-            return module(value)
+            result = module(value)
         except Exception as error:
             raise self._failed(module, error) from error
+        self._check_rows(module, [value, result])
+        return result
 
     def _apply_to_all(self, module: nn.Module, values: list[Any]) -> list[Any]:
         try:
@@ -88,7 +90,18 @@ class DeviceTransforms:
                 f"device transforms of {self.stage}: {type(module).__name__} got {len(values)} outputs and gave "
                 f"{len(result)}"
             )
+        self._check_rows(module, result)
         return result
+
+    def _check_rows(self, module: nn.Module, values: list[Any]) -> None:
+        """Refuse outputs of different lengths, whose samples would not belong together any more."""
+        tensors = [leaf for value in values for leaf in (value if isinstance(value, (list, tuple)) else [value])]
+        rows = [len(tensor) for tensor in tensors if isinstance(tensor, torch.Tensor) and tensor.ndim]
+        if len(set(rows)) > 1:
+            name = type(module).__name__
+            raise PipelineError(
+                f"device transforms of {self.stage}: {name} made outputs of {rows} samples; give all as many"
+            )
 
     def _failed(self, module: nn.Module, error: Exception) -> PipelineError:
         reason = " ".join(str(error).split())

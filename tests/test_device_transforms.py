@@ -162,6 +162,18 @@ def test_what_cannot_be_is_refused_in_one_line(beton):
         DeviceTransforms("val", [Flatten()], ("image", "label"))((torch.zeros(2, 3), torch.zeros(2)), key=1)
 
 
+class FlattenFirst(nn.Module):
+    def forward(self, image, label):
+        return image.flatten(0, 1), label
+
+
+@pytest.mark.parametrize("modules", [{"image": [nn.Flatten(0, 1)]}, [FlattenFirst()]], ids=["output", "batch"])
+def test_F14_outputs_of_different_lengths_are_refused(modules):
+    transforms = DeviceTransforms("train", modules, ("image", "label"))
+    with pytest.raises(PipelineError, match=r"train: \w+ made outputs of \[2, 6\] samples|\[6, 2\]"):
+        transforms((torch.zeros(2, 3, 4), torch.zeros(2)), key=1)
+
+
 class Flatten(nn.Module):
     def forward(self, *outputs):
         return outputs[0].flatten()

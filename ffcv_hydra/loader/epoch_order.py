@@ -1,7 +1,6 @@
 """Which samples come when, and the key of each: functions of the epoch."""
 
 import functools
-import hashlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -11,8 +10,6 @@ from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.kernels.random import fold, key_of, key_of_name
 from ffcv_hydra.loader.indices import first_pages
 from ffcv_hydra.ordering import Ordering, SampleSet, occurrences
-
-_LONGEST = 200  # characters of arguments that are kept as they are
 
 
 class EpochOrder:
@@ -60,7 +57,8 @@ class EpochOrder:
             count, num_samples = len(self._samples.indices), self._beton.num_samples
             order = np.ascontiguousarray(self.ordering.sample_order(self._samples, epoch), dtype=np.int64)
             if order.shape != (count,) or (count and not 0 <= order.min() <= order.max() < num_samples):
-                raise LoaderError(f"{self.describe()} gave {len(order)} ids for {count} samples, or unknown ids")
+                name = type(self.ordering).__name__
+                raise LoaderError(f"{name} gave {len(order)} ids for {count} samples, or unknown ids")
             is_once = vars(type(self.ordering)).get("each_once", False) and self._are_distinct  # not inherited
             repeats = None if is_once else occurrences(order, num_samples)
             self._known = (epoch, order, repeats, key_of(self._samples.seed, key_of_name("samples"), epoch))
@@ -72,9 +70,6 @@ class EpochOrder:
         indices = self._samples.indices
         return len(indices) == 0 or bool(np.bincount(indices).max() == 1)
 
-    def describe(self) -> str:
-        """The ordering and its arguments, as text to be compared."""
-        arguments = ", ".join(f"{name}={value}" for name, value in sorted(vars(self.ordering).items()))
-        if len(arguments) > _LONGEST:  # a list of weights, for example
-            arguments = hashlib.sha256(arguments.encode()).hexdigest()[:16]
-        return f"{type(self.ordering).__name__}({arguments})"
+    def identity(self) -> str:
+        """What a state to resume from knows the order by."""
+        return self.ordering.identity(self._samples)

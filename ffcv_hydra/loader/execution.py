@@ -168,18 +168,19 @@ class Executor:
         keys, source = job.keys[start:stop], None
         if first.parent is not None:
             source = targets[first.parent] if first.parent in targets else job.values[first.parent][start:stop]
+            source = np.ascontiguousarray(source)  # a user's operation may give a view
         if segment.links is None:
             chunk = chunk_of(first, job.samples[start:stop], keys, scratch)
             first.operation.run(source, targets[first], chunk)  # type: ignore[operator]
         else:
-            assert source is not None and first.parent is not None
-            _check_declared(first.parent, source)
+            assert source is not None
             segment.chain.run(images_of(source), POSITIONS.up_to(stop - start), keys, targets[last], scratch)
 
     def _run_batch(self, job: Job, step: Step) -> None:
         for node in step.nodes:
             try:
                 job.values[node] = self._result(job, node)
+                _check_declared(node, job.values[node], len(job.samples))
             except Exception as error:
                 self._explain(error, [node], job, 0, len(job.samples))
 
@@ -266,11 +267,17 @@ class Executor:
         return lambda count: self.pool.take(count, self.batch_size, shape, dtype).numpy()
 
 
-def _check_declared(node: Node, result: np.ndarray) -> None:
-    """Refuse what foreign code gives and did not declare: image functions trust the declaration."""
-    shape, dtype = tuple(node.state.shape), np.dtype(node.state.dtype)
-    if result.shape[1:] != shape or result.dtype != dtype:
-        raise TypeError(f"{node.name} declared {dtype} {shape} and gave {result.dtype} {result.shape[1:]}")
+def _check_declared(node: Node, result: Any, count: int) -> None:
+    """Refuse what an operation on whole batches gives and did not declare: kernels trust the declaration.
+
+    Of an operation that gives several tensors the first one is what it declares.
+    """
+    given = result[0] if isinstance(result, tuple) and result else result
+    declared, shape = node.state.dtype, (count, *node.state.shape)
+    if not isinstance(given, (np.ndarray, torch.Tensor)):
+        raise TypeError(f"it declared {declared} {shape} and gave {type(given).__name__}")
+    if tuple(given.shape) != shape or given.dtype != declared:
+        raise TypeError(f"it declared {declared} {shape} and gave {given.dtype} {tuple(given.shape)}")
 
 
 def _select(value: Any, positions: np.ndarray) -> Any:

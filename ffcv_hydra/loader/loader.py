@@ -1,9 +1,9 @@
 """Iterates batches of one beton: the same batches on every run, in order, valid for as long as they are held."""
 
 import functools
-import hashlib
 import logging
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -29,6 +29,7 @@ from ffcv_hydra.loader.sampler import InOrderSampler, Sampler
 from ffcv_hydra.loader.storage import Storage
 from ffcv_hydra.operations.base import Scratch
 from ffcv_hydra.ordering import Sequential, as_ordering, split_over_ranks
+from ffcv_hydra.ordering.identity import digest
 from ffcv_hydra.pipeline import Pipeline
 
 log = logging.getLogger(__name__)
@@ -127,9 +128,9 @@ class Loader:
         self._position = Position(
             {
                 "beton": self._beton.checksum,
-                "indices": hashlib.sha256(self.indices.tobytes()).hexdigest()[:16],
+                "indices": digest(self.indices.tobytes()),
                 "seed": seed,
-                "ordering": self._order.describe(),
+                "ordering": self._order.identity(),
                 "global batch size": self.global_batch_size,
                 "drop_last": drop_last,
             }
@@ -142,6 +143,8 @@ class Loader:
         return len(self._split)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        if self.world_size == 1 and torch.distributed.is_available() and torch.distributed.is_initialized():
+            _warn_of_whole_reads(torch.distributed.get_rank(), torch.distributed.get_world_size())
         return _Pass(self)
 
     def sample_ids(self, batch_index: int) -> np.ndarray:
@@ -188,7 +191,7 @@ class Loader:
         place = whole.output_names.index(output)
         kept = [
             sample_id
-            for index, batch in enumerate(whole)
+            for index, batch in enumerate(_Pass(whole))  # by every rank, as it should be
             for sample_id, sample in zip(whole.sample_ids(index).tolist(), _samples(batch[place]), strict=True)
             if condition(sample)
         ]
@@ -204,7 +207,8 @@ class Loader:
         Raises:
             LoaderError: if the state is of other data, another order or another global batch size; says which.
         """
-        self.sampler.set_epoch(self._position.load_state_dict(state, len(self)))
+        epoch, epoch_set = self._position.load_state_dict(state)
+        self.sampler.go_on(epoch, epoch_set, is_over=state["batches"] >= len(self))
 
     def _builder(self, sizes: Mapping[str, Any]) -> PlanBuilder:
         threads = usable_threads(self.num_workers)
@@ -246,8 +250,8 @@ class Loader:
 
     def _start_pass(self) -> tuple[int, int, Engine, list[Scratch]]:
         """Epoch, first batch, the running engine, and the threads' scratch to be given back."""
-        epoch = self.sampler.epoch
-        first_batch = self._position.begin(epoch, len(self))
+        epoch, epoch_set = self.sampler.begin()
+        first_batch = self._position.begin(epoch, len(self), epoch_set)
         self._storage.check()
         sizes = {output: size(epoch) for output, size in self._size_schedules.items()}
         if sizes != self._sizes:
@@ -288,7 +292,7 @@ class _Pass:
         if batch is None:
             self._end()
             if loader.sampler.epoch == self._epoch:
-                loader.sampler.set_epoch(self._epoch + 1)
+                loader.sampler.epoch = self._epoch + 1
             raise StopIteration
         self._batches += 1
         loader._position.delivered(self._epoch, self._batches)
@@ -303,6 +307,16 @@ class _Pass:
 
     def __del__(self) -> None:
         self._end()
+
+
+@functools.cache
+def _warn_of_whole_reads(rank: int, world_size: int) -> None:
+    if rank == 0 and world_size > 1:
+        warnings.warn(
+            f"each of {world_size} ranks reads all samples: give the loader its rank and world_size, or let "
+            "FFCVDataModule make it, without is_dist=False",
+            stacklevel=3,
+        )
 
 
 @functools.cache

@@ -69,10 +69,17 @@ def _generators_kept(device: torch.device) -> Iterator[Callable[[], tuple[bool, 
 
 
 def probe(module: nn.Module, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Probe:
-    """Run a module on a batch of two samples of zeros; no global generator moves."""
+    """Run a module on a batch of two samples of zeros; no global generator moves.
+
+    Raises:
+        Exception: what the module raises; TypeError if it gives no tensor of two samples.
+    """
     with torch.no_grad(), _generators_kept(device) as used:
         result = module(torch.zeros((_PROBE_SAMPLES, *shape), dtype=dtype, device=device))
         torch_random, numpy_random, python_random = used()
+    if not isinstance(result, torch.Tensor) or result.shape[:1] != (_PROBE_SAMPLES,):
+        given = tuple(result.shape) if isinstance(result, torch.Tensor) else type(result).__name__
+        raise TypeError(f"expected a tensor of {_PROBE_SAMPLES} samples, got {given}")
     return Probe(tuple(result.shape[1:]), result.dtype, result.device, torch_random, numpy_random, python_random)
 
 

@@ -16,10 +16,18 @@ class Position:
     def __init__(self, identity: Mapping[str, Any]) -> None:
         self._identity = dict(identity)
         self._delivered = (0, 0)
+        self._epoch_set = 0
         self._goes_on = False
 
-    def begin(self, epoch: int, num_batches: int) -> int:
-        """Begin a pass over an epoch of so many batches; returns the first one to deliver."""
+    def begin(self, epoch: int, num_batches: int, epoch_set: int) -> int:
+        """Begin a pass over an epoch of so many batches; returns the first one to deliver.
+
+        Args:
+            epoch: of the pass.
+            num_batches: in it.
+            epoch_set: the trainer's epoch, which that of the pass may be ahead of.
+        """
+        self._epoch_set = epoch_set
         first = self._delivered[1] if self._goes_on and self._delivered[0] == epoch else 0
         self._goes_on = False
         self._delivered = (epoch, min(first, num_batches))
@@ -32,20 +40,26 @@ class Position:
     def state_dict(self) -> dict[str, Any]:
         """Plain values, the same on every rank."""
         epoch, batches = self._delivered
-        return {"epoch": epoch, "batches": batches, "of": dict(self._identity)}
+        return {"epoch": epoch, "epoch_set": self._epoch_set, "batches": batches, "of": dict(self._identity)}
 
-    def load_state_dict(self, state: Mapping[str, Any], num_batches: int) -> int:
-        """Go on from `state`; returns the epoch to go on with, which is the next one if all batches were delivered.
+    def load_state_dict(self, state: Mapping[str, Any]) -> tuple[int, int]:
+        """Go on from `state`; returns the epoch of its pass, and that of the trainer.
 
         Raises:
             LoaderError: the state is of another identity; says what differs.
         """
         for name, now in self._identity.items():
             then = state["of"].get(name)
-            if then != now:
+            if then != now and not _is_beginning(then, now):
                 raise LoaderError(
                     f"the checkpoint was made with another {name} ({then}, now {now}): set it back, or begin anew"
                 )
         self._delivered = (state["epoch"], state["batches"])
-        self._goes_on = state["batches"] < num_batches
-        return state["epoch"] if self._goes_on else state["epoch"] + 1
+        self._epoch_set = state.get("epoch_set", state["epoch"])
+        self._goes_on = True
+        return state["epoch"], self._epoch_set
+
+
+def _is_beginning(then: Any, now: Any) -> bool:
+    """Whether a checkpoint of before, which kept the first 16 digits of a digest, has those of the one that is now."""
+    return isinstance(then, str) and len(then) == 16 and len(now) == 64 and now.startswith(then)

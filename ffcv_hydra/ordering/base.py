@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ffcv_hydra.ordering.identity import describe, digest
+
 
 @dataclass(frozen=True)
 class SampleSet:
@@ -40,3 +42,16 @@ class Ordering(ABC):
     @abstractmethod
     def sample_order(self, samples: SampleSet, epoch: int) -> np.ndarray:
         """int64, the ids in the order they are read in: the same for the same seed and epoch, on every rank."""
+
+    def identity(self, samples: SampleSet) -> str:
+        """What a state to resume from knows the ordering by: its class and its arguments, by their content.
+
+        Attributes without an underscore are taken for the arguments. Where one of them is a function or another object
+        whose content cannot be written down, the orders of the first two epochs are part of it.
+        """
+        arguments = {name: describe(value) for name, value in sorted(vars(self).items()) if not name.startswith("_")}
+        texts = [f"{name}={'...' if value is None else value}" for name, value in arguments.items()]
+        if None in arguments.values():
+            orders = (np.asarray(self.sample_order(samples, epoch), dtype=np.int64).tobytes() for epoch in (0, 1))
+            texts.append(f"giving orders with the SHA-256 {digest(*orders)}")
+        return f"{type(self).__name__}({', '.join(texts)})"

@@ -3,6 +3,7 @@
 An epoch is as long as the data: N draws of N samples. A sample that comes again in an epoch is augmented anew.
 """
 
+import functools
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from ffcv.fields import FloatField, IntField
 
 from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.ordering.base import Ordering, SampleSet
+from ffcv_hydra.ordering.identity import describe
 from ffcv_hydra.ordering.orders import sort_keys
 
 
@@ -48,8 +50,8 @@ class Weighted(_WithReplacement):
         """
         if not isinstance(self.given, str):
             found, name = np.array(self.given), "the list"
-        elif self.given.endswith(".npy"):
-            found, name = _load(self.given), self.given
+        elif self._is_file:
+            found, name = self._of_file, self.given
         else:
             found, name = _numbers(samples, self.given, "Weighted", (IntField, FloatField)), f"field '{self.given}'"
         count = samples.reader.num_samples
@@ -61,6 +63,20 @@ class Weighted(_WithReplacement):
         if not np.isfinite(chosen).all() or (chosen < 0).any() or not chosen.any():
             raise LoaderError(f"Weighted: {name} holds a weight below 0 or no number, or zeros alone")
         return chosen
+
+    def identity(self, samples: SampleSet) -> str:
+        """What a state to resume from knows the ordering by: of a file its content, whatever its name."""
+        return f"Weighted({describe(self._of_file)})" if self._is_file else super().identity(samples)
+
+    @property
+    def _is_file(self) -> bool:
+        return isinstance(self.given, str) and self.given.endswith(".npy")
+
+    @functools.cached_property
+    def _of_file(self) -> np.ndarray:
+        """Read once: a file that is replaced during a run must not change its order."""
+        assert isinstance(self.given, str)
+        return _load(self.given)
 
 
 class ClassBalanced(_WithReplacement):

@@ -12,6 +12,7 @@ from ffcv.transforms import ToTensor, ToTorchImage
 
 from ffcv_hydra.errors import BetonError, LoaderError, SampleError
 from ffcv_hydra.loader import Loader
+from ffcv_hydra.loader import loader as loader_module
 from ffcv_hydra.operations import (
     CenterCrop,
     ChunkOperation,
@@ -306,7 +307,7 @@ def test_L1_an_error_in_an_ordering_reaches_the_consumer(beton):
         def sample_order(self, samples, epoch):
             return super().sample_order(samples, epoch)[1:]
 
-    with pytest.raises(LoaderError, match=r"Broken\(\) gave 89 ids for 90 samples"):
+    with pytest.raises(LoaderError, match=r"Broken gave 89 ids for 90 samples"):
         list(make(beton, ordering=Broken()))
 
 
@@ -424,6 +425,46 @@ def test_the_state_after_a_complete_pass_is_the_next_epoch(beton):
 def test_a_state_of_something_else_is_refused_by_name(beton, options, name):
     with pytest.raises(LoaderError, match=f"made with another {name}"):
         make(beton, **options).load_state_dict(make(beton).state_dict())
+
+
+def test_F20_indices_are_compared_as_a_whole_and_with_what_older_checkpoints_kept_of_them(beton):
+    loader = make(beton)
+    next(iter(loader))
+    state = loader.state_dict()
+    assert len(state["of"]["indices"]) == 64
+    state["of"]["indices"] = state["of"]["indices"][:16]
+    make(beton).load_state_dict(state)
+    state["of"]["indices"] = "0" * 16
+    with pytest.raises(LoaderError, match="made with another indices"):
+        make(beton).load_state_dict(state)
+
+
+def test_F20_a_pass_ordered_by_a_function_can_be_gone_on_with(beton):
+    class Backwards(Random):
+        def __init__(self):
+            self.key = lambda index: -index
+
+        def sample_order(self, samples, epoch):
+            return np.array(sorted(samples.indices.tolist(), key=self.key))
+
+    loader = make(beton, ordering=Backwards())
+    begun = iter(loader)
+    next(begun)
+    resumed = make(beton, ordering=Backwards())
+    resumed.load_state_dict(loader.state_dict())
+    assert same(list(begun), list(resumed))
+
+
+def test_F19_a_loader_that_knows_nothing_of_the_ranks_says_once_that_each_reads_everything(beton, monkeypatch):
+    loader = make(beton)
+    for name, value in {"is_initialized": True, "get_rank": 0, "get_world_size": 2}.items():
+        monkeypatch.setattr(torch.distributed, name, lambda value=value: value)
+    loader_module._warn_of_whole_reads.cache_clear()
+    loader.filter("label", lambda label: True)  # reads everything on every rank, as it should
+    make(beton, 4, rank=1, world_size=2).__iter__()
+    with pytest.warns(UserWarning, match="each of 2 ranks reads all samples: give the loader its rank and world_size"):
+        iter(loader)
+    iter(loader)  # a second warning would be an error here
 
 
 def test_a_sample_that_comes_again_in_an_epoch_has_another_key(beton):
