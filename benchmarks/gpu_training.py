@@ -6,13 +6,13 @@ The same loop runs on one batch that stays on the GPU and from each loader, whic
 bring `data/benchmarks/photos-N` along, and give that N as `--photos`.
 """
 
-import os
 
 import torch
 
 from benchmarks import options, report
 from benchmarks.contest import Child, Result, say
 from benchmarks.work import RANDOM_CROP, Work
+from ffcv_hydra.cores import usable_cores
 
 CONTENDERS = ("ours", "stock_ffcv", "dali")
 MODELS = ("resnet18", "resnet50")
@@ -26,7 +26,7 @@ def main() -> None:
         print("no GPU here that torch can use: nothing was measured")
         return
     copies = max(1, IMAGES_PER_EPOCH // chosen.photos)
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     work = Work(RANDOM_CROP, chosen.photos, BATCH_SIZE, workers=cores, copies=copies, device="cuda:0")
     results = {model: [Result(name) for name in chosen.contenders] for model in MODELS}
     for place, name in enumerate(chosen.contenders):

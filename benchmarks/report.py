@@ -1,7 +1,6 @@
 """What every benchmark ends with: one table on the screen, and the same as JSON and as a plot."""
 
 import json
-import os
 import platform
 import statistics
 import sys
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.contest import Result
+from ffcv_hydra.cores import usable_cores
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
@@ -31,7 +31,7 @@ def machine() -> dict[str, Any]:
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return {
         "cpu": models[0] if models else platform.machine(),
-        "usable_cores": len(os.sched_getaffinity(0)),
+        "usable_cores": usable_cores(),
         "python": platform.python_version(),
         **{package: version(package) for package in ("ffcv", "torch", "numba", "numpy")},
     }

@@ -12,6 +12,7 @@ import torch
 from ffcv.loader import OrderOption
 from pytorch_lightning.trainer.states import RunningStage, TrainerFn
 
+from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.device_transforms import DeviceTransforms, DeviceTransformSpec
 from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.kernels.random import key_of, key_of_name
@@ -218,7 +219,7 @@ class FFCVDataModule(pl.LightningDataModule):
             return known
         option = {name: self._option(stage, name) for name in _OPTIONS if name not in _SIZES}
         if option["num_workers"] is None or option["num_workers"] < 1:
-            option["num_workers"] = max(1, len(os.sched_getaffinity(0)) // local_world_size)
+            option["num_workers"] = max(1, usable_cores() // local_world_size)
         if option["seed"] is None:
             option["seed"] = int(os.environ.get("PL_GLOBAL_SEED", 0))
         if option["drop_last"] is None:

@@ -8,6 +8,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from ffcv_hydra.cores import usable_cores
+
 _WORTH_A_WORD = 0.1  # of the threads' time
 _MICRO = 1e6
 
@@ -136,4 +138,4 @@ def _plural(count: int, noun: str) -> str:
 
 def machine() -> tuple[int, int]:
     """Cores that this process may use, and bytes of memory."""
-    return len(os.sched_getaffinity(0)), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return usable_cores(), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

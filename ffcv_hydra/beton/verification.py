@@ -19,6 +19,7 @@ from ffcv.fields import Field
 
 from ffcv_hydra.beton.image_fields import RAW, RUNS, is_image
 from ffcv_hydra.beton.reader import Beton
+from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.errors import BetonError
 from ffcv_hydra.kernels.checksum import first_mismatch
 from ffcv_hydra.kernels.jpeg import Decompressor
@@ -100,7 +101,7 @@ class _Verifier:
         findings = list(self._check_table())
         count = len(self._beton.pointers)
         chunks = list(self._chunks())
-        workers = num_workers if num_workers > 0 else len(os.sched_getaffinity(0))
+        workers = num_workers if num_workers > 0 else usable_cores()
         descriptor = os.open(self._beton.path, os.O_RDONLY)
         try:
             with ThreadPoolExecutor(workers, "verify") as pool:

@@ -24,6 +24,7 @@ from ffcv_hydra.beton.resume_fingerprint import conversion_fingerprint
 from ffcv_hydra.beton.resuming import ResumableConversion
 from ffcv_hydra.beton.source import IndexedSource, Source, is_iterable_only, iterable_source
 from ffcv_hydra.beton.summary import BetonSummary, describe_fields
+from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.errors import ConversionError
 
 logger = logging.getLogger(__name__)
@@ -133,14 +134,6 @@ def choose_indices(
         raise ConversionError(f"indices: {outside[0]} is not in the dataset, which has {num_samples} samples")
     chosen = chosen.astype(np.int64)
     return np.random.default_rng(seed).permutation(chosen) if shuffle_indices else chosen
-
-
-def usable_cores() -> int:
-    """CPU cores that this process may run on."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS
-        return os.cpu_count() or 1
 
 
 def _source(dataset: Any, indices: Indices | None, chunksize: int, shuffle_indices: bool, seed: int) -> Source:

@@ -11,6 +11,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
+from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.errors import ConfigError
 
 
@@ -74,5 +75,5 @@ def count_classes(root: str) -> int:
 
 def worker_counts() -> str:
     """Numbers of threads worth trying here, as a sweep: powers of two and the number of usable cores, `1,2,4,6`."""
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     return ",".join(map(str, sorted({1 << power for power in range(cores.bit_length())} | {cores})))

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from importlib import import_module
 
+from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.kernels.compilation import Kernel
 
 _MAX_PROCESSES = 4  # each takes half a second and 100 MB to begin with
@@ -33,7 +34,7 @@ def compile_together(kernels: Iterable[Kernel]) -> None:
     if not missing:
         return
     names = [name for kernel in missing if (name := _name(kernel)) is not None]
-    others = min(len(os.sched_getaffinity(0)), _MAX_PROCESSES, len(missing)) - 1 if names else 0
+    others = min(usable_cores(), _MAX_PROCESSES, len(missing)) - 1 if names else 0
     with ExitStack() as stack:
         with suppress(OSError):  # where no process can be started, this one does all
             for _ in range(others):

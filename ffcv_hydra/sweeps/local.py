@@ -17,7 +17,7 @@ from ffcv_hydra.sweeps.job import Job
 from ffcv_hydra.sweeps.planning import common_overrides, make_job, place, sweep_configs
 from ffcv_hydra.sweeps.program import Program
 from ffcv_hydra.sweeps.scheduler import Scheduler
-from ffcv_hydra.sweeps.slots import make_slots, usable_cores, visible_gpus
+from ffcv_hydra.sweeps.slots import make_slots, neighbouring_cores, visible_gpus
 from ffcv_hydra.sweeps.summary import sweep_console
 
 
@@ -48,7 +48,7 @@ def launch(
         KeyboardInterrupt: a signal has stopped the sweep; no process is left.
     """
     gpus = visible_gpus(os.environ) if options["jobs"] > 1 or options["gpus_per_job"] is not None else []
-    slots = make_slots(options["jobs"], options["gpus_per_job"], usable_cores(), gpus)
+    slots = make_slots(options["jobs"], options["gpus_per_job"], neighbouring_cores(), gpus)
     sweep_dir = Path(program.folder, str(config.hydra.sweep.dir))
     sweep_dir.mkdir(parents=True, exist_ok=True)
     configs = sweep_configs(loader, config, job_overrides, first)

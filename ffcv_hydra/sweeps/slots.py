@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.errors import ConfigError
 
 
@@ -58,9 +59,9 @@ def _gpus_of(slot: int, jobs: int, gpus_per_job: int | None, gpus: Sequence[str]
     return tuple(gpus[slot * len(gpus) // jobs : (slot + 1) * len(gpus) // jobs])
 
 
-def usable_cores() -> list[int]:
-    """Return the cores that this process may use, hyperthreads of one physical core next to each other."""
-    return sorted(os.sched_getaffinity(0), key=lambda core: (*_topology(core), core))
+def neighbouring_cores() -> list[int]:
+    """Return as many cores as this process can use, hyperthreads of one physical core next to each other."""
+    return sorted(os.sched_getaffinity(0), key=lambda core: (*_topology(core), core))[: usable_cores()]
 
 
 def _topology(core: int) -> tuple[int, int]:

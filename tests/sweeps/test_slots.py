@@ -3,7 +3,7 @@
 import pytest
 
 from ffcv_hydra.errors import ConfigError
-from ffcv_hydra.sweeps.slots import make_slots, usable_cores, visible_gpus
+from ffcv_hydra.sweeps.slots import make_slots, neighbouring_cores, visible_gpus
 
 
 @pytest.mark.parametrize(
@@ -38,4 +38,4 @@ def test_more_than_the_machine_has_is_refused(jobs, gpus_per_job):
 def test_gpus_are_those_that_the_environment_leaves():
     assert visible_gpus({"CUDA_VISIBLE_DEVICES": "3, GPU-abc"}) == ["3", "GPU-abc"]
     assert visible_gpus({"CUDA_VISIBLE_DEVICES": ""}) == []
-    assert len(set(usable_cores())) == len(usable_cores()) > 0
+    assert len(set(neighbouring_cores())) == len(neighbouring_cores()) > 0
