@@ -16,6 +16,8 @@ EXIT_STATUS = 130
 _BURST_SECONDS = 0.5
 """`timeout` and SLURM may send one request twice within milliseconds; what comes within this time is the same one."""
 
+_END = b"\0"  # no signal has this number
+
 _active: "StopSignals | None" = None
 
 
@@ -76,8 +78,12 @@ class StopSignals:
         signal.set_wakeup_fd(self._previous_wakeup)
         for signum, handler in self._previous.items():
             signal.signal(signum, signal.SIG_DFL if handler is None else handler)
-        os.close(self._write_end)  # ends the watching thread
+        os.write(self._write_end, _END)  # whoever else may hold the pipe
         self._watcher.join()
+        self._close()
+
+    def _close(self) -> None:
+        os.close(self._write_end)
         os.close(self._read_end)
 
     def install(self) -> None:
@@ -93,7 +99,7 @@ class StopSignals:
 
     def _watch(self) -> None:
         first = 0.0
-        while received := os.read(self._read_end, 1):
+        while (received := os.read(self._read_end, 1)) != _END:
             if received[0] not in STOP_SIGNALS:
                 continue
             now = time.monotonic()
@@ -123,6 +129,8 @@ def _reset_in_child() -> None:
         signal.set_wakeup_fd(-1)
         for signum in STOP_SIGNALS:
             signal.signal(signum, signal.SIG_IGN if signum == signal.SIGINT else signal.SIG_DFL)
+        _active._entered = False
+        _active._close()
         _active = None
 
 

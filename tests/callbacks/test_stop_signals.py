@@ -83,6 +83,33 @@ def test_in_another_thread_nothing_is_handled():
     assert seen == [before]
 
 
+@pytest.mark.parametrize("closes", [True, False])
+def test_F29_a_child_that_lives_on_keeps_neither_the_run_nor_the_pipe(closes, monkeypatch):
+    def ends(pipe):
+        links = (f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd"))
+        return sum(os.path.lexists(link) and os.readlink(link) == pipe for link in links)
+
+    def child(connection, pipe):
+        connection.send(ends(pipe))
+        connection.recv()
+
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    if not closes:  # as a child that was forked without Python's knowledge
+        monkeypatch.setattr(StopSignals, "_close", lambda self: None)
+    with StopSignals(never) as signals:
+        pipe = os.readlink(f"/proc/self/fd/{signals._read_end}")
+        assert ends(pipe) == 2
+        worker = context.Process(target=child, args=(theirs, pipe), daemon=True)
+        worker.start()
+    assert "stop-signals" not in [thread.name for thread in threading.enumerate()]
+    assert worker.is_alive()
+    assert ours.recv() == (0 if closes else 2)
+    ours.send(None)
+    worker.join()
+    assert worker.exitcode == 0
+
+
 def test_signals_to_worker_processes_are_not_taken_for_the_runs():
     with StopSignals(never) as signals:
         signals.deferred = True
