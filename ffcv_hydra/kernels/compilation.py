@@ -2,7 +2,7 @@
 
 numba's own cache does not notice a change in a function that a kernel calls from another file, so the cache folder is
 named after a hash of every kernel source, numba's version and the CPU. Compilation happens at the first call, under a
-file lock for each kernel, so that ranks that start together compile once.
+file lock for each kernel, so that ranks that start together compile once. A folder that cannot be written is read.
 """
 
 import ctypes
@@ -10,8 +10,8 @@ import functools
 import hashlib
 import os
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ import numba
 import numba.core.config as numba_config
 from filelock import FileLock, Timeout
 from numba import types
-from numba.core import sigutils
+from numba.core import caching, sigutils
+from numba.core.compiler_lock import global_compiler_lock
 from numba.np.numpy_support import as_dtype
 
 from ffcv_hydra.errors import LoaderError
@@ -47,6 +48,33 @@ def _version(sources: Path) -> str:
     for part in (numba.__version__, llvmlite.binding.get_host_cpu_name(), os.environ.get("NUMBA_CPU_NAME", "")):
         digest.update(str(part).encode())
     return digest.hexdigest()[:16]
+
+
+def _cannot_be_kept(error: OSError) -> LoaderError:
+    return LoaderError(
+        f"compiled kernels cannot be kept in {cache_directory()}: {error.strerror or error}; set FFCV_HYDRA_CACHE to "
+        "another folder"
+    )
+
+
+@contextmanager
+def _without_writing() -> Iterator[None]:
+    """numba takes a cache folder that it cannot write."""
+    with global_compiler_lock:
+        locator: Any = caching._CacheLocator
+        ensure, locator.ensure_cache_path = locator.ensure_cache_path, lambda self: None
+        try:
+            yield
+        finally:
+            locator.ensure_cache_path = ensure
+
+
+# A forked child would wait for ever for a thread of its parent's that was compiling: fork when none is.
+os.register_at_fork(
+    before=global_compiler_lock.acquire,
+    after_in_parent=global_compiler_lock.release,
+    after_in_child=global_compiler_lock.release,
+)
 
 
 class Kernel:
@@ -149,15 +177,21 @@ class Kernel:
             if not self.compiled:
                 self._compile()
 
-    def _locked(self, timeout: float = -1) -> FileLock:
+    @contextmanager
+    def _locked(self, timeout: float = -1) -> Iterator[None]:
+        """No other process is at this kernel. In a folder that cannot be written nobody is; what is there is used."""
         folder = cache_directory()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LoaderError(
-                f"compiled kernels cannot be kept in {folder}: {error.strerror}; set FFCV_HYDRA_CACHE to another folder"
-            ) from error
-        return FileLock(folder / f".{self._file_name}.lock", timeout=timeout)
+        with ExitStack() as stack:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(FileLock(folder / f".{self._file_name}.lock", timeout=timeout))
+            except Timeout:
+                raise
+            except OSError as error:
+                if not self.compiled:
+                    raise _cannot_be_kept(error) from error
+                stack.enter_context(_without_writing())
+            yield
 
     def _compile(self) -> None:
         """`compile`, with the lock held."""
@@ -172,6 +206,8 @@ class Kernel:
                 (compiled,) = self._dispatcher.overloads.values()
                 self._address = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_cfunc_wrapper_name)
                 self._entry_point = entry_point
+            except OSError as error:
+                raise _cannot_be_kept(error) from error
             finally:
                 numba_config.CACHE_DIR = previous  # type: ignore[attr-defined]
 

@@ -64,7 +64,44 @@ spoil(); run(); spoil(); run()
 def test_a_cache_folder_that_cannot_be_made_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("FFCV_HYDRA_CACHE", "/proc/none")
     with pytest.raises(LoaderError, match="cannot be kept in /proc/none/.*; set FFCV_HYDRA_CACHE to another folder"):
-        compilation.Kernel(len, "int64(int64)").compile()
+        compilation.Kernel(lambda number: number, "int64(int64)").compile()
+
+
+READ_ONLY = """
+import errno, os, sys
+def refuse(event, arguments):  # as a read-only file system does, also to root
+    if event == "open" and str(arguments[0]).startswith(sys.argv[1]) and arguments[2] & (os.O_WRONLY | os.O_RDWR):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), arguments[0])
+sys.addaudithook(refuse)
+"""
+@pytest.mark.timeout(120)
+def test_F41_a_folder_of_kernels_that_cannot_be_written_is_enough_if_it_has_all(tmp_path: Path):
+    environment = {**os.environ, "FFCV_HYDRA_CACHE": str(tmp_path)}
+
+    def run(script: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-c", script, str(tmp_path)]
+        return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+    refused = run(READ_ONLY + FLIP)
+    last = refused.stderr.splitlines()[-1]
+    assert last.startswith("ffcv_hydra.errors.LoaderError: compiled kernels cannot be kept in") and "Read-only" in last
+    assert run(FLIP).returncode == 0
+    compiled = sorted(tmp_path.rglob("*"))
+    loaded = run(READ_ONLY + FLIP + "; print(sum(kernel._dispatcher.stats.cache_hits.values()))")
+    assert (loaded.stdout, loaded.stderr) == ("1\n", "")
+    assert sorted(tmp_path.rglob("*")) == compiled
+
+
+@pytest.mark.timeout(120)
+def test_F41_a_disk_that_is_full_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setenv("FFCV_HYDRA_CACHE", str(tmp_path))
+    monkeypatch.setattr(compilation.caching.IndexDataCacheFile, "save", full)
+    kernel = compilation.Kernel(lambda number: number, "int64(int64)")
+    with pytest.raises(LoaderError, match="cannot be kept in .*: No space left on device; set FFCV_HYDRA_CACHE"):
+        kernel.compile()
 
 
 BYTES = np.zeros((4, 2), dtype=np.uint8)
