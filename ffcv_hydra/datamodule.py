@@ -126,6 +126,10 @@ class FFCVDataModule(pl.LightningDataModule):
             )
         self._batch_size = batch_size
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy has no trainer before it is given to one."""
+        return {**vars(self), "trainer": None}
+
     def prepare_data(self) -> None:
         """Call `prepare`, once; Lightning does so on one rank per machine, before all others go on."""
         if self.prepare is not None and not self._prepared:

@@ -85,7 +85,11 @@ def trainer(tmp_path: Path, **options) -> pl.Trainer:
 
 
 def loader_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("ffcv_hydra")]
+    """Those that do not end, which they do a moment after their pass was collected."""
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith("ffcv_hydra")]
+    for thread in threads:
+        thread.join(30)
+    return [thread for thread in threads if thread.is_alive()]
 
 
 # -- options

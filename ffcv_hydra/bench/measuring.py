@@ -48,7 +48,7 @@ class MeasuringExecutor(Executor):
         self.samples = 0
         self.spent: defaultdict[tuple[Node, ...], Spent] = defaultdict(Spent)
 
-    def outputs(self, job: Job) -> tuple[Any, ...]:
+    def outputs(self, job: Job) -> tuple[Any, ...] | None:
         """Give the batch, and count its samples."""
         batch = super().outputs(job)
         self.samples += len(job.samples)

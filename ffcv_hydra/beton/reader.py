@@ -50,8 +50,13 @@ class Beton:
 
     def __init__(self, path: str | os.PathLike[str], custom_fields: Mapping[str, type[Field]] | None = None) -> None:
         self.path = Path(os.path.expanduser(path))
+        self._custom_fields = custom_fields
         with _opened(self.path) as file:
             self._read(file, custom_fields or {})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy is the file opened again."""
+        return Beton, (self.path, self._custom_fields)
 
     def field_metadata(self, name: str) -> np.ndarray:
         """One field's metadata, (num_samples,); scalars themselves, or sizes and pointers.

@@ -78,6 +78,9 @@ class Decompressor:
         if not self.handle:
             raise MemoryError("TurboJPEG could not start a decompressor")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Decompressor, ()  # a handle has one owner
+
     def error(self) -> str:
         """What TurboJPEG said of its last failure."""
         return library().tjGetErrorStr2(self.handle).decode(errors="replace")

@@ -1,8 +1,9 @@
 """Memory of batches: lent for as long as anything refers to it, then used again.
 
 An output may be held as a tensor, a view of it, a NumPy array of it, or a slice of that; only the reference count of
-the storage below sees them all. So a buffer is free when the pool holds the storage's only reference. The pool grows
-when none is free and never waits. With CUDA, memory comes from PyTorch's pinned allocator instead, which also waits for
+the storage below sees them all. So a buffer is free when the pool holds the storage's only reference. Other processes'
+references are not counted: memory that is shared with them is left to them. The pool grows when none is free and never
+waits. With CUDA, memory comes from PyTorch's pinned allocator instead, which also waits for
 copies to the device that are still under way.
 """
 
@@ -33,6 +34,15 @@ class _Buffer:
         """Whether nothing but this refers to the storage; in some versions of torch the count includes the look."""
         return self._references() == self._unshared
 
+    def is_lost(self) -> bool:
+        """Whether the memory is no more what it was, whoever refers to it here.
+
+        A tensor that is sent to another process is moved to memory that both share, in place; nobody can tell when the
+        other one has read it. And who holds a storage may change its size.
+        """
+        storage = self.tensor.untyped_storage()
+        return storage.is_shared() or storage.nbytes() != self.tensor.nbytes
+
 
 class _FormedBuffer(_Buffer):
     """A tensor whose memory is lent in a form, by way of a NumPy array: its references are those to the memory.
@@ -49,6 +59,10 @@ class _FormedBuffer(_Buffer):
 
     def _references(self) -> int:
         return sys.getrefcount(self._shown)
+
+    def is_lost(self) -> bool:
+        """Never: what is lent has a storage of its own, which cannot be resized, and which sending it moves alone."""
+        return False
 
     def lend(self) -> tuple[np.ndarray, torch.Tensor]:
         """The array to be written, and the form of it to be given away."""
@@ -95,6 +109,8 @@ class BufferPool:
         """A free buffer of a kind: capacity, shape and dtype of one sample, and the form if there is one."""
         known = self._buffers[kind]
         free = [buffer for buffer in known if buffer.is_free()]
+        while free and free[0].is_lost():
+            known.remove(free.pop(0))
         if not free:
             capacity, shape, dtype = kind[:3]
             known.append(make(torch.empty((capacity, *shape), dtype=dtype)))

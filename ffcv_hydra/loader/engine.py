@@ -3,13 +3,30 @@
 Threads take the first task of the earliest batch that has one, so all cores stay busy across the border between two
 batches and batches still come out in order. At most `batches_ahead` batches are under way or waiting for the consumer.
 An error ends the pass where its batch would have come; nothing waits for a thread that is gone.
+
+Who owns what:
+
+- **A pass belongs to the process that began it.** A forked child has copies of its locks, as they were held, and none
+  of its threads: there it raises `LoaderError`. The loader itself may be used in the child; it begins anew there, with
+  locks, memory and scratch of its own, and the same file, which is read at given places.
+- **Threads may share a pass and a loader.** `next` holds the pass's lock: each batch goes to one thread, none is lost.
+- **Finalizers set a flag.** The garbage collector runs them in any thread, whatever locks that one holds. So they never
+  lock, and never wait: they set `stopped` and open the gates that threads sleep at (`_Shared.stop`). The threads end
+  after their present task.
+- **Scratch belongs to its thread until that is joined**: by the end of the pass or, if that was collected, by the
+  loader's next pass.
+- **A batch's memory belongs to whoever holds it**, here or in another process. It is lent again when its storage has
+  no reference but the pool's, and never once it was moved to memory that processes share (see `buffers`).
+- **A descriptor has one owner.** Copies, pickled or not, open the file again; a pass has no copies.
 """
 
+import atexit
+import os
 import threading
-import weakref
+from _thread import LockType, allocate_lock
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from contextlib import suppress
 
 import torch
 
@@ -17,6 +34,9 @@ from ffcv_hydra.loader.execution import Executor
 from ffcv_hydra.loader.job import Job
 from ffcv_hydra.loader.plan import Step
 from ffcv_hydra.operations.base import Scratch
+
+_left_to_parent: list[list[Scratch]] = []
+"""Kept by a forked child, since the parent's threads may have been in the middle of a call into them."""
 
 
 class _Shared:
@@ -26,9 +46,9 @@ class _Shared:
         self.executor = executor
         self.upcoming = jobs
         self.batches_ahead = batches_ahead
-        self.lock = threading.RLock()
-        self.work = threading.Condition(self.lock)  # for threads: there may be something to do
-        self.delivery = threading.Condition(self.lock)  # for the consumer: the next batch may be done
+        self.lock = threading.Lock()
+        self.work: deque[LockType] = deque()  # where threads sleep until there may be something to do
+        self.delivery: deque[LockType] = deque()  # where the consumer sleeps until the next batch may be done
         self.under_way: deque[Job] = deque()
         self.exhausted = False
         self.stopped = False
@@ -43,9 +63,10 @@ class _Shared:
                 self._admit()
                 continue
             if self.exhausted and all(job.done for job in self.under_way):
-                break
+                return None
             self.deliver()
-            self.work.wait()
+            self.sleep(self.work)
+        self.under_way.clear()  # nobody will take them
         return None
 
     def _first_task(self) -> tuple[Job, tuple[Step, int, int]] | None:
@@ -57,7 +78,7 @@ class _Shared:
     def deliver(self) -> None:
         """Wake the consumer if there is something for it: a batch, or the end. The lock must be held."""
         if self.under_way[0].done if self.under_way else self.exhausted:
-            self.delivery.notify_all()
+            self.wake(self.delivery)
 
     def _admit(self) -> None:
         try:
@@ -67,7 +88,7 @@ class _Shared:
             self.exhausted = True
         if job is None:
             self.exhausted = True
-            self.work.notify_all()
+            self.wake(self.work)
             return
         self.under_way.append(job)
         if job.error is None:
@@ -83,17 +104,36 @@ class _Shared:
         Of small images, waking threads in vain costs as much as the work.
         """
         if job.done and self.exhausted:
-            self.work.notify_all()
+            self.wake(self.work)
         elif len(job.tasks) > 1:
-            self.work.notify(len(job.tasks) - 1)
+            self.wake(self.work, len(job.tasks) - 1)
+
+    def sleep(self, where: deque[LockType]) -> None:
+        """Let go of the lock, which must be held, until somebody wakes this thread."""
+        gate = allocate_lock()
+        gate.acquire()
+        where.append(gate)
+        if self.stopped:  # maybe by a finalizer that looked for gates before this one was there
+            return
+        self.lock.release()
+        try:
+            gate.acquire()
+        finally:
+            self.lock.acquire()
+
+    @staticmethod
+    def wake(where: deque[LockType], count: int = -1) -> None:
+        """Wake some of those that sleep there, or all; needs no lock, since each gate is taken by one thread alone."""
+        with suppress(IndexError):  # somebody else has just taken the last one
+            while where and count:
+                where.popleft().release()
+                count -= 1
 
     def stop(self) -> None:
-        """Let every thread end after its present task."""
-        with self.lock:
-            self.stopped = True
-            self.under_way.clear()
-            self.work.notify_all()
-            self.delivery.notify_all()
+        """Let every thread end after its present task; may be called anywhere, by finalizers too, and never waits."""
+        self.stopped = True
+        self.wake(self.work)
+        self.wake(self.delivery)
 
 
 def _work(shared: _Shared, scratch: Scratch) -> None:
@@ -128,37 +168,60 @@ def _run(
         return [], error
 
 
-def _shut_down(shared: _Shared, threads: list[threading.Thread]) -> None:
-    shared.stop()
-    # The garbage collector may run this in one of the threads, which then must not wait for those that wait for it.
-    if threading.current_thread() not in threads:
-        for thread in threads:
-            thread.join()
+class _Worker(threading.Thread):
+    def __init__(self, shared: _Shared, scratch: Scratch, number: int) -> None:
+        super().__init__(target=_work, args=(shared, scratch), name=f"ffcv_hydra-{number}", daemon=True)
+        self.stop = shared.stop
+
+
+@atexit.register
+def _end_all() -> None:
+    """Threads must be gone before the interpreter takes away what they use."""
+    workers = [thread for thread in threading.enumerate() if isinstance(thread, _Worker)]
+    for worker in workers:
+        worker.stop()
+    for worker in workers:
+        worker.join()
 
 
 class Engine:
-    """One pass: an iterator over finished jobs, in order.
+    """One pass: an iterator over finished jobs, in order. Its threads end after it was collected; see `join`.
 
     Args:
         executor: runs the steps.
         jobs: gives the batches to be made; read under a lock, by any thread.
-        scratches: one per thread.
+        scratches: one per thread; nobody else's until `join` has returned.
         batches_ahead: how many batches may be under way or waiting.
     """
 
     def __init__(self, executor: Executor, jobs: Iterator[Job], scratches: list[Scratch], batches_ahead: int) -> None:
         self.executor = executor
+        self.scratches = scratches
+        self._process = os.getpid()
         self._shared = _Shared(executor, jobs, batches_ahead)
-        threads = [
-            threading.Thread(target=_work, args=(self._shared, scratch), name=f"ffcv_hydra-{number}", daemon=True)
-            for number, scratch in enumerate(scratches)
-        ]
-        self.close: Callable[[], Any] = weakref.finalize(self, _shut_down, self._shared, threads)
-        for thread in threads:
+        self._threads = [_Worker(self._shared, scratch, number) for number, scratch in enumerate(scratches)]
+        for thread in self._threads:
             thread.start()
 
+    def stop(self) -> None:
+        """Let the threads end after their present task. For finalizers too: it neither locks nor waits."""
+        self._shared.stop()
+
+    def __del__(self) -> None:
+        if self._process == os.getpid():
+            self.stop()
+        else:
+            _left_to_parent.append(self.scratches)
+
+    def join(self) -> list[Scratch]:
+        """Stop, wait for the threads, and give their scratch back. Not for finalizers."""
+        self.stop()
+        for thread in self._threads:
+            thread.join()
+        return self.scratches
+
     def take(self) -> Job | None:
-        """Wait for the next batch; None after the last one, or when closed.
+        """Wait for the next batch; None after the last one, or when stopped.
 
         Raises:
             Exception: what a thread raised while it made this batch.
@@ -168,14 +231,13 @@ class Engine:
             while not shared.stopped:
                 if shared.under_way and shared.under_way[0].done:
                     job = shared.under_way.popleft()
-                    shared.work.notify()  # there is room for another one
+                    shared.wake(shared.work, 1)  # there is room for another one
                     break
                 if shared.exhausted and not shared.under_way:
                     return None
-                shared.delivery.wait()
+                shared.sleep(shared.delivery)
             else:
                 return None
         if job.error is not None:
-            self.close()
             raise job.error
         return job

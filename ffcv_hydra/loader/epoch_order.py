@@ -53,7 +53,8 @@ class EpochOrder:
 
     def _of(self, epoch: int) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
         """The order, how often each id was in it before (None for never), and the key of the epoch."""
-        if self._known is None or self._known[0] != epoch:
+        known = self._known  # another pass may put another epoch there
+        if known is None or known[0] != epoch:
             count, num_samples = len(self._samples.indices), self._beton.num_samples
             order = np.ascontiguousarray(self.ordering.sample_order(self._samples, epoch), dtype=np.int64)
             if order.shape != (count,) or (count and not 0 <= order.min() <= order.max() < num_samples):
@@ -61,8 +62,8 @@ class EpochOrder:
                 raise LoaderError(f"{name} gave {len(order)} ids for {count} samples, or unknown ids")
             is_once = vars(type(self.ordering)).get("each_once", False) and self._are_distinct  # not inherited
             repeats = None if is_once else occurrences(order, num_samples)
-            self._known = (epoch, order, repeats, key_of(self._samples.seed, key_of_name("samples"), epoch))
-        return self._known[1:]
+            known = self._known = epoch, order, repeats, key_of(self._samples.seed, key_of_name("samples"), epoch)
+        return known[1:]
 
     @functools.cached_property
     def _are_distinct(self) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from ffcv.pipeline.allocation_query import AllocationQuery
 
-from ffcv_hydra.errors import FFCVHydraError, SampleError
+from ffcv_hydra.errors import FFCVHydraError, LoaderError, SampleError
 from ffcv_hydra.kernels.compile_together import compile_together
 from ffcv_hydra.kernels.random import fold_kernel
 from ffcv_hydra.loader.buffers import BufferPool
@@ -20,6 +20,7 @@ from ffcv_hydra.loader.job import Job
 from ffcv_hydra.loader.modules import run_per_sample
 from ffcv_hydra.loader.pages import PageCache
 from ffcv_hydra.loader.plan import Kind, Node, Plan, Step, fields_read_by_ffcv, torch_dtype
+from ffcv_hydra.loader.rows import rows_of
 from ffcv_hydra.loader.segments import Segment, segments_of
 from ffcv_hydra.loader.steps import chain_chunk_size, chunk_size
 from ffcv_hydra.loader.storage import Storage
@@ -209,12 +210,17 @@ class Executor:
             after = segment
         return targets
 
-    def outputs(self, job: Job) -> tuple[Any, ...]:
+    def outputs(self, job: Job) -> tuple[Any, ...] | None:
         """Do what is left to the consumer, and give the batch: one array or tensor (N, ...) per output.
 
+        None if all samples are damaged and were to be skipped.
+
         Raises:
-            SampleError: all samples are damaged, and were to be skipped.
+            LoaderError: samples were to be skipped, and an output has none that can be left out.
         """
+        skips = bool(job.damaged) and self.on_error is OnError.SKIP
+        if skips and len(job.damaged) == len(job.samples):
+            return None
         if self._consumer_steps:
             with torch.no_grad():  # as the loader's threads always work
                 for step in self._consumer_steps:
@@ -223,12 +229,28 @@ class Executor:
             job.values[delivered] if isinstance(delivered, Node) else [job.values[view] for view in delivered]
             for delivered in self.plan.outputs.values()
         )
-        if not job.damaged or self.on_error is not OnError.SKIP:
-            return values
-        if len(job.damaged) == len(job.samples):
-            raise SampleError(f"{next(iter(job.damaged.values()))}; and so is every other sample of this batch")
-        kept = np.delete(np.arange(len(job.samples)), list(job.damaged))
-        return tuple(_select(value, kept) for value in values)
+        return self._without_damaged(values, job) if skips else values
+
+    def _without_damaged(self, values: tuple[Any, ...], job: Job) -> tuple[Any, ...]:
+        count = len(job.samples)
+        kept = np.delete(np.arange(count), list(job.damaged))
+        found = []
+        for output, value in zip(self.plan.outputs, values, strict=True):
+            try:
+                found.append(rows_of(value, kept, count))
+            except TypeError as error:
+                raise LoaderError(
+                    f"on_error=skip cannot leave a damaged sample out of output '{output}', {error}: let its pipeline "
+                    "give one row per sample, or use on_error=zero"
+                ) from None
+        return tuple(found)
+
+    def complete(self, job: Job, scratch: Scratch) -> Job:
+        """Do, in the calling thread, all that the loader's threads do to a batch."""
+        self.start(job)
+        while job.tasks:
+            self.finish(job, self.run(job, *job.tasks.popleft(), scratch))
+        return job
 
     def _result(self, job: Job, node: Node) -> Any:
         """What a node gives for a whole batch."""
@@ -278,12 +300,3 @@ def _check_declared(node: Node, result: Any, count: int) -> None:
         raise TypeError(f"it declared {declared} {shape} and gave {type(given).__name__}")
     if tuple(given.shape) != shape or given.dtype != declared:
         raise TypeError(f"it declared {declared} {shape} and gave {given.dtype} {tuple(given.shape)}")
-
-
-def _select(value: Any, positions: np.ndarray) -> Any:
-    """The rows of an output; of each of its parts or views, if it has several."""
-    if isinstance(value, list):
-        return [_select(view, positions) for view in value]
-    if isinstance(value, tuple):
-        return type(value)(*(_select(part, positions) for part in value))
-    return value[torch.from_numpy(positions).to(value.device)] if isinstance(value, torch.Tensor) else value[positions]

@@ -19,7 +19,7 @@ class OnError(Enum):
 
 
 class FailedSamples:
-    """The damaged samples that a loader met; safe to use from several threads."""
+    """The damaged samples that a loader met; safe to use from several threads. A copy has a lock of its own."""
 
     def __init__(self) -> None:
         self._fields: dict[int, set[str]] = defaultdict(set)
@@ -36,6 +36,13 @@ class FailedSamples:
         log.warning("%s (%s)", message, consequence)
         if count == _LOGGED_ONE_BY_ONE:
             log.warning("%d samples have failed; further ones are counted, but not logged", count)
+
+    def __getstate__(self) -> dict[int, set[str]]:
+        return {sample: set(fields) for sample, fields in list(self._fields.items())}
+
+    def __setstate__(self, fields: dict[int, set[str]]) -> None:
+        self._fields = defaultdict(set, fields)
+        self._lock = threading.Lock()
 
     def samples(self) -> list[int]:
         """The ids of all that were met so far, sorted."""

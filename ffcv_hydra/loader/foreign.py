@@ -5,9 +5,10 @@ lock for all loaders. FFCV's `Compiler` keeps its number of threads for the whol
 as the lock is held and put back.
 """
 
+import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numba
@@ -16,9 +17,24 @@ import numpy as np
 from ffcv.pipeline.compiler import Compiler
 from ffcv.pipeline.operation import Operation
 
+from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.loader.storage import read_pointer
 
 _LOCK = threading.RLock()
+
+
+_has_parents_threads = False  # whether numba believes to have threads that are those of the process we were forked by
+
+
+def _begin_in_child() -> None:
+    """A thread that held the lock is the parent's."""
+    global _LOCK, _has_parents_threads
+    _LOCK = threading.RLock()
+    with suppress(ValueError):  # its threads were never begun
+        _has_parents_threads = numba.threading_layer() == "omp"
+
+
+os.register_at_fork(after_in_child=_begin_in_child)
 
 
 @contextmanager
@@ -59,6 +75,11 @@ class ForeignCode:
         self._is_plain = False  # of two arguments, as most are
 
     def _generate(self) -> None:
+        if self._jitted and _has_parents_threads:
+            raise LoaderError(
+                f"{type(self._operation).__name__} is compiled by numba, whose OpenMP threads end a process that was "
+                "forked beside them: start it by 'spawn', or set NUMBA_THREADING_LAYER=workqueue"
+            )
         with compiling_for(self._num_threads):
             code = self._operation.generate_code()
             prepare = self._operation.generate_code_for_shared_state()

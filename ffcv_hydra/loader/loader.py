@@ -1,11 +1,14 @@
 """Iterates batches of one beton: the same batches on every run, in order, valid for as long as they are held."""
 
+import copy
 import functools
 import logging
 import os
+import threading
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -13,7 +16,8 @@ from ffcv.fields.base import Field
 from ffcv.loader import OrderOption
 
 from ffcv_hydra.beton import Beton
-from ffcv_hydra.errors import LoaderError, PipelineError
+from ffcv_hydra.cores import usable_cores
+from ffcv_hydra.errors import LoaderError, PipelineError, SampleError
 from ffcv_hydra.loader.buffers import BufferPool
 from ffcv_hydra.loader.engine import Engine
 from ffcv_hydra.loader.epoch_order import EpochOrder
@@ -52,7 +56,9 @@ class Loader:
         os_cache: map the file and rely on the page cache, or read exactly what each chunk needs.
         batches_ahead: how many batches may be prepared before they are asked for.
         on_error: what becomes of a sample whose stored data is damaged. 'raise': an error; 'skip': it is left out, and
-            the batch is shorter; 'zero': its field is zeros. `failed_samples` says which ones were met.
+            the batch is shorter; 'zero': its field is zeros. `failed_samples` says which ones were met. A batch that
+            'skip' leaves empty is left out, too, or, with `drop_last`, replaced by the nearest one before it: a
+            trainer and other ranks count on `len()` batches. Several ranks without `drop_last` get an error then.
         replace_ffcv_operations: put the project's operations for FFCV's where they mean the same.
         drop_last: leave out the last batch if it is not full. Without, every sample comes exactly once over all ranks.
         rank, world_size: which part of each global batch to give.
@@ -65,6 +71,9 @@ class Loader:
 
     The epoch is set by `loader.sampler.set_epoch`, as Lightning does, and moves on by itself after a complete pass. It
     is read, as is a state to resume from, when the first batch is asked for.
+
+    A loader can be copied and pickled, to be read in another process: the copy opens the file again, and has the epoch,
+    the position and the sizes. So can it be used after a fork, and by several threads, which share a pass's batches.
     """
 
     def __init__(
@@ -109,7 +118,7 @@ class Loader:
         self.seed = seed
         self.drop_last = drop_last
         self.batches_ahead = batches_ahead
-        self.num_workers = num_workers if num_workers > 0 else len(os.sched_getaffinity(0))
+        self.num_workers = num_workers if num_workers > 0 else usable_cores()
 
         self._beton = Beton(path, custom_fields)
         self.indices = resolve_indices(indices, self._beton)
@@ -125,6 +134,10 @@ class Loader:
         self._executor = self._build_executor()
         self.output_names = tuple(self._executor.plan.outputs)
         self._scratches: list[list[Scratch]] = []
+        self._abandoned: deque[Engine] = deque()  # of passes that were collected; their scratch is still in use
+        self._lock = threading.RLock()
+        self._process = os.getpid()
+        self._given: tuple[int, list[int]] = (0, [])  # with on_error=skip: an epoch, and which of its batches came
         self._position = Position(
             {
                 "beton": self._beton.checksum,
@@ -147,8 +160,29 @@ class Loader:
             _warn_of_whole_reads(torch.distributed.get_rank(), torch.distributed.get_world_size())
         return _Pass(self)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        arguments = {**self._arguments, "path": os.path.abspath(self._beton.path)}
+        if callable(arguments["indices"]):
+            arguments["indices"] = self.indices
+        state = {
+            "sampler": vars(self.sampler),
+            "position": self._position,
+            "sizes": self._size_schedules,
+            "failures": self._failures.__getstate__(),
+        }
+        return _made_again, (type(self), arguments), state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self.sampler).update(state["sampler"])
+        self._position.follow(state["position"])
+        self._size_schedules = dict(state["sizes"])
+        self._failures.__setstate__(state["failures"])
+
     def sample_ids(self, batch_index: int) -> np.ndarray:
         """int64: the ids of this rank's batch `batch_index` in the current epoch."""
+        epoch, given = self._given
+        if epoch == self.sampler.epoch and batch_index < len(given):
+            batch_index = given[batch_index]
         ids = self._order.ids(self.sampler.epoch)[self._split.batch(batch_index)]
         return ids[~np.isin(ids, self.failed_samples)] if self._on_error is OnError.SKIP else ids
 
@@ -173,7 +207,7 @@ class Loader:
         self._size_schedules[output] = size
 
     def filter(self, output: str, condition: Callable[[Any], bool]) -> "Loader":
-        """A loader of the samples that fulfil a condition: the same ones on every rank.
+        """A loader of the samples that fulfil a condition: the same ones on every rank, of the same epoch and sizes.
 
         Args:
             output: the name of the field, or of another output, to look at.
@@ -187,7 +221,7 @@ class Loader:
             known = ", ".join(self.output_names)
             raise PipelineError(f"filter: {self._beton.path} gives no output '{output}'; it gives {known}")
         everything = {"ordering": OrderOption.SEQUENTIAL, "drop_last": False, "rank": 0, "world_size": 1}
-        whole = Loader(**{**self._arguments, **everything})
+        whole = self._with(**everything)
         place = whole.output_names.index(output)
         kept = [
             sample_id
@@ -195,7 +229,14 @@ class Loader:
             for sample_id, sample in zip(whole.sample_ids(index).tolist(), _samples(batch[place]), strict=True)
             if condition(sample)
         ]
-        return Loader(**{**self._arguments, "indices": np.array(kept, dtype=np.int64)})
+        return self._with(indices=np.array(kept, dtype=np.int64))
+
+    def _with(self, **arguments: Any) -> "Loader":
+        """The same loader with other arguments, at the beginning of the epoch."""
+        other = type(self)(**{**self._arguments, **arguments})
+        other.sampler.set_epoch(self.sampler.epoch)
+        other._size_schedules = dict(self._size_schedules)
+        return other
 
     def state_dict(self) -> dict[str, Any]:
         """How far the last pass came: plain values, the same on every rank."""
@@ -248,20 +289,37 @@ class Loader:
         pages = executor.pages_for(ids[self._split.positions(first_batch)]) if by_pages else None
         yield from jobs(self._order, self._split, epoch, first_batch, pages)
 
-    def _start_pass(self) -> tuple[int, int, Engine, list[Scratch]]:
-        """Epoch, first batch, the running engine, and the threads' scratch to be given back."""
-        epoch, epoch_set = self.sampler.begin()
-        first_batch = self._position.begin(epoch, len(self), epoch_set)
-        self._storage.check()
-        sizes = {output: size(epoch) for output, size in self._size_schedules.items()}
-        if sizes != self._sizes:
-            self._sizes = sizes
-            self._executor = self._build_executor()
-        self._executor.compile()
-        scratches = self._scratches.pop() if self._scratches else [Scratch() for _ in range(self.num_workers)]
-        jobs = self._jobs(self._executor, epoch, first_batch)
-        engine = Engine(self._executor, jobs, scratches, self.batches_ahead)
-        return epoch, first_batch, engine, scratches
+    def _start_pass(self) -> tuple[int, int, Engine]:
+        """Epoch, first batch, and the running engine."""
+        if self._process != os.getpid():
+            self._begin_in_child()
+        with self._lock:
+            epoch, epoch_set = self.sampler.begin()
+            first_batch = self._position.begin(epoch, len(self), epoch_set)
+            self._given = epoch, list(range(first_batch))
+            self._storage.check()
+            sizes = {output: size(epoch) for output, size in self._size_schedules.items()}
+            if sizes != self._sizes:
+                self._sizes = sizes
+                self._executor = self._build_executor()
+            self._executor.compile()
+            while self._abandoned:
+                self._scratches.append(self._abandoned.popleft().join())
+            scratches = self._scratches.pop() if self._scratches else [Scratch() for _ in range(self.num_workers)]
+            jobs = self._jobs(self._executor, epoch, first_batch)
+            return epoch, first_batch, Engine(self._executor, jobs, scratches, self.batches_ahead)
+
+    def _begin_in_child(self) -> None:
+        """Leave to the parent what its threads may have locked or were at work on when this process was forked."""
+        self._process = os.getpid()
+        self._lock = threading.RLock()
+        self._failures = copy.copy(self._failures)
+        self._scratches, self._abandoned = [], deque()
+        self._executor = self._build_executor()
+
+
+def _made_again(kind: type[Loader], arguments: dict[str, Any]) -> Loader:
+    return kind(**arguments)
 
 
 class _Pass:
@@ -270,43 +328,96 @@ class _Pass:
     def __init__(self, loader: Loader) -> None:
         self._loader = loader
         self._engine: Engine | None = None
-        self._scratches: list[Scratch] = []
+        self._lock = threading.Lock()
+        self._process = os.getpid()
         self._epoch = self._batches = 0
+        self._given: list[int] = []
         self._over = False
 
     def __iter__(self) -> "_Pass":
         return self
 
     def __next__(self) -> tuple[Any, ...]:
+        if self._process != os.getpid():
+            if self._engine is not None:
+                raise LoaderError(
+                    f"this pass over {self._loader._beton.path} was begun in another process, by which this one was "
+                    "forked, and its threads are there: begin one here, with iter(loader)"
+                )
+            self._lock, self._process = threading.Lock(), os.getpid()
+        with self._lock:
+            return self._next()
+
+    def _next(self) -> tuple[Any, ...]:
         if self._over:
             raise StopIteration
         loader = self._loader
         if self._engine is None:
-            self._epoch, self._batches, self._engine, self._scratches = loader._start_pass()
+            self._epoch, self._batches, self._engine = loader._start_pass()
+            self._given = loader._given[1]
         try:
-            job = self._engine.take()
-            batch = None if job is None else self._engine.executor.outputs(job)
+            batch = self._take(self._engine)
         except BaseException:
             self._end()
             raise
+        loader._position.delivered(self._epoch, self._batches)
         if batch is None:
             self._end()
             if loader.sampler.epoch == self._epoch:
                 loader.sampler.epoch = self._epoch + 1
             raise StopIteration
-        self._batches += 1
-        loader._position.delivered(self._epoch, self._batches)
         return batch
+
+    def _take(self, engine: Engine) -> tuple[Any, ...] | None:
+        """The next batch with a sample in it; None after the last one."""
+        skips = self._loader._on_error is OnError.SKIP
+        while (job := engine.take()) is not None:
+            place = self._batches
+            self._batches += 1
+            batch = engine.executor.outputs(job)
+            if batch is None:
+                place, batch = self._instead_of(place, engine.executor)
+            if batch is not None:
+                if skips:
+                    self._given.append(place)
+                return batch
+        if skips and self._batches and not self._given:
+            raise SampleError(f"{self._loader._beton.path}: every sample that was read is damaged; convert it again")
+        return None
+
+    def _instead_of(self, place: int, executor: Executor) -> tuple[int, tuple[Any, ...] | None]:
+        """Which batch comes in the place of one that has no undamaged sample, and the batch; None if none does."""
+        loader = self._loader
+        what = f"{loader._beton.path}: every sample of batch {place} of epoch {self._epoch} is damaged"
+        if not loader.drop_last:
+            if loader.world_size > 1:
+                raise SampleError(
+                    f"{what}, and a rank that left it out would have fewer batches than the others: use on_error=zero, "
+                    "drop_last=true, or indices without these samples"
+                )
+            log.warning("%s (left out: the pass is shorter)", what)
+            return place, None
+        for other in (*range(place - 1, -1, -1), *range(place + 1, len(loader))):
+            job = next(jobs(loader._order, loader._split, self._epoch, other, None))
+            batch = executor.outputs(executor.complete(job, Scratch()))
+            if batch is not None:
+                log.warning("%s (replaced by batch %d)", what, other)
+                return other, batch
+        raise SampleError(f"{what}, and so is every other one; convert it again")
 
     def _end(self) -> None:
         self._over = True
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
-            self._loader._scratches.append(self._scratches)
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            self._loader._scratches.append(engine.join())
 
     def __del__(self) -> None:
-        self._end()
+        if self._engine is not None and self._process == os.getpid():
+            self._engine.stop()
+            self._loader._abandoned.append(self._engine)
+
+    def __reduce__(self) -> NoReturn:
+        raise LoaderError("a pass cannot be copied or sent to another process: copy or send the loader, and iterate it")
 
 
 @functools.cache

@@ -48,16 +48,26 @@ class Position:
         Raises:
             LoaderError: the state is of another identity; says what differs.
         """
-        for name, now in self._identity.items():
-            then = state["of"].get(name)
-            if then != now and not _is_beginning(then, now):
-                raise LoaderError(
-                    f"the checkpoint was made with another {name} ({then}, now {now}): set it back, or begin anew"
-                )
+        self._compare(state["of"], "the checkpoint was made")
         self._delivered = (state["epoch"], state["batches"])
         self._epoch_set = state.get("epoch_set", state["epoch"])
         self._goes_on = True
         return state["epoch"], self._epoch_set
+
+    def follow(self, other: "Position") -> None:
+        """Take over how far a loader came that this one's is a copy of.
+
+        Raises:
+            LoaderError: it was of another identity; says what differs.
+        """
+        self._compare(other._identity, "the loader was copied")
+        vars(self).update(vars(other))
+
+    def _compare(self, identity: Mapping[str, Any], what_was: str) -> None:
+        for name, now in self._identity.items():
+            then = identity.get(name)
+            if then != now and not _is_beginning(then, now):
+                raise LoaderError(f"{what_was} with another {name} ({then}, now {now}): set it back, or begin anew")
 
 
 def _is_beginning(then: Any, now: Any) -> bool:

@@ -32,6 +32,9 @@ class Storage:
             mapped = mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ)
             self._file = np.frombuffer(mapped, dtype=np.uint8)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Storage, (self.beton, self.is_mapped)
+
     def close(self) -> None:
         """Close the file; a second call does nothing."""
         if self._descriptor >= 0:

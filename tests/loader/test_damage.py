@@ -1,20 +1,26 @@
 """Stored data that is not what was written: found, named, and treated as the user chose."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from ffcv.fields import RGBImageField
+from ffcv.fields.basics import IntDecoder
 from ffcv.fields.rgb_image import CenterCropRGBImageDecoder
+from ffcv.pipeline.operation import Operation
+from ffcv.pipeline.state import State
 from ffcv.transforms import ToTensor
 from ffcv.writer import DatasetWriter
 
 from ffcv_hydra.beton import Beton
 from ffcv_hydra.errors import LoaderError, SampleError
 from ffcv_hydra.loader import Loader
-from ffcv_hydra.operations import CenterCrop, RandomHorizontalFlip, RandomResizedCrop
+from ffcv_hydra.loader.rows import rows_of
+from ffcv_hydra.operations import CenterCrop, PaddedArray, RandomHorizontalFlip, RandomResizedCrop
 
 pytestmark = pytest.mark.timeout(200)
 DAMAGED = [12, 41, 88]
@@ -87,18 +93,125 @@ def test_damaged_samples_are_logged_once(damaged, caplog):
     assert all(message.endswith("(skipped)") for message in messages)
 
 
-def test_a_batch_left_empty_is_an_error(damaged):
-    loader = Loader(
-        damaged,
-        1,
-        pipelines={"image": [CenterCrop(8), ToTensor()], "array": "disabled"},
-        indices=[3, 12],
-        on_error="skip",
+def few(path: Path, indices: list[int], batch_size: int = 1, **options) -> Loader:
+    """Single samples as they were stored; 12, 41 and 88 are damaged."""
+    pipelines = {"image": [CenterCrop(8), ToTensor()], "array": "disabled"}
+    return Loader(path, batch_size, pipelines=pipelines, indices=indices, on_error="skip", **options)
+
+
+def labels(batches) -> list[list[int]]:
+    return [batch[1][:, 0].tolist() for batch in batches]
+
+
+@pytest.mark.parametrize("num_workers", [1, 4])
+def test_F34_a_batch_left_empty_is_left_out(damaged, num_workers, caplog):
+    loader = few(damaged, [12, 3, 41, 88, 4], num_workers=num_workers)
+    running = iter(loader)
+    assert labels([next(running)]) == [[3]] and loader.state_dict()["batches"] == 2
+    assert [loader.sample_ids(index).tolist() for index in range(1)] == [[3]]
+    assert labels(running) == [[4]] and loader.state_dict()["batches"] == len(loader) == 5
+    assert loader.failed_samples == DAMAGED
+    left_out = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
+    assert len(left_out) == 3 and "every sample of batch 0 of epoch 0 is damaged" in left_out[0]
+    assert labels(loader) == [[3], [4]]  # in the next epoch, too
+
+
+def test_F34_a_state_goes_on_behind_a_batch_that_was_left_out(damaged):
+    loader = few(damaged, [3, 12, 4, 41])
+    running = iter(loader)
+    next(running), next(running)
+    for state in (loader.state_dict(), {**loader.state_dict(), "batches": 1}):
+        resumed = few(damaged, [3, 12, 4, 41])
+        resumed.load_state_dict(state)
+        assert labels(resumed) == ([[4]] if state["batches"] == 1 else [])
+        assert resumed.sampler.epoch == 1
+
+
+def test_F34_in_training_another_batch_comes_in_its_place_so_that_ranks_stay_together(damaged):
+    indices = [12, 7, 3, 8, 41, 5, 88, 6]
+    ranks = [few(damaged, indices, world_size=2, rank=rank, drop_last=True) for rank in range(2)]
+    assert [labels(rank) for rank in ranks] == [[[3], [3], [3], [3]], [[7], [8], [5], [6]]]
+    ranks[0].sampler.set_epoch(0)
+    running = iter(ranks[0])
+    for index, batch in enumerate(running):
+        assert ranks[0].sample_ids(index).tolist() == [3] == batch[1][:, 0].tolist()
+        assert ranks[0].state_dict()["batches"] == index + 1
+    resumed = few(damaged, indices, world_size=2, drop_last=True)
+    resumed.load_state_dict({**ranks[0].state_dict(), "batches": 2})
+    assert labels(resumed) == [[3], [3]]
+
+
+def test_F34_ranks_that_see_every_sample_once_stay_together_by_an_error(damaged):
+    loader = few(damaged, [3, 7, 12, 8], world_size=2)
+    with pytest.raises(SampleError, match="batch 1 of epoch 0 is damaged, and a rank that left it out .*on_error=zero"):
+        list(loader)
+
+
+@pytest.mark.parametrize("drop_last", [True, False])
+def test_F34_data_without_any_good_sample_are_an_error(damaged, drop_last):
+    with pytest.raises(SampleError, match="every .*sample.* is damaged.*; convert it again"):
+        list(few(damaged, [12, 41], drop_last=drop_last))
+
+
+def test_F34_filter_knows_which_batch_was_left_out(damaged):
+    loader = few(damaged, [12, 3, 41, 4], batch_size=1)
+    assert loader.filter("label", lambda label: label.item() == 4).indices.tolist() == [4]
+
+
+class Gives(Operation):
+    """What a user's operation may make of labels (N, 1)."""
+
+    def __init__(self, function: Callable[[torch.Tensor], Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def declare_state_and_memory(self, previous_state: State) -> tuple[State, None]:
+        return previous_state, None
+
+    def generate_code(self) -> Callable[..., Any]:
+        return lambda labels, _: self.function(labels)
+
+
+def all_kinds(labels: torch.Tensor) -> Any:
+    names = [f"sample {label}" for label in labels[:, 0].tolist()]
+    return labels, (labels, labels + 1), {"twice": labels * 2, "names": names, "scale": 0.5}, names, torch.tensor(7)
+
+
+def test_F34_any_output_can_be_cut(damaged):
+    label = [IntDecoder(), ToTensor(), Gives(all_kinds)]
+    pipelines = {"image": [CenterCrop(8), ToTensor()], "array": "disabled", "label": label}
+    ((_, (plain, pair, mapping, names, scalar)),) = Loader(
+        damaged, 4, pipelines=pipelines, indices=[3, 12, 5, 41], on_error="skip"
     )
-    iterator = iter(loader)
-    next(iterator)
-    with pytest.raises(SampleError, match="sample 12.*and so is every other sample of this batch"):
-        next(iterator)
+    assert plain[:, 0].tolist() == [3, 5]
+    assert type(pair) is tuple and [part[:, 0].tolist() for part in pair] == [[3, 5], [4, 6]]
+    assert mapping["twice"][:, 0].tolist() == [6, 10] and mapping["scale"] == 0.5
+    assert mapping["names"] == names == ["sample 3", "sample 5"]
+    assert scalar == 7
+
+
+def test_F34_named_parts_and_lists_of_views_are_cut():
+    rows, kept = np.arange(3), np.array([0, 2])
+    padded = PaddedArray(torch.arange(6).view(3, 2), torch.arange(3))
+    found = rows_of(padded, kept, 3)
+    assert type(found) is PaddedArray and found.lengths.tolist() == [0, 2]
+    assert [part.tolist() for part in rows_of([rows, rows, rows], kept, 3)] == [[0, 2]] * 3
+    assert rows_of(("a", "b", "c"), kept, 3) == ("a", "c")
+    assert [len(item) for item in rows_of([np.zeros(1), np.zeros(2), np.zeros(3)], kept, 3)] == [1, 3]
+
+
+@pytest.mark.parametrize(("value", "what"), [(torch.zeros(2, 1), r"an array \(2, 1\)"), ({"x": object()}, "a object")])
+def test_F34_what_cannot_be_cut_is_said(value, what):
+    with pytest.raises(TypeError, match=what):
+        rows_of(value, np.array([0, 2]), 3)
+
+
+def test_F34_an_output_that_cannot_be_cut_is_named(damaged):
+    label = [IntDecoder(), ToTensor(), Gives(lambda labels: (labels, labels[1:]))]
+    pipelines = {"image": [CenterCrop(8), ToTensor()], "array": "disabled", "label": label}
+    loader = Loader(damaged, 4, pipelines=pipelines, indices=[3, 12, 5, 41], on_error="skip")
+    with pytest.raises(LoaderError, match=r"cannot leave a damaged sample out of output 'label', an array \(3, 1\)"):
+        list(loader)
 
 
 def test_an_unknown_policy_is_refused(beton):

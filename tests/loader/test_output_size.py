@@ -59,6 +59,19 @@ def test_a_held_batch_and_a_pass_under_way_keep_their_size(scenes):
     assert (held == before).all()
 
 
+def test_F13_a_filtered_loader_keeps_sizes_and_epoch(scenes):
+    loader = load(scenes)
+    loader.set_output_size("image", sizes_of)
+    loader.sampler.set_epoch(2)
+    seen = []
+    few = loader.filter("image", lambda image: seen.append(image.shape[-1]) or len(seen) % 2 == 0)
+    assert set(seen) == {sizes_of(2)}
+    for epoch in (2, 3):
+        assert {batch[0].shape[-1] for batch in few} == {sizes_of(epoch)}
+    again = few.filter("label", lambda label: label == 1)
+    assert {batch[0].shape[-1] for batch in again} == {sizes_of(4)}
+
+
 def test_a_resumed_run_goes_on_with_the_size_it_had(scenes):
     loader, same = load(scenes), load(scenes)
     for one in (loader, same):
