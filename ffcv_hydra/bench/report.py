@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ffcv_hydra.cores import usable_cores
+from ffcv_hydra.terminal import TerminalConsole
 
 _WORTH_A_WORD = 0.1  # of the threads' time
 _MICRO = 1e6
@@ -110,12 +111,11 @@ class Report:
 
 def print_report(report: Report, console: Console | None = None) -> None:
     """Print a table of the parts, and the verdicts."""
-    console = console or Console()
+    console = console or TerminalConsole()
     console.print(
         f"{report.title}: {report.samples_per_second:,.0f} samples/s "
         f"({report.num_samples:,} samples in {report.seconds:.1f} s; "
         f"{_plural(report.num_workers, 'thread')}, {_plural(report.num_cores, 'core')})",
-        highlight=False,
         soft_wrap=True,
     )
     table = Table(box=box.SIMPLE_HEAD)
@@ -129,7 +129,7 @@ def print_report(report: Report, console: Console | None = None) -> None:
         table.add_row(f"{part.name}, in the consumer", f"{part.seconds / report.num_samples * _MICRO:,.4g}", "")
     console.print(table)
     for verdict in report.verdicts():
-        console.print(verdict, highlight=False, soft_wrap=True)
+        console.print(verdict, soft_wrap=True)
 
 
 def _plural(count: int, noun: str) -> str:

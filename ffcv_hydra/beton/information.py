@@ -19,6 +19,7 @@ from ffcv_hydra.beton.reader import Beton
 from ffcv_hydra.beton.restart_index import has_index
 from ffcv_hydra.beton.summary import describe_fields
 from ffcv_hydra.kernels.jpeg_markers import FOOTER_BYTES
+from ffcv_hydra.terminal import TerminalConsole
 
 BINS = 8
 LOOKED_AT = 1000  # JPEGs, for how many have random access: each is a read of its own from the disk
@@ -37,7 +38,7 @@ def print_information(
         BetonError: if the file is missing, is no beton, or is damaged in a way that its tables show.
     """
     beton = Beton(path, custom_fields)
-    console = console or Console()
+    console = console or TerminalConsole()
     console.print(_overview(beton))
     console.print(_fields(beton))
     for title, unit, values in _distributions(beton):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -226,6 +227,8 @@ def read_appendix(path: str | os.PathLike[str]) -> Appendix | None:
 def _opened(path: Path) -> Iterator[BinaryIO]:
     """The file, for reading; errors in the block become a `BetonError` that names it."""
     try:
+        if stat.S_ISFIFO(os.stat(path).st_mode):  # to open one is to wait for somebody who writes to it
+            raise BetonError(f"{path}: is a named pipe; name a .beton file")
         with open(path, "rb") as file:
             yield file
     except FileNotFoundError as error:

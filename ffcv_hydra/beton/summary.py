@@ -11,10 +11,10 @@ from rich import box
 from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
-from rich.text import Text
 
 from ffcv_hydra.beton.inference import kind_of
 from ffcv_hydra.beton.own_field import OwnField
+from ffcv_hydra.terminal import TerminalConsole
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def print_summary(summary: BetonSummary, console: Console | None = None) -> None
     table.add_row("time", f"{summary.seconds:.1f} s ({rate:,.0f} samples/s)")
     if summary.num_warnings:
         lines = [f"{summary.num_warnings:,} samples come from damaged files", *summary.warnings]
-        table.add_row("damage", Text("\n".join(lines + ["..."] * (summary.num_warnings > len(summary.warnings)))))
-    (console or Console()).print(table)
+        table.add_row("damage", "\n".join(lines + ["..."] * (summary.num_warnings > len(summary.warnings))))
+    (console or TerminalConsole()).print(table)
 
 
 def _describe_field(field: Field) -> str:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from ffcv_hydra.callbacks.batch_size import global_batch_size
 from ffcv_hydra.callbacks.throughput import Throughput
+from ffcv_hydra.printable import printable
 
 
 class ProgressBar(RichProgressBar):
@@ -64,7 +65,7 @@ class ProgressBar(RichProgressBar):
         _ = trainer.callback_metrics
         super().on_train_epoch_end(trainer, pl_module)
         if self.lines and self._enabled and trainer.is_global_zero:
-            print(epoch_line(trainer), flush=True)
+            print(printable(epoch_line(trainer)), flush=True)
 
 
 class _ImagesPerSecondColumn(ProcessingSpeedColumn):

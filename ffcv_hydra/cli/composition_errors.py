@@ -15,6 +15,7 @@ from yaml import YAMLError
 
 from ffcv_hydra.cli.nearest import hint, nearest
 from ffcv_hydra.errors import FFCVHydraError
+from ffcv_hydra.printable import printable
 
 CLOSED = ("trainer.", "loader.", "conversion.", "ordering.")  # sections that take no key of the user's own
 
@@ -41,8 +42,8 @@ def explain(error: BaseException) -> str | None:
 
 
 def one_line(text: str) -> str:
-    """`text` with every run of white space as one space."""
-    return " ".join(text.split())
+    """`text` with every run of white space as one space, and nothing in it that a terminal would obey."""
+    return printable(" ".join(text.split()))
 
 
 def _missing_option(error: MissingConfigException) -> str:

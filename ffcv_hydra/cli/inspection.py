@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ffcv_hydra.errors import BetonError, SweepError
+from ffcv_hydra.errors import FFCVHydraError
+from ffcv_hydra.printable import printable
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -36,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen.overrides += rest
     try:
         return chosen.run(chosen)
-    except (BetonError, SweepError) as error:
-        print(error, file=sys.stderr)
+    except FFCVHydraError as error:
+        print(printable(str(error)), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -144,8 +145,8 @@ def _verify(chosen: argparse.Namespace) -> int:
     with _progress_bar() as advance:
         found = verify(chosen.file, decode=chosen.decode, num_workers=chosen.workers, progress=advance)
     for finding in found.findings:
-        print(finding)
-    print(_summary(found))
+        print(printable(finding))
+    print(printable(_summary(found)))
     return 1 if found.findings else 0
 
 

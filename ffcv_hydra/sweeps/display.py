@@ -6,8 +6,8 @@ from typing import Any, Self
 
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from ffcv_hydra.sweeps.formats import duration, number
 from ffcv_hydra.sweeps.job import Job, last_lines, optimized_value
@@ -74,7 +74,7 @@ class Display:
             self._live.update(self._table(jobs, seconds), refresh=True)
 
     def _say(self, line: str) -> None:
-        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(line, soft_wrap=True)
 
     def _table(self, jobs: Sequence[Job], seconds: Mapping[Job, float]) -> Table:
         metric = next((name for job in jobs if (name := job.optimized_metric()[0])), "metric")
@@ -90,15 +90,14 @@ class Display:
         return table
 
 
-def _row(job: Job, seconds: float | None) -> list[str]:
-    style = _STYLES.get(job.state)
-    state = f"[{style}]{job.state}[/]" if style else job.state
+def _row(job: Job, seconds: float | None) -> list[str | Text]:
+    state = Text(job.state, _STYLES.get(job.state, ""))
     progress = {} if job.state == "waiting" else job.progress()
     result = job.result() if job.finished else {}
     _, value = job.optimized_metric() if job.state != "waiting" else (None, None)
     speed = optimized_value("samples_per_second", {key: result.get(key) for key in ("samples_per_second",)}, progress)
     return [
-        str(job.number), escape(job.label), state, _epoch(progress), number(value), number(speed),
+        str(job.number), job.label, state, _epoch(progress), number(value), number(speed),
         duration(job.seconds if seconds is None else seconds), _time_left(progress) if job.state == "running" else "",
     ]  # fmt: skip
 

@@ -5,7 +5,10 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Required
+
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
 
 from ffcv_hydra.atomic_file import write_whole
 from ffcv_hydra.sweeps.program import quoted
@@ -97,9 +100,43 @@ class Job:
         write_whole(self.folder / RECORD, json.dumps(contents, indent=2) + "\n")
 
 
+class _Record(TypedDict, total=False):
+    job: int
+    overrides: list[str]
+    state: State
+    exit_status: int | None
+    seconds: float | None
+    error: str | None
+    config: dict[str, Any] | None
+
+
+class _Result(TypedDict, total=False):
+    status: str
+    overrides: list[str]
+    metrics: dict[str, float | None]
+    optimized_metric: float | None
+    samples_per_second: float | None
+    error: str | None
+
+
+class _Progress(TypedDict, total=False):
+    epoch: Required[int]
+    time: Required[float]
+    max_epochs: int | None
+    seconds_left: float | None
+    metrics: dict[str, float | None]
+    samples_per_second: float | None
+
+
+_KINDS: dict[str, TypeAdapter[Any]] = {
+    RECORD: TypeAdapter(_Record), RESULT: TypeAdapter(_Result), PROGRESS: TypeAdapter(_Progress)
+}  # fmt: skip
+
+
 def optimized_name(config: Mapping[str, Any] | None) -> str | None:
     """Return the name of the metric that a run is judged by."""
-    return (config or {}).get("optimized_metric")
+    name = (config or {}).get("optimized_metric")
+    return name if isinstance(name, str) else None
 
 
 def optimized_value(name: str | None, *sources: Mapping[str, Any]) -> float | None:
@@ -114,12 +151,16 @@ def optimized_value(name: str | None, *sources: Mapping[str, Any]) -> float | No
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the mapping in a JSON file; empty when there is no such file or it is cut short."""
+    """Return what a job's or a run's JSON file says.
+
+    Empty when there is no such file, it is cut short, or it is somebody else's: what it says of itself has other types.
+    """
     try:
         found = json.loads(path.read_text())
-    except (OSError, ValueError):
+        _KINDS[path.name].validate_python(found, strict=True)
+    except (OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return found
 
 
 def last_lines(path: Path, count: int) -> Sequence[str]:

@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ffcv_hydra.printable import printable
 from ffcv_hydra.sweeps.formats import number
 from ffcv_hydra.sweeps.results import Results, Row
 
@@ -28,6 +30,7 @@ def plot(results: Results, path: Path) -> bool:
     Raises:
         OSError: the file cannot be written.
     """
+    results = _in_print(results)
     keys = results.varying
     panels = []
     if results.metric is not None and results.metric != "samples_per_second":
@@ -55,6 +58,19 @@ def plot(results: Results, path: Path) -> bool:
     figure.savefig(temporary, format="png")
     temporary.replace(path)
     return True
+
+
+def _in_print(results: Results) -> Results:
+    """The results with texts that a font has glyphs for and that are not taken for mathematics."""
+
+    def drawn(text: str) -> str:
+        return printable(text).replace("$", r"\$")
+
+    rows = [
+        replace(row, overrides={drawn(key): drawn(value) for key, value in row.overrides.items()})
+        for row in results.rows
+    ]
+    return replace(results, rows=rows, metric=None if results.metric is None else drawn(results.metric))
 
 
 def _usable(pairs: list[tuple[Row, float | None]]) -> list[Point]:

@@ -12,7 +12,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from ffcv_hydra.atomic_file import write_whole
 from ffcv_hydra.sweeps.formats import duration, number
@@ -49,11 +48,13 @@ class Results:
         rows: by the optimized metric; jobs without a value of it come last, by number.
         metric: its name; None if runs have none.
         mode: "min" or "max".
+        left_out: folders whose files are cut short, or somebody else's.
     """
 
     rows: list[Row]
     metric: str | None
     mode: str
+    left_out: list[Path]
 
     @property
     def varying(self) -> list[str]:
@@ -71,16 +72,19 @@ class Results:
 
 def collect(sweep_dir: Path) -> Results:
     """Read the results of all jobs under `sweep_dir`, runs without a sweep's record included."""
-    rows, metric, mode = [], None, "min"
+    rows, metric, mode, left_out = [], None, "min", []
     folders = {path.parent for name in (RECORD, RESULT) for path in sweep_dir.rglob(name)}
     for index, folder in enumerate(sorted(folders, key=_natural)):
         record, result = read_json(folder / RECORD), read_json(folder / RESULT)
+        if not record and not result:
+            left_out.append(folder)
+            continue
         config = record.get("config") or _saved_config(folder)
         metric = metric or optimized_name(config)
-        mode = config.get("optimized_mode", mode)
+        mode = "max" if config.get("optimized_mode", mode) == "max" else "min"
         rows.append(_row(index, folder, record, result, metric))
     rows.sort(key=lambda row: _rank(row, mode))
-    return Results(rows, metric, mode)
+    return Results(rows, metric, mode, left_out)
 
 
 def _natural(path: Path) -> tuple[Any, ...]:
@@ -93,7 +97,7 @@ def _saved_config(folder: Path) -> dict[str, Any]:
 
     try:
         found = yaml.safe_load((folder / "config.yaml").read_text())
-    except (OSError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -183,7 +187,7 @@ def print_table(results: Results, sweep_dir: Path, console: Console) -> None:
         value = number(results.best.value)
         what = f"{value} images/s" if results.metric == "samples_per_second" else f"{results.metric} {value}"
         line = f"best: {chosen or f'job {results.best.job}'} ({what})"
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
 
 
 def _table(
@@ -199,7 +203,7 @@ def _table(
         cells = [str(row.job), *(row.overrides.get(key, "") for key in keys), *([row.state] if state else [])]
         cells += [number(found.get(name)) for name in names]
         cells += [number(row.samples_per_second), duration(row.seconds), _relative(row.path, sweep_dir)]
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*cells)
     return table
 
 

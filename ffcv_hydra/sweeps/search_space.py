@@ -55,8 +55,6 @@ def _distribution(override: Override) -> "BaseDistribution":
         return distributions.FloatDistribution(start, end, log=logarithmic)
     if isinstance(value, RangeSweep) and not value.shuffle and (value.step or 1) > 0:
         steps = list(value.range())
-        if not steps:
-            raise SweepError(f"{override.input_line}: the range is empty")
         if all(isinstance(step, int) for step in steps):
             return distributions.IntDistribution(int(steps[0]), int(steps[-1]), step=int(value.step))
         return distributions.FloatDistribution(float(steps[0]), float(steps[-1]), step=float(value.step))

@@ -12,6 +12,7 @@ from ffcv_hydra.errors import SweepError
 from ffcv_hydra.sweeps.job import RECORD
 from ffcv_hydra.sweeps.plot import plot
 from ffcv_hydra.sweeps.results import Results, collect, print_table, write_files
+from ffcv_hydra.terminal import TerminalConsole
 
 _WIDTH = 200
 """Columns of a table where there is no terminal: lines of a file are not wrapped."""
@@ -30,8 +31,8 @@ def summarized(sweep_dir: Path) -> Iterator[None]:
             summarize(sweep_dir)
             sweep_console().print(
                 f"the same command with hydra.sweep.dir={sweep_dir} runs what is missing",
-                soft_wrap=True, markup=False, highlight=False,
-            )  # fmt: skip
+                soft_wrap=True,
+            )
         raise
     summarize(sweep_dir)
 
@@ -43,22 +44,28 @@ def summarize(sweep_dir: str | Path) -> Results:
         SweepError: there are no jobs in that folder, or it cannot be written to.
     """
     folder = Path(sweep_dir).absolute()
+    if not folder.is_dir():
+        what = "is no folder" if folder.exists() else "there is no such folder"
+        raise SweepError(f"{sweep_dir}: {what}; give a sweep's folder")
     results = collect(folder)
     if not results.rows:
-        raise SweepError(f"{sweep_dir}: no job.json or result.json below it; give the folder of a sweep")
+        others = f" ({results.left_out[0]} holds something else)" if results.left_out else ""
+        raise SweepError(f"{sweep_dir}: no job.json or result.json of a run below it{others}; give a sweep's folder")
     console = sweep_console()
     print_table(results, folder, console)
+    for other in results.left_out:
+        console.print(f"left out, because its files are cut short or of something else: {other}", soft_wrap=True)
     try:
         write_files(results, folder)
         plotted = plot(results, folder / "results.png")
     except OSError as error:
         raise SweepError(f"cannot write the sweep's results to {folder}: {error.strerror}") from error
     names = "results.csv, results.json" + (", results.png" if plotted else "")
-    console.print(f"sweep folder: {folder} ({names})", soft_wrap=True, markup=False, highlight=False)
+    console.print(f"sweep folder: {folder} ({names})", soft_wrap=True)
     return results
 
 
 def sweep_console() -> Console:
     """Return the console that a sweep writes to: standard output."""
     width = None if sys.stdout.isatty() else max(_WIDTH, shutil.get_terminal_size().columns)
-    return Console(width=width)
+    return TerminalConsole(width=width)

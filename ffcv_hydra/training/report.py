@@ -3,18 +3,18 @@
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+
+from ffcv_hydra.terminal import TerminalConsole
 
 
 def print_results(result: dict[str, Any], run_dir: Path) -> None:
     """Print a table of the metrics, the training speed and the best checkpoint, and where the run's folder is."""
-    console = Console()
+    console = TerminalConsole()
     table = Table("result", "value", title=f"{result['mode']} {result['status']}", title_justify="left")
     for name, value in result["metrics"].items():
         if not name.startswith("lr-"):
-            table.add_row(escape(name), f"{value:.4f}")
+            table.add_row(name, f"{value:.4f}")
     if result["samples_per_second"] is not None:
         table.add_row("training images/s", f"{result['samples_per_second']:,.0f}")
     for stage, failed in (result.get("failed_samples") or {}).items():
@@ -26,5 +26,5 @@ def print_results(result: dict[str, Any], run_dir: Path) -> None:
     # Paths are not wrapped: they are there to be copied.
     for name in ("best_checkpoint", "predictions"):
         if result.get(name):
-            console.print(f"{name.replace('_', ' ')}: {result[name]}", soft_wrap=True, markup=False, highlight=False)
-    console.print(f"run folder: {run_dir}", soft_wrap=True, markup=False, highlight=False)
+            console.print(f"{name.replace('_', ' ')}: {result[name]}", soft_wrap=True)
+    console.print(f"run folder: {run_dir}", soft_wrap=True)

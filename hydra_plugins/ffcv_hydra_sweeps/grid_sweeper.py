@@ -25,10 +25,12 @@ class GridSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Sequence[JobReturn]:
         from ffcv_hydra.sweeps.grid import run_batches
+        from ffcv_hydra.sweeps.swept_values import check_swept_values
 
         assert self.hydra_context is not None and self.config is not None and self.launcher is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        check_swept_values(overrides, self.hydra_context.config_loader, takes_intervals=False)
         batches = self.split_arguments(overrides, self.max_batch_size)
         for batch in batches:
             self.validate_batch_is_legal(batch)

@@ -37,8 +37,10 @@ class OptunaSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         from ffcv_hydra.sweeps.search import Search, SearchOptions
+        from ffcv_hydra.sweeps.swept_values import check_swept_values
 
         assert self.hydra_context is not None and self.config is not None and self.launcher is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
+        check_swept_values(overrides, self.hydra_context.config_loader, takes_intervals=True)
         Search(self.launcher, self.config, SearchOptions(**self.options), overrides).run(self.validate_batch_is_legal)

@@ -193,6 +193,15 @@ def test_info_of_a_file_of_stock_ffcv(stock_beton, capsys):
     assert "unknown" in shown
 
 
+@pytest.mark.parametrize("command", ["info", "verify"])
+def test_F53_odd_paths_are_one_line_that_steers_no_terminal(tmp_path, capsys, command):
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe", ".", "missing\x1b[31m", os.devnull):
+        assert main([command, str(tmp_path / name)]) == 1
+        output = "".join(capsys.readouterr())
+        assert len(output.splitlines()) == (1 if command == "info" else 2) and "\x1b" not in output, output
+
+
 def test_info_of_no_beton_is_one_line(tmp_path, capsys):
     assert main(["info", str(tmp_path / "missing")]) == 1
     assert capsys.readouterr().err.splitlines() == [

@@ -6,7 +6,6 @@ import math
 import time
 
 import pytest
-from rich.console import Console
 
 from ffcv_hydra.errors import SweepError
 from ffcv_hydra.sweeps.display import Display
@@ -15,6 +14,7 @@ from ffcv_hydra.sweeps.job import Job
 from ffcv_hydra.sweeps.plot import _apart, plot
 from ffcv_hydra.sweeps.results import collect, print_table
 from ffcv_hydra.sweeps.summary import summarize
+from ffcv_hydra.terminal import TerminalConsole
 
 
 def leave_job(folder, overrides, value, mode="min", **result):
@@ -68,7 +68,7 @@ def test_the_table_has_as_many_metrics_as_there_is_room_for(tmp_path):
     leave_job(tmp_path / "1", ["model.optimizer.lr=2"], 2.0, metrics=metrics)
     for width, expected in ((100, ["loss", "accuracy", "another_metric"]), (75, ["loss", "accuracy"]), (20, ["loss"])):
         out = io.StringIO()
-        print_table(collect(tmp_path), tmp_path, Console(file=out, width=width))
+        print_table(collect(tmp_path), tmp_path, TerminalConsole(file=out, width=width))
         assert "…" not in out.getvalue()
         if width > 20:
             header = out.getvalue().splitlines()[1].replace("┃", " ").split()
@@ -101,6 +101,45 @@ def test_a_folder_without_jobs_is_refused(tmp_path):
         summarize(tmp_path)
 
 
+BROKEN = {
+    "job.json": ['{"job": "x"}', '{"overrides": 3}', '{"config": [1]}', '{"state": "odd"}'],
+    "result.json": ['{"metrics": "none"}', '{"metrics": {"loss": "low"}}', '{"optimized_metric": []}'],
+}
+CUT = ["", "[1]", "3", "{", "[" * 100_000, "\xff"]
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_F53_a_strangers_or_half_written_file_is_left_out_by_name(tmp_path, capsys, name):
+    stranger = tmp_path / "x"
+    stranger.mkdir()
+    for text in CUT + BROKEN[name]:
+        (stranger / name).write_text(text, encoding="latin-1")
+        with pytest.raises(SweepError, match=r"no job.json or result.json of a run below it .*x holds something else"):
+            summarize(tmp_path)
+    leave_job(tmp_path / "0", ["a=1"], 2.0)
+    summarize(tmp_path)
+    assert f"left out, because its files are cut short or of something else: {stranger}" in capsys.readouterr().out
+
+
+def test_F53_what_is_no_folder_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(SweepError, match="file: is no folder; give a sweep's folder"):
+        summarize(tmp_path / "file")
+    with pytest.raises(SweepError, match="missing: there is no such folder"):
+        summarize(tmp_path / "missing")
+
+
+def test_F53_escape_sequences_and_markup_are_shown_and_not_obeyed(tmp_path, capsys):
+    overrides = ["a=\x1b[31mred\x1b]0;title\x07", "b=[bold]x[/bold] $x_$", "c=\u202eabc"]
+    leave_job(tmp_path / "0", overrides, 2.0)
+    leave_job(tmp_path / "1", ["a=1", "b=1", "c=1"], 3.0, metrics={"\x1b[2Jloss": 1.0})
+    summarize(tmp_path)
+    shown = capsys.readouterr().out
+    assert not {"\x1b", "\x07", "\u202e"} & set(shown)
+    for text in (r"\x1b[31mred\x1b]0;title\x07", "[bold]x[/bold]", r"\u202eabc", r"\x1b[2Jloss"):
+        assert text in shown
+
+
 def test_the_live_table_shows_epoch_metric_speed_and_time_left(tmp_path):
     config = {"optimized_metric": "loss"}
     jobs = [Job(n, [f"a={n}", "b=1"], [], config, tmp_path / str(n), frozenset({"b=1"})) for n in range(3)]
@@ -112,7 +151,7 @@ def test_the_live_table_shows_epoch_metric_speed_and_time_left(tmp_path):
                 "seconds_left": 187.4, "time": time.time()}  # fmt: skip
     (jobs[1].folder / "progress.json").write_text(json.dumps(progress))
     out = io.StringIO()
-    with Display(Console(file=out, force_terminal=True, width=120, height=40)) as display:
+    with Display(TerminalConsole(file=out, force_terminal=True, width=120, height=40)) as display:
         display.update(jobs, {jobs[1]: 61.0})
     lines = {word: line for line in out.getvalue().splitlines() for word in ("a=0", "a=1", "a=2") if word in line}
     assert all(word in lines["a=0"] for word in ("completed", "0.5", "42 s"))
