@@ -10,6 +10,7 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from hydra.utils import get_original_cwd
 from omegaconf import DictConfig
 
 from ffcv_hydra.cli import composition_errors, task_errors
@@ -41,6 +42,8 @@ def execute(
     program = Program.of_this_process() if fresh_processes else None
 
     def job(config: DictConfig) -> Any:
+        # With hydra.job.chdir=true Hydra has gone to the run's folder, where no path of the user's leads anywhere.
+        os.chdir(get_original_cwd())
         try:
             with _full_error(wants_traceback):
                 if program is not None and HydraConfig.get().mode == RunMode.MULTIRUN:

@@ -4,6 +4,7 @@ An epoch is as long as the data: N draws of N samples. A sample that comes again
 """
 
 import functools
+import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,6 +42,8 @@ class Weighted(_WithReplacement):
 
     def __init__(self, weights: Sequence[float] | str) -> None:
         self.given = weights if isinstance(weights, str) else [float(weight) for weight in weights]
+        if isinstance(self.given, str) and self.given.endswith(".npy"):
+            self.given = os.path.abspath(os.path.expanduser(self.given))
 
     def weights(self, samples: SampleSet) -> np.ndarray:
         """float64 (N,): those of `samples.indices`.

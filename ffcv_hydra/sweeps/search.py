@@ -1,5 +1,6 @@
 """A search with Optuna: trials are jobs, kept in a storage that outlives the sweep."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,7 @@ class Search:
         self.space, self.fixed = split_overrides(overrides, needs_space=self.suggest is None)
         self.sweep_dir.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(config, self.sweep_dir / "multirun.yaml")
-        self.storage = options.storage or str(self.sweep_dir / "optuna.journal")
+        self.storage = _absolute(options.storage or str(self.sweep_dir / "optuna.journal"))
         self.study: Study = optuna.create_study(
             study_name=options.study_name or "search",
             storage=open_storage(self.storage),
@@ -176,6 +177,15 @@ def _reseeded(sampler: Mapping[str, Any], num_trials: int) -> dict[str, Any]:
     """A search that is gone on with would else begin with the parameters that it began with before."""
     seed = sampler.get("seed")
     return {**sampler, "seed": seed + num_trials} if isinstance(seed, int) else dict(sampler)
+
+
+def _absolute(storage: str) -> str:
+    """A journal's path or a URL that means the same in every folder."""
+    if "://" not in storage:
+        return os.path.abspath(os.path.expanduser(storage))
+    scheme, slashes, path = storage.partition(":///")
+    is_file = scheme.startswith("sqlite") and slashes and not path.startswith((":", "file:"))
+    return f"{scheme}{slashes}{os.path.abspath(path)}" if is_file and path else storage
 
 
 def _direction(direction: str | None, mode: str | None) -> str:

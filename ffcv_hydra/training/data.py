@@ -1,11 +1,14 @@
 """The data module of a run from its config, and the conversion of betons that are not there yet."""
 
+import os
 from collections.abc import Mapping
+from contextlib import chdir
 from functools import partial
 from typing import Any
 
 from ffcv.traversal_order.base import TraversalOrder
 
+from ffcv_hydra.cli.resolvers import absolute_path
 from ffcv_hydra.cli.targets import locate
 from ffcv_hydra.conversion_config import convert_beton, distinct_betons
 from ffcv_hydra.datamodule import FFCVDataModule
@@ -32,7 +35,7 @@ def build_datamodule(config: Config) -> FFCVDataModule:
     options |= {name: value for name, value in (config.get("loader") or {}).items() if value is not None}
     return FFCVDataModule(
         seed=config.get("seed"),
-        prepare=partial(_convert, config, stages),
+        prepare=partial(_convert, config, stages, os.getcwd()),
         device_transforms=_build_device_transforms(config, stages),
         **options,
     )
@@ -59,7 +62,7 @@ def _build_manager(config: Config, stage: str) -> FFCVPipelineManager:
     if isinstance(indices, Mapping):
         indices = build(f"dataset.splits.{stage}.indices", indices)
     return FFCVPipelineManager(
-        split["beton"],
+        absolute_path(split["beton"]),
         pipeline_transforms=None if pipelines is None else _build_pipelines(f"pipeline.{stage}", pipelines),
         ordering=_build_ordering(f"ordering.{order}", config["ordering"][order]),
         indices=indices,
@@ -95,6 +98,7 @@ def _build_device_transforms(config: Config, stages: list[str]) -> dict[str, Any
     return {stage: build(f"pipeline.device.{stage}", given[stage]) for stage in stages if given.get(stage)}
 
 
-def _convert(config: Config, stages: list[str]) -> None:
-    for beton in distinct_betons(config, stages):
-        convert_beton(beton, config["conversion"])
+def _convert(config: Config, stages: list[str], folder: str) -> None:
+    with chdir(folder):  # the trainer may be at work in another one
+        for beton in distinct_betons(config, stages):
+            convert_beton(beton, config["conversion"])

@@ -3,6 +3,7 @@
 import errno
 import logging
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, chdir, nullcontext
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -117,16 +118,25 @@ class _Run:
         callbacks = build_callbacks(config, signals, self.run_dir)
         self.throughput = next(callback for callback in callbacks if isinstance(callback, Throughput))
         self.trainer = trainer = build_trainer(config, callbacks, build_loggers(config), self.run_dir)
-        if mode == "fit":
-            self._fit(trainer, model, datamodule, checkpoint)
-        elif mode == "predict":
-            options: dict[str, Any] = {"ckpt_path": checkpoint, "weights_only": self.weights_only}
-            trainer.predict(model, datamodule, return_predictions=False, **options)
-        else:
-            evaluate = trainer.validate if mode == "validate" else trainer.test
-            evaluate(model, datamodule, ckpt_path=checkpoint, verbose=False, weights_only=self.weights_only)
-            self._take_metrics(trainer)
+        with self._working_folder():
+            if mode == "fit":
+                self._fit(trainer, model, datamodule, checkpoint)
+            elif mode == "predict":
+                options: dict[str, Any] = {"ckpt_path": checkpoint, "weights_only": self.weights_only}
+                trainer.predict(model, datamodule, return_predictions=False, **options)
+            else:
+                evaluate = trainer.validate if mode == "validate" else trainer.test
+                evaluate(model, datamodule, ckpt_path=checkpoint, verbose=False, weights_only=self.weights_only)
+                self._take_metrics(trainer)
         return self._finish(trainer)
+
+    def _working_folder(self) -> AbstractContextManager[None]:
+        """With `hydra.job.chdir=true`, have the trainer work in the run's folder, where a user's hooks then write.
+
+        All that the config names is built, read and converted in the folder the command was started in.
+        """
+        changes = HydraConfig.initialized() and HydraConfig.get().job.chdir
+        return chdir(self.run_dir) if changes else nullcontext()
 
     def _fit(
         self, trainer: pl.Trainer, model: pl.LightningModule, data: pl.LightningDataModule, checkpoint: Path | None
