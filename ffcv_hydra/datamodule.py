@@ -4,9 +4,10 @@ import ffcv_hydra._ffcv  # noqa: F401  (before anything of FFCV)
 
 import difflib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from ffcv.loader import OrderOption
@@ -174,6 +175,33 @@ class FFCVDataModule(pl.LightningDataModule):
             LoaderError: if there is no `predict_manager`.
         """
         return self._loader("predict")
+
+    def first_batch(self, stage: str) -> dict[str, Any]:
+        """The outputs of the first batch of an epoch, by name; for a look, nothing counts as read."""
+        loader = self._loader(stage)
+        batch = loader.peek()
+        return {} if batch is None else dict(zip(loader.output_names, batch, strict=True))
+
+    def release(self, stage: str) -> None:
+        """Let go of a stage's loader, and of the memory of several batches; it is built again when it is wanted."""
+        self._loaders.pop(stage, None)
+
+    def changed_on_device(self, stage: str) -> Sequence[str]:
+        """The outputs that device transforms change after they were loaded."""
+        modules = self._device_modules.get(stage) or {}
+        return list(modules) if isinstance(modules, Mapping) else self._loader(stage).output_names
+
+    def stored_numbers(self, stage: str, field: str) -> np.ndarray | None:
+        """The values of all samples of a field of whole numbers that is read as it is stored, (N,), else None."""
+        manager = self.managers[stage]
+        transforms = None if manager is None else manager.pipeline_transforms
+        if isinstance(transforms, Mapping) and transforms.get(field) is not None:
+            return None
+        loader = self._loaders.get(stage)
+        if loader is None or field not in loader.output_names:
+            return None
+        values = loader._beton.field_metadata(field)
+        return values[loader.indices] if values.dtype.kind == "i" and values.ndim == 1 else None
 
     def failed_samples(self) -> dict[str, list[int]]:
         """The ids of the damaged samples that this rank has met, by stage; stages that met none are left out."""

@@ -178,6 +178,16 @@ class Loader:
         self._size_schedules = dict(state["sizes"])
         self._failures.__setstate__(state["failures"])
 
+    def peek(self) -> tuple[Any, ...] | None:
+        """The batch that the epoch begins with, for a look: no pass has begun by it; None if there is none."""
+        other = object.__new__(type(self))  # that shares all but where it is
+        vars(other).update(vars(self), sampler=copy.copy(self.sampler), _position=Position({}))
+        look = _Pass(other)
+        try:
+            return next(look, None)
+        finally:
+            look._end()
+
     def sample_ids(self, batch_index: int) -> np.ndarray:
         """int64: the ids of this rank's batch `batch_index` in the current epoch."""
         epoch, given = self._given

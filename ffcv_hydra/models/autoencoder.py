@@ -9,6 +9,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.models.images import unit_images
 from ffcv_hydra.models.mean_loss import mean_loss
 from ffcv_hydra.models.optimization import configure_optimizers
@@ -39,6 +40,7 @@ class AutoEncoder(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        self.image_shape = tuple(image_shape)
         size = math.prod(image_shape)
         self.encoder = nn.Sequential(nn.Linear(size, hidden_size), nn.ReLU(), nn.Linear(hidden_size, code_size))
         self.decoder = nn.Sequential(nn.Linear(code_size, hidden_size), nn.ReLU(), nn.Linear(hidden_size, size))
@@ -75,4 +77,11 @@ class AutoEncoder(pl.LightningModule):
         return functional.mse_loss(self.decoder(self.encoder(flat)), flat)
 
     def _flat(self, images: Tensor) -> Tensor:
-        return unit_images(images, self.dtype).flatten(1)
+        flat = unit_images(images, self.dtype).flatten(1)
+        if flat.shape[1] != math.prod(self.image_shape):
+            given = ",".join(map(str, images.shape[1:]))
+            raise ConfigError(
+                f"the autoencoder takes images of one shape, {list(self.image_shape)}; the data give [{given}]: set "
+                f"model.image_shape=[{given}], or give all images that size in the pipeline (pipeline=randcrop)"
+            )
+        return flat

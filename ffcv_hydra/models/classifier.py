@@ -12,6 +12,7 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.models.class_labels import check_range, class_ids
 from ffcv_hydra.models.images import unit_images
 from ffcv_hydra.models.mean_loss import mean_loss
 from ffcv_hydra.models.optimization import configure_optimizers
@@ -35,7 +36,7 @@ class Classifier(pl.LightningModule):
         std: per channel, likewise; divided by. Given together with `mean`.
 
     Raises:
-        ConfigError: only one of `mean` and `std` is given.
+        ConfigError: only one of `mean` and `std` is given; in a step, data or a backbone that do not fit.
     """
 
     mean: Tensor | None
@@ -56,6 +57,7 @@ class Classifier(pl.LightningModule):
             raise ConfigError("model.mean and model.std belong together; give both or neither")
         self.save_hyperparameters(ignore=["backbone"])
         self.backbone = backbone
+        self.num_classes = num_classes
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.label_smoothing = label_smoothing
@@ -65,6 +67,11 @@ class Classifier(pl.LightningModule):
         self.val_accuracy = MulticlassAccuracy(num_classes, average="micro")
         self.test_loss = mean_loss()
         self.test_accuracy = MulticlassAccuracy(num_classes, average="micro")
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        if not self.trainer.predicting and len(batch) > 1:
+            check_range(batch[1], self.num_classes)
+        return batch
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits `(N, num_classes)` for images `(N, C, H, W)`."""
@@ -103,7 +110,13 @@ class Classifier(pl.LightningModule):
         self.log(f"{stage}_accuracy", accuracy, prog_bar=True)
 
     def _logits_and_labels(self, batch: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        labels = batch[1]
-        if labels.is_floating_point() and labels.ndim == 2 and labels.shape[1] > 1:
-            return self(batch[0]), labels
-        return self(batch[0]), labels.reshape(-1).long()
+        labels = batch[1] if len(batch) > 1 else None
+        logits = self(batch[0])
+        if logits.shape != (len(batch[0]), self.num_classes):
+            raise ConfigError(
+                f"model.backbone gives {tuple(logits.shape)} for {len(batch[0])} images; with model.num_classes="
+                f"{self.num_classes} that has to be ({len(batch[0])}, {self.num_classes}): set its number of classes"
+            )
+        if isinstance(labels, Tensor) and labels.is_floating_point() and labels.shape == logits.shape:
+            return logits, labels
+        return logits, class_ids(labels, len(logits))

@@ -11,6 +11,7 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassJaccardIndex
 
 from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.models.class_labels import check_range
 from ffcv_hydra.models.images import unit_images
 from ffcv_hydra.models.mean_loss import mean_loss
 from ffcv_hydra.models.optimization import configure_optimizers
@@ -44,12 +45,18 @@ class Segmenter(pl.LightningModule):
         super().__init__()
         self.save_hyperparameters(ignore=["backbone"])
         self.backbone = backbone
+        self.num_classes = num_classes
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.val_loss = mean_loss()
         self.val_miou = MulticlassJaccardIndex(num_classes, average="macro", ignore_index=VOID)
         self.test_loss = mean_loss()
         self.test_miou = MulticlassJaccardIndex(num_classes, average="macro", ignore_index=VOID)
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        if not self.trainer.predicting and len(batch) > 1:
+            check_range(batch[1], self.num_classes, void=VOID)
+        return batch
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits `(N, num_classes, H, W)` for images `(N, C, H, W)`."""
@@ -82,10 +89,12 @@ class Segmenter(pl.LightningModule):
 
     def _logits_and_masks(self, batch: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         images, masks = batch[0], batch[1]
-        if images.ndim != 4 or masks.numel() != images.shape[0] * images.shape[2] * images.shape[3]:
+        fits = images.ndim == 4 and masks.numel() == images.shape[0] * images.shape[2] * images.shape[3]
+        if not fits or masks.is_floating_point():
             raise ConfigError(
-                f"the segmenter needs images (N, C, H, W) and masks (N, H, W), not {tuple(images.shape)} and "
-                f"{tuple(masks.shape)}; give both one size, and end the image's pipeline in ToTorchImage"
+                "the segmenter needs images (N, C, H, W) and masks (N, H, W) of whole numbers, not "
+                f"{tuple(images.shape)} and {masks.dtype} {tuple(masks.shape)}; give both one size, and end the "
+                "image's pipeline in ToTorchImage"
             )
         return self(images), masks.reshape(len(images), *images.shape[2:]).long()
 

@@ -8,6 +8,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.models.class_labels import check_range, class_ids
 from ffcv_hydra.models.images import unit_images
 from ffcv_hydra.models.nearest_neighbours import NearestNeighbourAccuracy
 from ffcv_hydra.models.nt_xent import nt_xent
@@ -46,6 +47,7 @@ class SimCLR(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["backbone"])
+        self.num_classes = num_classes
         size = _take_off_head(backbone)
         self.backbone = backbone
         self.projection = nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, projection_size))
@@ -54,6 +56,11 @@ class SimCLR(pl.LightningModule):
         self.temperature = temperature
         self.val_knn_accuracy = NearestNeighbourAccuracy(num_classes)
         self.test_knn_accuracy = NearestNeighbourAccuracy(num_classes)
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        if not (self.trainer.training or self.trainer.predicting) and len(batch) > 1:
+            check_range(batch[1], self.num_classes)
+        return batch
 
     def forward(self, images: Tensor) -> Tensor:
         """Return features `(N, D)` of images `(N, C, H, W)`."""
@@ -66,11 +73,11 @@ class SimCLR(pl.LightningModule):
         return loss
 
     def validation_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:
-        self.val_knn_accuracy.update(self(batch[0]), batch[1].reshape(-1).long())
+        self.val_knn_accuracy.update(self(batch[0]), class_ids(batch[1], len(batch[0])))
         self.log("val_knn_accuracy", self.val_knn_accuracy, prog_bar=True)
 
     def test_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:
-        self.test_knn_accuracy.update(self(batch[0]), batch[1].reshape(-1).long())
+        self.test_knn_accuracy.update(self(batch[0]), class_ids(batch[1], len(batch[0])))
         self.log("test_knn_accuracy", self.test_knn_accuracy, prog_bar=True)
 
     def predict_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:

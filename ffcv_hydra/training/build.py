@@ -21,6 +21,8 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from ffcv_hydra.callbacks import GracefulStop, PredictionWriter, StopSignals, Throughput
 from ffcv_hydra.errors import ConfigError, FFCVHydraError
 from ffcv_hydra.training.checkpoint_io import AtomicCheckpointIO
+from ffcv_hydra.training.first_look import FirstLook
+from ffcv_hydra.training.first_step import FirstStep
 from ffcv_hydra.training.optimized_metric import OptimizedMetric
 from ffcv_hydra.training.plain_checkpoints import PlainCheckpoints
 from ffcv_hydra.training.sweep_job import sweep_callbacks
@@ -107,7 +109,9 @@ def build_callbacks(config: Config, signals: StopSignals, run_dir: Path) -> list
     callbacks.sort(key=lambda callback: not isinstance(callback, Throughput))
     if config["mode"] == "predict":
         callbacks.append(PredictionWriter(run_dir / "predictions.pt"))
+    callbacks.append(FirstStep())
     if config["mode"] == "fit":
+        callbacks.append(FirstLook(config["model"].get("num_classes")))
         callbacks.append(PlainCheckpoints(trusted=config.get("trust_checkpoint", False)))
     # After callbacks that change weights, so that the checkpoint has what they did in the last batch.
     callbacks.append(GracefulStop(signals, run_dir / "checkpoints" / "last.ckpt"))

@@ -56,17 +56,23 @@ def needed_stages(config: Config) -> list[str]:
 
 def _build_manager(config: Config, stage: str) -> FFCVPipelineManager:
     split = config["dataset"]["splits"][stage]
-    pipelines = (config.get("pipeline") or {}).get(stage)
+    key, pipelines = _of_stage(config.get("pipeline") or {}, stage)
     order = "train" if stage == "train" else "eval"
     indices = split.get("indices")
     if isinstance(indices, Mapping):
         indices = build(f"dataset.splits.{stage}.indices", indices)
     return FFCVPipelineManager(
         absolute_path(split["beton"]),
-        pipeline_transforms=None if pipelines is None else _build_pipelines(f"pipeline.{stage}", pipelines),
+        pipeline_transforms=None if pipelines is None else _build_pipelines(f"pipeline.{key}", pipelines),
         ordering=_build_ordering(f"ordering.{order}", config["ordering"][order]),
         indices=indices,
     )
+
+
+def _of_stage(by_stage: Mapping[str, Any], stage: str) -> tuple[str, Any]:
+    """What is said of a stage, and at which key; a test or a prediction of which nothing is said follows `val`."""
+    key = "val" if stage in ("test", "predict") and by_stage.get(stage) is None else stage
+    return key, by_stage.get(key)
 
 
 def _build_ordering(key: str, node: Mapping[str, Any]) -> Any:
@@ -95,7 +101,8 @@ def _build_pipeline(key: str, pipeline: Any) -> Pipeline:
 def _build_device_transforms(config: Config, stages: list[str]) -> dict[str, Any]:
     """The torch modules of each stage that has some."""
     given = (config.get("pipeline") or {}).get("device") or {}
-    return {stage: build(f"pipeline.device.{stage}", given[stage]) for stage in stages if given.get(stage)}
+    found = {stage: _of_stage(given, stage) for stage in stages}
+    return {stage: build(f"pipeline.device.{key}", modules) for stage, (key, modules) in found.items() if modules}
 
 
 def _convert(config: Config, stages: list[str], folder: str) -> None:

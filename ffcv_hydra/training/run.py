@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, chdir, nullcontext
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
@@ -19,6 +19,7 @@ from ffcv_hydra.training.build import build_callbacks, build_loggers, build_mode
 from ffcv_hydra.training.checkpoints import check_checkpoint, find_checkpoint
 from ffcv_hydra.training.data import build_datamodule
 from ffcv_hydra.training.failed_samples import failed_samples
+from ffcv_hydra.training.first_step import FirstStep
 from ffcv_hydra.training.optimized_metric import OptimizedMetric
 from ffcv_hydra.training.quiet import hide_library_chatter
 from ffcv_hydra.training.ranks import global_rank, join_child_ranks, kill_children
@@ -88,18 +89,22 @@ class _Run:
                     if self.trainer is not None:
                         requeue(self.trainer, interruption.signum)
                 raise SystemExit(EXIT_STATUS) from None
-            self.record.end("failed", f"{type(error).__name__}: {error}", **self._facts())
+            told = self._in_one_line(error)
+            self.record.end("failed", f"{type(told).__name__}: {told}", **self._facts())
             # Left alone, they would wait for this rank in their next collective.
             join_child_ranks(self.trainer, timeout=5)
-            if self._cannot_write(error):
-                raise WriteError(f"{error.filename or self.run_dir} cannot be written: {error.strerror}") from error
-            raise
+            if told is error:
+                raise
+            raise told from error
 
-    def _cannot_write(self, error: BaseException) -> TypeGuard[OSError]:
-        """Whether the disk is full, or the run's folder is not what it was."""
-        if not isinstance(error, OSError):
-            return False
-        return error.errno in (errno.ENOSPC, errno.EDQUOT) or str(error.filename).startswith(str(self.run_dir))
+    def _in_one_line(self, error: BaseException) -> BaseException:
+        """An error that says what a user can do about `error`, where there is something; else `error`."""
+        if isinstance(error, OSError):
+            is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            if is_full or str(error.filename).startswith(str(self.run_dir)):
+                return WriteError(f"{error.filename or self.run_dir} cannot be written: {error.strerror}")
+        callbacks: list[pl.Callback] = [] if self.trainer is None else self.trainer.callbacks  # type: ignore[attr-defined]
+        return next((callback.explain(error) for callback in callbacks if isinstance(callback, FirstStep)), error)
 
     def _run(self, signals: StopSignals) -> dict[str, Any]:
         config, mode = self.config, self.config["mode"]

@@ -54,6 +54,19 @@ def test_a_beton_of_another_configuration_is_refused(tmp_path):
         build_datamodule(composed(tmp_path, seed=1)).prepare_data()
 
 
+def test_F42_a_test_of_which_nothing_is_said_follows_val(tmp_path):
+    config = composed(tmp_path, stages=("train", "val", "test"))
+    config["pipeline"]["device"] = {"val": [{"_target_": "torch.nn.Identity"}]}
+    data = build_datamodule(config)
+    data.prepare_data()
+    assert data.test_dataloader().output_names == data.val_dataloader().output_names == ("image",)
+    assert list(data.changed_on_device("test")) == ["image"]
+    config["pipeline"] |= {"test": {}, "device": {"val": [{"_target_": "torch.nn.Identity"}], "test": []}}
+    data = build_datamodule(config)
+    assert data.test_dataloader().output_names == ("image", "label")
+    assert not data.changed_on_device("test")
+
+
 @pytest.mark.parametrize(
     ("mode", "missing"), [("fit", "train"), ("validate", "val"), ("test", "test"), ("predict", "predict")]
 )

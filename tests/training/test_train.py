@@ -285,6 +285,66 @@ def test_F45_what_cannot_be_saved_at_all_is_named_before_training(train, tmp_pat
         train(config(callbacks=callbacks, trust_checkpoint=trusted), tmp_path)
 
 
+class Wrong(Classifier):
+    """Fails in one step, at a batch of it."""
+
+    def __init__(self, step, batch=0, **options):
+        super().__init__(**options)
+        self.failing = step, batch
+
+    def _maybe(self, step, batch, batch_idx):
+        if (step, batch_idx) == self.failing:
+            return batch[0] @ torch.zeros(7, 7)
+        return getattr(super(), step)(batch, batch_idx)
+
+    def training_step(self, batch, batch_idx):
+        return self._maybe("training_step", batch, batch_idx)
+
+    def validation_step(self, batch, batch_idx):
+        return self._maybe("validation_step", batch, batch_idx)
+
+    def test_step(self, batch, batch_idx):
+        return self._maybe("test_step", batch, batch_idx)
+
+    def predict_step(self, batch, batch_idx):
+        return self._maybe("predict_step", batch, batch_idx)
+
+
+@pytest.mark.parametrize(
+    ("step", "stage", "options"),
+    [
+        ("training_step", "train", {}),
+        ("validation_step", "val", {}),
+        ("test_step", "test", {"test_after_fit": True}),
+        ("predict_step", "predict", {"mode": "predict"}),
+    ],
+)
+def test_F43_what_a_model_raises_at_its_first_batch_is_one_line(train, result, tmp_path, step, stage, options):
+    record = {"record": {"_target_": "standin_run.Record", "path": str(tmp_path / "batches")}}
+    trainer = {**config()["trainer"], "num_sanity_val_steps": 1}
+    wrong = {"_target_": "test_train.Wrong", "step": step}
+    with pytest.raises(ConfigError) as caught:
+        train(config(model=wrong, trainer=trainer, callbacks=record, **options), tmp_path)
+    line = rf"Wrong\.{step} fails at its first batch: RuntimeError: .*\(.*test_train\.py:\d+\); pipeline\.{stage} gives"
+    assert re.fullmatch(line + r" \[0\] float32 \(4, 1, 4, 4\), \[1\] int64 \(4, 1\): change .*", str(caught.value))
+    assert result(tmp_path)["error"] == f"ConfigError: {caught.value}"
+    assert "in _maybe" in (tmp_path / "run.log").read_text()
+    batches = tmp_path / "batches.0"
+    assert (batches.exists() and "train" in batches.read_text()) == (step == "test_step")
+
+
+def test_F43_what_a_later_step_raises_is_passed_as_it_is(train, tmp_path):
+    with pytest.raises(RuntimeError, match="shape"):
+        train(config(model={"_target_": "test_train.Wrong", "step": "training_step", "batch": 1}), tmp_path)
+
+
+def test_F43_what_our_models_take_is_said_with_what_the_data_give(train, tmp_path):
+    model = {"_target_": "ffcv_hydra.models.AutoEncoder", "image_shape": [3, 32, 32]}
+    takes = r"takes images of one shape, \[3, 32, 32\]; the data give \[1,4,4\]: set model\.image_shape=\[1,4,4\]"
+    with pytest.raises(ConfigError, match=takes + r".*; pipeline\.train gives \[0\] float32 \(4, 1, 4, 4\)"):
+        train({**config(), "model": model}, tmp_path)
+
+
 def test_a_model_that_is_no_lightning_module_is_refused(train, tmp_path):
     model = {"_target_": "torch.nn.Linear", "in_features": 4, "out_features": 4}
     with pytest.raises(ConfigError, match=r"model\._target_=torch\.nn\.Linear: is no LightningModule"):

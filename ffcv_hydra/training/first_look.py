@@ -1,0 +1,98 @@
+"""A look at the data before the training starts: that what one model reads is alike in all stages."""
+
+from collections.abc import Mapping, Sequence
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.seed import isolate_rng
+
+from ffcv_hydra.datamodule import FFCVDataModule
+from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.models.class_labels import check_range
+from ffcv_hydra.training.outputs import Output, output_of
+
+LABEL = "label"
+"""What datasets call the field that a classifier learns."""
+
+
+class FirstLook(pl.Callback):
+    """Makes one batch of each stage of a fit, on every rank, before the model is touched.
+
+    The evaluations have to give the same outputs, of the same types and shapes but for heights and widths; the training
+    may differ from them in what a recipe changes: views, sizes, targets that are mixed. Labels have to be in
+    [0, num_classes).
+
+    Args:
+        num_classes: `model.num_classes`; None for a model without.
+    """
+
+    def __init__(self, num_classes: int | None = None) -> None:
+        self.num_classes = num_classes
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Look, before a fit; raises `ConfigError` for stages that do not fit together, and what reading raises."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if stage != "fit" or not isinstance(data, FFCVDataModule):
+            return
+        with isolate_rng():
+            batches = {name: data.first_batch(name) for name, manager in data.managers.items() if manager is not None}
+        outputs = {
+            name: {output: output_of(value) for output, value in batch.items()} for name, batch in batches.items()
+        }
+        reference = "val" if "val" in outputs else "train"
+        for name, found in outputs.items():
+            if name != reference and found and outputs[reference]:
+                changed = {output for both in (name, reference) for output in data.changed_on_device(both)}
+                _compare(name, found, reference, outputs[reference], changed)
+        if self.num_classes is not None:
+            for name, batch in batches.items():
+                stored = data.stored_numbers(name, LABEL)
+                labels = batch.get(LABEL) if stored is None else torch.from_numpy(stored)
+                try:
+                    check_range(labels, self.num_classes)
+                except ConfigError as error:
+                    raise ConfigError(f"{name}: {error}") from None
+        data.release("test")
+
+
+def _compare(
+    stage: str, outputs: Mapping[str, Output], reference: str, others: Mapping[str, Output], changed: set[str]
+) -> None:
+    exact = "train" not in (stage, reference)  # the first steps try the model on both, but not on a test
+    names = [name for name in outputs if name in others]
+    order = [name for name in others if name in outputs]
+    if names != order or (exact and len(names) != max(len(outputs), len(others))):
+        raise ConfigError(
+            f"pipeline.{stage} gives {', '.join(outputs)}, and pipeline.{reference} gives {', '.join(others)}: one "
+            "model reads both; `FIELD: disabled` leaves a field out, and test_after_fit=false the test"
+        )
+    for name in names:
+        if name not in changed and not _fit(outputs[name], others[name], exact):
+            raise ConfigError(
+                f"pipeline.{stage}.{name} gives {outputs[name]} per sample, and pipeline.{reference}.{name} gives "
+                f"{others[name]}: one model reads both; make them alike (a stage without a pipeline has that of val)"
+            )
+
+
+def _fit(output: Output, other: Output, exact: bool) -> bool:
+    if output.dtype is None or other.dtype is None or output.is_padded or other.is_padded:
+        return output.dtype == other.dtype
+    shape, other_shape = output.shape, other.shape
+    if not exact and (output.views != other.views or min(len(shape), len(other_shape)) < 2):
+        return True
+    if output.views != other.views or len(shape) != len(other_shape):
+        return False
+    is_float = [dtype.startswith(("float", "bfloat")) for dtype in (output.dtype, other.dtype)]
+    if is_float[0] != is_float[1] or (exact and output.dtype != other.dtype):
+        return False
+    if len(shape) < 2:
+        return shape == other_shape
+    return len(shape) != 3 or _same_channels(shape, other_shape)
+
+
+def _same_channels(shape: Sequence[int], other: Sequence[int]) -> bool:
+    """Whether shapes (C, H, W) or (H, W, C) are of as many channels on the same side."""
+    sides = [(0 if one[0] <= one[2] else 2, min(one[0], one[2])) for one in (shape, other)]
+    # of many channels and few pixels the smaller side says nothing
+    resized = shape[0] == other[0] and shape[1] != other[1] and shape[2] != other[2]
+    return sides[0] == sides[1] or resized
