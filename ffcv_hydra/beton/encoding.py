@@ -156,21 +156,23 @@ class _PartBuilder:
             raise ConversionError(f"sample {index}: expected {len(encoder.fields)} items, got {len(item)}")
         record = np.zeros(1, dtype=encoder.dtype)
         columns = encoder.dtype.names or ()
-        for position, (column, field, value) in enumerate(zip(columns, encoder.fields, item, strict=True)):
+        with noting_damage() as damage:
+            for position, (column, field, value) in enumerate(zip(columns, encoder.fields, item, strict=True)):
 
-            def malloc(size: int, position: int = position) -> tuple[int, np.ndarray]:
-                return self._allocate(int(size), position)
+                def malloc(size: int, position: int = position) -> tuple[int, np.ndarray]:
+                    return self._allocate(int(size), position)
 
-            where = f"sample {index}, field {encoder.names[position]!r}"
-            with blaming(where), noting_damage() as damage:
-                coerced = coerce(field, value)
-                if isinstance(coerced, EncodedJpeg):
-                    coerced.store(record[column], malloc)
-                else:
-                    field.encode(record[column], coerced, malloc)
-                if damage and encoder.on_warning == "error":
-                    raise ConversionError(f"{damage[0]}; replace it, or leave this sample out")
-            self._warnings.extend(f"{where}: {line}" for line in damage)
+                where = f"sample {index}, field {encoder.names[position]!r}"
+                with blaming(where):
+                    coerced = coerce(field, value)
+                    if isinstance(coerced, EncodedJpeg):
+                        coerced.store(record[column], malloc)
+                    else:
+                        field.encode(record[column], coerced, malloc)
+                    if damage and encoder.on_warning == "error":
+                        raise ConversionError(f"{damage[0]}; replace it, or leave this sample out")
+                self._warnings.extend(f"{where}: {line}" for line in damage)
+                damage.clear()
         self.records.append(record.view(np.uint8))  # bytes: NumPy does not copy the gaps between columns
         self._indices.append(index)
         self.num_bytes += record.nbytes

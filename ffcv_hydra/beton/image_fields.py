@@ -62,7 +62,7 @@ class GrayscaleImageField(OwnImageField):
 
     Takes uint8 (with 16 bits: uint16) arrays (H, W) or (H, W, 1) and PIL images of the modes L and 1 (with 16 bits:
     I;16), and of mode I where its values fit. Nothing is scaled, and what would lose information is refused: colours,
-    and 16-bit images in a field of 8 bits. A JPEG that needs no change is stored as it is.
+    transparent pixels, and 16-bit images in a field of 8 bits. A JPEG that needs no change is stored as it is.
 
     Args:
         write_mode: `jpg`, or `raw` for the very pixels. None: `jpg` with 8 bits, `raw` with 16, which JPEG cannot hold.

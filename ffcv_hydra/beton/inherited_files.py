@@ -13,6 +13,8 @@ from collections.abc import Collection
 
 from ffcv_hydra.errors import ConversionError
 
+MAX_DUPLICATES = 100  # a process may often have no more than 1,024 descriptors
+
 FileId = tuple[int, int]  # device and inode
 
 
@@ -28,7 +30,8 @@ class InheritedFiles:
         ignored = {*ignored, *(file_id(descriptor) for descriptor in range(3))}
         found = [number for number in _open_descriptors() if _is_read(number) and file_id(number) not in ignored]
         # A duplicate has the same position, and is still that of the same file when the dataset has opened another.
-        self._files = {os.dup(descriptor): _name(descriptor) for descriptor in found}
+        duplicate = os.dup if len(found) <= MAX_DUPLICATES else int
+        self._files = {duplicate(descriptor): _name(descriptor) for descriptor in found}
         self._positions: dict[int, int] = {}
 
     def note_positions(self) -> None:

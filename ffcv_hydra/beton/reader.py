@@ -227,8 +227,9 @@ def read_appendix(path: str | os.PathLike[str]) -> Appendix | None:
 def _opened(path: Path) -> Iterator[BinaryIO]:
     """The file, for reading; errors in the block become a `BetonError` that names it."""
     try:
-        if stat.S_ISFIFO(os.stat(path).st_mode):  # to open one is to wait for somebody who writes to it
-            raise BetonError(f"{path}: is a named pipe; name a .beton file")
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a pipe may wait for ever
+            raise BetonError("is a device, pipe or socket; name a .beton file")
         with open(path, "rb") as file:
             yield file
     except FileNotFoundError as error:

@@ -11,6 +11,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -48,8 +49,8 @@ def is_undecoded(image: Image.Image) -> bool:
 
 def read_file(image: Image.Image) -> np.ndarray | None:
     """uint8 (num_bytes,): the file of an image that is undecoded; None if it is closed."""
-    file = getattr(image, "fp", None)
-    if file is None or getattr(file, "closed", False):
+    file = _open_file(image)
+    if file is None:
         return None
     position = file.tell()
     file.seek(0)
@@ -66,10 +67,9 @@ def load_image(image: Image.Image) -> None:
         ConversionError: if it cannot be decoded, or its file was closed meanwhile.
     """
     name = image_name(image)
-    content = read_file(image) if is_undecoded(image) else None
-    is_closed = is_undecoded(image) and content is None
+    is_closed = bool(getattr(image, "tile", None)) and _open_file(image) is None
     try:
-        damage = None if content is None else _find_damage(image, content)
+        damage = _find_damage(image) if is_undecoded(image) else None
         image.load()
     except Exception as error:  # PIL's decoders raise OSError, SyntaxError, ValueError and more
         if is_closed or "closed" in str(error):
@@ -104,15 +104,21 @@ def complaint_of_turbojpeg(jpeg: np.ndarray, height: int, width: int, *, is_cmyk
         decompressor.close()
 
 
-def _find_damage(image: Image.Image, content: np.ndarray) -> str | None:
+def _open_file(image: Image.Image) -> Any:
+    """The file of an image that was merely opened; None if it is closed."""
+    file = getattr(image, "fp", None)
+    return None if getattr(file, "closed", False) else file
+
+
+def _find_damage(image: Image.Image) -> str | None:
     """What is wrong with the file of an undecoded image; only JPEG and PNG have what tells."""
-    if image.format in ("JPEG", "MPO"):
+    content = read_file(image) if image.format in ("JPEG", "MPO", "PNG") else None
+    if content is None:
+        return None
+    if image.format != "PNG":
         return complaint_of_turbojpeg(content, image.height, image.width, is_cmyk=image.mode == "CMYK")
-    if image.format == "PNG":
-        try:
-            Image.open(
-                io.BytesIO(content.tobytes())
-            ).verify()  # the checksums of its chunks, at which `load` does not look
-        except Exception as error:
-            return describe_error(error)
+    try:
+        Image.open(io.BytesIO(content.tobytes())).verify()  # the checksums of its chunks, at which `load` does not look
+    except Exception as error:
+        return describe_error(error)
     return None

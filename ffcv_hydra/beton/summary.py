@@ -56,7 +56,10 @@ def print_summary(summary: BetonSummary, console: Console | None = None) -> None
     rate = summary.num_samples / max(summary.seconds, 1e-9)
     table.add_row("time", f"{summary.seconds:.1f} s ({rate:,.0f} samples/s)")
     if summary.num_warnings:
-        lines = [f"{summary.num_warnings:,} samples come from damaged files", *summary.warnings]
+        lines = [
+            f"{summary.num_warnings:,} of {summary.num_samples:,} samples come from damaged files",
+            *summary.warnings,
+        ]
         table.add_row("damage", "\n".join(lines + ["..."] * (summary.num_warnings > len(summary.warnings))))
     (console or TerminalConsole()).print(table)
 

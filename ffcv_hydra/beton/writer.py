@@ -105,12 +105,21 @@ def write_beton(
         conversion.begin(fingerprint, resume=resume)
         conversion.write_chunks(usable_cores() if num_workers == -1 else num_workers, progress)
         num_bytes = conversion.finish(description)
-    seconds = time.perf_counter() - started
-    num_warnings, warnings = conversion.num_warnings, conversion.warnings
-    if num_warnings:
-        logger.warning("%s: %d samples come from damaged files; the first: %s", path, num_warnings, warnings[0])
-    kinds = describe_fields(resolved)
-    return BetonSummary(path, kinds, conversion.num_samples, num_bytes, seconds, num_warnings, warnings)
+    summary = BetonSummary(
+        path,
+        describe_fields(resolved),
+        conversion.num_samples,
+        num_bytes,
+        time.perf_counter() - started,
+        conversion.num_warnings,
+        conversion.warnings,
+    )
+    if summary.warnings:
+        found, total = summary.num_warnings, summary.num_samples
+        logger.warning(
+            "%s: %d of %d samples come from damaged files; the first: %s", path, found, total, summary.warnings[0]
+        )
+    return summary
 
 
 def choose_indices(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ffcv_hydra.errors import ConfigError, ConversionError
+from ffcv_hydra.errors import ConfigError, ConversionError, describe_error
 
 IMAGES = frozenset({"jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm"})
 NUMBERS = frozenset({"cls", "cls2", "id", "index", "count"})
@@ -66,7 +66,9 @@ class WebDatasetShards:
         try:
             return _decode(found, files[found])
         except Exception as error:
-            raise ConversionError(f"key {key!r}: cannot decode its {found}: {error}; repair it") from error
+            raise ConversionError(
+                f"key {key!r}: cannot decode its {found}: {describe_error(error)}; repair it"
+            ) from error
 
 
 def _find(pattern: str) -> list[str]:

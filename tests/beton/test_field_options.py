@@ -45,6 +45,10 @@ def test_kinds_without_options_say_so():
     "options",
     [
         {"write_mode": "jpeg"},
+        {"background": "white"},
+        {"background": [255, 255]},
+        {"background": [255, 255, 256]},
+        {"background": [1.0, 1.0, 1.0]},
         {"max_resolution": 0},
         {"max_resolution": "large"},
         {"jpeg_quality": 101},
