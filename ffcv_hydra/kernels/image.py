@@ -22,16 +22,16 @@ def _signature(pixel, weight):
     return types.int64(
         _int64s, types.Array(types.uint8, 1, "C", readonly=True), _int64s, _int64s,
         types.Array(types.uint8, 1, "C"), _int64s, _int64s, types.int64, types.Array(types.int64, 3, "C"), _int64s,
-        types.Array(types.int64, 2, "C"), types.int64, types.Array(pixel, 1, "C"), types.Array(weight, 1, "C"),
+        types.Array(types.int64, 2, "C"), _int64s, types.int64, types.Array(pixel, 1, "C"), types.Array(weight, 1, "C"),
     )  # fmt: skip
 
 
 @device_function
-def _scale(window, interpolation):
+def _scale(window, interpolation, most):
     """How many times smaller than it is a JPEG may be decoded for a window: never smaller than the outcome."""
     scale = 1
     if interpolation != NEAREST:
-        while scale < 8 and window[2] >= 2 * scale * window[4] and window[3] >= 2 * scale * window[5]:
+        while scale < most and window[2] >= 2 * scale * window[4] and window[3] >= 2 * scale * window[5]:
             scale *= 2
     return scale
 
@@ -102,8 +102,8 @@ def _place(parts, target, n, pixels, region, window, scale, interpolation, chann
 
 
 def _decode_windows(
-    parts, data, offsets, sizes, modes, heights, widths, channels, windows, interpolations, targets, tables,
-    scratch, row,
+    parts, data, offsets, sizes, modes, heights, widths, channels, windows, interpolations, targets, scales,
+    tables, scratch, row,
 ):  # fmt: skip
     """Decode N stored images, each once, and resample V windows of each.
 
@@ -119,6 +119,7 @@ def _decode_windows(
         targets: int64 (V, 6), of each array (N, H, W, C) or (N, C, H, W) that is written: address, H, W, bytes per
             value, whether channels come first, and the address of H * W * C bytes for use on the way, which an array
             (N, H, W, C) of the stored dtype takes none of.
+        scales: int64 (V,): how many times smaller than it is a JPEG may be decoded, 1 or 8; the pixels are others then.
         tables: the address of uint32 (V, C, 256), as `finish` takes them, for arrays of another dtype than the stored
             one.
         scratch: of the stored dtype, as long as the largest image is, decoded (height * width * C), except that raw
@@ -131,16 +132,16 @@ def _decode_windows(
     """
     windows, targets = unowned(windows), unowned(targets)
     box, region = np.empty(4, dtype=np.int64), np.empty(REGION_LENGTH, dtype=np.int64)
-    scales = np.empty(len(targets), dtype=np.int64)
+    chosen = np.empty(len(targets), dtype=np.int64)
     for n in range(len(offsets)):
         if offsets[n] < 0 or sizes[n] < 0 or offsets[n] > len(data) - sizes[n]:
             return n
         scale = largest = np.int64(1)  # a literal would have what it is passed to compiled twice
         for v in range(len(targets)):
-            scales[v] = _scale(windows[v, n], interpolations[v]) if modes[n] == STORED_AS_JPEG else 1
-            largest = max(largest, scales[v])
+            chosen[v] = _scale(windows[v, n], interpolations[v], scales[v]) if modes[n] == STORED_AS_JPEG else 1
+            largest = max(largest, chosen[v])
         while scale <= largest:  # what a window is made of must not depend on the other windows
-            if _union(windows, n, scales, scale, box):
+            if _union(windows, n, chosen, scale, box):
                 address = _decode(
                     parts, data.ctypes.data + offsets[n], sizes[n], modes[n], heights[n], widths[n], channels, box,
                     scale, scratch, region,
@@ -149,7 +150,7 @@ def _decode_windows(
                     return n
                 pixels = array_at(address, (heights[n] * widths[n] * channels,), scratch)
                 for v in range(len(targets)):
-                    if scales[v] == scale:
+                    if chosen[v] == scale:
                         _place(
                             parts, targets[v], n, pixels, region, windows[v, n], scale, interpolations[v], channels,
                             tables + v * channels * _TABLE_BYTES, row,

@@ -5,6 +5,7 @@ import numpy as np
 from ffcv_hydra.kernels.compilation import device_function
 
 AREA, BILINEAR, NEAREST = 0, 1, 2
+_PAIR = 3  # what `AREA` is where an axis grows
 
 
 @device_function
@@ -17,6 +18,32 @@ def _area(position, step, origin, limit, weights):
         pixel = first + t
         weights[t] = (min(end, pixel + 1.0) - max(begin, float(pixel))) / step
     return first, count
+
+
+@device_function
+def _pair(position, size, resized_size, weights):
+    """What INTER_AREA is on both axes as soon as one of them grows: the first pixel that the output pixel covers, by
+    the share that it covers of it, and for all the rest the next one.
+
+    On an axis that grows this is the mean of what is covered. The operations in floating point are OpenCV's, in its
+    order: whether an output pixel begins at a pixel's edge or just before decides which pixel it shows.
+    """
+    growth = resized_size / size
+    first = int(np.floor(position * (1.0 / growth)))
+    rest = np.float32((position + 1) - (first + 1) * growth)
+    rest = rest - np.floor(rest) if rest > 0 else np.float32(0)
+    if first >= size - 1 or rest == 0:
+        weights[0] = 1.0
+        return min(first, size - 1), 1
+    weights[0], weights[1] = 1.0 - rest, rest
+    return first, 2
+
+
+@device_function
+def area_or_pair(window, scale, interpolation):
+    """The interpolation for `taps`, of the one that is asked for and both axes of a window."""
+    grows = scale == 1 and (window[2] < window[4] or window[3] < window[5])
+    return _PAIR if grows and interpolation == AREA else interpolation
 
 
 @device_function
@@ -57,7 +84,7 @@ def taps(begin, size, scale, resized_size, offset, target_size, mirrored, interp
         offset: which pixel of the resized axis is the first of the output; may be negative.
         target_size: of the output. Pixels outside the resized axis read nothing: their count is 0.
         mirrored: 1 if the output's first pixel comes last, or 0.
-        interpolation: `AREA` or `BILINEAR`; they are the same where the axis grows.
+        interpolation: of `area_or_pair`.
         like: an array of the dtype that the weights get.
 
     Returns:
@@ -74,12 +101,14 @@ def taps(begin, size, scale, resized_size, offset, target_size, mirrored, interp
     for o in range(max(0, -offset), min(target_size, resized_size - offset)):
         position = o + offset
         at = o if mirrored == 0 else target_size - 1 - o
-        if scale == 1 and size <= resized_size:
-            first[at], count[at] = _linear(position, step, size, weights[at])
-        elif interpolation == BILINEAR:
-            first[at], count[at] = _triangle(position, step, origin, limit, weights[at])
-        else:
+        if interpolation == _PAIR:
+            first[at], count[at] = _pair(position, size, resized_size, weights[at])
+        elif interpolation == AREA:
             first[at], count[at] = _area(position, step, origin, limit, weights[at])
+        elif scale == 1 and size <= resized_size:
+            first[at], count[at] = _linear(position, step, size, weights[at])
+        else:
+            first[at], count[at] = _triangle(position, step, origin, limit, weights[at])
     return first, count, weights
 
 

@@ -1,7 +1,7 @@
 """Resampling of a part of an image to another size.
 
-Area: an output pixel is the mean of the input it covers where the image shrinks (as OpenCV's INTER_AREA, within one
-level of it), linear between pixel centres where it grows (as INTER_LINEAR). Bilinear: torch's antialiased bilinear,
+Area: OpenCV's INTER_AREA, within one level: the mean of the input that an output pixel covers, and where the image
+grows along one axis and shrinks along the other, what OpenCV has in its place. Bilinear: torch's antialiased bilinear,
 within one level. Nearest: torch's nearest-exact.
 
 Each axis on its own. The vertical pass goes first, over whole rows, because LLVM vectorises it; for the horizontal one
@@ -13,7 +13,7 @@ import numpy as np
 from ffcv_hydra.kernels.compilation import device_function, inlined_function
 from ffcv_hydra.kernels.parts import COPY_WINDOW, NEAREST_WINDOW
 from ffcv_hydra.kernels.pointers import call_address
-from ffcv_hydra.kernels.resample_taps import NEAREST, taps
+from ffcv_hydra.kernels.resample_taps import NEAREST, area_or_pair, taps
 from ffcv_hydra.kernels.weighted_rows import even_taps, weighted_rows
 
 
@@ -32,11 +32,15 @@ def _vertical(source, start, stride, count, weights, row):
         third = source[start + 2 * stride : start + 2 * stride + length]
         for x in range(length):
             row[x] = weights[0] * kind(first[x]) + weights[1] * kind(second[x]) + weights[2] * kind(third[x])
-        for t in range(3, count):
-            more = source[start + t * stride : start + t * stride + length]
-            weight = weights[t]
+        for t in range(3, count - 1, 2):  # two at a time, to read and write the sums half as often
+            one = source[start + t * stride : start + t * stride + length]
+            other = source[start + (t + 1) * stride : start + (t + 1) * stride + length]
             for x in range(length):
-                row[x] += weight * kind(more[x])
+                row[x] = row[x] + weights[t] * kind(one[x]) + weights[t + 1] * kind(other[x])
+        if count % 2 == 0:
+            last = source[start + (count - 1) * stride : start + (count - 1) * stride + length]
+            for x in range(length):
+                row[x] += weights[count - 1] * kind(last[x])
 
 
 @device_function
@@ -62,6 +66,7 @@ def _span(first, count):
 @inlined_function
 def _separable(source, begin, stride, window, scale, interpolation, row, target):
     channels, upright = target.shape[2], np.int64(0)  # a literal would have `taps` compiled twice
+    interpolation = area_or_pair(window, scale, interpolation)
     first_y, count_y, weights_y = taps(
         window[0], window[2], scale, window[4], window[6], target.shape[0], upright, interpolation, row
     )

@@ -37,7 +37,7 @@ class FusedDecoder(ImageDecoder):
         table: torch.Tensor | None = None,
         channels_first: bool = False,
     ) -> None:
-        super().__init__(decoder.interpolation)
+        super().__init__(decoder.interpolation, decoder.scaled_decoding)
         self.accept_field(decoder.field)
         self.accept_globals(decoder.metadata, decoder.memory_read)
         self.decoder = decoder
@@ -51,9 +51,10 @@ class FusedDecoder(ImageDecoder):
         is_finished, is_mirrored = self.table is not None or self.channels_first, self.flip is not None
         return (*self.decoder.kernels, *(finish,) * is_finished, *(draw_chosen,) * is_mirrored)
 
+    @property
     def output_size(self) -> tuple[int, int]:
         """Height and width of the output, in pixels."""
-        return self.decoder.output_size()
+        return self.decoder.output_size
 
     def boxes(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> np.ndarray:
         """int64 (N, 4): the decoder's."""
@@ -69,7 +70,7 @@ class FusedDecoder(ImageDecoder):
 
     def image_functions(self) -> list[ImageFunction]:
         """Mirroring, then the table and the layout."""
-        shape, functions = (*self.output_size(), self.channels), []
+        shape, functions = (*self.output_size, self.channels), []
         if self.flip is not None:
             functions.append(self.flip.image_function(shape, self.dtype))
         if self.table is not None or self.channels_first:
@@ -100,7 +101,7 @@ class FusedDecoder(ImageDecoder):
 
     def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
         """The state after the operation, and the memory for it."""
-        height, width = self.output_size()
+        height, width = self.output_size
         shape = (self.channels, height, width) if self.channels_first else (height, width, self.channels)
         dtype = self.result_dtype
         return replace(previous_state, jit_mode=True, shape=shape, dtype=dtype), AllocationQuery(shape, dtype)

@@ -22,6 +22,7 @@ class RandomResizedCrop(SizedDecoder):
         scale: range of the part's area, as a share of the image's.
         ratio: range of the part's width / height.
         interpolation: `area`, `bilinear` (antialiased) or `nearest`; for masks always `nearest`.
+        scaled_decoding: faster for photographs much larger than the output, with other pixels; see `ImageDecoder`.
 
     The boxes are distributed as those of `torchvision.transforms.RandomResizedCrop`.
     """
@@ -35,8 +36,9 @@ class RandomResizedCrop(SizedDecoder):
         scale: Sequence[float] = (0.08, 1.0),
         ratio: Sequence[float] = (3 / 4, 4 / 3),
         interpolation: str = "area",
+        scaled_decoding: bool = False,
     ) -> None:
-        super().__init__(size, interpolation)
+        super().__init__(size, interpolation, scaled_decoding)
         self.scale = interval("RandomResizedCrop", "scale", scale, 0, 1, above=True)
         self.ratio = interval("RandomResizedCrop", "ratio", ratio, 0, above=True)
 
@@ -59,12 +61,19 @@ class CenterCrop(SizedDecoder):
         size: (height, width) of the output in pixels, or one number for both.
         ratio: side of the square, as a share of the image's shorter side (0.875 is the usual 224 / 256).
         interpolation: `area`, `bilinear` (antialiased) or `nearest`; for masks always `nearest`.
+        scaled_decoding: faster for photographs much larger than the output, with other pixels; see `ImageDecoder`.
     """
 
     joint_parameters: ClassVar[tuple[str, ...]] = ("size", "ratio")
 
-    def __init__(self, size: int | Sequence[int], ratio: float = 1.0, interpolation: str = "area") -> None:
-        super().__init__(size, interpolation)
+    def __init__(
+        self,
+        size: int | Sequence[int],
+        ratio: float = 1.0,
+        interpolation: str = "area",
+        scaled_decoding: bool = False,
+    ) -> None:
+        super().__init__(size, interpolation, scaled_decoding)
         if not 0 < ratio <= 1:
             raise PipelineError(f"CenterCrop: ratio must be in (0, 1]; got {ratio}")
         self.ratio = float(ratio)
@@ -82,16 +91,17 @@ class Resize(SizedDecoder):
         size: (height, width) of the output in pixels. One number, which torchvision takes for the shorter side, is
             refused: see `ResizeShorterSide`.
         interpolation: `area`, `bilinear` (antialiased) or `nearest`; for masks always `nearest`.
+        scaled_decoding: faster for photographs much larger than the output, with other pixels; see `ImageDecoder`.
     """
 
     joint_parameters: ClassVar[tuple[str, ...]] = ("size",)
 
-    def __init__(self, size: Sequence[int], interpolation: str = "area") -> None:
+    def __init__(self, size: Sequence[int], interpolation: str = "area", scaled_decoding: bool = False) -> None:
         if isinstance(size, int):
             raise PipelineError(
                 f"Resize: size is [height, width] in pixels; got {size}; ResizeShorterSide keeps the aspect ratio"
             )
-        super().__init__(size, interpolation)
+        super().__init__(size, interpolation, scaled_decoding)
 
     def boxes(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> np.ndarray:
         """int64 (N, 4): the whole of each image."""
@@ -108,12 +118,19 @@ class ResizeShorterSide(SizedDecoder):
         shorter_side: of the resized image, in pixels.
         size: (height, width) of the output in pixels, or one number for both.
         interpolation: `area`, `bilinear` (antialiased) or `nearest`; for masks always `nearest`.
+        scaled_decoding: faster for photographs much larger than the output, with other pixels; see `ImageDecoder`.
     """
 
     joint_parameters: ClassVar[tuple[str, ...]] = ("shorter_side", "size")
 
-    def __init__(self, shorter_side: int, size: int | Sequence[int], interpolation: str = "area") -> None:
-        super().__init__(size, interpolation)
+    def __init__(
+        self,
+        shorter_side: int,
+        size: int | Sequence[int],
+        interpolation: str = "area",
+        scaled_decoding: bool = False,
+    ) -> None:
+        super().__init__(size, interpolation, scaled_decoding)
         if type(shorter_side) is not int or shorter_side < 1:
             raise PipelineError(f"ResizeShorterSide: shorter_side is a number of pixels; got {shorter_side}")
         self.shorter_side = shorter_side
@@ -152,6 +169,7 @@ class WholeImage(ImageDecoder):
         super().accept_globals(metadata, memory_read)
         self._size = None
 
+    @property
     def output_size(self) -> tuple[int, int]:
         """Height and width of the stored images, in pixels.
 
@@ -173,7 +191,7 @@ class WholeImage(ImageDecoder):
 
     def is_stored_as_made(self, sizes: np.ndarray) -> bool:
         """Whether all images are stored as pixels."""
-        image_bytes = math.prod(self.output_size()) * self.channels * self.dtype.itemsize
+        image_bytes = math.prod(self.output_size) * self.channels * self.dtype.itemsize
         return bool((self.metadata["mode"] == STORED_RAW).all() and (sizes == image_bytes).all() and image_bytes)
 
     def boxes(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> np.ndarray:

@@ -124,6 +124,7 @@ def decode_shared(
         _windows(decoders, heights, widths, chunks),
         np.array([decoder.interpolation_code for decoder in decoders]),
         np.array(layouts),
+        np.array([8 if decoder.scaled_decoding else 1 for decoder in decoders]),
         tables.ctypes.data,
         pixels[:num_bytes].view(first.dtype),
         pixels[num_bytes : num_bytes + row].view(weight),
@@ -156,7 +157,7 @@ def _windows(
 
 def _address_and_layout(decoder: ImageDecoder, target: np.ndarray, count: int, on_the_way: int) -> tuple[int, ...]:
     """What kernels know of a target; they get its address alone, and trust it."""
-    height, width = decoder.output_size()
+    height, width = decoder.output_size
     shape = (decoder.channels, height, width) if decoder.channels_first else (height, width, decoder.channels)
     if target.shape != (count, *shape) or target.dtype != decoder.result_dtype or not target.flags.c_contiguous:
         raise TypeError(f"{type(decoder).__name__} fills a contiguous {decoder.result_dtype} array {(count, *shape)}")

@@ -51,7 +51,7 @@ def decode(
         np.array([mode], dtype=np.uint8), np.array([height]), np.array([width]), channels,
         np.array([[[0, 0, height, width, height, width, 0, 0, 0]]]), np.zeros(1, dtype=np.int64),
         np.array([[target.ctypes.data, height, width, target.itemsize, 0, 0]]),
-        0, np.empty(channels * height * width, dtype=dtype),
+        np.ones(1, dtype=np.int64), 0, np.empty(channels * height * width, dtype=dtype),
         np.empty(2 * (channels * width + 1), dtype=weight),
     )  # fmt: skip
     return failed, target[0]

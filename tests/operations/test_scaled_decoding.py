@@ -1,4 +1,4 @@
-"""JPEGs that are at least twice as large as what is made of them are decoded at a fraction of their size."""
+"""JPEGs are decoded at their full size, and at a fraction of it where that is asked for and they are large enough."""
 
 import io
 
@@ -10,7 +10,7 @@ from sklearn.datasets import load_sample_images
 
 from ffcv_hydra.beton import write_beton
 from ffcv_hydra.loader import Loader
-from ffcv_hydra.operations import CenterCrop, RandomResizedCrop, Resize, WholeImage
+from ffcv_hydra.operations import CenterCrop, ImageDecoder, RandomResizedCrop, Resize, WholeImage
 from ffcv_hydra.pipeline import FieldPipeline
 
 PHOTOS = load_sample_images().images
@@ -35,17 +35,29 @@ def load(beton, *operations, **others):
     return next(iter(Loader(beton, 2, pipelines={"image": list(operations), **others}, num_workers=1)))
 
 
-@pytest.mark.parametrize("size", [[213, 320], [106, 160], [53, 80], [100, 100]])
-def test_the_outcome_is_close_to_that_of_the_whole(photos, size):
+@pytest.mark.parametrize("factor", [1.0, 1.9, 2, 3, 4.5, 8, 12])
+def test_F10_photographs_are_shrunk_by_the_mean_of_what_a_pixel_covers_by_any_factor(photos, factor):
+    size = [int(side / factor) for side in PHOTOS[0].shape[:2]]
     for image, whole in zip(load(photos, Resize(size))[0], load(photos, WholeImage())[0], strict=True):
         expected = cv2.resize(whole, size[::-1], interpolation=cv2.INTER_AREA).astype(int)
-        # the frequencies that are left out make another filter: here area and bilinear differ by up to 2.8 on average
-        assert 0 < np.abs(image - expected).mean() < 4
+        assert np.abs(image - expected).max() <= 1
+
+
+@pytest.mark.parametrize("interpolation, mean, most", [("area", 2.1, 66), ("bilinear", 1.6, 43)])
+def test_F10_scaled_decoding_is_as_far_off_as_its_docstring_says(photos, interpolation, mean, most):
+    differences = []
+    for factor in (2, 2.5, 3, 4, 5, 6, 8, 10, 12, 16):
+        size = [int(side / factor) for side in PHOTOS[0].shape[:2]]
+        whole, scaled = (load(photos, Resize(size, interpolation, scaled))[0] for scaled in (False, True))
+        differences.append(np.abs(whole.astype(int) - scaled))
+    assert round(np.mean([each.mean() for each in differences]), 1) == mean
+    assert max(each.max() for each in differences) == most
+    assert f"{mean}" in str(ImageDecoder.__doc__) and f"{most}" in str(ImageDecoder.__doc__)
 
 
 def test_parts_are_where_they_are_in_the_whole(photos):
     whole = load(photos, WholeImage())[0]
-    found = load(photos, CenterCrop(64, 0.5))[0].astype(int)  # 213 x 213 from (107, 213) on
+    found = load(photos, CenterCrop(64, 0.5, scaled_decoding=True))[0].astype(int)  # 213 x 213 from (107, 213) on
 
     def distance(top, left):
         boxes = (image[top : top + 213, left : left + 213] for image in whole)
@@ -55,15 +67,14 @@ def test_parts_are_where_they_are_in_the_whole(photos):
 
 
 def test_crops_just_below_twice_the_output_are_decoded_whole(photos):
-    for image, whole in zip(load(photos, Resize([214, 320]))[0], load(photos, WholeImage())[0], strict=True):
-        expected = cv2.resize(whole, (320, 214), interpolation=cv2.INTER_AREA)
-        assert np.abs(image.astype(int) - expected).max() <= 1
+    whole, scaled = (load(photos, Resize([214, 320], scaled_decoding=scaled))[0] for scaled in (False, True))
+    assert np.array_equal(whole, scaled)
 
 
 def test_a_view_does_not_depend_on_what_scale_the_others_are_decoded_at(photos):
     def views():
-        return FieldPipeline([RandomResizedCrop(40, scale=[0.05, 1.0])], source="image", views=6)
+        return FieldPipeline([RandomResizedCrop(40, scale=[0.05, 1.0], scaled_decoding=True)], source="image", views=6)
 
-    alone = load(photos, Resize([20, 20]), views=views())[1]
+    alone = load(photos, Resize([20, 20], scaled_decoding=True), views=views())[1]
     beside = load(photos, Resize([400, 400]), views=views(), other=FieldPipeline([CenterCrop(150)], source="image"))[1]
     assert all(np.array_equal(one, other) for one, other in zip(alone, beside, strict=True))

@@ -64,7 +64,7 @@ def bound(decoder: ImageDecoder, kind: str, metadata: np.ndarray) -> ImageDecode
 
 
 def memory(decoder: ImageDecoder) -> np.ndarray:
-    return np.full((len(SIZES), *decoder.output_size(), decoder.channels), 77, dtype=decoder.dtype)
+    return np.full((len(SIZES), *decoder.output_size, decoder.channels), 77, dtype=decoder.dtype)
 
 
 def chunks(count: int) -> list[Chunk]:
