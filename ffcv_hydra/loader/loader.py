@@ -30,6 +30,7 @@ from ffcv_hydra.loader.plan import Node
 from ffcv_hydra.loader.plan_builder import PlanBuilder
 from ffcv_hydra.loader.position import Position
 from ffcv_hydra.loader.sampler import InOrderSampler, Sampler
+from ffcv_hydra.loader.settings import settings_of
 from ffcv_hydra.loader.storage import Storage
 from ffcv_hydra.operations.base import Scratch
 from ffcv_hydra.ordering import Sequential, as_ordering, split_over_ranks
@@ -70,7 +71,8 @@ class Loader:
         LoaderError: for options out of range, or fewer samples than ranks or than one global batch.
 
     The epoch is set by `loader.sampler.set_epoch`, as Lightning does, and moves on by itself after a complete pass. It
-    is read, as is a state to resume from, when the first batch is asked for.
+    is read, as are a state to resume from and the operations' attributes, when the first batch is asked for: a size or
+    a probability that is set between two epochs (`decoder.output_size = (160, 160)`) holds from the next pass on.
 
     A loader can be copied and pickled, to be read in another process: the copy opens the file again, and has the epoch,
     the position and the sizes. So can it be used after a fork, and by several threads, which share a pass's batches.
@@ -120,6 +122,7 @@ class Loader:
         self.batches_ahead = batches_ahead
         self.num_workers = num_workers if num_workers > 0 else usable_cores()
 
+        self._pipelines = pipelines or {}
         self._beton = Beton(path, custom_fields)
         self.indices = resolve_indices(indices, self._beton)
         self.num_samples = len(self.indices)
@@ -213,7 +216,7 @@ class Loader:
             PipelineError: if there is no such output, or its decoder has one size only.
         """
         epoch = self.sampler.epoch
-        self._builder(self._sizes | {output: size(epoch)}).build(self._arguments["pipelines"] or {})  # raises
+        self._builder(self._sizes | {output: size(epoch)}).build(self._pipelines)  # raises
         self._size_schedules[output] = size
 
     def filter(self, output: str, condition: Callable[[Any], bool]) -> "Loader":
@@ -268,7 +271,9 @@ class Loader:
 
     def _build_executor(self) -> Executor:
         builder = self._builder(self._sizes)
-        plan = builder.build(self._arguments["pipelines"] or {})
+        settings = settings_of(self._pipelines, self._beton)
+        plan = builder.build(self._pipelines)
+        self._settings = settings
         _log_replaced(builder.replaced)
         for node in plan.mixing:
             self._check_mixing(node)
@@ -309,8 +314,8 @@ class Loader:
             self._given = epoch, list(range(first_batch))
             self._storage.check()
             sizes = {output: size(epoch) for output, size in self._size_schedules.items()}
-            if sizes != self._sizes:
-                self._sizes = sizes
+            if sizes != self._sizes or settings_of(self._pipelines, self._beton) != self._settings:
+                self._sizes, self._settings = sizes, []
                 self._executor = self._build_executor()
             self._executor.compile()
             while self._abandoned:

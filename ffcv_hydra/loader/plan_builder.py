@@ -21,6 +21,7 @@ from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.loader.foreign import ForeignCode
 from ffcv_hydra.loader.fusion import fuse
 from ffcv_hydra.loader.joint import Streams, check_joint, follow_mixing
+from ffcv_hydra.loader.levels import check_levels
 from ffcv_hydra.loader.modules import probe
 from ffcv_hydra.loader.plan import Kind, Node, Plan
 from ffcv_hydra.loader.requests import Request, requests_of
@@ -143,6 +144,10 @@ class PlanBuilder:
         source = request.source if parent is None else parent.field
         assert isinstance(source, str)
         operation = original.module if isinstance(original, ModuleWrapper) else original
+        try:
+            check_levels(operation, parent)
+        except PipelineError as error:
+            raise PipelineError(f"pipeline of '{output}': {error}") from None
         if isinstance(operation, nn.Module):
             node = self._module_node(output, source, operation, parent)
         elif isinstance(operation, Operation):

@@ -36,7 +36,9 @@ class NormalizeImage(ImageFunctionOperation):
     float16 at once. For tensors there is `NormalizeTensor`.
 
     Args:
-        mean, std: one number per channel, in levels of 0 to 255 (ImageNet's mean is [123.675, 116.28, 103.53]).
+        mean, std: one number per channel, in levels of 0 to 255: ImageNet's are [123.675, 116.28, 103.53] and
+            [58.395, 57.12, 57.375]. The loader refuses those that can only be of images of 0 to 1 (means up to 1, stds
+            up to 0.5).
         type: float32 or float16, as a name or as the dtype of torch or NumPy.
     """
 
@@ -44,11 +46,11 @@ class NormalizeImage(ImageFunctionOperation):
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], type: Any = "float32") -> None:
         super().__init__()
-        means, stds = _mean_and_std("NormalizeImage", mean, std)
+        self.mean, self.std = _mean_and_std("NormalizeImage", mean, std)
         dtype = _ARRAY_DTYPES.get(floating_dtype("NormalizeImage", "type", type))
         if dtype is None:
             raise PipelineError(f"NormalizeImage: type is float32 or float16; got {type}")
-        self.table = ((np.arange(256)[:, None] - np.array(means)) / np.array(stds)).astype(dtype)
+        self.table = ((np.arange(256)[:, None] - np.array(self.mean)) / np.array(self.std)).astype(dtype)
 
     @classmethod
     def of_table(cls, table: np.ndarray) -> "NormalizeImage":
@@ -106,7 +108,8 @@ class NormalizeTensor(Operation):
     does what FFCV's `NormalizeImage` does on a GPU, and needs no cupy.
 
     Args:
-        mean, std: one number per channel, in the images' own units: levels of 0 to 255 for uint8.
+        mean, std: one number per channel, in the images' own unit: levels of 0 to 255, or 0 to 1 behind
+            `DivideImage255`. The loader refuses those that can only be of the other one.
         type: a floating dtype, as its name (float32, float16, bfloat16) or as the dtype of torch or NumPy.
     """
 

@@ -38,7 +38,8 @@ from ffcv_hydra.operations.translate import RandomTranslate
 
 
 def _size(operation: Any) -> tuple[int, ...]:
-    return tuple(int(side) for side in operation.output_size)
+    size = operation.output_size
+    return tuple(int(side) for side in ((size, size) if isinstance(size, int) else size))
 
 
 def _normalize(operation: Any) -> NormalizeImage:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.histogram import equalize_chosen, stretch_chosen
 from ffcv_hydra.kernels.tones import posterize_chosen, solarize_chosen
 from ffcv_hydra.operations.arguments import integer, number
@@ -12,7 +13,7 @@ class RandomSolarize(RandomlyApplied):
     """Invert the values of each image that are at least `threshold`, with probability `p`.
 
     Args:
-        threshold: from 0, which inverts everything, to 255.
+        threshold: a level, from 0, which inverts everything, to 255; what is meant for 0 to 1 is refused.
         p: the probability.
 
     Raises:
@@ -22,6 +23,8 @@ class RandomSolarize(RandomlyApplied):
     def __init__(self, threshold: float, p: float = 0.5) -> None:
         super().__init__(p)
         self.threshold = number("RandomSolarize", "threshold", threshold, 0, 255)
+        if 0 < self.threshold < 1:
+            raise PipelineError(f"RandomSolarize: threshold is a level from 0 to 255, not a share; got {threshold}")
 
     def apply(self, chosen: np.ndarray, keys: np.ndarray, source: np.ndarray, target: np.ndarray) -> None:
         """Fill `target`: solarized where `chosen`, and a copy elsewhere."""

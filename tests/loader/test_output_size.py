@@ -1,6 +1,8 @@
 """Sizes that change from epoch to epoch."""
 
 import pytest
+from ffcv.fields.rgb_image import CenterCropRGBImageDecoder, RandomResizedCropRGBImageDecoder
+from ffcv.transforms import ToTensor as FFCVToTensor
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.loader import Loader
@@ -97,3 +99,48 @@ def test_a_resumed_run_goes_on_with_the_size_it_had(scenes):
 def test_sizes_that_cannot_be_are_refused_at_once(scenes, output, size, message):
     with pytest.raises(PipelineError, match=message):
         load(scenes).set_output_size(output, lambda epoch: size)
+
+
+DECODERS = [CenterCropRGBImageDecoder((24, 24), 1), RandomResizedCropRGBImageDecoder((24, 24))]
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("replace", [True, False])
+def test_F12_what_is_set_on_ffcvs_decoder_holds_from_the_next_pass_on(scenes, decoder, replace):
+    decoder.output_size = (24, 24)
+    pipelines = ONLY_IMAGE | {"image": [decoder, FFCVToTensor()]}
+    loader = Loader(scenes, 8, pipelines=pipelines, num_workers=1, replace_ffcv_operations=replace)
+    assert next(iter(loader))[0].shape == (8, 24, 24, 3)
+    running = iter(loader)
+    next(running)
+    for size in ((16, 20), (28, 28)):
+        decoder.output_size = size
+        assert next(iter(loader))[0].shape == (8, *size, 3)
+    assert next(running)[0].shape == (8, 24, 24, 3)
+
+
+def test_F12_what_is_set_on_our_operations_holds_from_the_next_pass_on(scenes):
+    decoder, flip = RandomResizedCrop(24), RandomHorizontalFlip(0)
+    loader = Loader(scenes, 8, pipelines=ONLY_IMAGE | {"image": [decoder, flip, ToTensor()]}, num_workers=1)
+    before = next(iter(loader))[0]
+    executor = loader._executor
+    assert (next(iter(loader))[0] == before).all() and loader._executor is executor
+    flip.p = 1.0
+    assert (next(iter(loader))[0] == before.flip(2)).all()
+    decoder.scale = (1.0, 1.0)
+    assert (next(iter(loader))[0] != before.flip(2)).any()
+    for decoder.output_size, shape in ((12, (12, 12)), ([16, 20], (16, 20))):
+        assert next(iter(loader))[0].shape == (8, *shape, 3)
+    loader.set_output_size("image", lambda epoch: 8)
+    assert next(iter(loader))[0].shape == (8, 8, 8, 3)
+
+
+def test_F12_an_impossible_size_is_refused_each_time(scenes):
+    decoder = CenterCropRGBImageDecoder((24, 24), 1)
+    loader = Loader(scenes, 8, pipelines=ONLY_IMAGE | {"image": [decoder, ToTensor()]}, num_workers=1)
+    decoder.output_size = (0, 24)
+    for _ in range(2):
+        with pytest.raises(PipelineError, match=r"CenterCrop: size is \[height, width\] in pixels, or one number; got"):
+            next(iter(loader))
+    with pytest.raises(PipelineError, match="CenterCrop: size is"):
+        CenterCrop(8).size = (8, 8, 3)
