@@ -7,7 +7,7 @@ BENCHMARKS := random-crop center-crop ffcv-file-random-crop ffcv-file-center-cro
 	start memory conversion gpu-training
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run convert test fuzz crash-test lint clean bench bench-setup $(BENCHMARKS:%=bench-%)
+.PHONY: help setup run convert test fuzz crash-test state-machine lint clean bench bench-setup $(BENCHMARKS:%=bench-%)
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ fuzz: setup  ## read 100,000 damaged betons; must end in the right samples or in
 
 crash-test: setup  ## kill 1,000 conversions; each must leave nothing or all, and be gone on with
 	CRASH_KILLS=1000 .venv/bin/python -m pytest tests/beton/test_crash.py $(ARGS)
+
+state-machine: setup  ## drive loaders through 20,000 sequences of everything that one can do to them
+	STATE_MACHINE_EXAMPLES=20000 .venv/bin/python -m pytest tests/loader/test_state_machine.py $(ARGS)
 
 bench: $(BENCHMARKS:%=bench-%)  ## all comparisons with other loaders, an hour; bench-NAME for one of them, see benchmarks/
 
