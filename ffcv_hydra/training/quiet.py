@@ -6,6 +6,8 @@ import warnings
 _ADVERTISEMENT = "\N{ELECTRIC LIGHT BULB} Tip:"
 _WARNINGS = (
     r".*isinstance\(treespec, LeafSpec\).*",  # a deprecation in Lightning's own code
+    # the models look at labels before these are on the device, and data modules of ours have no such hook
+    r"You have overridden `on_before_batch_transfer` in `LightningModule` .*",
     r"The dirpath has changed from .*",  # a run that goes on from another one's checkpoint has a folder of its own
 )
 

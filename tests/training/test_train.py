@@ -392,3 +392,8 @@ class PartialModel(pl.LightningModule):
 
     def configure_optimizers(self):
         return self.optimizer(self.parameters())
+
+
+def test_F43_that_models_look_at_labels_is_no_warning(train, tmp_path, recwarn):
+    train(config(), tmp_path)
+    assert not [warning for warning in recwarn if "on_before_batch_transfer" in str(warning.message)]
