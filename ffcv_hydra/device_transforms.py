@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.errors import PipelineError, describe_error
 from ffcv_hydra.loader.modules import generators_seeded
 
 # by output, or a list for the batch as a whole
@@ -104,10 +104,7 @@ class DeviceTransforms:
             )
 
     def _failed(self, module: nn.Module, error: Exception) -> PipelineError:
-        reason = " ".join(str(error).split())
-        return PipelineError(
-            f"device transforms of {self.stage}: {type(module).__name__}: {type(error).__name__}: {reason}"
-        )
+        return PipelineError(f"device transforms of {self.stage}: {type(module).__name__}: {describe_error(error)}")
 
 
 def _checked(stage: str, modules: Sequence[nn.Module] | None) -> list[nn.Module]:

@@ -1,5 +1,10 @@
 """The errors that users see: each says what is wrong, where (file, sample, field, key), and what to do."""
 
+import os
+import sysconfig
+import traceback
+from pathlib import Path
+
 
 class FFCVHydraError(Exception):
     """Base of every error that this package raises on bad input."""
@@ -41,7 +46,10 @@ MAX_TEXT = 500  # characters of another exception's text that are repeated; some
 
 
 def describe_error(error: BaseException) -> str:
-    """An exception's type and text on one line, cut where it is long; of a group, its first exception too."""
+    """An exception's type and text on one line, cut where it is long; of a group, its first exception too.
+
+    Where code of a user's own has raised it, its file and line follow: `ValueError: no such label (my_module.py:12)`.
+    """
     try:
         text = " ".join(str(error)[: 2 * MAX_TEXT].split())
     except Exception as fault:
@@ -50,4 +58,25 @@ def describe_error(error: BaseException) -> str:
         text = f"{text[:MAX_TEXT]}..."
     if isinstance(error, BaseExceptionGroup):
         text += f", the first of which is {describe_error(error.exceptions[0])}"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    place = users_line(error)
+    return type(error).__name__ + (f": {text}" if text else "") + (f" ({place})" if place else "")
+
+
+def users_line(error: BaseException) -> str | None:
+    """`file:line` of the innermost call that is a user's own code, of the first cause that has one; None if none is."""
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    for cause in reversed(chain):
+        for frame, line in reversed(list(traceback.walk_tb(cause.__traceback__))):
+            name = frame.f_code.co_filename
+            if not name.startswith(("<", *_NOT_THE_USERS)) and _PACKAGES.isdisjoint(Path(name).parts):
+                return f"{name.removeprefix(os.path.join(_STARTED_IN, ''))}:{line}"
+    return None
+
+
+_NOT_THE_USERS = (f"{Path(__file__).parent}{os.sep}", f"{sysconfig.get_path('stdlib')}{os.sep}")
+_STARTED_IN = os.path.abspath(os.curdir)
+_PACKAGES = frozenset({"site-packages", "dist-packages"})

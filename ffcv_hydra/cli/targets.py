@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ffcv_hydra.cli.nearest import hint, nearest
-from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.errors import ConfigError, describe_error
 
 _HYDRA_KEYS = frozenset({"_target_", "_convert_", "_recursive_", "_partial_", "_args_"})
 _SCHEDULE_KEYS = frozenset({"interval", "warmup", "monitor"})
@@ -84,7 +84,7 @@ def _import(parts: list[str], where: str) -> tuple[Any, int]:
                 raise ConfigError(f"{where}: no module '{module}'{advice}") from None
             return found, depth
         except Exception as error:
-            raise ConfigError(f"{where}: {module} fails to import ({type(error).__name__}: {error})") from error
+            raise ConfigError(f"{where}: {module} fails to import ({describe_error(error)})") from error
     return found, len(parts)
 
 

@@ -2,13 +2,15 @@
 
 import re
 import sys
+from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from ffcv_hydra.cli.composition_errors import one_line
 from ffcv_hydra.cli.targets import target_nodes
-from ffcv_hydra.errors import FFCVHydraError
+from ffcv_hydra.errors import FFCVHydraError, describe_error, users_line
 
 _TRACEBACK = "HYDRA_FULL_ERROR=1 shows the traceback"
 
@@ -21,7 +23,12 @@ def explain(error: BaseException, config: DictConfig) -> str | None:
         return _instantiation_error(error, config)
     if _is_misconfiguration(error):
         return f"the trainer refuses its settings: {one_line(str(error))} ({_TRACEBACK})"
-    return None
+    return one_line(f"{describe_error(error)}; {_where_the_traceback_is()}") if users_line(error) else None
+
+
+def _where_the_traceback_is() -> str:
+    log = Path(HydraConfig.get().runtime.output_dir, "run.log")
+    return f"the traceback is in {log}" if log.is_file() else _TRACEBACK
 
 
 def _is_misconfiguration(error: BaseException) -> bool:
@@ -38,7 +45,7 @@ def _instantiation_error(error: InstantiationException, config: DictConfig) -> s
     cause = error.__cause__
     if isinstance(cause, FFCVHydraError):
         return one_line(f"{key}: {cause}")
-    what = f"{type(cause).__name__}: {cause}" if cause is not None else message.partition("\nfull_key")[0]
+    what = describe_error(cause) if cause is not None else message.partition("\nfull_key")[0]
     return one_line(f"{key}: {what} ({_TRACEBACK})")
 
 

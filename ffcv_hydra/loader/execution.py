@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from ffcv.pipeline.allocation_query import AllocationQuery
 
-from ffcv_hydra.errors import FFCVHydraError, LoaderError, SampleError
+from ffcv_hydra.errors import FFCVHydraError, LoaderError, SampleError, describe_error
 from ffcv_hydra.kernels.compile_together import compile_together
 from ffcv_hydra.kernels.random import fold_kernel
 from ffcv_hydra.loader.buffers import BufferPool
@@ -192,7 +192,7 @@ class Executor:
         where, node = self._decoding.where, nodes[0]
         if isinstance(error, FailedSample):  # of an operation that is no decoder
             raise SampleError(where(node, job.samples[start + error.position]) + error.reason) from None
-        what = f"{' + '.join(node.name for node in nodes)}: {type(error).__name__}: {error}"
+        what = f"{' + '.join(node.name for node in nodes)}: {describe_error(error)}"
         raise SampleError(where(node, *job.samples[[start, stop - 1]]) + what) from error
 
     def _targets(self, job: Job, step: Step, start: int, stop: int, scratch: Scratch) -> dict[Node, np.ndarray]:

@@ -17,7 +17,7 @@ from ffcv.transforms import ModuleWrapper
 from torch import nn
 
 from ffcv_hydra.beton import Beton
-from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.errors import PipelineError, describe_error
 from ffcv_hydra.loader.foreign import ForeignCode
 from ffcv_hydra.loader.fusion import fuse
 from ffcv_hydra.loader.joint import Streams, check_joint, follow_mixing
@@ -209,7 +209,7 @@ class PlanBuilder:
                 raise too_late from error
             raise
         except Exception as error:
-            what = str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
+            what = str(error) if isinstance(error, PipelineError) else describe_error(error)
             raise PipelineError(f"pipeline of '{output}': {type(original).__name__}: {what}") from error
         if not state.jit_mode and after.jit_mode:
             raise too_late
@@ -230,7 +230,7 @@ class PlanBuilder:
         except Exception as error:
             raise PipelineError(
                 f"pipeline of '{output}': {name} failed on a batch of two ({state.dtype}, {tuple(state.shape)}): "
-                f"{type(error).__name__}: {error}"
+                f"{describe_error(error)}"
             ) from error
         after = replace(state, shape=found.shape, dtype=found.dtype, device=found.device)
         return Node(

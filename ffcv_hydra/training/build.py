@@ -19,7 +19,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from ffcv_hydra.callbacks import GracefulStop, PredictionWriter, StopSignals, Throughput
-from ffcv_hydra.errors import ConfigError, FFCVHydraError
+from ffcv_hydra.errors import ConfigError, FFCVHydraError, describe_error
 from ffcv_hydra.training.checkpoint_io import AtomicCheckpointIO
 from ffcv_hydra.training.first_look import FirstLook
 from ffcv_hydra.training.first_step import FirstStep
@@ -53,6 +53,8 @@ def build(key: str, node: Any, **options: Any) -> Any:
         lines = str(error).splitlines()
         where = next((line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")), key)
         reason = " ".join(line.strip() for line in lines if not line.startswith("full_key: "))
+        if cause is not None:
+            reason = describe_error(cause)
         raise ConfigError(f"{where}: {reason}") from error
 
 
@@ -72,7 +74,7 @@ def build_model(config: Config) -> pl.LightningModule:
             raise ConfigError(f"model.num_classes is null; add dataset.num_classes=NUMBER ({error})") from error
         raise
     except TypeError as error:
-        raise ConfigError(f"model: {node.get('_target_')} refuses its arguments: {error}") from error
+        raise ConfigError(f"model: {node.get('_target_')} refuses its arguments: {describe_error(error)}") from error
     if not isinstance(model, pl.LightningModule):
         raise ConfigError(f"model._target_={node.get('_target_')}: is no LightningModule; derive the class from it")
     if config.get("channels_last"):

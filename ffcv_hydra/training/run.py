@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from ffcv_hydra.callbacks import EXIT_STATUS, Pruning, RunInterrupted, StopSignals, Throughput
 from ffcv_hydra.datamodule import FFCVDataModule
-from ffcv_hydra.errors import WriteError
+from ffcv_hydra.errors import WriteError, describe_error
 from ffcv_hydra.training.build import build_callbacks, build_loggers, build_model, build_trainer
 from ffcv_hydra.training.checkpoints import check_checkpoint, find_checkpoint
 from ffcv_hydra.training.data import build_datamodule
@@ -90,7 +90,7 @@ class _Run:
                         requeue(self.trainer, interruption.signum)
                 raise SystemExit(EXIT_STATUS) from None
             told = self._in_one_line(error)
-            self.record.end("failed", f"{type(told).__name__}: {told}", **self._facts())
+            self.record.end("failed", describe_error(told), **self._facts())
             # Left alone, they would wait for this rank in their next collective.
             join_child_ranks(self.trainer, timeout=5)
             if told is error:

@@ -91,7 +91,7 @@ def test_W1_W2_errors_name_shard_and_sample_and_finished_shards_are_kept(tmp_pat
         write_beton(
             Sharded([9] * 20, fail=(15, 4)), tmp_path / "a.beton", num_workers=num_workers, description={}, **OPTIONS
         )
-    assert str(caught.value) == "sample 4 of shard-15.tar: the dataset raised ValueError: broken"
+    assert str(caught.value).startswith("sample 4 of shard-15.tar: the dataset raised ValueError: broken (")
     assert not (tmp_path / "a.beton").exists()
     read = []
     monkeypatch.setattr(

@@ -51,7 +51,8 @@ def raise_error(index):
 @WORKERS
 def test_W1_raising_sample_names_index_and_cause(tmp_path, num_workers):
     error = convert(tmp_path, raise_error, num_workers)
-    assert str(error) == "sample 117: the dataset raised ValueError: corrupt file"
+    place = rf"tests/beton/test_writer_failures\.py:{raise_error.__code__.co_firstlineno + 1}"
+    assert re.fullmatch(rf"sample 117: the dataset raised ValueError: corrupt file \({place}\)", str(error))
 
 
 def test_W1_a_workers_traceback_is_attached(tmp_path):
@@ -109,7 +110,7 @@ def test_F36_any_exception_is_one_short_line_that_names_the_sample(tmp_path, nam
         raise error
 
     found = convert(tmp_path, fail, num_workers)
-    assert re.fullmatch(f"sample 117: the dataset raised {text}", str(found))
+    assert re.fullmatch(rf"sample 117: the dataset raised {text} \(\S+\.py:\d+\)", str(found))
     assert len("".join(getattr(found, "__notes__", ""))) < 30_000
 
 
@@ -117,7 +118,7 @@ def test_F36_an_interrupt_that_no_user_sent_names_its_sample(tmp_path):
     def fail(index):
         raise KeyboardInterrupt
 
-    assert str(convert(tmp_path, fail)) == "sample 117: the dataset raised KeyboardInterrupt"
+    assert str(convert(tmp_path, fail)).startswith("sample 117: the dataset raised KeyboardInterrupt (")
 
 
 @WORKERS

@@ -102,3 +102,43 @@ def test_failing_job_of_a_sweep_does_not_stop_the_others(command, tmp_path):
     assert "job 0: conversion.num_workers=-2: should be greater than or equal to -1" in done.stderr
     assert "Traceback" not in done.stderr
     assert {path.name for path in (tmp_path / "data").iterdir()} == {"a.beton", "b.beton"}
+
+
+OWN = """
+import pytorch_lightning as pl
+import torch
+
+class Data(torch.utils.data.Dataset):
+    def __init__(self, fail=False):
+        if fail:
+            raise OSError("disk is gone")  # line 8
+    def __len__(self):
+        return 8
+    def __getitem__(self, index):
+        return (float([0.0, 1.0][index]),)  # line 12
+
+class Callback(pl.Callback):
+    def setup(self, trainer, module, stage):
+        raise KeyError("label")  # line 16
+"""
+OWN_DATA = ["dataset=custom", "dataset.source._target_=mine.Data"]
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "said"),
+    [
+        ("convert.py", ["+dataset.source.fail=true"], "dataset.source (mine.Data): OSError: disk is gone (mine.py:8)"),
+        ("convert.py", ["conversion.num_workers=0"], "the dataset raised IndexError: list index out of range (mine.py:12)"),
+        ("convert.py", ["conversion.num_workers=2"], "the dataset raised IndexError: list index out of range (mine.py:12)"),
+        ("run.py", ["dataset=toy", "+callbacks.own._target_=mine.Callback"], "KeyError: 'label' (mine.py:16)"),
+    ],
+)  # fmt: skip
+def test_F47_an_error_in_the_users_own_code_names_its_file_and_line(command, script, arguments, said, tmp_path):
+    (tmp_path / "mine.py").write_text(OWN)
+    done = command(script, *([] if script == "run.py" else OWN_DATA), *arguments)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    if script == "run.py":
+        [log] = tmp_path.glob("outputs/*/*/run.log")
+        assert "Traceback" in log.read_text()
