@@ -5,8 +5,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from ffcv_hydra.errors import ConfigError, FFCVHydraError
-from ffcv_hydra.own_line import own_line
+from ffcv_hydra.errors import ConfigError, FFCVHydraError, describe_error
 from ffcv_hydra.training.outputs import describe
 
 
@@ -32,14 +31,12 @@ class FirstStep(pl.Callback):
         if isinstance(exception, FFCVHydraError):
             line = f"{exception}; pipeline.{stage} gives {batch}"
         else:
-            where = own_line(exception)
             advice = f"change pipeline.{stage} or the model"
             if isinstance(exception, torch.OutOfMemoryError):
                 advice = "a smaller loader.batch_size needs less memory"
             line = (
-                f"{type(pl_module).__name__}.{step} fails at its first batch: {type(exception).__name__}: "
-                f"{' '.join(str(exception).split())}{f' ({where})' if where else ''}; pipeline.{stage} gives {batch}: "
-                f"{advice} (the traceback is in run.log)"
+                f"{type(pl_module).__name__}.{step} fails at its first batch: {describe_error(exception)}; "
+                f"pipeline.{stage} gives {batch}: {advice} (the traceback is in run.log)"
             )
         self._failure = exception, line
 

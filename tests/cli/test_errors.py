@@ -128,11 +128,11 @@ OWN_DATA = ["dataset=custom", "dataset.source._target_=mine.Data"]
     ("script", "arguments", "said"),
     [
         ("convert.py", ["+dataset.source.fail=true"], "dataset.source (mine.Data): OSError: disk is gone (mine.py:8)"),
-        ("convert.py", ["conversion.num_workers=0"], "the dataset raised IndexError: list index out of range (mine.py:12)"),
-        ("convert.py", ["conversion.num_workers=2"], "the dataset raised IndexError: list index out of range (mine.py:12)"),
+        ("convert.py", ["conversion.num_workers=0"], "raised IndexError: list index out of range (mine.py:12)"),
+        ("convert.py", ["conversion.num_workers=2"], "raised IndexError: list index out of range (mine.py:12)"),
         ("run.py", ["dataset=toy", "+callbacks.own._target_=mine.Callback"], "KeyError: 'label' (mine.py:16)"),
     ],
-)  # fmt: skip
+)
 def test_F47_an_error_in_the_users_own_code_names_its_file_and_line(command, script, arguments, said, tmp_path):
     (tmp_path / "mine.py").write_text(OWN)
     done = command(script, *([] if script == "run.py" else OWN_DATA), *arguments)
