@@ -2,22 +2,21 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from hydra import initialize_config_module
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from yaml import YAMLError
 
 from ffcv_hydra.cli.nearest import hint, nearest
-from ffcv_hydra.errors import FFCVHydraError
+from ffcv_hydra.cli.targets import accepted_keys
+from ffcv_hydra.errors import ConfigError, FFCVHydraError
 from ffcv_hydra.printable import printable
-
-CLOSED = ("trainer.", "loader.", "conversion.", "ordering.")  # sections that take no key of the user's own
 
 
 def explain(error: BaseException) -> str | None:
@@ -58,12 +57,16 @@ def _unknown_key(cause: ConfigAttributeError | ConfigKeyError) -> str:
     parent = cause.parent_node
     key, full_key = str(cause.key), str(cause.full_key)
     prefix = full_key.removesuffix(key)
-    advice = "" if prefix in CLOSED else f" (+{full_key}=VALUE adds a new key)"
     if not isinstance(parent, DictConfig) or not parent:
-        return f"unknown key '{full_key}': '{prefix.rstrip('.')}' has no keys of its own{advice}"
+        return f"unknown key '{full_key}': '{prefix.rstrip('.')}' has no keys of its own"
+    advice = f" (+{full_key}=VALUE adds a new key)" if _takes(full_key, parent) else ""
     if "/" in full_key:
         return _unknown_group(full_key)
     siblings = [str(name) for name in parent if str(name) != "hydra"]
+    arguments = _arguments_of(parent)
+    if key in arguments:
+        return f"'{full_key}' is not set yet: +{full_key}=VALUE does it"
+    siblings += arguments
     if not prefix:
         if key in _groups():
             return _unknown_group(key)
@@ -73,6 +76,24 @@ def _unknown_key(cause: ConfigAttributeError | ConfigKeyError) -> str:
         if elsewhere:
             return f"unknown key '{full_key}': did you mean '{elsewhere[0]}'?{advice}"
     return f"unknown key '{full_key}': {hint(key, set(siblings), prefix)}{advice}"
+
+
+def _arguments_of(node: DictConfig) -> list[str]:
+    """What the node's `_target_` takes by name; nothing without one, or if it takes anything or cannot be imported."""
+    with suppress(ConfigError):
+        return sorted((accepted_keys(node) if "_target_" in node else None) or ())
+    return []
+
+
+def _takes(full_key: str, parent: DictConfig) -> bool:
+    """Whether a key that is added passes the checks that come after the composition."""
+    from ffcv_hydra.cli.schema import ConvertConfig, RunConfig, takes_key  # imports pydantic
+
+    config = OmegaConf.to_container(parent._get_root())
+    assert isinstance(config, dict)
+    with suppress(ConfigError):
+        return takes_key(RunConfig if "mode" in config else ConvertConfig, config, full_key.split("."))
+    return False
 
 
 def _unknown_group(name: str) -> str:

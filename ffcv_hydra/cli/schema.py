@@ -1,15 +1,15 @@
 """The shape of a composed config: which keys there are and what their values may be."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import UnionType
-from typing import Annotated, Any, ClassVar, Literal, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from ffcv_hydra.cli.nearest import hint, nearest
-from ffcv_hydra.cli.targets import locate, target_nodes
+from ffcv_hydra.cli.targets import accepted_keys, locate, target_nodes
 from ffcv_hydra.errors import ConfigError
 
 STAGES = ("train", "val", "test", "predict")
@@ -168,6 +168,40 @@ class RunConfig(ConvertConfig):
     bench_seconds: Annotated[float, Field(gt=0)]
     optimized_metric: str | None
     optimized_mode: Literal["min", "max"]
+
+
+def takes_key(kind: Any, value: Any, key: Sequence[str]) -> bool:
+    """Whether a key that is not there yet may be added.
+
+    Args:
+        kind: what is at the key's first part: a section, or the type of a value.
+        value: what is there now, as plain containers.
+        key: its parts.
+    """
+    first, *rest = key
+    if value is not None and not isinstance(value, Mapping):
+        return False
+    value = value or {}
+    if "_target_" in value and not rest:
+        accepted = accepted_keys(value)
+        return accepted is None or first in accepted
+    section = next((found for found in _branches(kind) if isinstance(found, type) and issubclass(found, Section)), None)
+    if section is None or section is Target:
+        below = next((get_args(found)[1] for found in _branches(kind) if get_origin(found) is dict), Any)
+        return takes_key(below, value.get(first), rest) if rest else True
+    fields = {field.alias or name: field for name, field in section.model_fields.items()}
+    if rest:
+        return takes_key(fields[first].annotation if first in fields else Any, value.get(first), rest)
+    return section.free_keys and nearest(first, fields) is None
+
+
+def _branches(kind: Any) -> list[Any]:
+    """The types that a union or an annotated type allows."""
+    if get_origin(kind) is Annotated:
+        return _branches(get_args(kind)[0])
+    if get_origin(kind) in (Union, UnionType):
+        return [branch for member in get_args(kind) for branch in _branches(member)]
+    return [kind]
 
 
 def check(schema: type[Section], config: Mapping[str, Any]) -> None:

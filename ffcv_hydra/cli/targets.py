@@ -34,15 +34,22 @@ def check_targets(config: Any, key: str = "") -> None:
         ConfigError: a target cannot be imported, or takes no argument of a key's name.
     """
     for node_key, node in target_nodes(config, key):
-        target = locate(node["_target_"], node_key)
-        accepted = _parameters(target)
+        accepted = accepted_keys(node, node_key)
         if accepted is None:
             continue
-        if node_key.rpartition(".")[2] == "scheduler":
-            accepted |= _SCHEDULE_KEYS
         for name in node:
             if name not in _HYDRA_KEYS and name not in accepted:
                 raise ConfigError(f"unknown key '{node_key}.{name}': {hint(name, accepted, f'{node_key}.')}")
+
+
+def accepted_keys(node: Mapping[str, Any], key: str = "") -> set[str] | None:
+    """The arguments that the node's `_target_` takes; None if it takes any.
+
+    Raises:
+        ConfigError: the target cannot be imported.
+    """
+    accepted = _parameters(locate(node["_target_"], key))
+    return accepted if accepted is None or key.rpartition(".")[2] != "scheduler" else accepted | _SCHEDULE_KEYS
 
 
 def locate(name: Any, key: str) -> Any:

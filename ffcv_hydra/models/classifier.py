@@ -34,13 +34,17 @@ class Classifier(pl.LightningModule):
         label_smoothing: part of the target that is spread over all classes, in training only.
         mean: per channel, in units of images in [0, 1]; subtracted. None leaves the images as they are.
         std: per channel, likewise; divided by. Given together with `mean`.
+        class_weights: how much each class counts in the loss, as `torch.nn.functional.cross_entropy` has it; None for
+            alike. The accuracy counts samples.
 
     Raises:
-        ConfigError: only one of `mean` and `std` is given; in a step, data or a backbone that do not fit.
+        ConfigError: only one of `mean` and `std` is given, or another number of weights than of classes; in a step,
+            data or a backbone that do not fit.
     """
 
     mean: Tensor | None
     std: Tensor | None
+    class_weights: Tensor | None
 
     def __init__(
         self,
@@ -51,10 +55,13 @@ class Classifier(pl.LightningModule):
         label_smoothing: float = 0.0,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
+        class_weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         if (mean is None) != (std is None):
             raise ConfigError("model.mean and model.std belong together; give both or neither")
+        if class_weights is not None and len(class_weights) != num_classes:
+            raise ConfigError(f"model.class_weights has {len(class_weights)} weights for {num_classes} classes")
         self.save_hyperparameters(ignore=["backbone"])
         self.backbone = backbone
         self.num_classes = num_classes
@@ -63,6 +70,8 @@ class Classifier(pl.LightningModule):
         self.label_smoothing = label_smoothing
         self.register_buffer("mean", None if mean is None else torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", None if std is None else torch.tensor(std).view(1, -1, 1, 1), persistent=False)
+        weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+        self.register_buffer("class_weights", weights, persistent=False)
         self.val_loss = mean_loss()
         self.val_accuracy = MulticlassAccuracy(num_classes, average="micro")
         self.test_loss = mean_loss()
@@ -86,7 +95,7 @@ class Classifier(pl.LightningModule):
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
         logits, labels = self._logits_and_labels(batch)
-        loss = functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        loss = functional.cross_entropy(logits, labels, self.class_weights, label_smoothing=self.label_smoothing)
         self.log("train_loss", loss, prog_bar=True)
         return loss
 
@@ -104,7 +113,10 @@ class Classifier(pl.LightningModule):
 
     def _evaluate(self, batch: Sequence[Tensor], stage: str, loss: MeanMetric, accuracy: MulticlassAccuracy) -> None:
         logits, labels = self._logits_and_labels(batch)
-        loss.update(functional.cross_entropy(logits, labels), weight=len(labels))
+        # what the mean is one over: for shares of classes torch divides by the samples, weighted or not
+        is_weighted = self.class_weights is not None and labels.ndim == 1
+        count = self.class_weights[labels].sum() if is_weighted else len(labels)  # type: ignore[index]
+        loss.update(functional.cross_entropy(logits, labels, self.class_weights), weight=count)
         accuracy.update(logits, labels if labels.ndim == 1 else labels.argmax(1))
         self.log(f"{stage}_loss", loss, prog_bar=True)
         self.log(f"{stage}_accuracy", accuracy, prog_bar=True)

@@ -1,11 +1,15 @@
 """Bad input to the commands is one line on stderr and exit status 1."""
 
+import contextlib
+import re
+
 import pytest
 
 pytestmark = pytest.mark.timeout(300)
 
 COMPOSITION = {
     "trainer.max_epoch=3": "unknown key 'trainer.max_epoch': did you mean 'trainer.max_epochs'?",
+    "model.optimizer.amsgrad=true": "'model.optimizer.amsgrad' is not set yet: +model.optimizer.amsgrad=VALUE does it",
     "trainr.max_epochs=3": "unknown key 'trainr': did you mean 'trainer'?",
     "batch_size=3": "unknown key 'batch_size': did you mean 'loader.batch_size'?",
     "experimen=digits": "unknown key 'experimen': did you mean 'experiment'?",
@@ -28,6 +32,23 @@ VALUES = {
 }
 
 
+FOLLOWED = {  # advice, with the values that a user puts into it
+    "model.optimizer.amsgrad=true": "+model.optimizer.amsgrad=true",
+    "model.code_dim=3": None,
+    "model.class_weights=[1,2]": None,
+    "dataset.source.width=3": None,
+    "callbacks.mine=null": "+callbacks.mine=null",
+    "pipeline.train.label=null": "+pipeline.train.label=null",
+    "note=x": "+note=x",
+    "ckpt_pat=x": None,
+    "dataset.splits.extra=null": None,
+    "loader.workers=2": None,
+    "trainer.foo=2": None,
+    "trainer.max_epochs.x=3": None,
+    "pipeline.devices=null": None,
+}
+
+
 def lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.strip()]
 
@@ -39,6 +60,25 @@ def test_bad_override_is_one_line_that_names_the_nearest_right_one(command, over
     assert len(lines(done.stderr)) == 1
     assert (COMPOSITION | VALUES)[override] in done.stderr
     assert not list(tmp_path.iterdir()), "a run that did not start leaves nothing behind"
+
+
+@pytest.mark.parametrize("override", FOLLOWED)
+def test_F54_what_a_message_says_to_write_is_accepted(override, capsys):
+    from ffcv_hydra.cli.commands import checked_run_config
+    from ffcv_hydra.cli.entry import execute
+
+    def said(*overrides: str) -> str:
+        with contextlib.suppress(SystemExit):
+            execute(checked_run_config, "run", ["hydra.run.dir=.", "hydra.output_subdir=null", *overrides])
+        return capsys.readouterr().err
+
+    first = said(override)
+    assert len(lines(first)) == 1 and override.partition("=")[0] in first
+    advice = re.search(r"\+(\S+)=VALUE", first)
+    assert (advice is None) == (FOLLOWED[override] is None), first
+    if advice is not None:
+        assert f"+{advice[1]}={override.partition('=')[2]}" == FOLLOWED[override]
+        assert said(FOLLOWED[override]) == ""
 
 
 def test_options_that_exclude_each_other_are_named_in_one_line(command):

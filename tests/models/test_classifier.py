@@ -53,6 +53,20 @@ def test_evaluation_loss_weighs_samples_not_batches():
     assert logged == pytest.approx(float(expected), rel=1e-5)
 
 
+def test_F54_class_weights_weigh_the_loss_and_not_the_accuracy():
+    weights = [1.0, 3.0, 0.5]
+    model = Classifier(Identity(), 3, ADAMW, class_weights=weights)
+    images, labels = torch.rand(5, 1, 2, 3), torch.tensor([0, 2, 1, 1, 0])
+    expected = functional.cross_entropy(images[:, 0, 0], labels, torch.tensor(weights))
+    assert torch.isclose(model.training_step((images, labels), 0), expected)
+    loader = DataLoader(TensorDataset(images, labels), batch_size=2)
+    logged = quiet_trainer(enable_checkpointing=False).validate(model, loader, verbose=False)[0]
+    assert logged["val_loss"] == pytest.approx(float(expected), rel=1e-5)
+    assert logged["val_accuracy"] == pytest.approx(float((images[:, 0, 0].argmax(1) == labels).float().mean()))
+    with pytest.raises(ConfigError, match="class_weights has 2 weights for 3 classes"):
+        Classifier(Identity(), 3, ADAMW, class_weights=[1, 2])
+
+
 def test_targets_may_be_shares_of_classes():
     model = Classifier(Identity(), 3, ADAMW)
     images, labels = torch.rand(4, 1, 2, 3), torch.tensor([0, 2, 1, 1])
