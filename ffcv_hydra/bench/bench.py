@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ffcv_hydra.bench.decoding import DecodingShares, decoders_of, decoding_shares
+from ffcv_hydra.bench.decoding import DecodingShares, decoders_of, decoding_shares, shrinkable_share
 from ffcv_hydra.bench.measuring import MeasuringExecutor
 from ffcv_hydra.bench.report import Part, Report, machine
 from ffcv_hydra.loader import Loader
@@ -55,6 +55,7 @@ def bench(config: Mapping[str, Any], stage: str = "train", seconds: float = 10.0
         parts=parts,
         consumer_parts=consumer_parts,
         disk=disk,
+        shrinkable=_shrinkable(loader, executor),
     )
 
 
@@ -74,6 +75,13 @@ def _reads() -> int:
     """How often this process had to wait for data that was not in memory."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_inblock + usage.ru_majflt
+
+
+def _shrinkable(loader: Loader, executor: MeasuringExecutor) -> float:
+    """The largest share, of all image fields, of samples that `scaled_decoding` would decode at a fraction."""
+    job = next(loader._jobs(executor, loader.sampler.epoch, 0))
+    decoders = [found for nodes in executor.spent if (found := decoders_of(nodes))]
+    return max((shrinkable_share(found, job.samples, job.keys) for found in decoders), default=0.0)
 
 
 def _parts(loader: Loader, executor: MeasuringExecutor, has_read: bool) -> tuple[list[Part], list[Part], Part]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ffcv_hydra.kernels.image import STORED_AS_JPEG
+from ffcv_hydra.kernels.resample_taps import NEAREST
 from ffcv_hydra.loader.chunks import chunk_of
 from ffcv_hydra.loader.execution import Executor
 from ffcv_hydra.loader.plan import Node
@@ -70,6 +72,21 @@ def decoding_shares(
     resample = min(once, max(0.0, twice - once))
     total = checksum + once
     return DecodingShares(checksum / total, (once - resample) / total, resample / total)
+
+
+def shrinkable_share(decoders: Sequence[Node], samples: np.ndarray, keys: np.ndarray) -> float:
+    """The share of some samples whose JPEGs `scaled_decoding` would decode at a fraction of their size; as above."""
+    found = np.zeros(len(samples), dtype=np.bool_)
+    for node in decoders:
+        decoder = node.operation
+        assert isinstance(decoder, ImageDecoder)
+        if decoder.scaled_decoding or decoder.interpolation_code == NEAREST:
+            continue
+        heights, widths, modes = decoder.stored(samples)
+        kept = decoder.boxes(heights, widths, chunk_of(node, samples, keys, Scratch()).keys)[:, 2:]
+        resized = decoder.placements(heights, widths)[..., :2]
+        found |= (modes == STORED_AS_JPEG) & (kept >= 2 * resized).all(axis=1)
+    return float(found.mean())
 
 
 def _seconds(action: Callable[[], object]) -> float:

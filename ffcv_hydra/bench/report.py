@@ -45,6 +45,7 @@ class Report:
         parts: the operations, in the order of the pipelines.
         consumer_parts: those that run in the thread that takes the batches.
         disk: waiting for the disk.
+        shrinkable: the share of samples that `scaled_decoding` would decode at a fraction of their size.
     """
 
     title: str
@@ -59,6 +60,7 @@ class Report:
     parts: Sequence[Part]
     consumer_parts: Sequence[Part]
     disk: Part
+    shrinkable: float = 0.0
 
     @property
     def samples_per_second(self) -> float:
@@ -85,6 +87,11 @@ class Report:
         ]
         if self.num_workers < self.num_cores:
             found.append(f"{self.num_cores} cores may be used: try loader.num_workers={self.num_cores}.")
+        if self.shrinkable > _WORTH_A_WORD:
+            found.append(
+                f"In {self.shrinkable:.0%} of the samples a JPEG's part is at least twice as high and as wide as what "
+                "is made of it: try scaled_decoding: true on the decoder, for pixels that are 2 levels off on average."
+            )
         if self.share(self.disk) > _WORTH_A_WORD:
             found.append(self._about_the_disk())
         consumer = sum(part.seconds for part in self.consumer_parts) / self.seconds

@@ -2,7 +2,7 @@
 
 FFCV's image decoders ignore a JPEG that cannot be decoded and leave the picture before it; its random operations
 cannot be seeded; all of them are compiled anew in each process. Draws are distributed as FFCV's; pixels are the same,
-but for colours, which may differ by one level.
+but for colours and what is resampled, which may differ by one level.
 
 Left as they are:
 

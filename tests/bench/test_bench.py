@@ -9,11 +9,13 @@ import pytest
 from rich.console import Console
 
 from ffcv_hydra.bench import Report, print_report
-from ffcv_hydra.bench.decoding import decoders_of, decoding_shares
+from ffcv_hydra.bench.decoding import decoders_of, decoding_shares, shrinkable_share
 from ffcv_hydra.bench.measuring import MeasuringExecutor
 from ffcv_hydra.bench.report import Part
 from ffcv_hydra.cli.inspection import main
-from tests.loader.configurations import digests, make
+from ffcv_hydra.loader import Loader
+from ffcv_hydra.operations import CenterCrop, RandomHorizontalFlip, ToTensor
+from tests.loader.configurations import ONLY_IMAGE, digests, make
 
 pytestmark = pytest.mark.timeout(300)
 ROOT = Path(__file__).parents[2]
@@ -63,6 +65,17 @@ def test_shares_of_decoding_sum_to_one(scenes):
     assert min(shares.checksum, shares.decode, shares.resample) >= 0
 
 
+@pytest.mark.parametrize("size, expected", [(4, 1), (30, 0)])
+def test_F10_samples_that_scaled_decoding_would_pay_for_are_counted(scenes, size, expected):
+    for options, share in (({}, expected), ({"scaled_decoding": True}, 0), ({"interpolation": "nearest"}, 0)):
+        pipelines = {**ONLY_IMAGE, "image": [CenterCrop(size, **options), RandomHorizontalFlip(), ToTensor()]}
+        loader = Loader(scenes, 8, pipelines=pipelines, num_workers=1)
+        job = next(loader._jobs(loader._executor, 0, 0))
+        segments = [segment for found in loader._executor.segments.values() for segment in found]
+        [decoders] = [found for segment in segments if (found := decoders_of(segment.nodes))]
+        assert shrinkable_share(decoders, job.samples, job.keys) == share
+
+
 def test_the_shares_and_the_step_that_would_wait():
     found = report()
     assert found.samples_per_second == 500
@@ -80,6 +93,7 @@ def test_the_shares_and_the_step_that_would_wait():
         ({"disk": Part("disk", 1.0), "file_bytes": 20 * GIGABYTE}, "try loader.os_cache=false"),
         ({"disk": Part("disk", 1.0), "os_cache": False, "file_bytes": 20 * GIGABYTE}, "ordering=quasi_random"),
         ({"disk": Part("disk", 1.0)}, "a second run reads from the page cache"),
+        ({"shrinkable": 0.4}, "In 40% of the samples a JPEG's part is at least twice as high and as wide"),
         ({"consumer_parts": [Part("image: RandomErasing", 0.5)]}, "an operation of ffcv_hydra.operations"),
     ],
 )
