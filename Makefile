@@ -27,8 +27,8 @@ convert: setup  ## write a dataset's betons; make convert ARGS="dataset=digits"
 test: setup  ## run the tests; make test ARGS="-k loader" some of them
 	.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
-fuzz: setup  ## read 100,000 damaged betons; must end in the right samples or in an error
-	FUZZ_MUTATIONS=100000 .venv/bin/python -m pytest tests/beton/test_fuzz.py $(ARGS)
+fuzz: setup  ## read 100,000 damaged betons and as many damaged JPEGs; must end in the right samples or in an error
+	FUZZ_MUTATIONS=100000 .venv/bin/python -m pytest -rP tests/beton/test_fuzz.py tests/kernels/test_jpeg_fuzz.py $(ARGS)
 
 crash-test: setup  ## kill 1,000 conversions; each must leave nothing or all, and be gone on with
 	CRASH_KILLS=1000 .venv/bin/python -m pytest tests/beton/test_crash.py $(ARGS)

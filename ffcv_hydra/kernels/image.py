@@ -78,7 +78,7 @@ def _decode(parts, address, size, mode, height, width, channels, box, scale, scr
             parts.ctypes.data, address, size, height, width, channels, box.ctypes.data, scale, pixels,
             region.ctypes.data,
         )  # fmt: skip
-        if call_address(parts[DECODE_BOX], jpeg) == 0:  # type: ignore[call-arg]  # numba adds the typing context
+        if call_address(parts[DECODE_BOX], jpeg) == 1:  # type: ignore[call-arg]  # numba adds the typing context
             return pixels
         return pixels if call_address(parts[DECODE_REGION], jpeg) == 0 else 0
     if mode == STORED_AS_RUNS and channels == 1:

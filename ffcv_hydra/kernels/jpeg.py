@@ -15,9 +15,9 @@ import numpy as np
 from numba import types
 
 from ffcv_hydra.kernels.compilation import device_function
-from ffcv_hydra.kernels.pointers import array_at
+from ffcv_hydra.kernels.pointers import array_at, int64s_at
 
-_SYMBOLS = ("tjDecompress2", "tjDecompressHeader3", "tjGetErrorStr2")
+_SYMBOLS = ("tjInitDecompress", "tjDestroy", "tjDecompress2", "tjDecompressHeader3", "tjGetErrorStr2")
 _PIXEL_FORMAT_RGB, _PIXEL_FORMAT_GRAY = 0, 6  # TJPF_RGB, TJPF_GRAY
 # libjpeg's words for bytes between the last MCU that it wanted and the next marker
 _COMPLAINT_BEGIN = tuple(b"Corrupt JPEG data: ")
@@ -67,50 +67,43 @@ _decompress_header: Any = types.ExternalFunction(
     types.int32(types.intp, types.intp, types.uint64, types.intp, types.intp, types.intp, types.intp),
 )
 _error_text: Any = types.ExternalFunction("tjGetErrorStr2", types.intp(types.intp))
+_start: Any = types.ExternalFunction("tjInitDecompress", types.intp())
+_destroy: Any = types.ExternalFunction("tjDestroy", types.int32(types.intp))
 
 
 class Decompressor:
-    """A TurboJPEG decompressor; one per thread. `handle` is what kernels take."""
+    """A TurboJPEG decompressor; one per thread. `handle` is what kernels take.
+
+    TurboJPEG's own handles keep quantization and Huffman tables from one JPEG to the next, and would decode one that
+    lacks them with those of another. So each JPEG gets a new one, which takes less than a microsecond; the address of
+    an int64 with the last one, for its error, is the handle here.
+    """
 
     def __init__(self) -> None:
-        self._destroy = library().tjDestroy  # at interpreter exit this module's own names may be gone already
-        self.handle: int = library().tjInitDecompress()
-        if not self.handle:
-            raise MemoryError("TurboJPEG could not start a decompressor")
+        self._library = library()  # at interpreter exit this module's own names may be gone already
+        self._last = np.zeros(1, dtype=np.int64)
+        self.handle: int = self._last.ctypes.data
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Decompressor, ()  # a handle has one owner
 
     def error(self) -> str:
         """What TurboJPEG said of its last failure."""
-        return library().tjGetErrorStr2(self.handle).decode(errors="replace")
+        return self._library.tjGetErrorStr2(int(self._last[0])).decode(errors="replace")
 
     def close(self) -> None:
-        """Give the decompressor's memory back; a second call does nothing."""
-        if self.handle:
-            self._destroy(self.handle)
-            self.handle = 0
+        """Give the memory back; a second call does nothing."""
+        if self._last[0]:
+            self._library.tjDestroy(int(self._last[0]))
+            self._last[0] = 0
 
     def __del__(self) -> None:
         self.close()
 
 
 @device_function
-def decompress(handle, address, size, height, width, channels, scale, target):
-    """Decode the JPEG of `size` bytes at `address`, which has `height` and `width`; the rest is as in `decode_jpeg`.
-
-    Returns:
-        0, or 1 if TurboJPEG complained.
-    """
-    pixel_format = _PIXEL_FORMAT_RGB if channels == 3 else _PIXEL_FORMAT_GRAY
-    rows, columns = (height + scale - 1) // scale, (width + scale - 1) // scale
-    status = _decompress(handle, address, np.uint64(size), target, columns, 0, rows, pixel_format, _FLAGS)
-    return 0 if status == 0 else 1
-
-
-@device_function
 def decode_jpeg(handle, address, size, height, width, channels, scale, target):
-    """Decode a whole JPEG to RGB or to grayscale.
+    """Decode a JPEG to RGB or to grayscale, whatever was decoded before.
 
     Args:
         handle: of a `Decompressor` that no other thread uses.
@@ -124,15 +117,20 @@ def decode_jpeg(handle, address, size, height, width, channels, scale, target):
     Returns:
         0, or 1 if TurboJPEG complained, or 2 if the image has another size.
     """
+    last = int64s_at(handle, 1)
+    if last[0] != 0:
+        _destroy(last[0])
+    last[0] = _start()
     found = np.empty(4, dtype=np.int32)
     field = found.ctypes.data
-    if _decompress_header(handle, address, np.uint64(size), field, field + 4, field + 8, field + 12) != 0:
-        # it leaves an odd marker behind, for which it would refuse all JPEGs to come; the next call clears that
-        decompress(handle, address, size, height, width, channels, scale, target)
+    if _decompress_header(last[0], address, np.uint64(size), field, field + 4, field + 8, field + 12) != 0:
         return 1
     if found[0] != width or found[1] != height:
         return 2
-    return decompress(handle, address, size, height, width, channels, scale, target)
+    pixel_format = _PIXEL_FORMAT_RGB if channels == 3 else _PIXEL_FORMAT_GRAY
+    rows, columns = (height + scale - 1) // scale, (width + scale - 1) // scale
+    status = _decompress(last[0], address, np.uint64(size), target, columns, 0, rows, pixel_format, _FLAGS)
+    return 0 if status == 0 else 1
 
 
 @device_function
@@ -142,7 +140,7 @@ def ended_early(handle, like):
     It keeps the first complaint; that one comes after the last row. In a JPEG with restart markers it may come sooner.
     `like` is any uint8 array.
     """
-    text = array_at(_error_text(handle), (_COMPLAINT_LENGTH,), like)
+    text = array_at(_error_text(int64s_at(handle, 1)[0]), (_COMPLAINT_LENGTH,), like)
     for i in range(len(_COMPLAINT_BEGIN)):
         if text[i] != _COMPLAINT_BEGIN[i]:
             return False

@@ -200,18 +200,17 @@ def _read_segments(data, header, index, strip, blocks, count, memory, plain, cha
     last_needed = (strip[BOTTOM] - 1) * per_row + strip[RIGHT] - 1
     interval = header[RESTART_INTERVAL] if header[RESTART_INTERVAL] > 0 else total
     is_indexed, number = index[INDEX_LENGTHS] > 0, np.int64(0)
-    for first in range(0, last_needed + 1, interval):
+    # without an index the markers behind the box say whether the header is that of the data
+    for first in range(0, last_needed + 1 if is_indexed else total, interval):
         last = min(first + interval, total) - 1
-        is_needed = _touches(strip, first, last, per_row)
+        is_needed = first <= last_needed and _touches(strip, first, last, per_row)
         end, length = np.int64(-1), np.int64(0)
         if is_indexed:
             end = at + segment_length(data, index, number)
         if is_needed or not is_indexed:
             marker, length = unstuff(data, at, stop, plain)
             follows = EOI if last + 1 == total else RST0 + number % 8
-            # one scan's data may break off behind what is needed
-            is_whole = marker >= 0 and data[marker + 1] == follows
-            if (is_indexed and marker != end) or not (is_whole or (last + 1 == total and last_needed < last)):
+            if marker < 0 or data[marker + 1] != follows or (is_indexed and marker != end):
                 return False
             end = marker
         if is_needed and not _read_segment(
@@ -227,20 +226,22 @@ def _read_segments(data, header, index, strip, blocks, count, memory, plain, cha
 def decode_box(parts, address, size, height, width, channels, box, scale, target, region):
     """Decode a box of a baseline JPEG, if it is plain enough.
 
+    What is wrong with the entropy-coded data behind the box, or with segments beside it, is not seen.
+
     The arguments are those of `jpeg_region.decode_region`. Of `target` up to the box's height * (width + 1) * channels
     bytes are written, and the box is what `region` says, or begins one column before it.
 
     Returns:
-        0, or 1 if the JPEG is none that this code knows, or is damaged, or is to be scaled.
+        1, or 0 if the JPEG is none that this code knows, or is damaged, or is to be scaled, or there is no memory.
     """
     tools, data = int64s_at(parts, PARTS_LENGTH), bytes_at(address, size)
     wanted, decoded = int64s_at(box, 4), int64s_at(region, 3)
     header, index = np.empty(HEADER_LENGTH, dtype=np.int64), np.empty(INDEX_LENGTH, dtype=np.int64)
     found = (address, size, header.ctypes.data, index.ctypes.data)
     if scale != 1 or call_address(tools[READ_BASELINE], found) == 0:  # type: ignore[call-arg]  # numba adds the context
-        return 1
+        return 0
     if header[WIDTH] != width or header[HEIGHT] != height or not _is_plain(header, channels):
-        return 1
+        return 0
     strip = np.empty(STRIP_LENGTH, dtype=np.int64)
     lay_out(header, wanted, strip)
     # addresses in it are kept as numbers, so it has to be handed on to where they are used
@@ -249,11 +250,11 @@ def decode_box(parts, address, size, height, width, channels, box, scale, target
     place_planes(header, memory.ctypes.data + _PLANES_AT, strip)
     arguments = (address, size, header.ctypes.data, tools[TABLES], memory.ctypes.data)
     if call_address(tools[PREPARE_TABLES], arguments) == 0:  # type: ignore[call-arg]  # numba adds the typing context
-        return 1
+        return 0
     blocks = np.empty((MAX_BLOCKS, _BLOCK_LENGTH), dtype=np.int64)
     count = _list_blocks(header, strip, tools[TABLES], memory, blocks)
     bits = bytes_at(tools[SMALL], size + PLAIN_SLACK_BYTES)
     if count == 0 or not _read_segments(data, header, index, strip, blocks, count, memory, bits, channels, target):
-        return 1
+        return 0
     decoded[0], decoded[1], decoded[2] = strip[FIRST_ROW], strip[FIRST_COLUMN], strip[END_COLUMN] - strip[FIRST_COLUMN]
-    return 0
+    return 1

@@ -188,8 +188,9 @@ def num_mcus(header):
 def read_index(data, offset, size, out):
     """Find the index of a JPEG's restart segments; never reads outside of the JPEG.
 
-    The lengths fill the room between the first segment and the index exactly, so no segment is outside. Whether their
-    number and interval are those of the image is for the caller to compare (see `num_mcus`).
+    The lengths fill the room between the first segment and the index exactly, so no segment is outside, and behind each
+    segment is the marker that belongs there. Whether their number and interval are those of the image is for the caller
+    to compare (see `num_mcus`).
 
     Args:
         data: uint8; JPEG and index are data[offset : offset + size].
@@ -217,6 +218,9 @@ def read_index(data, offset, size, out):
     end = first
     for n in range(count):
         end += _little_endian(data, lengths + n * length_bytes, length_bytes) + 2  # the marker behind it
+        marker = EOI if n + 1 == count else RST0 + n % 8
+        if end > lengths or data[end - 2] != 0xFF or data[end - 1] != marker:
+            return 0
     if end != lengths:
         return 0
     out[INDEX_INTERVAL], out[INDEX_ENTROPY_START] = interval, first

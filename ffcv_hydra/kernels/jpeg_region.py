@@ -12,10 +12,12 @@ from numba import types
 
 from ffcv_hydra.kernels import jpeg
 from ffcv_hydra.kernels.compilation import device_function, kernel
-from ffcv_hydra.kernels.jpeg import decode_jpeg, decompress, ended_early
+from ffcv_hydra.kernels.jpeg import decode_jpeg, ended_early
+from ffcv_hydra.kernels.jpeg_bits import unstuff
 from ffcv_hydra.kernels.jpeg_decoder import PLAIN_SLACK_BYTES
 from ffcv_hydra.kernels.jpeg_markers import (
     ENTROPY_START,
+    EOI,
     HEADER_LENGTH,
     HEIGHT,
     INDEX_ENTROPY_START,
@@ -90,19 +92,22 @@ def _decode_segments(handle, data, header, index, box, channels, scale, small, t
     part_height = min(height, bottom * tile_height) - region[REGION_TOP]
     part_width = min(width, right * tile_width) - region[REGION_LEFT]
     if part_height == height and part_width == width:
-        return decompress(handle, data.ctypes.data, len(data), height, width, channels, scale, target)
+        return decode_jpeg(handle, data.ctypes.data, len(data), height, width, channels, scale, target)
     region[REGION_WIDTH] = (part_width + scale - 1) // scale
     at = _copy_header(data, header, part_height, part_width, small)
     size = _copy_segments(data, index, per_row, top, bottom, left, right, small, at)
-    return decompress(handle, small.ctypes.data, size, part_height, part_width, channels, scale, target)
+    return decode_jpeg(handle, small.ctypes.data, size, part_height, part_width, channels, scale, target)
 
 
 @device_function
 def _decode_rows(handle, data, header, bottom, channels, scale, small, target):
     size = len(data)
+    end, _ = unstuff(data, header[ENTROPY_START], size, small)
+    if end < 0 or data[end + 1] != EOI:  # what follows may matter, be it only for a complaint
+        return decode_jpeg(handle, data.ctypes.data, size, header[HEIGHT], header[WIDTH], channels, scale, target)
     at = _copy_header(data, header, bottom, header[WIDTH], small)
     copy_bytes(small.ctypes.data + at, data.ctypes.data + at, size - at)
-    status = decompress(handle, small.ctypes.data, size, bottom, header[WIDTH], channels, scale, target)
+    status = decode_jpeg(handle, small.ctypes.data, size, bottom, header[WIDTH], channels, scale, target)
     # what follows the last row is all that TurboJPEG may complain of
     return 0 if status == 0 or ended_early(handle, small) else status
 
@@ -110,6 +115,9 @@ def _decode_rows(handle, data, header, bottom, channels, scale, small, target):
 @kernel(types.int64(*[types.int64] * 10))
 def decode_region(parts, address, size, height, width, channels, box, scale, target, region):
     """Decode at least a box of a JPEG by TurboJPEG, to RGB or to grayscale.
+
+    Refused is what `decode_jpeg` refuses of the whole, except for damage of entropy-coded data beside the box: it is
+    not read, or read only up to its end.
 
     Args:
         parts: the address of int64 (PARTS_LENGTH,).
@@ -143,4 +151,4 @@ def decode_region(parts, address, size, height, width, channels, box, scale, tar
     bottom = (wanted[2] + CHROMA_MARGIN * scale + tile_height - 1) // tile_height * tile_height
     if bottom < height and header[RESTART_INTERVAL] == 0:
         return _decode_rows(handle, data, header, bottom, channels, scale, part, target)
-    return decompress(handle, address, size, height, width, channels, scale, target)
+    return decode_jpeg(handle, address, size, height, width, channels, scale, target)

@@ -4,9 +4,7 @@ FUZZ_MUTATIONS says how many mutations of our own file are tried; `make fuzz` se
 """
 
 import os
-import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +23,11 @@ from ffcv_hydra.beton import (
     TextField,
     write_beton,
 )
+from tests.watching import watch_child
 
 CHILD = Path(__file__).with_name("fuzz_child.py")
 MUTATIONS = int(os.environ.get("FUZZ_MUTATIONS", "2000"))
 STOCK_MUTATIONS = OWN_MUTATIONS = MUTATIONS // 5
-HANG_SECONDS = 60.0
-MOST_DEATHS = 5
 
 
 class Samples:
@@ -88,52 +85,8 @@ def fields():
 
 
 def watch(path: Path, first_seed: int, count: int, strict: bool) -> list[str]:
-    """Run mutations in children; what went wrong, each named with its seed."""
-    wrong: list[str] = []
-    seed, stop = first_seed, first_seed + count
-    deaths = 0
-    while seed < stop and deaths < MOST_DEATHS:
-        arguments = [sys.executable, str(CHILD), str(path), str(seed), str(stop - seed), str(int(strict))]
-        last, report, output = _watch_one(arguments)
-        wrong += report
-        if output is None and last == stop - 1:
-            return wrong
-        deaths += 1
-        wrong.append(f"{last}: {output or 'ended early'}")
-        if last is None:
-            break  # before the first mutation
-        seed = last + 1
-    return wrong
-
-
-def _watch_one(arguments: list[str]) -> tuple[int | None, list[str], str | None]:
-    """The last seed that a child began, what it reported, and how it died unless it ended well."""
-    last, report, hung = None, [], threading.Event()
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
-
-        def end_it() -> None:
-            hung.set()
-            child.kill()
-
-        errors: list[str] = []
-        drain = threading.Thread(target=lambda: errors.append(child.stderr.read()))
-        drain.start()
-        timer = threading.Timer(HANG_SECONDS, end_it)
-        timer.start()
-        for line in child.stdout:
-            timer.cancel()
-            timer = threading.Timer(HANG_SECONDS, end_it)
-            timer.start()
-            if line.strip().isdecimal():
-                last = int(line)
-            else:
-                report.append(line.strip())
-        child.wait()
-        timer.cancel()
-        drain.join()
-    if hung.is_set():
-        return last, report, f"hung for {HANG_SECONDS:.0f} s"
-    return last, report, None if child.returncode == 0 else f"died with status {child.returncode}: {errors[0][-2000:]}"
+    """What went wrong with mutations of a file."""
+    return watch_child([sys.executable, str(CHILD), str(path)], first_seed, count, str(int(strict)))
 
 
 @pytest.mark.slow
@@ -162,13 +115,3 @@ def test_R2_no_mutation_of_own_fields_crashes_hangs_or_gives_other_samples(tmp_p
     path = tmp_path / "own.beton"
     write_beton(OwnSamples(), path, OWN_FIELDS, num_workers=0)
     assert watch(path, 2 * 10**6, OWN_MUTATIONS, strict=True) == []
-
-
-def test_the_watcher_names_the_seed_of_a_crash(tmp_path):
-    child = tmp_path / "child.py"
-    child.write_text(
-        "import os; print(41, flush=True); print('41: odd', flush=True); print(42, flush=True); os.abort()"
-    )
-    last, report, output = _watch_one([sys.executable, str(child)])
-    assert (last, report) == (42, ["41: odd"])
-    assert "died with status -6" in output

@@ -30,7 +30,7 @@ def own(jpeg: np.ndarray, size: tuple[int, int], box: tuple[int, ...], channels:
         target.ctypes.data, region.ctypes.data,
     )  # fmt: skip
     assert (target[height * width * channels :] == 0x5A).all()
-    if status != 0:
+    if status == 0:
         return None
     top, left, columns = region.tolist()
     assert top == box[0] and left in (box[1], box[1] - 1) and columns == box[3] - left
@@ -56,7 +56,8 @@ def test_with_an_index_only_segments_under_the_box_are_read(subsampling):
     box = 50, 250, 130, 330
     expected = whole(jpeg, *size)[box[0] : box[2], box[1] : box[3]]
     damaged = jpeg.copy()
-    damaged[len(jpeg) - 5000 : len(jpeg) - 4000] ^= 0x55  # below the box
+    below = np.arange(len(jpeg) - 5000, len(jpeg) - 4000)
+    damaged[below[(jpeg[below] | 1 != 0xFF) & (jpeg[below - 1] != 0xFF)]] ^= 1  # markers stay
     assert np.array_equal(own(jpeg, size, box), expected) and np.array_equal(own(damaged, size, box), expected)
 
 
@@ -78,13 +79,11 @@ def test_tables_of_the_jpeg_before_are_not_used_for_another_one():
         assert np.array_equal(own(jpeg, size, (0, 0, *size)), whole(jpeg, *size))
 
 
-def test_a_jpeg_that_breaks_off_is_decoded_above_that_and_refused_below():
+def test_F25_a_jpeg_that_breaks_off_is_refused_also_above_that():
     size = 375, 500
     jpeg = encoded(photo(*size))
     cut = jpeg[: len(jpeg) // 2].copy()
-    expected = whole(jpeg, *size)
-    assert np.array_equal(own(cut, size, (10, 20, 100, 300)), expected[10:100, 20:300])
-    assert own(cut, size, (10, 20, 370, 300)) is None and own(cut, size, (370, 0, 375, 10)) is None
+    assert own(jpeg, size, (10, 20, 100, 300)) is not None and own(cut, size, (10, 20, 100, 300)) is None
 
 
 def _saved(mode: str, **options) -> np.ndarray:

@@ -92,7 +92,9 @@ def test_a_size_beyond_the_data_is_damaged():
 
 def indexed(lengths, length_bytes=2, interval=4, first=10, version=1):
     """An index behind a JPEG of which only the lengths matter."""
-    jpeg = bytes(first + sum(lengths) + 2 * len(lengths))
+    last = len(lengths) - 1
+    markers = [bytes([0xFF, 0xD9 if n == last else 0xD0 + n % 8]) for n in range(len(lengths))]
+    jpeg = bytes(first) + b"".join(bytes(length) + marker for length, marker in zip(lengths, markers, strict=True))
     numbers = [(interval, 2), (len(lengths), 4), (first, 4)]
     footer = b"FHRI" + bytes([version, length_bytes]) + b"".join(n.to_bytes(size, "little") for n, size in numbers)
     return jpeg + b"".join(length.to_bytes(length_bytes, "little") for length in lengths) + footer
@@ -107,6 +109,23 @@ def test_an_index_is_found_at_the_end(length_bytes, offset):
     assert count == 3
     assert out == [4, offset + 10, offset + len(content) - FOOTER_BYTES - 3 * length_bytes, length_bytes]
     assert read(data)[0] == 0
+
+
+@pytest.mark.parametrize("length_bytes", [2, 4])
+def test_F26_an_index_that_lies_about_lengths_is_none(length_bytes):
+    lengths = [5, 3, 5, 8, 2, 2, 6, 1, 9, 5, 3, 7]
+    content = bytearray(indexed(lengths, length_bytes))
+    begin = len(content) - FOOTER_BYTES - len(lengths) * length_bytes
+
+    def count(told):
+        content[begin:-FOOTER_BYTES] = b"".join(length.to_bytes(length_bytes, "little") for length in told)
+        return read(np.frombuffer(bytes(content), dtype=np.uint8))[0]
+
+    assert count(lengths) == len(lengths)
+    moved = [*lengths[:3], lengths[3] - 1, lengths[4] + 1, *lengths[5:]]
+    far = [lengths[0] + sum(lengths[1:9]) + 16, 0, 0, 0, 0, 0, 0, 0, 0, *lengths[9:]]  # the same numbers, 8 markers on
+    for told in (moved, lengths[::-1], far):
+        assert count(told) == 0
 
 
 def test_a_damaged_index_is_none():

@@ -178,6 +178,45 @@ def test_an_unknown_marker_does_not_spoil_the_next_jpeg():
         assert part(progressive, 64, 96, (0, 0, 64, 96))[0] == 0
 
 
+def _without(jpeg: np.ndarray, marker: int) -> np.ndarray:
+    """A JPEG without its segments of one marker."""
+    content = jpeg.tobytes()
+    kept, at = content[:2], 2
+    while content[at + 1] != 0xDA:
+        end = at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+        kept += b"" if content[at + 1] == marker else content[at:end]
+        at = end
+    return np.frombuffer(kept + content[at:], np.uint8)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_F24_tables_of_the_jpeg_before_decode_no_other_one(scale):
+    size, box = (96, 128), (10, 20, 50, 60)
+    other, standard = encoded(photo(*size), quality=20, optimize=True), encoded(photo(*size))
+    no_quantisers, no_codes = _without(standard, 0xDB), _without(standard, 0xC4)
+    expected = whole(standard, *size, scale=scale)  # a decoder takes the standard's codes for those that are not there
+    for before in (other, standard):
+        for wanted in (box, (0, 0, *size)):
+            assert part(before, *size, wanted)[0] == 0
+            assert part(no_quantisers, *size, wanted, scale=scale)[0] == 1
+            assert part(before, *size, wanted)[0] == 0
+            status, pixels, (rows, columns) = part(no_codes, *size, wanted, scale=scale)
+            assert status == 0 and np.array_equal(pixels, expected[rows, columns])
+
+
+@pytest.mark.parametrize("kind", ["plain", "indexed", "restarts"])
+@pytest.mark.parametrize("factors", [(0x31, 0x11, 0x11), (0x22, 0x12, 0x11), (0x22, 0x11, 0x13)], ids=str)
+@pytest.mark.parametrize("scale", [1, 2])
+def test_F25_sampling_factors_that_the_whole_is_refused_for(kind, factors, scale):
+    size = 120, 200
+    jpeg = encode(np.asarray(photo(*size)), quality=98, restart_interval=3 if kind == "restarts" else 0)
+    jpeg = (with_random_access(jpeg) if kind == "indexed" else jpeg).copy()
+    at = int(np.flatnonzero((jpeg[:-1] == 0xFF) & (jpeg[1:] == 0xC0))[0])
+    jpeg[at + 11 : at + 20 : 3] = factors
+    for box in boxes(*size, count=10):
+        assert part(jpeg, *size, box, scale=scale)[0] == 1
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_mutated_files_are_decoded_or_refused_and_nothing_is_read_or_written_outside(data):
