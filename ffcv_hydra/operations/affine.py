@@ -24,7 +24,7 @@ class AffineOperation(ImageOperation):
 
     Args:
         interpolation: "nearest", for images of any dtype and for masks; or "bilinear", for uint8 images.
-        fill: what lies outside of the image: a number, or a list of one per channel.
+        fill: what lies outside of the image, in levels: a number, or a list of one per channel.
     """
 
     random: ClassVar[bool] = True
@@ -82,7 +82,7 @@ class RandomAffine(AffineOperation):
         shear: [smallest, largest] angle along x in degrees, one number x for [-x, x], or four for both axes; none by
             default.
         interpolation: "nearest" or "bilinear".
-        fill: what lies outside of the image: a number, or a list of one per channel.
+        fill: what lies outside of the image, in levels: a number, or a list of one per channel.
     """
 
     joint_parameters: ClassVar[tuple[str, ...]] = ("degrees", "translate", "scale", "shear")

@@ -110,7 +110,7 @@ class RandAugment(AutoAugmentation):
         num_ops: how many operations each image goes through.
         magnitude: the bin of all magnitudes, less than num_magnitude_bins.
         num_magnitude_bins: in how many steps a magnitude goes from nothing to its largest.
-        fill: value, or one per channel, of what a shear, translation or rotation leaves empty.
+        fill: level, or one per channel, of what a shear, translation or rotation leaves empty.
 
     Raises:
         PipelineError: for anything else.
@@ -138,7 +138,7 @@ class TrivialAugmentWide(AutoAugmentation):
 
     Args:
         num_magnitude_bins: in how many steps a magnitude goes from nothing to its largest.
-        fill: value, or one per channel, of what a shear, translation or rotation leaves empty.
+        fill: level, or one per channel, of what a shear, translation or rotation leaves empty.
 
     Raises:
         PipelineError: for anything else.

@@ -21,7 +21,7 @@ class Cutout(ImageOperation, ImageFunctionOperation):
 
     Args:
         crop_size: side of the square, in pixels.
-        fill: its colour: a number, or a list of one per channel; the mean that is subtracted later makes it grey.
+        fill: its colour in levels, one or a list of one per channel; the mean that is subtracted later makes it grey.
     """
 
     random: ClassVar[bool] = True

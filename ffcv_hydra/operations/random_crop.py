@@ -26,7 +26,7 @@ class RandomCrop(ImageOperation, ImageFunctionOperation):
     Args:
         size: [height, width] of the part in pixels, or one number for both.
         padding: pixels on every side, [left and right, top and bottom], or [left, top, right, bottom].
-        fill: what "constant" pads with: a number, or a list of one per channel.
+        fill: what "constant" pads with, in levels: a number, or a list of one per channel.
         padding_mode: "constant", "edge", "reflect" (without repeating the edge) or "symmetric" (repeating it).
     """
 

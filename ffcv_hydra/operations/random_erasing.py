@@ -25,8 +25,9 @@ class RandomErasing(ImageOperation, ImageFunctionOperation):
         p: probability of a box.
         scale: [smallest, largest] area of the box, as a share of the image's.
         ratio: [smallest, largest] height / width of the box.
-        value: a number, a list of one per channel, or "random" for uint8 images: each value of the box drawn on its
-            own, uniform in 0 to 255 (torchvision draws from a normal distribution, which fits normalised images).
+        value: a number in the images' unit (levels of 0 to 255 for uint8), a list of one per channel, or "random" for
+            uint8 images: each value of the box drawn on its own, uniform in 0 to 255 (torchvision draws from a normal
+            distribution, which fits normalised images).
     """
 
     random: ClassVar[bool] = True

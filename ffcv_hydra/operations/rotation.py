@@ -17,7 +17,7 @@ class RandomRotation(AffineOperation):
     Args:
         degrees: [smallest, largest] counter-clockwise angle, or one number x for [-x, x].
         interpolation: "nearest" or "bilinear".
-        fill: what lies outside of the image: a number, or a list of one per channel.
+        fill: what lies outside of the image, in levels: a number, or a list of one per channel.
     """
 
     joint_parameters: ClassVar[tuple[str, ...]] = ("degrees",)

@@ -22,7 +22,7 @@ class RandomTranslate(ImageOperation, ImageFunctionOperation):
 
     Args:
         padding: the largest shift, in pixels.
-        fill: what comes in at the edges: a number, or a list of one per channel.
+        fill: what comes in at the edges, in levels: a number, or a list of one per channel.
     """
 
     random: ClassVar[bool] = True
