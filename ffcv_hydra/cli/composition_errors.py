@@ -1,6 +1,7 @@
 """What went wrong while a config was composed, in one line that names the nearest right name."""
 
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from hydra import initialize_config_module
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -17,6 +19,7 @@ from ffcv_hydra.cli.nearest import hint, nearest
 from ffcv_hydra.cli.targets import accepted_keys
 from ffcv_hydra.errors import ConfigError, FFCVHydraError
 from ffcv_hydra.printable import printable
+from ffcv_hydra.sweeps.program import quoted
 
 
 def explain(error: BaseException) -> str | None:
@@ -24,8 +27,7 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, FFCVHydraError):
         return one_line(str(error))
     if isinstance(error, OverrideParseException):
-        reason = one_line(error.message.partition("See https://")[0]).removeprefix("Error parsing override ")
-        return f"cannot read '{error.override}' ({reason}): write key=value, and quote special characters"
+        return one_line(_unreadable(error.override))
     if isinstance(error, MissingConfigException):
         return _missing_option(error)
     cause = error.__cause__
@@ -37,12 +39,33 @@ def explain(error: BaseException) -> str | None:
         return _omegaconf_error(error)
     if isinstance(error, ValueError) and str(error).startswith("Only one of --"):  # Hydra's, about its own options
         return one_line(str(error))
+    if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
+        return "a group's option is chosen by its name, as in dataset=toy; a number, true, false or a mapping is none"
     return f"a config file is not valid YAML: {one_line(str(error))}" if isinstance(error, YAMLError) else None
 
 
 def one_line(text: str) -> str:
     """`text` with every run of white space as one space, and nothing in it that a terminal would obey."""
     return printable(" ".join(text.split()))
+
+
+def _unreadable(override: str) -> str:
+    key, equals, value = override.partition("=")
+    typed = _as_text(key, value)
+    try:
+        OverridesParser.create().parse_override(f"{key}={quoted(value)}")
+    except HydraException:
+        equals = ""
+    if not equals:
+        return f"cannot read '{override}': write key=value"
+    if value.startswith(("[", "{")):
+        return f"cannot read {override}: a bracket or a quote is left open, or text in it needs quotes"
+    return f"cannot read {override}: text with special characters is quoted for the shell and for Hydra: {typed}"
+
+
+def _as_text(key: str, value: str) -> str:
+    """What to type in a shell so that a key has this text, whatever characters are in it."""
+    return shlex.quote(f"{key}={quoted(value)}")
 
 
 def _missing_option(error: MissingConfigException) -> str:
@@ -109,6 +132,13 @@ def _other_hydra_error(error: HydraException) -> str:
     group = re.match(r"Could not override '([^'@]+)[^']*'\. No match", str(error))
     if group:
         return _unknown_group(group[1])
+    several = re.match(r"Ambiguous value for argument '([^=]+)=(.*)'\n", str(error))
+    if several:
+        key, values = several.groups()
+        return (
+            f"Ambiguous value for argument '{key}={values}': -m runs each of the values, {key}=[{values}] is a list, "
+            f"and text with commas is quoted for the shell and for Hydra: {_as_text(key, values)}"
+        )
     cause = f" {_omegaconf_error(error.__cause__)}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
     return one_line(str(error) + cause) or one_line(repr(error))
 

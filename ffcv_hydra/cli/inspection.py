@@ -70,9 +70,8 @@ def _add_preview(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="draw what a pipeline makes of a dataset's samples",
         description="Draw a contact sheet of samples as they are stored and as a run would read them.",
     )
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="groups and keys of run.py")
+    _add_composition(parser)
     parser.add_argument("--output", default="preview.png", metavar="PNG", help="where to (default: preview.png)")
-    parser.add_argument("--stage", choices=("train", "val", "test", "predict"), default="train", help="default: train")
     for name, least, default, what in (
         ("samples", 1, 8, "how many samples"),
         ("epoch", 0, 0, "the first epoch"),
@@ -89,12 +88,29 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="measure how fast a run's loader is, and where its time goes",
         description="Read a stage's batches as fast as they come, and say what a trainer would be limited by.",
     )
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="groups and keys of run.py")
-    parser.add_argument("--stage", choices=("train", "val", "test", "predict"), default="train", help="default: train")
+    _add_composition(parser)
     parser.add_argument(
         "--seconds", type=_seconds, default=10.0, metavar="S", help="how long to measure (default: 10 seconds)"
     )
     parser.set_defaults(run=_bench)
+
+
+def _add_composition(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="groups and keys of run.py")
+    for short, name, what in (
+        ("-cd", "--config-dir", "a folder of configs of your own, beside the shipped ones"),
+        ("-cn", "--config-name", "the config that is composed in the place of run"),
+        ("-cp", "--config-path", "the folder that it is in"),
+    ):
+        parser.add_argument(short, name, metavar="NAME" if short == "-cn" else "PATH", help=f"as for run.py: {what}")
+    parser.add_argument("--stage", choices=("train", "val", "test", "predict"), default="train", help="default: train")
+
+
+def _hydra_arguments(chosen: argparse.Namespace) -> list[str]:
+    """What Hydra is given: neither a picture nor a measurement has a run folder."""
+    options = ("config_dir", "config_name", "config_path")
+    flags = [f"--{name.replace('_', '-')}={value}" for name in options if (value := getattr(chosen, name)) is not None]
+    return [*flags, "hydra.run.dir=.", *chosen.overrides]
 
 
 def _seconds(text: str) -> float:
@@ -160,7 +176,7 @@ def _preview(chosen: argparse.Namespace) -> int:
 
         print(preview(checked, chosen.output, chosen.stage, chosen.samples, chosen.epoch, chosen.epochs))
 
-    execute(draw, "run", ["hydra.run.dir=.", *chosen.overrides])  # a picture has no run folder
+    execute(draw, "run", _hydra_arguments(chosen))
     return 0
 
 
@@ -174,7 +190,7 @@ def _bench(chosen: argparse.Namespace) -> int:
 
         print_report(bench(checked, chosen.stage, chosen.seconds))
 
-    execute(measure, "run", ["hydra.run.dir=.", *chosen.overrides])  # a measurement has no run folder
+    execute(measure, "run", _hydra_arguments(chosen))
     return 0
 
 

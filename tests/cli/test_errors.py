@@ -19,7 +19,8 @@ COMPOSITION = {
     "max_epochs": "cannot read 'max_epochs'",
     "callbacks=[default,early_stoping]": "callbacks=early_stoping: there is no such option; did you mean",
     "hydra.run.dir=/proc/run": "cannot write /proc/run: ",
-    "pipeline=image,randcrop": "Ambiguous value for argument 'pipeline=image,randcrop'",
+    "pipeline=image,randcrop": "pipeline=[image,randcrop] is a list, and text with commas is quoted",
+    "dataset=3": "a group's option is chosen by its name, as in dataset=toy",
 }
 VALUES = {
     "mode=fitt": "mode='fitt': did you mean 'fit'?",

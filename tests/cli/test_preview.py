@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from ffcv_hydra.cli import entry
 from ffcv_hydra.cli.inspection import main
 
 pytestmark = pytest.mark.timeout(300)
@@ -47,6 +48,7 @@ def test_writes_a_picture_and_says_where(run, tmp_path):
         ("loader.batch_siz=3", "unknown key 'loader.batch_siz': did you mean 'loader.batch_size'?"),
         ("loader.batch_size=0", "loader.batch_size=0: should be greater than 0"),
         ("pipeline=image,randcrop", "Ambiguous value for argument 'pipeline=image,randcrop'"),
+        ("--config-dir=none", "none' not found"),
         ("--output=/proc/none/sheet.png", "cannot write /proc/none/sheet.png: "),
     ],
 )
@@ -55,6 +57,14 @@ def test_bad_input_is_one_line_as_in_run(run, argument, message):
     assert done.returncode == 1
     [line] = done.stderr.strip().splitlines()
     assert message in line
+
+
+@pytest.mark.parametrize("command", ["preview", "bench"])
+def test_F52_configs_of_ones_own_are_understood_as_by_run(command, monkeypatch):
+    given = []
+    monkeypatch.setattr(entry, "execute", lambda task, name, arguments: given.extend([name, *arguments]))
+    main([command, "-cd", "my conf", "dataset=mine", "--config-name", "own", "--stage", "val", "seed=1"])
+    assert given == ["run", "--config-dir=my conf", "--config-name=own", "hydra.run.dir=.", "dataset=mine", "seed=1"]
 
 
 @pytest.mark.parametrize(
