@@ -213,9 +213,6 @@ class FFCVDataModule(pl.LightningDataModule):
         if stage is None or not self._device_modules.get(stage):
             return batch
         loader = self._loaders[stage]
-        if stage not in self._device_transforms:
-            modules = self._device_modules[stage]
-            self._device_transforms[stage] = DeviceTransforms(stage, modules, loader.output_names)
         purpose = key_of_name(f"device transforms/{stage}")
         key = key_of(loader.seed, purpose, *self._epoch_and_batch(stage), loader.rank)
         return self._device_transforms[stage](batch, int(key[0]))
@@ -268,6 +265,9 @@ class FFCVDataModule(pl.LightningDataModule):
             **{name: value for name, value in option.items() if value is not None},
         )
         self._loaders[stage] = loader
+        if self._device_modules.get(stage):
+            modules = self._device_modules[stage]
+            self._device_transforms[stage] = DeviceTransforms(stage, modules, loader.output_names, loader.pictures)
         return loader
 
     def _limits(self) -> dict[str, float | int]:

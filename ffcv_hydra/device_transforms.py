@@ -1,17 +1,22 @@
 """Torch modules that run on whole batches after these are on the device.
 
 They decide once per batch, as torch modules do, but by a key of their own: the same batch is changed in the same way in
-every run of a seed, and the process's generators do not move. Knows batches and modules; nothing of files or loaders.
+every run of a seed, and the process's generators do not move. torchvision's are told which outputs of a list for the
+batch are images and masks, so that they move both alike. Knows batches and modules; nothing of files or loaders.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
+from torchvision import tv_tensors
 
 from ffcv_hydra.errors import PipelineError, describe_error
 from ffcv_hydra.loader.modules import generators_seeded
+from ffcv_hydra.loader.movement import Move, changes_values_alone, moves_of_modules
+from ffcv_hydra.loader.plan import Picture
+from ffcv_hydra.pipeline import DISABLED
 
 # by output, or a list for the batch as a whole
 DeviceTransformSpec = Mapping[str, Sequence[nn.Module]] | Sequence[nn.Module]
@@ -25,13 +30,17 @@ class DeviceTransforms:
         modules: by output, each given that output's tensor (N, ...); or a list, each given all outputs of the batch as
             arguments and giving as many back, as `torchvision.transforms.v2.MixUp` does.
         outputs: the names of the batch's outputs, in order.
+        pictures: which of them are images or hold places in images, and what must be moved together.
 
     Raises:
-        PipelineError: for what is no module, or an output that is not there.
+        PipelineError: for what is no module, an output that is not there, or what would tear outputs apart.
     """
 
-    def __init__(self, stage: str, modules: DeviceTransformSpec, outputs: Sequence[str]) -> None:
+    def __init__(
+        self, stage: str, modules: DeviceTransformSpec, outputs: Sequence[str], pictures: Mapping[str, Picture]
+    ) -> None:
         self.stage = stage
+        self._pictures = {outputs.index(output): picture for output, picture in pictures.items() if picture.is_image}
         self._of_batch: list[nn.Module] = []
         self._of_output: dict[int, list[nn.Module]] = {}
         if isinstance(modules, Mapping):
@@ -41,8 +50,12 @@ class DeviceTransforms:
                         f"device transforms of {stage}: no output '{output}'; outputs are {', '.join(outputs)}"
                     )
                 self._of_output[outputs.index(output)] = _checked(stage, given)
+            self._check_together({output: _checked(stage, given) for output, given in modules.items()}, pictures)
         else:
             self._of_batch = _checked(stage, modules)
+            for module in self._of_batch:
+                if _is_of_torchvision(module) and not changes_values_alone(module):
+                    self._check_layouts(module, pictures)
 
     def __call__(self, batch: tuple[Any, ...] | list[Any], key: int) -> tuple[Any, ...] | list[Any]:
         """Transform a batch.
@@ -69,6 +82,34 @@ class DeviceTransforms:
                 values = self._apply_to_all(module, values)
         return type(batch)(values)
 
+    def _check_together(self, modules: Mapping[str, list[nn.Module]], pictures: Mapping[str, Picture]) -> None:
+        """Refuse to move an output alone that others must be moved with."""
+        moves: dict[str, list[Move]] = {}
+        for output, picture in pictures.items():
+            if picture.is_image and picture.together:
+                moves[output] = moves_of_modules(modules.get(output, []), picture.state)
+        for output, found in moves.items():
+            for other in sorted(pictures[output].together):
+                if found != moves.get(other, []):
+                    text = next(move.text for move in (*found, *moves.get(other, [])))
+                    raise PipelineError(
+                        f"device transforms of {self.stage}: {text} would tear '{output}' and '{other}' apart, which "
+                        "belong together: give a list for the whole batch in place of the outputs' names, or say "
+                        f"joint_with: {DISABLED} for what shall not follow"
+                    )
+
+    def _check_layouts(self, module: nn.Module, pictures: Mapping[str, Picture]) -> None:
+        """Refuse outputs that torchvision cannot move, but would leave where they are."""
+        for output, picture in pictures.items():
+            shape, advice = tuple(picture.state.shape), None
+            if not picture.is_image and picture.together:
+                advice = f"which are no images: say joint_with: {DISABLED} and move them yourself"
+            elif len(shape) == 3 and shape[2] in (1, 3) and shape[0] not in (1, 3):
+                advice = f"{shape}, as it moves (C, H, W) or (H, W): put ToTorchImage or Squeeze behind ToTensor"
+            if advice is not None:
+                name = type(module).__name__
+                raise PipelineError(f"device transforms of {self.stage}: {name} cannot move '{output}', {advice}")
+
     def _apply(self, module: nn.Module, value: Any) -> Any:
         if isinstance(value, list):
             return [self._apply(module, view) for view in value]
@@ -80,11 +121,14 @@ class DeviceTransforms:
         return result
 
     def _apply_to_all(self, module: nn.Module, values: list[Any]) -> list[Any]:
+        if _is_of_torchvision(module):
+            values = [_of_leaves(self._named, value, position) for position, value in enumerate(values)]
         try:
             result = module(*values)
         except Exception as error:
             raise self._failed(module, error) from error
         result = [result] if isinstance(result, torch.Tensor) else list(result)
+        result = [_of_leaves(_plain, value) for value in result]
         if len(result) != len(values):
             raise PipelineError(
                 f"device transforms of {self.stage}: {type(module).__name__} got {len(values)} outputs and gave "
@@ -92,6 +136,13 @@ class DeviceTransforms:
             )
         self._check_rows(module, result)
         return result
+
+    def _named(self, value: Any, position: int) -> Any:
+        """A tensor of an output as what torchvision knows it by."""
+        picture = self._pictures.get(position)
+        if picture is None or not isinstance(value, torch.Tensor) or value.ndim < 3:
+            return value
+        return (tv_tensors.Mask if picture.is_mask else tv_tensors.Image)(value)
 
     def _check_rows(self, module: nn.Module, values: list[Any]) -> None:
         """Refuse outputs of different lengths, whose samples would not belong together any more."""
@@ -113,6 +164,19 @@ def _checked(stage: str, modules: Sequence[nn.Module] | None) -> list[nn.Module]
         if not isinstance(module, nn.Module):
             raise PipelineError(f"device transforms of {stage}: {module!r} is no torch.nn.Module")
     return found
+
+
+def _is_of_torchvision(module: nn.Module) -> bool:
+    return any(kind.__module__.startswith("torchvision.transforms.v2") for kind in type(module).__mro__)
+
+
+def _of_leaves(function: Callable[..., Any], value: Any, *arguments: Any) -> Any:
+    """What a function makes of an output, or of each of its views."""
+    return [function(view, *arguments) for view in value] if isinstance(value, list) else function(value, *arguments)
+
+
+def _plain(value: Any) -> Any:
+    return value.as_subclass(torch.Tensor) if isinstance(value, tv_tensors.TVTensor) else value
 
 
 def _device_of(values: Iterable[Any]) -> torch.device:

@@ -24,7 +24,10 @@ class FieldPipeline:
     Attributes:
         operations: decoder and transforms; None for the field's default ones.
         source: the field that is read; by default the one with the output's name.
-        joint_with: the output whose random crops, flips and other geometric operations this one shares.
+        joint_with: the output whose random crops, flips and other geometric operations this one shares. A mask, or
+            boxes and points in images that are moved, must name them, or say 'disabled' if it shall not follow: a
+            field is known for one by its type (`MaskField`, ragged arrays of 2 or 4 numbers each), its attribute
+            `holds_places`, or its name (`boxes`, `gt_boxes`, `keypoints`, `mask`, ...).
         views: how many times the operations are drawn and applied to each image; the output is then a list of so many
             tensors (N, ...). None: once, and the output is one tensor.
     """

@@ -143,7 +143,7 @@ def test_a_list_is_given_the_whole_batch(beton, tmp_path):
 
 
 def test_views_are_transformed_each():
-    transforms = DeviceTransforms("train", {"views": [Scale()]}, ("label", "views"))
+    transforms = DeviceTransforms("train", {"views": [Scale()]}, ("label", "views"), {})
     label, views = transforms((torch.ones(2), [torch.ones(2, 3), torch.ones(2, 5)]), key=1)
     assert label.sum() == 2 and [float(view.sum()) for view in views] == [12, 20]
 
@@ -152,14 +152,14 @@ def test_what_cannot_be_is_refused_in_one_line(beton):
     with pytest.raises(LoaderError, match="no stage 'trian'; stages are train, val"):
         data(beton, trian=[Scale()])
     with pytest.raises(PipelineError, match="train: no output 'imgae'; outputs are image, label"):
-        DeviceTransforms("train", {"imgae": [Scale()]}, ("image", "label"))
+        DeviceTransforms("train", {"imgae": [Scale()]}, ("image", "label"), {})
     with pytest.raises(PipelineError, match="3 is no torch.nn.Module"):
-        DeviceTransforms("train", [3], ("image",))
+        DeviceTransforms("train", [3], ("image",), {})
     with pytest.raises(PipelineError, match="of train: Conv2d: RuntimeError: ") as found:
-        DeviceTransforms("train", {"image": [nn.Conv2d(5, 1, 1)]}, ("image",))((torch.zeros(1, 3, 4, 4),), key=1)
+        DeviceTransforms("train", {"image": [nn.Conv2d(5, 1, 1)]}, ("image",), {})((torch.zeros(1, 3, 4, 4),), key=1)
     assert "\n" not in str(found.value)
     with pytest.raises(PipelineError, match="Flatten got 2 outputs and gave 1"):
-        DeviceTransforms("val", [Flatten()], ("image", "label"))((torch.zeros(2, 3), torch.zeros(2)), key=1)
+        DeviceTransforms("val", [Flatten()], ("image", "label"), {})((torch.zeros(2, 3), torch.zeros(2)), key=1)
 
 
 class FlattenFirst(nn.Module):
@@ -169,7 +169,7 @@ class FlattenFirst(nn.Module):
 
 @pytest.mark.parametrize("modules", [{"image": [nn.Flatten(0, 1)]}, [FlattenFirst()]], ids=["output", "batch"])
 def test_F14_outputs_of_different_lengths_are_refused(modules):
-    transforms = DeviceTransforms("train", modules, ("image", "label"))
+    transforms = DeviceTransforms("train", modules, ("image", "label"), {})
     with pytest.raises(PipelineError, match=r"train: \w+ made outputs of \[2, 6\] samples|\[6, 2\]"):
         transforms((torch.zeros(2, 3, 4), torch.zeros(2)), key=1)
 

@@ -52,6 +52,11 @@ class RaggedArrayField(OwnField):
         """FFCV's hook: the columns `ptr` and `size`, of bytes."""
         return BytesField().metadata_type
 
+    @property
+    def holds_places(self) -> bool | None:
+        """Whether items are boxes or points in an image, as 4 or 2 numbers each are; None if its name has to say so."""
+        return self.item_shape[-1:] in ((2,), (4,)) or None
+
     def parameters(self) -> dict[str, Any]:
         """Both arguments."""
         return {"dtype": self.dtype.newbyteorder("<").str, "item_shape": list(self.item_shape)}

@@ -136,6 +136,7 @@ class Loader:
         self._sizes: dict[str, Any] = {}
         self._executor = self._build_executor()
         self.output_names = tuple(self._executor.plan.outputs)
+        self.pictures = self._executor.plan.pictures
         self._scratches: list[list[Scratch]] = []
         self._abandoned: deque[Engine] = deque()  # of passes that were collected; their scratch is still in use
         self._lock = threading.RLock()

@@ -87,12 +87,33 @@ class Step:
         return self.nodes[0].kind
 
 
+@dataclass(frozen=True)
+class Picture:
+    """What is known of an output that is images or holds places in them.
+
+    Attributes:
+        state: of the output, or of each of its views.
+        is_image: whether it comes from an image field, and not from an array of boxes or points.
+        is_mask: whether it holds places.
+        together: the outputs that must move as it does.
+    """
+
+    state: State
+    is_image: bool
+    is_mask: bool
+    together: frozenset[str]
+
+
 @dataclass
 class Plan:
-    """All steps, each after the one that feeds it, and which node gives each output, or which ones its views."""
+    """All steps, each after the one that feeds it, and which node gives each output, or which ones its views.
+
+    `pictures` says by output what must be moved together.
+    """
 
     steps: list[Step]
     outputs: dict[str, Node | list[Node]]
+    pictures: dict[str, Picture]
 
     @property
     def mixing(self) -> list[Node]:

@@ -20,7 +20,7 @@ from ffcv_hydra.beton import Beton
 from ffcv_hydra.errors import PipelineError, describe_error
 from ffcv_hydra.loader.foreign import ForeignCode
 from ffcv_hydra.loader.fusion import fuse
-from ffcv_hydra.loader.joint import Streams, check_joint, follow_mixing
+from ffcv_hydra.loader.joint import Streams, check_joint, follow_mixing, pictures
 from ffcv_hydra.loader.levels import check_levels
 from ffcv_hydra.loader.modules import probe
 from ffcv_hydra.loader.plan import Kind, Node, Plan
@@ -92,8 +92,9 @@ class PlanBuilder:
             else [chain[-1] for chain in chains[request.output]]
             for request in requests
         }
+        found = pictures(self.beton, requests, {output: views[0][-1] for output, views in chains.items()})
         nodes, outputs = fuse(self._nodes, outputs)
-        return Plan(as_steps(nodes, outputs), outputs)
+        return Plan(as_steps(nodes, outputs), outputs, found)
 
     def _check_sizes(self, requests: Sequence[Request]) -> None:
         joint_with = {request.output: request.joint_with for request in requests}

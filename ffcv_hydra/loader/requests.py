@@ -22,6 +22,7 @@ class Request:
         operations: what its data goes through; None for the field's default ones.
         joint_with: the output at the root of those that share geometric draws; its own name if it shares none.
         views: how many times the operations are drawn and applied; None: once, not as a list.
+        stays: whether it shall not move as images do that it holds places in.
     """
 
     output: str
@@ -29,6 +30,7 @@ class Request:
     operations: list[Any] | None
     joint_with: str
     views: int | None
+    stays: bool = False
 
 
 def requests_of(pipelines: Mapping[str, Pipeline] | Sequence[Pipeline], beton: Beton) -> list[Request]:
@@ -62,7 +64,8 @@ def requests_of(pipelines: Mapping[str, Pipeline] | Sequence[Pipeline], beton: B
     if not found:
         raise PipelineError(f"{beton.path}: every field's pipeline is '{DISABLED}'; keep at least one")
     return [
-        Request(output, one.source, one.operations, _root(output, found), one.views) for output, one in found.items()
+        Request(output, one.source, one.operations, _root(output, found), one.views, one.stays)
+        for output, one in found.items()
     ]
 
 
@@ -72,6 +75,7 @@ class _Normal:
     operations: list[Any] | None
     joint_with: str | None = None
     views: int | None = None
+    stays: bool = False
 
 
 def _is_disabled(output: str, pipeline: Any) -> bool:
@@ -88,7 +92,9 @@ def _normal(output: str, pipeline: Any) -> _Normal:
         if pipeline.views is not None and (not isinstance(pipeline.views, int) or pipeline.views < 1):
             raise PipelineError(f"pipeline of '{output}': views is a number from 1 on; got {pipeline.views!r}")
         operations = None if pipeline.operations is None else list(pipeline.operations)
-        return _Normal(pipeline.source or output, operations, pipeline.joint_with, pipeline.views)
+        stays = pipeline.joint_with == DISABLED
+        joint_with = None if stays else pipeline.joint_with
+        return _Normal(pipeline.source or output, operations, joint_with, pipeline.views, stays)
     if pipeline is None:
         return _Normal(output, None)
     if isinstance(pipeline, Sequence):
@@ -103,7 +109,7 @@ def _root(output: str, outputs: Mapping[str, _Normal]) -> str:
         if partner not in outputs:
             raise PipelineError(
                 f"pipeline of '{seen[-1]}': joint_with names '{partner}', which is no output; "
-                f"outputs are {', '.join(outputs)}"
+                f"outputs are {', '.join(outputs)}; '{DISABLED}' says that it shall not follow"
             )
         if partner in seen:
             raise PipelineError(f"pipeline of '{output}': joint_with runs in a circle: {' -> '.join([*seen, partner])}")

@@ -84,6 +84,7 @@ RANDOM_OPERATIONS: dict[str, Callable[[], ChunkOperation]] = {
     "TrivialAugmentWide": lambda: operations.TrivialAugmentWide(),
 }
 
+STAY = {"boxes": FieldPipeline(joint_with="disabled")}  # as they were in the whole image
 ONLY_IMAGE = {"mask": "disabled", "depth": "disabled", "boxes": "disabled", "text": "disabled"}
 
 
@@ -111,7 +112,7 @@ def everything() -> dict[str, Any]:
         ],
         "mask": FieldPipeline([RandomResizedCrop(24), RandomHorizontalFlip(), ToTensor()], joint_with="image"),
         "depth": FieldPipeline([RandomResizedCrop(24), RandomHorizontalFlip(), ToTensor()], joint_with="image"),
-    }
+    } | STAY
 
 
 def views() -> dict[str, Any]:
@@ -137,7 +138,9 @@ CONFIGURATIONS: dict[str, Callable[[], dict[str, Any]]] = {
         name: (lambda ordering=ordering: {"pipelines": everything(), "ordering": ordering()})
         for name, ordering in ORDERINGS.items()
     },
-    "default": lambda: {"pipelines": {"image": [CenterCrop(16)], "mask": [CenterCrop(16)], "depth": [CenterCrop(16)]}},
+    "default": lambda: {
+        "pipelines": {"image": [CenterCrop(16)], "mask": [CenterCrop(16)], "depth": [CenterCrop(16)]} | STAY
+    },
     "views": lambda: {"pipelines": views()},
 }
 

@@ -61,7 +61,7 @@ def test_colours_between_do_not_tear_them_apart(raw_scenes):
 def test_outputs_that_are_not_joint_draw_for_themselves(raw_scenes):
     pipelines = ONLY_IMAGE | {
         "image": [*geometry(), ToTensor()],
-        "mask": [*geometry(), ToTensor()],
+        "mask": FieldPipeline([*geometry(), ToTensor()], joint_with="disabled"),
         "label": "disabled",
     }
     image, mask = next(iter(Loader(raw_scenes, 16, pipelines=pipelines, num_workers=1)))

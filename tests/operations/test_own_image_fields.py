@@ -13,6 +13,7 @@ from torchvision.transforms.v2 import functional as torchvision
 from ffcv_hydra.beton import GrayscaleImageField, MaskField, write_beton
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations import CenterCrop, RandomResizedCrop, Resize, ResizeShorterSide
+from ffcv_hydra.pipeline import FieldPipeline
 
 pytestmark = pytest.mark.timeout(120)
 SIZES = [(60, 80), (90, 64), (41, 41), (1, 50)]
@@ -56,7 +57,8 @@ def beton(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def decoded(beton: Path, make, **options) -> dict[str, torch.Tensor]:
-    loader = Loader(beton, len(SIZES), pipelines={name: [make(), ToTensor()] for name in FIELDS}, **options)
+    pipelines = {name: FieldPipeline([make(), ToTensor()], joint_with="disabled") for name in FIELDS}
+    loader = Loader(beton, len(SIZES), pipelines=pipelines, **options)
     return dict(zip(FIELDS, next(iter(loader)), strict=True))
 
 

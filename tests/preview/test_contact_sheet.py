@@ -132,7 +132,8 @@ def first_ids_of(columns):
 
 def test_a_mask_of_another_size_stands_alone(sheet):
     smaller = [{"_target_": f"{OPERATIONS}.RandomResizedCrop", "size": [8, 8]}, *TENSOR]
-    columns, _ = sheet({"image": AUGMENT, "mask": smaller}, num_epochs=1)
+    mask = {"joint_with": "disabled", "operations": smaller}
+    columns, _ = sheet({"image": AUGMENT, "mask": mask}, num_epochs=1)
     assert list(columns) == ["image\nstored", "image\nepoch 0", "mask\nstored", "mask\nepoch 0"]
 
 

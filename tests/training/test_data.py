@@ -131,11 +131,14 @@ def test_outputs_with_more_than_operations_reach_the_loader(tmp_path):
         "label": "disabled",
         "same": {"source": "image", "joint_with": "image", "operations": crop},
         "views": {"source": "image", "views": 2, "operations": crop},
+        "apart": {"source": "image", "joint_with": "disabled", "operations": crop},
     }
     data = build_datamodule(config)
     data.prepare_data()
-    image, same, views = next(iter(data.train_dataloader()))
-    assert torch.equal(image, same) and len(views) == 2 and torch.equal(views[1], image)
+    loader = data.train_dataloader()
+    assert loader.pictures["same"].together == {"image"} and not loader.pictures["apart"].together
+    image, same, views, apart = next(iter(loader))
+    assert torch.equal(image, same) and torch.equal(apart, image) and len(views) == 2 and torch.equal(views[1], image)
 
 
 def test_device_transforms_are_those_of_the_stages_that_are_built(tmp_path):
