@@ -122,6 +122,21 @@ class Beton:
         return read_only(sample_ids)
 
     @cached_property
+    def further_pointers(self) -> tuple[np.ndarray, np.ndarray]:
+        """Sample ids, ascending, and pointers of the allocations that no field's `extents` name, uint64 (N,) each.
+
+        Only field classes of the user's own have such. Raises as `sample_ids`.
+        """
+        named = [offsets for offsets, _ in self._extents.values()]
+        rows = (
+            np.flatnonzero(~np.isin(self.pointers, np.concatenate(named))) if named else np.arange(len(self.pointers))
+        )
+        if len(rows) == 0:
+            return np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.uint64)
+        rows = rows[np.argsort(self.sample_ids[rows], kind="stable")]
+        return self.sample_ids[rows], self.pointers[rows]
+
+    @cached_property
     def checksum(self) -> str:
         """SHA-256 of header, field descriptors, metadata, allocation table and checksums, as hex digits."""
         digest = hashlib.sha256()

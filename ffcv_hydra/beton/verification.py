@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from ffcv.fields import Field
 
+from ffcv_hydra.beton.exact_reading import read_at
 from ffcv_hydra.beton.image_fields import RAW, RUNS, is_image
 from ffcv_hydra.beton.reader import Beton
 from ffcv_hydra.cores import usable_cores
@@ -168,6 +169,8 @@ class _Verifier:
             data = _read(descriptor, begin, end)
         except OSError as error:
             return [f"{self._where(start)}cannot be read: {error.strerror or error}; restore the file"]
+        except MemoryError:
+            return [f"{self._where(start)}there is not enough memory for its {end - begin:,} bytes"]
         offsets = pointers - begin
         damaged = set()
         if self._beton.checksums is not None:
@@ -208,12 +211,8 @@ class _Verifier:
 def _read(descriptor: int, begin: int, end: int) -> np.ndarray:
     """The bytes of the file from `begin` to `end`, uint8. Raises OSError, also if the file is shorter."""
     data = np.empty(end - begin, dtype=np.uint8)
-    view, done = memoryview(data), 0  # type: ignore[arg-type]
-    while done < len(data):
-        count = os.preadv(descriptor, [view[done:]], begin + done)
-        if count == 0:
-            raise OSError("the file ends before it")
-        done += count
+    if read_at(descriptor, begin, data) < len(data):
+        raise OSError("the file ends before it")
     data.setflags(write=False)
     return data
 

@@ -11,7 +11,7 @@ from ffcv_hydra.loader.job import Job
 from ffcv_hydra.loader.plan import Node
 from ffcv_hydra.loader.segments import Segment
 from ffcv_hydra.loader.storage import Storage
-from ffcv_hydra.operations import FailedSample, decode_shared
+from ffcv_hydra.operations import FailedSample, ImageDecoder, decode_shared
 from ffcv_hydra.operations.base import Scratch
 from ffcv_hydra.operations.image_chain import POSITIONS, images_of
 
@@ -59,6 +59,35 @@ class Decoding:
             done += chain.run(source, places[done:], keys[done:], target[done:], scratch)
 
     def _decode(
+        self, job: Job, nodes: list[Node], targets: list[np.ndarray], start: int, stop: int, scratch: Scratch
+    ) -> None:
+        """Decode with the memory that there is; a sample that it does not suffice for is damaged."""
+        try:
+            self._decode_at_once(job, nodes, targets, start, stop, scratch)
+        except MemoryError:
+            needed = self._memory_for(nodes[0], job.samples[start:stop])
+            largest = int(needed.argmax())
+            what = f"there is not enough memory for the {needed[largest]:,} bytes that it takes by the file's tables"
+            self.fail(job, nodes[0], start + largest, what)
+            decoders: list[Any] = [node.operation for node in nodes]
+            for decoder, target in zip(decoders, targets, strict=True):
+                decoder.fill_with_zeros(target[largest])
+            for begin, end in ((0, largest), (largest + 1, stop - start)):
+                if begin < end:
+                    parts = [target[begin:end] for target in targets]
+                    self._decode(job, nodes, parts, start + begin, start + end, scratch)
+
+    def _memory_for(self, node: Node, samples: np.ndarray) -> np.ndarray:
+        """int64 (N,): the bytes of each sample, as stored and, of an image, decoded."""
+        stored = self.storage.beton.extents(node.field)
+        assert stored is not None
+        needed, decoder = stored[1][samples].astype(np.int64), node.operation
+        if isinstance(decoder, ImageDecoder):
+            heights, widths, _ = decoder.stored(samples)
+            needed += heights * widths * decoder.channels * decoder.dtype.itemsize
+        return needed
+
+    def _decode_at_once(
         self, job: Job, nodes: list[Node], targets: list[np.ndarray], start: int, stop: int, scratch: Scratch
     ) -> None:
         samples, keys = job.samples[start:stop], job.keys[start:stop]

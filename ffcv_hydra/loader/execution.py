@@ -1,6 +1,7 @@
 """What a step does to a batch: memory, keys, the call itself, and errors that name field and sample."""
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -101,14 +102,29 @@ class Executor:
         count = len(job.samples)
         size = self.chunk_sizes.get(step, count)
         if step.kind is Kind.CHUNK:
-            if step in self._forms:
-                self._lend(job, step)
-            else:
-                for node in step.kept:
-                    job.values[node] = self._memory[node][0](count)
+            try:
+                if step in self._forms:
+                    self._lend(job, step)
+                else:
+                    for node in step.kept:
+                        job.values[node] = self._memory[node][0](count)
+            except (MemoryError, RuntimeError) as error:
+                if not isinstance(error, MemoryError) and "alloc" not in str(error):  # torch's words
+                    raise
+                raise SampleError(self._too_large(step.kept[0])) from error
         tasks = [(step, begin, min(begin + size, count)) for begin in range(0, count, size)]
         job.unfinished[step] = len(tasks)
         job.tasks.extend(tasks)
+
+    def _too_large(self, node: Node) -> str:
+        """What to say where there is no memory for a batch: which sample makes it as large as it is, if one does."""
+        shape, extents = tuple(node.memory.shape), self.storage.beton.extents(node.field)
+        num_bytes = self.batch_size * math.prod(shape) * torch_dtype(node.memory.dtype).itemsize
+        where = self._decoding.where(node, 0 if extents is None else int(extents[1].argmax()))
+        return (
+            f"{where}there is not enough memory for the {num_bytes:,} bytes of a batch, {self.batch_size} rows "
+            f"{shape}, and no sample is larger than this one; leave out what is so large, or take a smaller batch_size"
+        )
 
     def _lend(self, job: Job, step: Step) -> None:
         """Memory for what a step makes, and the form that the step behind it gives it."""

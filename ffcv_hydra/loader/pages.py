@@ -4,34 +4,34 @@ For orders that read a page's samples close together (`QuasiRandom`): one long r
 what spinning disks and network file systems want.
 """
 
-import os
 import threading
+from collections.abc import Callable
 
 import numpy as np
-
-from ffcv_hydra.errors import BetonError
 
 
 class _Page:
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.data: bytes | None = None
+        self.data: np.ndarray | None = None
 
 
 class PageCache:
     """The pages that one pass is in the middle of; safe to use from several threads.
 
     Args:
-        descriptor: of the open file.
-        path: for messages.
+        read: fills a uint8 array with the file's bytes from an offset on, or raises `BetonError`.
         page_size: in bytes.
+        num_bytes: of the file.
         offsets: int64 (M,), where each piece of data that the pass will read begins, with repetitions.
     """
 
-    def __init__(self, descriptor: int, path: str | os.PathLike[str], page_size: int, offsets: np.ndarray) -> None:
-        self._descriptor = descriptor
-        self._path = path
+    def __init__(
+        self, read: Callable[[int, np.ndarray], None], page_size: int, num_bytes: int, offsets: np.ndarray
+    ) -> None:
+        self._read = read
         self._page_size = page_size
+        self._num_bytes = num_bytes
         self._uses = np.bincount(offsets // page_size)
         self._pages: dict[int, _Page] = {}
         self._lock = threading.Lock()
@@ -47,10 +47,11 @@ class PageCache:
             page = self._pages.setdefault(number, _Page())
         with page.lock:
             if page.data is None:
-                page.data = os.pread(self._descriptor, self._page_size, number * self._page_size)
-        if len(page.data) < begin + size:
-            raise BetonError(f"{self._path}: the file ends before byte {offset + size}; it was cut short")
-        target[:] = np.frombuffer(page.data, dtype=np.uint8, count=size, offset=begin)
+                start = number * self._page_size
+                data = np.empty(min(self._page_size, self._num_bytes - start), dtype=np.uint8)
+                self._read(start, data)
+                page.data = data
+        target[:] = page.data[begin : begin + size]
         with self._lock:
             self._uses[number] -= 1
             if self._uses[number] == 0:

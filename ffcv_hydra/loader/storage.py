@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ffcv_hydra.beton import Beton
+from ffcv_hydra.beton.exact_reading import read_at
 from ffcv_hydra.errors import BetonError
 from ffcv_hydra.loader.pages import PageCache
 from ffcv_hydra.operations import Extents
@@ -47,10 +48,17 @@ class Storage:
     def check(self) -> None:
         """Look whether the file is as long as it was: reading a mapped file beyond its end kills the process.
 
+        It takes a microsecond, and comes before each chunk of a mapped file: only what is cut while a chunk is read
+        ends in SIGBUS.
+
         Raises:
             BetonError: if it is not.
         """
-        if os.fstat(self._descriptor).st_size != self._size:
+        try:
+            size = os.fstat(self._descriptor).st_size
+        except OSError as error:
+            raise BetonError(f"{self.beton.path}: cannot be read: {error.strerror or error}") from error
+        if size != self._size:
             raise BetonError(
                 f"{self.beton.path}: the file was changed while it was open; restore it, or convert it again"
             )
@@ -74,9 +82,21 @@ class Storage:
         if self._file is not None or not fields:
             return None
         offsets = [self.beton.extents(field)[0][samples] for field in fields]  # type: ignore[index]
-        return PageCache(
-            self._descriptor, self.beton.path, self.beton.page_size, np.concatenate(offsets).astype(np.int64)
-        )
+        return PageCache(self.read, self.beton.page_size, self._size, np.concatenate(offsets).astype(np.int64))
+
+    def read(self, offset: int, target: np.ndarray) -> None:
+        """Fill `target`, uint8, with the file's bytes from `offset` on.
+
+        Raises:
+            BetonError: if the file ends before, or cannot be read.
+        """
+        try:
+            count = read_at(self._descriptor, offset, target)
+        except OSError as error:
+            raise BetonError(f"{self.beton.path}: cannot be read: {error.strerror or error}") from error
+        if count < len(target):
+            end = offset + len(target)
+            raise BetonError(f"{self.beton.path}: the file ends before byte {end}; it was cut short")
 
     def extents(
         self,
@@ -94,7 +114,7 @@ class Storage:
             pages: to read from, if the pass keeps them.
 
         Raises:
-            BetonError: if the file is shorter than it was.
+            BetonError: if the file has another length than it had.
         """
         if field not in self._extents:
             self._extents[field] = self.beton.extents(field)
@@ -104,6 +124,7 @@ class Storage:
         stored = self.beton.checksums_of(field)
         checksums = None if stored is None else stored[samples]
         if self._file is not None:
+            self.check()
             return Extents(self._file, offsets, sizes, checksums)
         ends = np.cumsum(sizes)
         data = buffer(int(ends[-1]))
@@ -133,6 +154,7 @@ class Storage:
             return stored_images(stored.data, image_bytes, stored.offsets, stored.checksums), POSITIONS.up_to(
                 len(samples)
             )
+        self.check()
         if field not in self._images:
             offsets = self.beton.extents(field)[0]  # type: ignore[index]
             self._images[field] = stored_images(self._file, image_bytes, offsets, self.beton.checksums_of(field))
@@ -147,28 +169,23 @@ class Storage:
         """
         beton = self.beton
         if self._file is not None:
+            self.check()
             return self._file, beton.pointers, beton.sizes, beton.pointers
-        known = [extents for field in fields if (extents := beton.extents(field)) is not None]
-        if not known:
-            empty = np.empty(0, dtype=np.uint64)
-            return _read_only(np.empty(0, dtype=np.uint8)), empty, empty, empty
-        pointers, sizes = (np.concatenate([column[i][samples] for column in known]) for i in (0, 1))
-        pointers, first = np.unique(pointers, return_index=True)
-        sizes = np.ascontiguousarray(sizes[first])
-        ends = np.cumsum(sizes)
-        data = np.empty(int(ends[-1]), dtype=np.uint8)
+        known = [extents[0][samples] for field in fields if (extents := beton.extents(field)) is not None]
+        # A field class of the user's may have further data, to which only that class knows the pointers.
+        ids, further = beton.further_pointers
+        begins, ends = np.searchsorted(ids, samples), np.searchsorted(ids, samples, side="right")
+        known += [further[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True) if begin < end]
+        pointers = np.unique(np.concatenate(known)) if known else np.empty(0, dtype=np.uint64)
+        sizes = beton.sizes[np.searchsorted(beton.pointers, pointers)]  # as `read_pointer` finds them
+        ends = np.cumsum(sizes, dtype=np.uint64)
+        data = np.empty(int(sizes.sum()), dtype=np.uint8)
         self._read(data, pointers.astype(np.int64), sizes.astype(np.int64), ends.astype(np.int64))
         return _read_only(data), pointers, sizes, ends - sizes
 
     def _read(self, data: np.ndarray, offsets: np.ndarray, sizes: np.ndarray, ends: np.ndarray) -> None:
-        view = memoryview(data)  # type: ignore[arg-type]
         for offset, size, end in zip(offsets.tolist(), sizes.tolist(), ends.tolist(), strict=True):
-            begin = end - size
-            while begin < end:
-                count = os.preadv(self._descriptor, [view[begin:end]], offset + begin - (end - size))
-                if count == 0:
-                    raise BetonError(f"{self.beton.path}: the file ends before byte {offset + size}; it was cut short")
-                begin += count
+            self.read(offset, data[end - size : end])
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:

@@ -132,7 +132,8 @@ def decode_shared(
     if failed >= 0:
         kind = _KINDS.get(int(modes[failed]), f"image of the unknown mode {modes[failed]}")
         if modes[failed] == STORED_AS_JPEG:
-            kind += f" ({scratch.decompressor.error()})"
+            error = scratch.decompressor.error()
+            kind += f" ({'its header says another size' if error == 'No error' else error})"
         raise FailedSample(failed, f"the {kind} cannot be decoded as {heights[failed]} x {widths[failed]} pixels")
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+from ffcv_hydra.process_ends import how_it_ended
 from ffcv_hydra.sweeps.job import PROGRESS, RESULT, Job, State, last_lines
 from ffcv_hydra.sweeps.program import Program
 from ffcv_hydra.sweeps.slots import Slot
@@ -116,7 +117,8 @@ class JobProcess:
         job.state = _state(exit_status, result.get("status"), self._is_stopped)
         if not job.finished:
             lines = last_lines(self.log, 1)
-            job.error = result.get("error") or (lines[0] if lines else _how_it_ended(exit_status))
+            said = lines[0] if lines and exit_status >= 0 else how_it_ended(exit_status)
+            job.error = result.get("error") or said
         if self.task == 0:
             job.write()
 
@@ -126,10 +128,6 @@ def _state(exit_status: int, status: str | None, is_stopped: bool) -> State:
         return "pruned" if status == "pruned" else "completed"
     by_signal = exit_status in (130, -signal.SIGINT, -signal.SIGTERM) or status == "interrupted"
     return "interrupted" if is_stopped or by_signal else "failed"
-
-
-def _how_it_ended(exit_status: int) -> str:
-    return f"killed by {signal.Signals(-exit_status).name}" if exit_status < 0 else f"exit status {exit_status}"
 
 
 def _child_set_up(slot: Slot | None) -> Callable[[], None]:

@@ -1,13 +1,19 @@
 """The processes of a distributed run."""
 
+import logging
 import multiprocessing
 import os
+import signal
 import subprocess
 import time
 
 import pytorch_lightning as pl
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 from pytorch_lightning.utilities import rank_zero_only
+
+from ffcv_hydra.process_ends import how_it_ended
+
+_logger = logging.getLogger(__name__)
 
 
 def global_rank() -> int:
@@ -30,6 +36,9 @@ def join_child_ranks(trainer: pl.Trainer | None, timeout: float) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        else:
+            if process.returncode == -signal.SIGBUS:
+                _logger.error("a rank was %s", how_it_ended(process.returncode))
 
 
 def kill_children(trainer: pl.Trainer | None) -> None:

@@ -1,5 +1,6 @@
 """Rows of the list of FFCV's traps that have no test of their own elsewhere, by number."""
 
+import os
 import subprocess
 import sys
 import tracemalloc
@@ -15,10 +16,9 @@ from ffcv.pipeline.pipeline_spec import PipelineSpec
 from ffcv.transforms import Cutout, NormalizeImage, RandomHorizontalFlip, Squeeze, ToTensor, ToTorchImage
 
 from ffcv_hydra import operations
-from ffcv_hydra.beton import write_beton
+from ffcv_hydra.beton import Beton, write_beton
 from ffcv_hydra.errors import BetonError, PipelineError
 from ffcv_hydra.loader import Loader
-from ffcv_hydra.loader.pages import PageCache
 from ffcv_hydra.loader.plan import Kind
 from ffcv_hydra.operations import CenterCrop
 from ffcv_hydra.ordering import QuasiRandom, Random
@@ -77,13 +77,16 @@ def test_quasi_random_reads_pages_whole_and_lets_them_go(tmp_path):
     assert 1 <= max(open_pages) <= 4 and len(caches[0]) == 0
 
 
-def test_R3_a_page_that_ends_early_is_an_error(tmp_path):
-    path = tmp_path / "short"
-    path.write_bytes(bytes(1000))
-    with open(path, "rb") as file:
-        cache = PageCache(file.fileno(), path, 512, np.array([600, 0]))
-        with pytest.raises(BetonError, match="short: the file ends before byte 1100; it was cut short"):
-            cache.copy(600, 500, np.empty(500, dtype=np.uint8))
+def test_R3_a_page_that_ends_early_is_an_error(beton, tmp_path):
+    path = tmp_path / "short.beton"
+    path.write_bytes(beton.read_bytes())
+    options = {"ordering": QuasiRandom(pages=2), "os_cache": False, "num_workers": 1}
+    loader = Loader(path, 4, pipelines=only_image(CenterCrop(8), ToTensor()), **options)
+    pages = loader._executor.pages_for(np.arange(90))
+    os.truncate(path, path.stat().st_size - 1)
+    last = int(Beton(beton).extents("image")[0].max())
+    with pytest.raises(BetonError, match=r"short.beton: the file ends before byte \d+; it was cut short"):
+        pages.copy(last, 100, np.empty(100, dtype=np.uint8))
 
 
 def test_L13_importing_leaves_torchs_threads_alone():

@@ -45,6 +45,16 @@ def test_a_job_whose_earlier_processes_still_write_is_not_begun(tmp_path):
     wait(first)
 
 
+def test_F23_a_death_by_sigbus_is_explained_whatever_was_said_before(tmp_path):
+    script = "import os, signal; print('epoch 3', flush=True); os.kill(os.getpid(), signal.SIGBUS)"
+    process = JobProcess(
+        light_job(tmp_path), Program((sys.executable, "-c", script), (), str(tmp_path), None), os.environ
+    )
+    wait(process)
+    meaning = "a file that was being read was cut short, or its disk failed"
+    assert (process.job.state, process.job.error) == ("failed", f"killed by SIGBUS: {meaning}")
+
+
 CLUMSY = """
 import signal, sys, time
 signal.signal(signal.SIGINT, lambda *_: sys.exit("lost a connection"))
