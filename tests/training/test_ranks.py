@@ -4,12 +4,18 @@ Each test starts two processes, most of whose time goes into imports. Two ranks 
 `tests/test_end_to_end.py`.
 """
 
+import subprocess
+import sys
+from types import SimpleNamespace
+
 import pytest
 import torch
+from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 from standin_run import config
 from test_interruption import batches, composed, lose_folder
 
 from ffcv_hydra.callbacks import EXIT_STATUS
+from ffcv_hydra.training.ranks import join_child_ranks
 
 pytestmark = [pytest.mark.timeout(300)]
 TWO = {"devices": 2, "strategy": "ddp"}
@@ -57,3 +63,11 @@ def test_a_rank_that_fails_ends_the_run_and_says_why(run_command, result, tmp_pa
     assert result(run_dir)["status"] == "failed", output
     assert "a batch of bad luck" in result(run_dir)["error"]
     assert result(run_dir)["error"].startswith("rank 1: ") == (rank == 1)
+
+
+def test_F23_a_rank_that_dies_by_sigbus_is_explained(caplog):
+    launcher = object.__new__(_SubprocessScriptLauncher)
+    script = "import os, signal; os.kill(os.getpid(), signal.SIGBUS)"
+    launcher.procs = [subprocess.Popen([sys.executable, "-c", script])]
+    join_child_ranks(SimpleNamespace(strategy=SimpleNamespace(launcher=launcher)), timeout=60)
+    assert "killed by SIGBUS: a file that was being read was cut short, or its disk failed" in caplog.text
