@@ -1,8 +1,10 @@
 """The console that tables and reports are printed on."""
 
+from io import StringIO
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from ffcv_hydra.printable import printable
@@ -21,3 +23,18 @@ class TerminalConsole(Console):
     def render_str(self, text: str, **options: Any) -> Text:
         """Rich's text of `text`, made `printable`."""
         return super().render_str(printable(text), **options)
+
+
+def print_whole(console: Console, table: Table) -> None:
+    """Print a table without breaking a word, so that paths can be copied.
+
+    One that is wider than the terminal loses its frame, and the terminal wraps its lines.
+    """
+    wide = TerminalConsole(file=StringIO(), width=10_000, color_system=None)
+    if wide.measure(table).maximum <= console.width:
+        console.print(table)
+        return
+    table.box = None
+    with wide.capture() as captured:
+        wide.print(table)
+    console.print("\n".join(["", *map(str.rstrip, captured.get().splitlines())]), soft_wrap=True)

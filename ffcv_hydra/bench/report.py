@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ffcv_hydra.cores import usable_cores
-from ffcv_hydra.terminal import TerminalConsole
+from ffcv_hydra.terminal import TerminalConsole, print_whole
 
 _WORTH_A_WORD = 0.1  # of the threads' time
 _MICRO = 1e6
@@ -134,7 +134,7 @@ def print_report(report: Report, console: Console | None = None) -> None:
         table.add_row(part.name, f"{cost:,.4g}", f"{report.share(part):.1%}")
     for part in report.consumer_parts:
         table.add_row(f"{part.name}, in the consumer", f"{part.seconds / report.num_samples * _MICRO:,.4g}", "")
-    console.print(table)
+    print_whole(console, table)
     for verdict in report.verdicts():
         console.print(verdict, soft_wrap=True)
 

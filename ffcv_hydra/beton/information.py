@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import yaml
@@ -19,7 +20,7 @@ from ffcv_hydra.beton.reader import Beton
 from ffcv_hydra.beton.restart_index import has_index
 from ffcv_hydra.beton.summary import describe_fields
 from ffcv_hydra.kernels.jpeg_markers import FOOTER_BYTES
-from ffcv_hydra.terminal import TerminalConsole
+from ffcv_hydra.terminal import TerminalConsole, print_whole
 
 BINS = 8
 LOOKED_AT = 1000  # JPEGs, for how many have random access: each is a read of its own from the disk
@@ -39,8 +40,8 @@ def print_information(
     """
     beton = Beton(path, custom_fields)
     console = console or TerminalConsole()
-    console.print(_overview(beton))
-    console.print(_fields(beton))
+    print_whole(console, _overview(beton))
+    print_whole(console, _fields(beton))
     for title, unit, values in _distributions(beton):
         console.print(_histogram(title, unit, values))
 
@@ -58,9 +59,13 @@ def _overview(beton: Beton) -> Table:
     if beton.description is None:
         table.add_row("made from", "unknown")
     else:
-        table.add_row("made from", yaml.safe_dump(beton.description, default_flow_style=None, sort_keys=False).strip())
+        table.add_row("made from", _as_yaml(beton.description))
         table.add_row("fingerprint", str(beton.fingerprint))
     return table
+
+
+def _as_yaml(description: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(description, width=48, default_flow_style=None, sort_keys=False).strip()
 
 
 def _page_use(beton: Beton) -> str:

@@ -3,6 +3,7 @@
 from ffcv_hydra.callbacks.early_stopping import EarlyStopping as EarlyStopping
 from ffcv_hydra.callbacks.graceful_stop import GracefulStop as GracefulStop
 from ffcv_hydra.callbacks.model_checkpoint import ModelCheckpoint as ModelCheckpoint
+from ffcv_hydra.callbacks.parameter_summary import ParameterSummary as ParameterSummary
 from ffcv_hydra.callbacks.prediction_writer import PredictionWriter as PredictionWriter
 from ffcv_hydra.callbacks.progress_bar import ProgressBar as ProgressBar
 from ffcv_hydra.callbacks.progress_file import ProgressFile as ProgressFile

@@ -45,6 +45,11 @@ class ProgressBar(RichProgressBar):
         metrics.pop("v_num", None)
         return metrics
 
+    def _get_train_description(self, current_epoch: int) -> str:
+        """`Epoch 1/10` for the first one: Lightning counts from 0, other lines of a run from 1."""
+        epochs = f"/{self.trainer.max_epochs}" if self.trainer.max_epochs and self.trainer.max_epochs > 0 else ""
+        return f"Epoch {current_epoch + 1}{epochs}".ljust(len(self.validation_description))
+
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, *args: Any) -> None:
         self.samples_per_batch = global_batch_size(trainer, batch)
 

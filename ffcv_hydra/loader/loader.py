@@ -448,7 +448,7 @@ def _warn_of_whole_reads(rank: int, world_size: int) -> None:
 
 @functools.cache
 def _log_replaced_once(names: str) -> None:
-    log.info("ffcv_hydra's operations stand in for FFCV's %s (replace_ffcv_operations=false keeps FFCV's)", names)
+    log.debug("ffcv_hydra's operations stand in for FFCV's %s (replace_ffcv_operations=false keeps FFCV's)", names)
 
 
 def _log_replaced(names: set[str]) -> None:

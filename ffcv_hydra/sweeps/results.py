@@ -16,6 +16,7 @@ from rich.table import Table
 from ffcv_hydra.atomic_file import write_whole
 from ffcv_hydra.sweeps.formats import duration, number
 from ffcv_hydra.sweeps.job import FINISHED, LOG, RECORD, RESULT, optimized_name, optimized_value, read_json
+from ffcv_hydra.terminal import print_whole
 
 _MOST_METRICS = 4
 """Shown on the console; files have all."""
@@ -180,7 +181,7 @@ def print_table(results: Results, sweep_dir: Path, console: Console) -> None:
     while len(names) > 1 and console.measure(table, options=wide).maximum > console.width:
         names.pop()
         table = _table(results, metrics, names, sweep_dir)
-    console.print(table)
+    print_whole(console, table)
     if results.best is not None:
         keys = [key for key in results.varying if key in results.best.overrides]
         chosen = " ".join(f"{key}={results.best.overrides[key]}" for key in keys)

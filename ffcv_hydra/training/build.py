@@ -13,12 +13,12 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning_fabric.plugins import TorchCheckpointIO
 from omegaconf import OmegaConf
-from pytorch_lightning.callbacks import Callback, LearningRateMonitor
+from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ModelSummary
 from pytorch_lightning.callbacks import ProgressBar as LightningProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from ffcv_hydra.callbacks import GracefulStop, PredictionWriter, StopSignals, Throughput
+from ffcv_hydra.callbacks import GracefulStop, ParameterSummary, PredictionWriter, StopSignals, Throughput
 from ffcv_hydra.errors import ConfigError, FFCVHydraError, describe_error
 from ffcv_hydra.training.checkpoint_io import AtomicCheckpointIO
 from ffcv_hydra.training.first_look import FirstLook
@@ -104,6 +104,9 @@ def build_callbacks(config: Config, signals: StopSignals, run_dir: Path) -> list
         callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
     if not any(isinstance(callback, Throughput) for callback in callbacks):
         callbacks.append(Throughput())
+    summarizes = trainer.get("enable_model_summary") is not False and not trainer.get("barebones")
+    if summarizes and not any(isinstance(callback, ModelSummary) for callback in callbacks):
+        callbacks.append(ParameterSummary())
     callbacks += sweep_callbacks(config, os.environ)
     if config["mode"] == "fit" and config.get("optimized_metric"):
         callbacks.append(OptimizedMetric(config["optimized_metric"]))

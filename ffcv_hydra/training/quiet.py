@@ -3,7 +3,15 @@
 import logging
 import warnings
 
-_ADVERTISEMENT = "\N{ELECTRIC LIGHT BULB} Tip:"
+_CHATTER = (
+    "\N{ELECTRIC LIGHT BULB} Tip:",
+    "Seed set to",
+    "Trainer already configured with model summary",
+    "TPU available",
+    "HPU available",
+    "Loading `train_dataloader` to estimate",
+    "`Trainer.fit` stopped: `max_epochs",
+)
 _WARNINGS = (
     r".*isinstance\(treespec, LeafSpec\).*",  # a deprecation in Lightning's own code
     # the models look at labels before these are on the device, and data modules of ours have no such hook
@@ -13,11 +21,12 @@ _WARNINGS = (
 
 
 def _keep(record: logging.LogRecord) -> bool:
-    return not record.getMessage().startswith(_ADVERTISEMENT)
+    return not record.getMessage().startswith(_CHATTER)
 
 
 def hide_library_chatter() -> None:
-    """Drop Lightning's tips for other products, and its warnings about what is as it should be."""
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_keep)
+    """Drop Lightning's tips for other products, and what it says of a run that is as it should be."""
+    for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.seed"):
+        logging.getLogger(name).addFilter(_keep)
     for message in _WARNINGS:
         warnings.filterwarnings("ignore", message=message)

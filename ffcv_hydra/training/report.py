@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-from ffcv_hydra.terminal import TerminalConsole
+from ffcv_hydra.terminal import TerminalConsole, print_whole
 
 
 def print_results(result: dict[str, Any], run_dir: Path) -> None:
@@ -20,7 +20,7 @@ def print_results(result: dict[str, Any], run_dir: Path) -> None:
     for stage, failed in (result.get("failed_samples") or {}).items():
         table.add_row(f"damaged samples in {stage}", f"{failed['count']:,}")
     if table.row_count:
-        console.print(table)
+        print_whole(console, table)
     else:
         console.print(table.title)
     # Paths are not wrapped: they are there to be copied.

@@ -8,7 +8,7 @@ import torch
 from rich.progress import Progress
 from torch.utils.data import DataLoader, TensorDataset
 
-from ffcv_hydra.callbacks import ProgressBar, Throughput
+from ffcv_hydra.callbacks import ParameterSummary, ProgressBar, Throughput
 from ffcv_hydra.models import AutoEncoder
 
 
@@ -65,3 +65,21 @@ def test_batches_of_any_shape_are_counted(batch):
 
     trainer = type("Trainer", (), {"world_size": 2})
     assert global_batch_size(trainer, batch) == 6
+
+
+def test_F56_the_bar_counts_epochs_from_1_as_lines_do(tmp_path):
+    bar = ProgressBar()
+    bar._trainer = pl.Trainer(max_epochs=10, logger=False, accelerator="cpu", enable_checkpointing=False)
+    assert [bar._get_train_description(epoch).strip() for epoch in (0, 9)] == ["Epoch 1/10", "Epoch 10/10"]
+
+
+def test_F56_a_summary_leaves_out_what_is_nothing(capsys):
+    class Model(pl.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.nothing = torch.nn.Linear(10, 10), torch.nn.Identity()
+
+    ParameterSummary().on_fit_start(pl.Trainer(logger=False, accelerator="cpu", enable_checkpointing=False), Model())
+    printed = capsys.readouterr().out
+    assert "layer" in printed and "110 parameters" in printed
+    assert "nothing" not in printed and "FLOPs" not in printed
