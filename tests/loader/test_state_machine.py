@@ -256,9 +256,8 @@ class Machine(RuleBasedStateMachine):
     @rule(number=numbers)
     def save_state(self, number):
         one = self.one(number)
-        state = one.loader.state_dict()
-        assert {name: state[name] for name in one.state()} == one.state()
-        self.states.append((replace(one.kind, sizes=None), pickle.loads(pickle.dumps(state)), one.state()))
+        state = pickle.loads(pickle.dumps(one.loader.state_dict()))
+        self.states.append((replace(one.kind, sizes=None), state, one.state()))
 
     @rule(number=numbers, which=numbers)
     @precondition(lambda self: self.states)
@@ -351,6 +350,13 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def held_batches_are_as_they_were(self):
         assert digests(batch for batch, _ in self.held) == [digest for _, digest in self.held]
+
+    @invariant()
+    def loaders_are_where_they_must_be(self):
+        for one in self.loaders:
+            state = one.loader.state_dict()
+            assert {name: state[name] for name in one.state()} == one.state()
+            assert one.loader.sampler.epoch == one.epoch
 
     # -- the file
 
