@@ -56,8 +56,9 @@ def test_F23_a_file_that_is_replaced_is_read_on_as_it_was(beton, tmp_path):
 
 @pytest.mark.parametrize("ordering", [Random(), QuasiRandom(pages=2)], ids=["random", "quasi-random"])
 def test_F35_what_one_call_does_not_read_is_read_by_more(beton, monkeypatch, ordering):
-    read = os.preadv
-    monkeypatch.setattr(os, "preadv", lambda file, buffers, offset: read(file, [buffers[0][:1000]], offset))
+    read, read_into = os.pread, os.preadv
+    monkeypatch.setattr(os, "pread", lambda file, size, offset: read(file, min(size, 1000), offset))
+    monkeypatch.setattr(os, "preadv", lambda file, buffers, offset: read_into(file, [buffers[0][:1000]], offset))
     options = {"pipelines": IMAGES, "num_workers": 1, "ordering": ordering}
     expected, found = (list(Loader(beton, 10, os_cache=os_cache, **options)) for os_cache in (True, False))
     for one, other in zip(expected, found, strict=True):
