@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from ffcv_hydra.errors import ConversionError, describe_error
-from ffcv_hydra.kernels.jpeg import Decompressor, library
+from ffcv_hydra.kernels.jpeg import library
 
 _PIXEL_FORMAT_RGB, _PIXEL_FORMAT_CMYK = 0, 11  # TJPF_RGB, TJPF_CMYK
 _FAST_DCT = 2048  # TJFLAG_FASTDCT, as the loader decodes
@@ -86,22 +86,22 @@ def load_image(image: Image.Image) -> None:
 
 def complaint_of_turbojpeg(jpeg: np.ndarray, height: int, width: int, *, is_cmyk: bool = False) -> str | None:
     """What TurboJPEG says of a JPEG, uint8 (num_bytes,), without tables of any other; None if all is well."""
-    decompressor = Decompressor()
+    turbojpeg = library()
+    handle = ctypes.c_void_p(turbojpeg.tjInitDecompress())
     try:
-        turbojpeg, handle = library(), ctypes.c_void_p(decompressor.handle)
         address, size = ctypes.c_void_p(jpeg.ctypes.data), ctypes.c_ulong(jpeg.nbytes)
         found = (ctypes.c_int * 4)()
         if turbojpeg.tjDecompressHeader3(handle, address, size, *(ctypes.byref(found, 4 * i) for i in range(4))) != 0:
-            return decompressor.error()
+            return turbojpeg.tjGetErrorStr2(handle).decode(errors="replace")
         if (found[0], found[1]) != (width, height):
             return f"it has {found[0]} x {found[1]} pixels, not {width} x {height}"
         channels, pixel_format = (4, _PIXEL_FORMAT_CMYK) if is_cmyk else (3, _PIXEL_FORMAT_RGB)
         pixels = np.empty(height * width * channels, dtype=np.uint8)
         target = ctypes.c_void_p(pixels.ctypes.data)
         status = turbojpeg.tjDecompress2(handle, address, size, target, width, 0, height, pixel_format, _FAST_DCT)
-        return None if status == 0 else decompressor.error()
+        return None if status == 0 else turbojpeg.tjGetErrorStr2(handle).decode(errors="replace")
     finally:
-        decompressor.close()
+        turbojpeg.tjDestroy(handle)
 
 
 def _open_file(image: Image.Image) -> Any:
