@@ -12,6 +12,7 @@ from ffcv_hydra.beton.image_fields import GrayscaleImageField as GrayscaleImageF
 from ffcv_hydra.beton.image_fields import MaskField as MaskField
 from ffcv_hydra.beton.inference import infer_fields as infer_fields
 from ffcv_hydra.beton.inference import kind_of as kind_of
+from ffcv_hydra.beton.manifest import Manifest as Manifest
 from ffcv_hydra.beton.own_field import OwnField as OwnField
 from ffcv_hydra.beton.ragged_field import RaggedArrayField as RaggedArrayField
 from ffcv_hydra.beton.random_access_image import RandomAccessImageField as RandomAccessImageField

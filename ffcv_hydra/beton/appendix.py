@@ -1,14 +1,15 @@
-"""Facts about a beton that FFCV's format has no room for: checksums, and what it was made from.
+"""Facts about a beton that FFCV's format has no room for: checksums, what it was made from, and how that looked.
 
 It stands directly before the allocation table. Stock FFCV finds the table by the header's pointer and does not look
 there.
 
-    digest (16) | checksums ('<u8' each) | JSON | length of the JSON ('<u8') | magic (8) || allocation table
+    digest (16) | checksums ('<u8' each) | manifest | JSON | length of the JSON ('<u8') | magic (8) || allocation table
 
 A checksum is XXH64 (seed 0) of one allocation's bytes; they are in the order of the table's rows. The digest is
 XXH3-128 of all that stands before the data and after the digest: header, descriptors, metadata, the rest of the
 appendix, and the table. The JSON's `description` says what the file was made from; its fingerprint is a hash, so that
-two descriptions compare at once. Files of version 1 have neither digest nor checksums.
+two descriptions compare at once. The manifest (`ffcv_hydra.beton.manifest`, compressed) says how the source looked.
+Files of version 2 have no manifest, those of version 1 neither digest nor checksums.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from ffcv_hydra.errors import BetonError, ConversionError
 
 MAGIC = b"FFCVHYD1"
 TAIL_BYTES = 8 + len(MAGIC)
-VERSION = 2
+VERSION = 3
+MANIFEST_VERSION = 3  # since this version, files say how their source looked
 DIGEST_BYTES = 16
 BLOCK_BYTES = 1 << 20
 ABSENT = "<absent>"
@@ -44,6 +46,8 @@ class Appendix:
         fingerprint: Hash of the description.
         package_version: Of the package that wrote the file.
         checksums: uint64 (num_allocations,), in the order of the allocation table's rows; None in version 1.
+        version: Of the appendix.
+        manifest: Where the manifest begins and ends in the file; None if there is none.
     """
 
     start: int
@@ -51,6 +55,8 @@ class Appendix:
     fingerprint: str | None
     package_version: str
     checksums: np.ndarray | None
+    version: int
+    manifest: tuple[int, int] | None
 
 
 def normalise(description: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,12 +72,13 @@ def fingerprint(description: Mapping[str, Any]) -> str:
     return hashlib.sha256(_canonical(normalise(description)).encode()).hexdigest()
 
 
-def pack(description: Mapping[str, Any] | None, checksums: np.ndarray) -> bytes:
+def pack(description: Mapping[str, Any] | None, checksums: np.ndarray, manifest: bytes = b"") -> bytes:
     """The bytes to put before the allocation table; zeros where `seal` puts the digest.
 
     Args:
         description: What the file is made from, as plain values.
         checksums: uint64 (num_allocations,), in the order of the table's rows.
+        manifest: Of what it is made from, encoded; empty if there is none.
     """
     content = {
         "version": VERSION,
@@ -79,9 +86,11 @@ def pack(description: Mapping[str, Any] | None, checksums: np.ndarray) -> bytes:
         "description": None if description is None else normalise(description),
         "fingerprint": None if description is None else fingerprint(description),
         "num_checksums": len(checksums),
+        "manifest_bytes": len(manifest),
     }
     text = _canonical(content).encode()
-    return bytes(DIGEST_BYTES) + checksums.astype("<u8").tobytes() + text + len(text).to_bytes(8, "little") + MAGIC
+    tail = text + len(text).to_bytes(8, "little") + MAGIC
+    return bytes(DIGEST_BYTES) + checksums.astype("<u8").tobytes() + manifest + tail
 
 
 def seal(file: BinaryIO, metadata_end: int, start: int) -> None:
@@ -123,14 +132,16 @@ def unpack(file: BinaryIO, earliest: int, end: int) -> Appendix | None:
         content = json.loads(file.read(end - TAIL_BYTES - file.tell()))
         version = content["version"]
         package_version = str(content["package_version"])
-        if version not in (1, VERSION):
+        if version not in range(1, VERSION + 1):
             raise BetonError(f"written by version {package_version} of this package, which is newer; update")
         description = content["description"]
         is_intact = content["fingerprint"] == (None if description is None else fingerprint(description))
-        start, checksums = text_start, None
-        if version == VERSION or "num_checksums" in content:  # else a damaged version could take the checksums away
-            start, checksums = _read_checksums(file, text_start, earliest, content["num_checksums"])
-        found = Appendix(start, description, content["fingerprint"], package_version, checksums)
+        start, checksums, manifest = text_start, None, None
+        if version > 1 or "num_checksums" in content:  # else a damaged version could take the checksums away
+            end_of_checksums = text_start - _count(content["manifest_bytes"]) if version > 2 else text_start
+            start, checksums = _read_checksums(file, end_of_checksums, earliest, _count(content["num_checksums"]))
+            manifest = (end_of_checksums, text_start) if end_of_checksums < text_start else None
+        found = Appendix(start, description, content["fingerprint"], package_version, checksums, version, manifest)
     except (TypeError, ValueError, KeyError, RecursionError, ConversionError):
         is_intact = False
     if not is_intact:
@@ -138,10 +149,16 @@ def unpack(file: BinaryIO, earliest: int, end: int) -> Appendix | None:
     return found
 
 
-def _read_checksums(file: BinaryIO, end: int, earliest: int, count: Any) -> tuple[int, np.ndarray]:
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise ValueError("no count")
+    return value
+
+
+def _read_checksums(file: BinaryIO, end: int, earliest: int, count: int) -> tuple[int, np.ndarray]:
     """Where the appendix begins, and the checksums, which end at `end`. Raises ValueError if there is no room."""
     start = end - 8 * count - DIGEST_BYTES
-    if not isinstance(count, int) or count < 0 or start < earliest:
+    if start < earliest:
         raise ValueError("no room")
     file.seek(start + DIGEST_BYTES)
     return start, np.frombuffer(file.read(8 * count), dtype="<u8")

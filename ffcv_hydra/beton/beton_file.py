@@ -80,12 +80,13 @@ class BetonFile:
         self._pointers, self._sizes = [np.concatenate((targets, pointers[count:]))], [sizes]
         return count > 0
 
-    def finish(self, tables: Iterable[Tables], description: Mapping[str, Any] | None) -> int:
+    def finish(self, tables: Iterable[Tables], description: Mapping[str, Any] | None, manifest: bytes = b"") -> int:
         """Write all that surrounds the data.
 
         Args:
             tables: The tables of all samples, in any portions.
             description: What the file is made from.
+            manifest: How that looks, encoded.
 
         Returns:
             The size of the file in bytes.
@@ -93,7 +94,7 @@ class BetonFile:
         self.cut()
         self._write_metadata(tables)
         allocations = (_concatenated(self._sample_ids), _concatenated(self._pointers), _concatenated(self._sizes))
-        packed = appendix.pack(description, _concatenated(self._checksums))
+        packed = appendix.pack(description, _concatenated(self._checksums), manifest)
         start = layout.appendix_start(self.end, len(packed), self._page_size)
         self._file.seek(start)
         self._file.write(packed)

@@ -28,7 +28,7 @@ class InheritedFiles:
 
     def __init__(self, ignored: Collection[FileId]) -> None:
         ignored = {*ignored, *(file_id(descriptor) for descriptor in range(3))}
-        found = [number for number in _open_descriptors() if _is_read(number) and file_id(number) not in ignored]
+        found = [number for number in readable_files() if file_id(number) not in ignored]
         # A duplicate has the same position, and is still that of the same file when the dataset has opened another.
         duplicate = os.dup if len(found) <= MAX_DUPLICATES else int
         self._files = {duplicate(descriptor): _name(descriptor) for descriptor in found}
@@ -58,11 +58,13 @@ def file_id(descriptor: int) -> FileId:
     return status.st_dev, status.st_ino
 
 
-def _open_descriptors() -> list[int]:
+def readable_files() -> list[int]:
+    """The descriptors of regular files that this process can read and has got open."""
     try:
-        return [int(name) for name in os.listdir("/dev/fd")]
+        descriptors = [int(name) for name in os.listdir("/dev/fd")]
     except OSError:  # no /proc, as in some containers
-        return list(range(256))
+        descriptors = list(range(256))
+    return [descriptor for descriptor in descriptors if _is_read(descriptor)]
 
 
 def _is_read(descriptor: int) -> bool:

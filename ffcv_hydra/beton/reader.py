@@ -18,6 +18,7 @@ from ffcv.types import ALLOC_TABLE_TYPE, FieldDescType, HeaderType, get_metadata
 from ffcv_hydra.beton import appendix, checks, layout
 from ffcv_hydra.beton.allocations import BLOCK_ROWS, Allocations, read_only
 from ffcv_hydra.beton.appendix import Appendix
+from ffcv_hydra.beton.manifest import Manifest, decode
 from ffcv_hydra.errors import BetonError
 
 CUT_MEANWHILE = "was cut short while it was read; convert the dataset again"
@@ -44,6 +45,7 @@ class Beton:
         metadata: Structured array (num_samples,), read only; column `f0` is the first field's, and so on.
         description: What the file was made from, None in files of stock FFCV.
         fingerprint: Hash of the description.
+        version: Of what this package has added to FFCV's format; None in files of stock FFCV.
 
     Raises:
         BetonError: if the file is missing, is no beton, or is damaged in any way that can be seen.
@@ -137,6 +139,11 @@ class Beton:
         return self.sample_ids[rows], self.pointers[rows]
 
     @cached_property
+    def manifest(self) -> Manifest | None:
+        """How the file's source looked when it was converted; read when first asked for. None if it does not say."""
+        return read_manifest(self.path)
+
+    @cached_property
     def checksum(self) -> str:
         """SHA-256 of header, field descriptors, metadata, allocation table and checksums, as hex digits."""
         digest = hashlib.sha256()
@@ -174,6 +181,7 @@ class Beton:
             checks.check_digest(file, self._metadata_end, facts.start)
         self.description: dict[str, Any] | None = facts.description if facts else None
         self.fingerprint: str | None = facts.fingerprint if facts else None
+        self.version: int | None = facts.version if facts else None
 
     def _read_allocations(self, file: BinaryIO, count: int, checksums: np.ndarray | None) -> Allocations:
         pointers, sizes = self._read_columns(file, count, ("ptr", "size"))
@@ -236,6 +244,20 @@ def read_appendix(path: str | os.PathLike[str]) -> Appendix | None:
         table_start = int(header["alloc_table_ptr"])
         checks.check_regions(earliest, table_start, num_bytes)
         return appendix.unpack(file, earliest, table_start)
+
+
+def read_manifest(path: str | os.PathLike[str]) -> Manifest | None:
+    """How the source of the beton at `path` looked when it was converted; None if it does not say.
+
+    Raises:
+        BetonError: as `read_appendix`, and if the manifest is damaged.
+    """
+    facts = read_appendix(path)
+    if facts is None or facts.manifest is None:
+        return None
+    with _opened(Path(path)) as file:
+        file.seek(facts.manifest[0])
+        return decode(file.read(facts.manifest[1] - facts.manifest[0]))
 
 
 @contextmanager

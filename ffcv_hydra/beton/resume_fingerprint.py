@@ -17,12 +17,16 @@ VERSION = 2
 
 
 def conversion_fingerprint(
-    source: Source, encoder: SampleEncoder, page_size: int, description: Mapping[str, Any] | None
+    source: Source,
+    encoder: SampleEncoder,
+    page_size: int,
+    description: Mapping[str, Any] | None,
+    manifest: bytes = b"",
 ) -> bytes | None:
     """SHA-256 of all that decides what is in the file: the dataset, what is chosen of it, fields, page size and seed.
 
     The description stands for the dataset. Without one it is the dataset itself, pickled; the samples of a list or a
-    `TensorDataset` are part of that, the files that a dataset reads are not.
+    `TensorDataset` are part of that, the files that a dataset reads are not: its `manifest` tells of these.
 
     Returns:
         None if it cannot be told: the dataset has no description and cannot be pickled, or a field cannot; or nothing
@@ -35,7 +39,7 @@ def conversion_fingerprint(
     kind = type(source).__name__, encoder.names, page_size, encoder.seed, source.num_samples, source.num_chunks
     options = kind, encoder.on_warning
     try:
-        for value in (VERSION, options, source.identity, encoder.fields, description is None, what):
+        for value in (VERSION, options, source.identity, encoder.fields, description is None, what, manifest):
             _HashingPickler(digest).dump(value)
     except Exception:  # whatever a class raises that cannot be pickled
         return None

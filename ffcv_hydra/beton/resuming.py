@@ -99,7 +99,7 @@ class ResumableConversion:
             self._partial.commit()
             raise
 
-    def finish(self, description: Mapping[str, Any] | None) -> int:
+    def finish(self, description: Mapping[str, Any] | None, manifest: bytes = b"") -> int:
         """Make the file whole and let it appear; returns its size in bytes."""
         if self.num_samples == 0:
             raise ConversionError("the dataset is empty; a beton needs at least one sample")
@@ -107,7 +107,8 @@ class ResumableConversion:
         # Before anything is written over data, a copy of them is on the disk and the journal says so.
         if self._beton.make_room(copy=not self._is_moved) and not self._is_moved:
             self._partial.note_moved()
-        num_bytes = self._beton.finish((entry.tables for entry in self._partial.entries()), description)
+        tables = (entry.tables for entry in self._partial.entries())
+        num_bytes = self._beton.finish(tables, description, manifest)
         self._partial.appear()
         return num_bytes
 

@@ -43,6 +43,7 @@ class Source(Protocol):
         is_sequential: Whether one process has to encode all, in order.
         identity: Plain values that tell apart what is stored of one and the same dataset.
         dataset: What is converted.
+        order: The index of each sample's item; None if it is the sample's own.
     """
 
     num_chunks: int
@@ -50,6 +51,7 @@ class Source(Protocol):
     is_sequential: bool
     identity: tuple
     dataset: Any
+    order: list[int] | None
 
     def first(self) -> tuple[Any, Any]:
         """The label of the first sample, for errors, and its item."""
@@ -84,6 +86,7 @@ class IndexedSource:
         self.num_samples: int | None = len(indices)
         self.num_chunks = -(-len(indices) // chunksize)
         self.identity: tuple = (chunksize, indices.tobytes())
+        self.order: list[int] | None = None if np.array_equal(indices, np.arange(len(dataset))) else indices.tolist()
         self._indices = indices
         self._chunksize = chunksize
 
@@ -110,6 +113,7 @@ class ShardedSource:
 
     is_sequential = False
     num_samples: int | None = None
+    order: list[int] | None = None
 
     def __init__(self, dataset: Shards) -> None:
         self.dataset = dataset
@@ -141,6 +145,7 @@ class IterableSource:
     num_samples: int | None = None
     num_chunks = 1
     identity: tuple = ()
+    order: list[int] | None = None
 
     def __init__(self, dataset: Iterable) -> None:
         self.dataset = dataset

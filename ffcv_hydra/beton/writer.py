@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from ffcv_hydra.beton.partial import Partial
 from ffcv_hydra.beton.resume_fingerprint import conversion_fingerprint
 from ffcv_hydra.beton.resuming import ResumableConversion
 from ffcv_hydra.beton.source import IndexedSource, Source, is_iterable_only, iterable_source
+from ffcv_hydra.beton.source_manifest import manifest_of
 from ffcv_hydra.beton.summary import BetonSummary, describe_fields
 from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.errors import ConversionError
@@ -92,19 +94,22 @@ def write_beton(
         raise ConversionError(
             f"chunksize is {chunksize} (use 1 or more), num_workers is {num_workers} (use -1 or more)"
         )
-    source = _source(dataset, indices, chunksize, shuffle_indices, seed)
+    manifest = manifest_of(dataset)
+    names = None if manifest is None else manifest.names
+    source = _source(dataset, names, indices, chunksize, shuffle_indices, seed)
+    encoded = b"" if manifest is None else replace(manifest, order=source.order).encode()
     first, item = source.first()
     resolved = resolve_fields(item, fields, index=first)
     encoder = SampleEncoder(resolved, seed, on_warning)
     if page_size is None:
         page_size = layout.page_size_for(int(encoder.encode_item(item, first).tables.sizes.max(initial=0)))
     layout.check_page_size(page_size)
-    fingerprint = conversion_fingerprint(source, encoder, page_size, description)
+    fingerprint = conversion_fingerprint(source, encoder, page_size, description, b"" if names is None else encoded)
     with nullcontext(partial) if partial else Partial.locked(path) as held:
         conversion = ResumableConversion(held, source, encoder, page_size)
         conversion.begin(fingerprint, resume=resume)
         conversion.write_chunks(usable_cores() if num_workers == -1 else num_workers, progress)
-        num_bytes = conversion.finish(description)
+        num_bytes = conversion.finish(description, encoded)
     summary = BetonSummary(
         path,
         describe_fields(resolved),
@@ -123,15 +128,22 @@ def write_beton(
 
 
 def choose_indices(
-    num_samples: int, indices: Indices | None = None, shuffle_indices: bool = False, seed: int = 0
+    num_samples: int,
+    indices: Indices | None = None,
+    shuffle_indices: bool = False,
+    seed: int = 0,
+    names: Sequence[str] | None = None,
 ) -> np.ndarray:
     """The indices in the dataset to store, int64, in the order of the beton.
+
+    Of a function that has a method `of_names` and items that have `names`, that method is asked.
 
     Raises:
         ConversionError: if there are none, or one is not an index of the dataset.
     """
     if callable(indices):
-        indices = indices(num_samples)
+        by_name = names is not None and hasattr(indices, "of_names")
+        indices = indices.of_names(names) if by_name else indices(num_samples)  # type: ignore[attr-defined]
     chosen = np.arange(num_samples) if indices is None else np.asarray(indices)
     if chosen.size == 0:
         what = "the dataset is empty" if num_samples == 0 else "indices is empty"
@@ -145,13 +157,21 @@ def choose_indices(
     return np.random.default_rng(seed).permutation(chosen) if shuffle_indices else chosen
 
 
-def _source(dataset: Any, indices: Indices | None, chunksize: int, shuffle_indices: bool, seed: int) -> Source:
+def _source(
+    dataset: Any,
+    names: Sequence[str] | None,
+    indices: Indices | None,
+    chunksize: int,
+    shuffle_indices: bool,
+    seed: int,
+) -> Source:
     if is_iterable_only(dataset):
         if indices is not None or shuffle_indices:
             kind = type(dataset).__name__
             raise ConversionError(f"indices: {kind} has no length and is stored whole, in its order; leave them out")
         return iterable_source(dataset)
-    return IndexedSource(dataset, choose_indices(_length(dataset), indices, shuffle_indices, seed), chunksize)
+    chosen = choose_indices(_length(dataset), indices, shuffle_indices, seed, names)
+    return IndexedSource(dataset, chosen, chunksize)
 
 
 def _length(dataset: Any) -> int:
