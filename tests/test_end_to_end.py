@@ -111,12 +111,13 @@ def test_a_run_is_resumed_evaluated_and_predicted_from_its_checkpoint(command):
     done = command("run.py", "pipeline=randcrop", "mode=predict", f"ckpt_path={last}", *ddp, *QUIET)
     found = torch.load(run_folder(done) / "predictions.pt", weights_only=True)
     assert found["sample_ids"].tolist() == sorted(set(found["sample_ids"].tolist()))
-    assert len(found["predictions"]) == len(found["sample_ids"]) == 64
+    assert found["sample_ids"].tolist() == SplitFraction(0.85, 1.0)(256).tolist()
+    assert len(found["predictions"]) == len(found["sample_ids"])
     assert not list(run_folder(done).glob(".*")), "the parts of the ranks"
 
 
 @pytest.mark.parametrize("split_by_folder", [True, False])
-def test_a_folder_of_images_is_trained_on(command, folder, split_by_folder):
+def test_F2_a_folder_of_images_without_a_test_split_is_trained_on(command, folder, split_by_folder):
     root = folder / f"photos_{split_by_folder}"
     for split in ("train", "val") if split_by_folder else ("",):
         for name, colour in (("red", (200, 30, 30)), ("blue", (30, 30, 200))):
@@ -127,7 +128,10 @@ def test_a_folder_of_images_is_trained_on(command, folder, split_by_folder):
         "run.py", "dataset=image_folder", f"dataset.root={root}", "model=classifier", "pipeline.size=[32,32]",
         "model.backbone._target_=torchvision.models.resnet18", "trainer.max_epochs=1", "loader.batch_size=4", *QUIET,
     )  # fmt: skip
-    assert "val_accuracy" in result(done)["metrics"]
+    assert "val_accuracy" in result(done)["metrics"] and "test_accuracy" not in result(done)["metrics"]
+    assert {path.name for path in (folder / "data").glob(f"{root.name}_*")} == {
+        f"{root.name}_train.beton", f"{root.name}_val.beton"
+    }  # fmt: skip
 
 
 def test_damaged_samples_of_all_ranks_reach_the_result(command, folder):
@@ -138,15 +142,16 @@ def test_damaged_samples_of_all_ranks_reach_the_result(command, folder):
         content[offset + 300] ^= 1 if offset % 2 else 0
     path.write_bytes(content)
     damaged = [sample for sample, offset in enumerate(Beton(path).extents("image")[0].tolist()) if offset % 2]
-    train = SplitFraction(0.0, 0.75, 0)(256).tolist()
+    train, val = (SplitFraction(*bounds)(256).tolist() for bounds in ((0.0, 0.7), (0.7, 0.85)))
 
     done = command(
         "run.py", "dataset=toy", "dataset.name=damaged", "loader.on_error=skip", "trainer.accelerator=cpu",
-        "trainer.devices=2", "loader.batch_size=48", "trainer.max_epochs=1", "test_after_fit=false", *QUIET,
+        "trainer.devices=2", "loader.batch_size=48", "loader.drop_last=false", "trainer.max_epochs=1",
+        "test_after_fit=false", *QUIET,
     )  # fmt: skip
     found = result(done)["failed_samples"]
     assert found["train"]["indices"] == sorted(set(damaged) & set(train))
-    assert found["val"]["indices"] == sorted(set(damaged) - set(train))
+    assert found["val"]["indices"] == sorted(set(damaged) & set(val))
     assert found["train"]["count"] == len(found["train"]["indices"]) > 20
     assert "differ from their checksum (skipped)" in (run_folder(done) / "run.log").read_text()
 

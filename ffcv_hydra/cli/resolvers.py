@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.errors import ConfigError
@@ -24,6 +24,10 @@ def register() -> None:
     OmegaConf.register_new_resolver("absolute_path", absolute_path, replace=True)
     OmegaConf.register_new_resolver("folder_name", lambda path: Path(absolute_path(path)).name, replace=True)
     OmegaConf.register_new_resolver("count_classes", count_classes, replace=True)
+    OmegaConf.register_new_resolver("fill_fractions", fill_fractions, replace=True)
+    OmegaConf.register_new_resolver("has_split", has_split, replace=True)
+    OmegaConf.register_new_resolver("if_given", lambda condition, value: value if condition else None, replace=True)
+    OmegaConf.register_new_resolver("either", lambda first, second: first or second, replace=True)
     OmegaConf.register_new_resolver("worker_counts", worker_counts, replace=True)
 
 
@@ -57,20 +61,51 @@ def absolute_path(path: str) -> str:
     return os.path.abspath(os.path.expanduser(path))
 
 
-def count_classes(root: str) -> int:
+def count_classes(root: str, beton: str | None = None) -> int | None:
     """Number of class folders in a folder of images, with or without `train/` above them.
 
+    Where there is no such folder but a beton that was made from it, it is the number that the beton tells, None if it
+    does not.
+
     Raises:
-        ConfigError: there is no such folder, or it has no folders in it.
+        ConfigError: there is neither, or the folder has no folders in it.
     """
     folder = Path(absolute_path(root))
-    folder = folder / "train" if (folder / "train").is_dir() else folder
     if not folder.is_dir():
-        raise ConfigError(f"dataset.root={root}: there is no such folder; give the folder that holds the images")
-    classes = sum(entry.is_dir() for entry in folder.iterdir())
+        if beton is None or not Path(absolute_path(beton)).is_file():
+            raise ConfigError(f"dataset.root={root}: there is no such folder; give the folder that holds the images")
+        from ffcv_hydra.beton.reader import read_manifest  # slow to import
+
+        manifest = read_manifest(absolute_path(beton))
+        return None if manifest is None or manifest.classes is None else len(manifest.classes)
+    folder = folder / "train" if _is_divided(folder) else folder
+    classes = sum(entry.is_dir() and not entry.name.startswith(".") for entry in folder.iterdir())
     if not classes:
         raise ConfigError(f"dataset.root={root}: no folders in {folder}; give each class a folder of its own there")
     return classes
+
+
+def fill_fractions(fractions: Mapping[str, float | None]) -> DictConfig:
+    """The fractions of the splits that there are: null is what the others leave, and 0 no split."""
+    given = {name: fraction for name, fraction in fractions.items() if fraction is not None}
+    rest = round(1 - sum(given.values()), 9)
+    filled = {name: rest if fraction is None else fraction for name, fraction in fractions.items()}
+    return OmegaConf.create({name: fraction for name, fraction in filled.items() if fraction != 0})
+
+
+def has_split(root: str, fractions: Mapping[str, float | None], split: str, beton: str) -> bool:
+    """Whether a folder of images has a split, by a folder of its own or by a fraction.
+
+    Where there is no such folder, whether there is the split's beton.
+    """
+    folder = Path(absolute_path(root))
+    if not folder.is_dir():
+        return Path(absolute_path(beton)).is_file()
+    return (folder / split).is_dir() if _is_divided(folder) else bool(fractions.get(split))
+
+
+def _is_divided(folder: Path) -> bool:
+    return any((folder / "train").glob("*/"))
 
 
 def worker_counts() -> str:

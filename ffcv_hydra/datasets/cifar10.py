@@ -28,6 +28,8 @@ class CIFAR10(Dataset):
         ConfigError: for another split, or if the data are missing and cannot be downloaded.
     """
 
+    is_constant = True  # torchvision compares the MD5 of what it reads
+
     def __init__(self, root: str | Path, split: str, download: bool = True) -> None:
         from torchvision.datasets import CIFAR10 as Torchvision  # slow to import
 

@@ -30,6 +30,7 @@ class DigitScenes(Dataset):
         ConfigError: for another split.
     """
 
+    is_constant = True
     classes = ("background", *"0123456789")
 
     def __init__(self, split: str, num_scenes: int = 1000, size: int = 64, seed: int = 0) -> None:

@@ -27,6 +27,8 @@ class Digits(Dataset):
         ConfigError: for another split.
     """
 
+    is_constant = True
+
     def __init__(self, split: str, size: int = 32, seed: int = 0) -> None:
         from sklearn.datasets import load_digits  # slow to import, and only needed to build the dataset
         from sklearn.model_selection import train_test_split

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections import Counter
 from collections.abc import Mapping
+from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 from PIL import Image, UnidentifiedImageError
 from torch.utils.data import Dataset
 
+from ffcv_hydra.datasets.image_suffixes import image_suffixes
+from ffcv_hydra.datasets.progress import report
+from ffcv_hydra.datasets.split_fraction import SplitFraction
 from ffcv_hydra.errors import ConfigError
 
+if TYPE_CHECKING:
+    from ffcv_hydra.beton import Manifest
+
 DEFAULT_FRACTIONS = {"train": 0.8, "val": 0.2}
+
+logger = logging.getLogger(__name__)
 
 
 class ImageFolder(Dataset):
@@ -24,17 +34,20 @@ class ImageFolder(Dataset):
     the bytes of JPEGs, and refuse what would lose something as RGB.
 
     Two layouts are understood: `root/train/CLASS/*.jpg` with `root/val` or `root/test` beside it, and
-    `root/CLASS/*.jpg`, which is divided by `fractions`, class by class. Classes are numbered in the order of their
-    names; with split folders, those of `train` count for all.
+    `root/CLASS/*.jpg`, which is divided by `fractions`: a hash of its path below `root` says to which split an image
+    belongs, so that images which are added or removed never move another one. Classes are numbered in the order of
+    their names; with split folders, those of `train` count for all. Files are taken for images if their suffix is that
+    of a format that Pillow reads; which ones are left out is told.
 
     Args:
         root: The folder.
-        split: `train`, `val`, `test`, or another name in `fractions`. Where there is no `test`, `val` stands in.
+        split: `train`, `val`, `test`, or another name in `fractions`.
         fractions: Share of each split, for folders that are not divided already. Default: 80 % train, 20 % val.
         seed: Draws which image goes to which split.
 
     Attributes:
         classes: Names of the classes.
+        is_drawn: Whether the split is drawn by `fractions`.
 
     Raises:
         ConfigError: if the folder, the split, or images of a class are missing.
@@ -43,18 +56,29 @@ class ImageFolder(Dataset):
     def __init__(
         self, root: str | Path, split: str, fractions: Mapping[str, float] | None = None, seed: int = 0
     ) -> None:
-        root = Path(os.path.expanduser(root))
+        root = Path(os.path.abspath(os.path.expanduser(root)))
         if not root.is_dir():
             raise ConfigError(f"dataset.root={root}: no such folder; name one that has a folder of images per class")
-        if any((root / "train").glob("*/")):
-            self._read_split_folder(root, split)
-        else:
+        self._start_of_name = len(os.path.join(root, ""))
+        self.is_drawn = not any((root / "train").glob("*/"))
+        if self.is_drawn:
             self._read_fraction(root, split, fractions or DEFAULT_FRACTIONS, seed)
-        if not self._samples:
-            raise ConfigError(f"{root}: no images for split {split!r}; add images, or give it a larger fraction")
+        else:
+            self._read_split_folder(root, split)
 
     def __len__(self) -> int:
         return len(self._samples)
+
+    def manifest(self) -> Manifest:
+        """Each image's path below the root, its size and its class."""
+        from ffcv_hydra.beton import Manifest
+
+        names, sizes = [], []
+        for number, (path, _) in enumerate(self._samples):
+            report(number, "sizes of images")
+            names.append(self._name(path))
+            sizes.append(os.stat(path).st_size)
+        return Manifest(names, sizes, [label for _, label in self._samples], self.classes, kind="images")
 
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
         path, label = self._samples[index]
@@ -68,11 +92,12 @@ class ImageFolder(Dataset):
         except (OSError, Image.DecompressionBombError) as error:
             raise OSError(f"{path}: {error}") from error
 
+    def _name(self, path: str) -> str:
+        return path[self._start_of_name :].replace(os.sep, "/")
+
     def _read_split_folder(self, root: Path, split: str) -> None:
         train = root / "train"
         folder = root / split
-        if split == "test" and not folder.is_dir():
-            folder = root / "val"
         if not folder.is_dir():
             found = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
             raise ConfigError(f"{root}: no folder for split {split!r}; it has {', '.join(found)}")
@@ -80,29 +105,34 @@ class ImageFolder(Dataset):
         unknown = [name for name in _class_names(folder) if name not in self.classes]
         if unknown:
             raise ConfigError(f"{folder}: class {unknown[0]!r} is not in {train}; add it there, or remove it here")
-        self._samples = _find_images(folder, self.classes)
+        self._samples, left_out = _find_images(folder, self.classes)
+        if not self._samples:
+            raise ConfigError(f"{folder}: no images{_of_suffixes(left_out)}; add some")
+        if left_out:
+            _warn(f"{folder}: left out {_counts(left_out)}, which Pillow does not read")
 
     def _read_fraction(self, root: Path, split: str, fractions: Mapping[str, float], seed: int) -> None:
-        if min(fractions.values()) <= 0 or sum(fractions.values()) > 1 + 1e-9:
-            raise ConfigError(f"dataset.fractions={dict(fractions)}: use shares above 0 that add up to at most 1")
-        if split == "test" and split not in fractions:
-            split = "val"
-        if split not in fractions:
-            raise ConfigError(f"{root}: no split {split!r}; dataset.fractions has {', '.join(fractions)}")
+        try:
+            share = SplitFraction.named(split, fractions, seed)
+        except ConfigError as error:
+            raise ConfigError(f"{root}: {error}") from None
         self.classes = _class_names(root)
-        found = _find_images(root, self.classes)
-        labels = np.array([label for _, label in found])
-        position = list(fractions).index(split)
-        shares = np.cumsum([0.0, *fractions.values()])
-        chosen: list[int] = []
-        for label in range(len(self.classes)):
-            members = np.flatnonzero(labels == label)
-            if not members.size:
-                raise ConfigError(f"{root / self.classes[label]}: no images; add some, or remove the folder")
-            members = np.random.default_rng([seed, label]).permutation(members)
-            start, stop = np.round(shares[position : position + 2] * len(members)).astype(int)
-            chosen.extend(members[start:stop].tolist())
-        self._samples = [found[index] for index in sorted(chosen)]
+        found, left_out = _find_images(root, self.classes)
+        counts = Counter(label for _, label in found)
+        for label, name in enumerate(self.classes):
+            if not counts[label]:
+                there = _of_suffixes(_find_images(root, [name])[1])
+                raise ConfigError(f"{root / name}: no images{there}; add some, or remove the folder")
+        if left_out:
+            _warn(f"{root}: left out {_counts(left_out)}, which Pillow does not read")
+        self._samples = [found[index] for index in share.of_names(self._name(path) for path, _ in found).tolist()]
+        advice = "add images, give it a larger fraction, or draw anew by another dataset.seed"
+        if not self._samples:
+            raise ConfigError(f"{root}: no images for split {split!r}; {advice}")
+        drawn = {label for _, label in self._samples}
+        if lacking := [name for label, name in enumerate(self.classes) if label not in drawn]:
+            rest = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
+            _warn(f"{root}: split {split!r} has no image of {', '.join(lacking[:3])}{rest}; {advice}")
 
 
 def _class_names(folder: Path) -> list[str]:
@@ -112,9 +142,32 @@ def _class_names(folder: Path) -> list[str]:
     return names
 
 
-def _find_images(folder: Path, classes: list[str]) -> list[tuple[Any, int]]:
-    """Paths of images and their class's number, in the order of classes and names."""
-    from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset  # slow to import
+def _find_images(folder: Path, classes: list[str]) -> tuple[list[tuple[str, int]], Counter[str]]:
+    """Paths of images and their class's number, in the order of classes and names; the suffixes of other files."""
+    suffixes = image_suffixes()
+    found: list[tuple[str, int]] = []
+    left_out: Counter[str] = Counter()
+    for label, name in enumerate(classes):
+        for inner, _, files in sorted(os.walk(folder / name, followlinks=True)):
+            for file in sorted(files):
+                suffix = os.path.splitext(file)[1].lower()
+                if suffix in suffixes:
+                    found.append((os.path.join(inner, file), label))
+                    report(len(found), "names of images")
+                elif not file.startswith("."):
+                    left_out[suffix] += 1
+    return found, left_out
 
-    numbers = {name: number for number, name in enumerate(classes)}
-    return make_dataset(str(folder), numbers, extensions=IMG_EXTENSIONS, allow_empty=True)
+
+def _counts(suffixes: Counter[str]) -> str:
+    return ", ".join(f"{count:,} {suffix or 'without a suffix'}" for suffix, count in suffixes.most_common())
+
+
+def _of_suffixes(left_out: Counter[str]) -> str:
+    return f" (Pillow does not read what is there: {_counts(left_out)})" if left_out else ""
+
+
+@cache
+def _warn(line: str) -> None:
+    """Tell it once: each split finds the same."""
+    logger.warning(line)

@@ -13,6 +13,8 @@ GRID = 4  # colours per side of a toy image, blended in between
 
 
 class _Toy(Dataset):
+    is_constant = True
+
     def __init__(self, num_samples: int = 256, size: int = 32, seed: int = 0) -> None:
         self.num_samples = num_samples
         self.size = size

@@ -10,14 +10,17 @@ import re
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
+from ffcv_hydra.datasets.image_suffixes import image_suffixes
 from ffcv_hydra.errors import ConfigError, ConversionError, describe_error
 
-IMAGES = frozenset({"jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm"})
+if TYPE_CHECKING:
+    from ffcv_hydra.beton import Manifest
+
 NUMBERS = frozenset({"cls", "cls2", "id", "index", "count"})
 RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
@@ -25,9 +28,9 @@ RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 class WebDatasetShards:
     """Reads shards from beginning to end, each on its own; has no length.
 
-    A file in a shard is decoded by its extension, all behind the first dot of its name: `jpg`, `png` and other images
-    into a PIL image that is opened but not decoded, `cls`, `id`, `index` and `count` into an int, `json` into what it
-    holds, `npy` into an array; everything else, `txt` included, into the bytes, a 1-D uint8 array.
+    A file in a shard is decoded by its extension, all behind the first dot of its name: what Pillow reads (`jpg`,
+    `png`, ...) into a PIL image that is opened but not decoded, `cls`, `id`, `index` and `count` into an int, `json`
+    into what it holds, `npy` into an array; everything else, `txt` included, into the bytes, a 1-D uint8 array.
 
     Args:
         shards: Tar files, which may be compressed: a pattern (`data/train-*.tar`), a range
@@ -58,6 +61,15 @@ class WebDatasetShards:
         """
         for key, files in _read_samples(self.shard_names[number]):
             yield tuple(self._item(key, files, choices) for choices in self.items)
+
+    def manifest(self) -> Manifest:
+        """The shards' names, below the folder that they have in common, and their sizes."""
+        from ffcv_hydra.beton import Manifest
+
+        paths = [os.path.abspath(path) for path in self.shard_names]
+        folder = os.path.commonpath([os.path.dirname(path) for path in paths])
+        sizes = [os.stat(path).st_size for path in paths]
+        return Manifest([os.path.relpath(path, folder) for path in paths], sizes, kind="shards")
 
     def _item(self, key: str, files: dict[str, bytes], choices: list[str]) -> Any:
         found = next((choice for choice in choices if choice in files), None)
@@ -109,7 +121,7 @@ def _read_samples(path: str) -> Iterator[tuple[str, dict[str, bytes]]]:
 
 def _decode(extension: str, content: bytes) -> Any:
     kind = extension.rpartition(".")[2]
-    if kind in IMAGES:
+    if f".{kind}" in image_suffixes():
         return Image.open(io.BytesIO(content))
     if kind in NUMBERS:
         return int(content)

@@ -26,6 +26,8 @@ def resolve_indices(indices: Any, beton: Beton) -> np.ndarray:
     """
     if indices is None:
         return np.arange(beton.num_samples, dtype=np.int64)
+    if hasattr(indices, "of_beton"):  # SplitFraction, which goes by the names of samples
+        indices = indices.of_beton(beton)
     found = np.asarray(indices(beton.num_samples) if callable(indices) else indices)
     if found.dtype == bool:
         if found.shape != (beton.num_samples,):

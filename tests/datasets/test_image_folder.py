@@ -19,13 +19,41 @@ def pairs(dataset):
     return {(dataset[n][0].getpixel((0, 0)), dataset[n][1]) for n in range(len(dataset))}
 
 
-def test_a_folder_of_classes_is_split_class_by_class(tmp_path):
-    fill(tmp_path, ["cat", "dog"])
+def test_a_folder_of_classes_is_split(tmp_path):
+    fill(tmp_path, ["cat", "dog"], 50)
     train, val = ImageFolder(tmp_path, "train"), ImageFolder(tmp_path, "val")
     assert train.classes == val.classes == ["cat", "dog"]
-    assert [sum(label == wanted for _, label in pairs(train)) for wanted in (0, 1)] == [8, 8]
+    assert 70 <= len(train) <= 90
     assert not pairs(train) & pairs(val)
-    assert len(pairs(train) | pairs(val)) == 20
+    assert len(pairs(train) | pairs(val)) == 100
+
+
+def test_F1_new_images_move_none_to_another_split(tmp_path):
+    fill(tmp_path, ["cat", "dog"], 20)
+    before = {split: set(ImageFolder(tmp_path, split).manifest().names) for split in ("train", "val")}
+    fill(tmp_path, ["ant"], 10)
+    (tmp_path / "cat" / "new.png").write_bytes((tmp_path / "cat" / "000.png").read_bytes())
+    (tmp_path / "dog" / "003.png").unlink()
+    after = {split: set(ImageFolder(tmp_path, split).manifest().names) for split in ("train", "val")}
+    assert before["train"] - {"dog/003.png"} <= after["train"] and before["val"] - {"dog/003.png"} <= after["val"]
+    assert len(after["train"] | after["val"]) == 50
+
+
+def test_F1_the_manifest_has_paths_below_the_root_sizes_and_classes(tmp_path):
+    fill(tmp_path / "train", ["cat", "dog"], 2)
+    found = ImageFolder(tmp_path, "train").manifest()
+    assert found.names == ["train/cat/000.png", "train/cat/001.png", "train/dog/000.png", "train/dog/001.png"]
+    assert found.sizes == [(tmp_path / name).stat().st_size for name in found.names]
+    assert (found.labels, found.classes, found.kind) == ([0, 0, 1, 1], ["cat", "dog"], "images")
+
+
+def test_F1_a_class_without_an_image_in_a_split_is_told(tmp_path, caplog):
+    fill(tmp_path, ["cat"], 40)
+    fill(tmp_path, ["dog"], 1)
+    for split in ("train", "val"):
+        ImageFolder(tmp_path, split)
+    [message] = caplog.messages
+    assert "has no image of dog; add images" in message
 
 
 def test_the_split_is_drawn_from_the_seed(tmp_path):
@@ -35,9 +63,11 @@ def test_the_split_is_drawn_from_the_seed(tmp_path):
 
 
 def test_fractions_may_be_chosen(tmp_path):
-    fill(tmp_path, ["cat"])
+    fill(tmp_path, ["cat"], 100)
     fractions = {"train": 0.5, "val": 0.2, "test": 0.3}
-    assert [len(ImageFolder(tmp_path, split, fractions)) for split in fractions] == [5, 2, 3]
+    found = [pairs(ImageFolder(tmp_path, split, fractions)) for split in fractions]
+    assert len(set.union(*found)) == sum(map(len, found)) == 100
+    assert [40 < len(found[0]) < 60, 10 < len(found[1]) < 30, 20 < len(found[2]) < 40] == [True] * 3
 
 
 def test_items_are_images_with_int_labels(tmp_path):
@@ -70,12 +100,31 @@ def test_split_folders_are_used_as_they_are(tmp_path):
     assert [len(ImageFolder(tmp_path, split)) for split in ("train", "val", "test")] == [10, 6, 4]
 
 
-def test_val_stands_in_for_a_missing_test(tmp_path):
+def test_F2_nothing_stands_in_for_a_missing_test_split(tmp_path):
     fill(tmp_path / "one" / "train", ["cat"], 5)
     fill(tmp_path / "one" / "val", ["cat"], 3)
     fill(tmp_path / "two", ["cat"], 10)
-    for name in ("one", "two"):
-        assert pairs(ImageFolder(tmp_path / name, "test")) == pairs(ImageFolder(tmp_path / name, "val"))
+    with pytest.raises(ConfigError, match="no folder for split 'test'; it has train, val"):
+        ImageFolder(tmp_path / "one", "test")
+    with pytest.raises(ConfigError, match="no split 'test'; dataset.fractions has train, val"):
+        ImageFolder(tmp_path / "two", "test")
+
+
+def test_F51_all_that_pillow_reads_is_taken_and_the_rest_is_named(tmp_path, caplog):
+    for folder in ("cat", "dog"):
+        (tmp_path / folder).mkdir()
+    for suffix in ("gif", "jp2", "tga", "ICO", "jpg"):
+        Image.new("RGB", (16, 16)).save(tmp_path / "cat" / f"1.{suffix}")
+    for name in ("a.heic", "b.heic", "c.txt", "d.pdf", "e.mpg", "f", ".hidden"):
+        (tmp_path / "dog" / name).touch()
+    with pytest.raises(ConfigError, match=r"dog: no images \(Pillow does not read what is there: 2 .heic, 1 "):
+        ImageFolder(tmp_path, "train", {"train": 1.0})
+    (tmp_path / "dog" / "1.bmp").write_bytes((tmp_path / "cat" / "1.jpg").read_bytes())
+    dataset = ImageFolder(tmp_path, "train", {"train": 1.0})
+    ImageFolder(tmp_path, "train", {"train": 1.0})
+    assert len(dataset) == 6
+    [message] = caplog.messages
+    assert message.startswith(f"{tmp_path}: left out 2 .heic, 1 ") and "1 .pdf" in message and "1 .mpg" in message
 
 
 def test_classes_are_numbered_as_in_train(tmp_path):

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from ffcv_hydra import Loader
+from ffcv_hydra.beton import Beton, write_beton
 from ffcv_hydra.datasets import SplitFraction
 from ffcv_hydra.errors import ConfigError
 
@@ -19,8 +21,41 @@ def test_indices_are_drawn_from_the_seed():
 def test_indices_are_ascending_int64():
     indices = SplitFraction(0.2, 0.5, 1)(100)
     assert indices.dtype == np.int64
-    assert len(indices) == 30
+    assert 15 < len(indices) < 45
     assert np.all(np.diff(indices) > 0)
+
+
+def test_F1_samples_that_come_or_go_move_no_other_one():
+    share = SplitFraction(0.0, 0.8, 0)
+    names = [f"{n}.png" for n in range(100)]
+    chosen = {names[index] for index in share.of_names(names)}
+    more = ["0000.png", *names[:50], "zzz.png", *names[51:]]
+    assert {more[index] for index in share.of_names(more)} - {"0000.png", "zzz.png"} == chosen - {names[50]}
+    assert set(share(100)) <= set(share(120))
+
+
+def test_F1_a_beton_of_before_keeps_the_rule_that_it_was_split_by(tmp_path):
+    write_beton([(n,) for n in range(100)], tmp_path / "a.beton", num_workers=0)
+    beton, share = Beton(tmp_path / "a.beton"), SplitFraction(0.0, 0.8, 3)
+    assert np.array_equal(share.of_beton(beton), share(100))
+    assert np.array_equal(Loader(beton.path, 10, indices=share).indices, share(100))
+    beton.version = 2
+    assert np.array_equal(share.of_beton(beton), np.sort(np.random.default_rng(3).permutation(100)[:80]))
+
+
+def test_F1_a_shuffled_beton_is_split_by_its_sources_items(tmp_path):
+    write_beton([(n,) for n in range(100)], tmp_path / "a.beton", num_workers=0, shuffle_indices=True)
+    beton, share = Beton(tmp_path / "a.beton"), SplitFraction(0.0, 0.8)
+    assert set(beton.field_metadata("int")[share.of_beton(beton)].tolist()) == set(share(100).tolist())
+
+
+def test_the_share_of_a_named_split_comes_from_all_fractions():
+    fractions = {"train": 0.7, "val": 0.2, "test": 0.1}
+    found = [SplitFraction.named(split, fractions) for split in fractions]
+    assert [(share.start, share.stop) for share in found] == [(0.0, 0.7), (0.7, 0.9), (0.9, 1.0)]
+    for split, wrong, message in (("tset", fractions, "no split 'tset'"), ("train", {"train": 1.1}, "at most 1")):
+        with pytest.raises(ConfigError, match=message):
+            SplitFraction.named(split, wrong)
 
 
 @pytest.mark.parametrize("bounds", [(-0.1, 0.5), (0.5, 0.5), (0.6, 0.5), (0.5, 1.1)])

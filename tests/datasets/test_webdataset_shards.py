@@ -65,6 +65,24 @@ def test_files_are_decoded_by_their_extension(tmp_path):
     assert (facts, numbers.tolist(), text.tobytes(), label) == ({"a": 1}, [0, 1, 2], b"hello", 7)
 
 
+def test_F51_all_that_pillow_reads_is_an_image(tmp_path):
+    files = {}
+    for suffix in ("gif", "jp2", "tga"):
+        content = io.BytesIO()
+        Image.new("RGB", (16, 16)).save(content, {"jp2": "jpeg2000"}.get(suffix, suffix))
+        files[f"one.{suffix}"] = content.getvalue()
+    write_tar(tmp_path / "a.tar", files)
+    ((first, second, third),) = WebDatasetShards(str(tmp_path / "a.tar"), ["gif", "jp2", "tga"]).read_shard(0)
+    assert (first.format, second.format, third.format) == ("GIF", "JPEG2000", "TGA")
+
+
+def test_F1_the_manifest_names_the_shards_and_their_sizes(tmp_path):
+    write_shards(tmp_path)
+    found = WebDatasetShards(str(tmp_path / "train-*.tar")).manifest()
+    assert found.names == ["train-000.tar", "train-001.tar", "train-002.tar"]
+    assert found.sizes == [(tmp_path / name).stat().st_size for name in found.names]
+
+
 def test_the_first_of_several_extensions_counts(tmp_path):
     write_tar(tmp_path / "a.tar", {"1.PNG": b"png", "1.cls": b"0", "2.b": b"b", "2.a": b"a", "2.cls": b"1"})
     dataset = WebDatasetShards(str(tmp_path / "a.tar"), ["a;b;cls", "cls"])

@@ -10,6 +10,7 @@ import time
 import pytest
 import torch
 
+from ffcv_hydra.datasets import SplitFraction
 from ffcv_hydra.sweeps.job import read_json
 from tests.sweeps.real import results, run, started
 
@@ -70,7 +71,7 @@ def test_both_ranks_take_part_in_every_job(ddp, folder):
             re.findall(r"GLOBAL_RANK: \d, MEMBER: \d/\d", log)
         )
         checkpoint = torch.load(folder / f"ddp/{number}/checkpoints/last.ckpt", weights_only=True)
-        steps = 192 // (2 * (8, 16)[number])  # of 192 training samples
+        steps = len(SplitFraction(0.0, 0.7)(256)) // (2 * (8, 16)[number])
         assert checkpoint["global_step"] == (checkpoint["epoch"] + 1) * steps, "each rank had half of the samples"
 
 
