@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 
-from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.errors import ConfigError, FFCVHydraError, describe_error
 
 if TYPE_CHECKING:
     from ffcv_hydra.beton import BetonSummary
@@ -63,8 +63,33 @@ def distinct_betons(config: Mapping[str, Any], stages: Iterable[str] = STAGES) -
     return list(betons.values())
 
 
-def convert_beton(beton: BetonConfig, conversion: Mapping[str, Any]) -> "BetonSummary | None":
+def build_dataset(source: Mapping[str, Any]) -> Any:
+    """The torch dataset that a source's node names; raises what its constructor raises."""
+    return instantiate(source, _convert_="all")
+
+
+def build_to_look(source: Mapping[str, Any]) -> Any:
+    """The same; one that downloads what is missing does not do that in order to be looked at."""
+    return build_dataset({**source, "download": False} if source.get("download") is True else source)
+
+
+def dataset_class(source: Mapping[str, Any] | None) -> Any:
+    """The class, or the function, that a source's node names; None if there is none, or none that can be imported."""
+    try:
+        return source and get_object(source["_target_"])
+    except Exception:  # whatever a module raises
+        return None
+
+
+def convert_beton(
+    beton: BetonConfig, conversion: Mapping[str, Any], earlier: Mapping[str, Path] | None = None
+) -> "BetonSummary | None":
     """Write a beton as the config's `conversion` section says; None if an existing one was kept.
+
+    Args:
+        beton: the beton.
+        conversion: the section.
+        earlier: by `_target_`, a beton beside this one that an earlier version of this package made.
 
     Raises:
         ConfigError: it is missing and there is no source to make it from, or the source cannot be built.
@@ -79,13 +104,20 @@ def convert_beton(beton: BetonConfig, conversion: Mapping[str, Any]) -> "BetonSu
         return None
     source = beton.source
 
-    def build_dataset() -> Any:
+    def build() -> Any:
         log.info("converting %s into %s", source["_target_"], beton.path)
-        return instantiate(source, _convert_="all")
+        dataset = build_dataset(source)
+        other = (earlier or {}).get(source["_target_"])
+        if other is not None and getattr(dataset, "is_drawn", False):
+            raise ConfigError(
+                f"{other} was made by an earlier version, which drew splits by another rule: {beton.path} would hold"
+                f" some of its images; convert both anew by conversion.if_exists=overwrite"
+            )
+        return dataset
 
-    options = {name: value for name, value in conversion.items() if name != "indices"}
+    options = {name: value for name, value in conversion.items() if name not in ("indices", "if_source_changed")}
     return convert(
-        build_dataset,
+        build,
         beton.path,
         None if beton.fields is None else {name: _field(field) for name, field in beton.fields.items()},
         indices=instantiate(beton.indices, _convert_="all"),
@@ -113,6 +145,30 @@ def _without_nulls(field: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 def _field(options: Mapping[str, Any] | None) -> Any:
     return instantiate(options, _convert_="all") if options and "_target_" in options else options or None
+
+
+def build_described(description: Mapping[str, Any], data_dir: Path) -> tuple[Any, dict[str, Any] | None]:
+    """The dataset that a beton's description names, and its fields.
+
+    Raises:
+        ConfigError: it cannot be built here.
+    """
+    node, fields = description["source"], description.get("fields")
+    try:
+        dataset = build_to_look(_located(node, str(data_dir)))
+    except Exception as error:
+        cause = error.__cause__ or error
+        text = str(cause) if isinstance(cause, FFCVHydraError) else describe_error(cause)
+        raise ConfigError(f"the source {node['_target_']} cannot be looked at: {text}") from error
+    return dataset, None if fields is None else {name: _field(field) for name, field in fields.items()}
+
+
+def _located(value: Any, data_dir: str) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _located(item, data_dir) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_located(item, data_dir) for item in value]
+    return value.replace("${data_dir}", data_dir, 1) if isinstance(value, str) else value
 
 
 def _relocatable(value: Any, data_dir: str) -> Any:

@@ -97,6 +97,10 @@ class SampleEncoder:
         building.add(index, item)
         return building.finish()
 
+    def pointer_offsets(self, name: str) -> list[int]:
+        """Where in a record a field's pointers may stand."""
+        return [offset for position, offset in self._pointers if self.names[position] == name]
+
     def owner(self, location: int) -> str:
         """The field to whose metadata a byte of the flattened records belongs."""
         offset = location % self.dtype.itemsize

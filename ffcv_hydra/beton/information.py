@@ -15,14 +15,17 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from ffcv_hydra.beton.image_fields import JPEG, is_image
+from ffcv_hydra.beton.manifest import Manifest
 from ffcv_hydra.beton.ragged_field import RaggedArrayField
 from ffcv_hydra.beton.reader import Beton
 from ffcv_hydra.beton.restart_index import has_index
 from ffcv_hydra.beton.summary import describe_fields
 from ffcv_hydra.kernels.jpeg_markers import FOOTER_BYTES
+from ffcv_hydra.printable import printable
 from ffcv_hydra.terminal import TerminalConsole, print_whole
 
 BINS = 8
+CLASSES_SHOWN = 10
 LOOKED_AT = 1000  # JPEGs, for how many have random access: each is a read of its own from the disk
 BAR_WIDTH = 40
 MODES = ("JPEG", "raw", "run-length coded")  # by `mode` of an image's metadata
@@ -56,6 +59,8 @@ def _overview(beton: Beton) -> Table:
     table.add_row("pages", _page_use(beton))
     kept = "one per allocation, one for header and tables"
     table.add_row("checksums", "none" if beton.checksums is None else kept)
+    if beton.manifest is not None:
+        table.add_row("source", _source(beton.manifest, beton.num_samples))
     if beton.description is None:
         table.add_row("made from", "unknown")
     else:
@@ -66,6 +71,20 @@ def _overview(beton: Beton) -> Table:
 
 def _as_yaml(description: Mapping[str, Any]) -> str:
     return yaml.safe_dump(description, width=48, default_flow_style=None, sort_keys=False).strip()
+
+
+def _source(manifest: Manifest, num_samples: int) -> str:
+    """How the source looked: its items, their bytes and classes."""
+    parts = [f"{manifest.num_items:,} {manifest.kind}"]
+    if manifest.order is not None and num_samples != manifest.num_items:
+        parts[0] += f", of which {num_samples:,} are stored"
+    if manifest.sizes is not None:
+        parts.append(decimal(sum(manifest.sizes)))
+    if manifest.classes is not None:
+        rest = ", ..." if len(manifest.classes) > CLASSES_SHOWN else ""
+        names = ", ".join(printable(name) for name in manifest.classes[:CLASSES_SHOWN])
+        parts.append(f"{len(manifest.classes):,} classes: {names}{rest}")
+    return "; ".join(parts)
 
 
 def _page_use(beton: Beton) -> str:

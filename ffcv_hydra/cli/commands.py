@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -60,13 +61,12 @@ def _convert(config: DictConfig) -> None:
 
     resolved = resolve(config)
     check(ConvertConfig, resolved)
-    check_targets(resolved["dataset"], "dataset")
+    check_targets(resolved["dataset"], "dataset", _made_sources(resolved))
     check_targets(resolved["conversion"], "conversion")
     from ffcv_hydra.beton import print_summary
-    from ffcv_hydra.conversion_config import convert_beton, distinct_betons
+    from ffcv_hydra.preparation import convert_betons
 
-    for beton in distinct_betons(resolved):
-        summary = convert_beton(beton, resolved["conversion"])
+    for beton, summary in convert_betons(resolved):
         if summary is None:
             print(f"{beton.path} exists and was kept; conversion.if_exists=overwrite makes it anew")
         else:
@@ -84,9 +84,16 @@ def checked_run_config(config: DictConfig) -> dict[str, Any]:
 
     resolved = resolve(config)
     check(RunConfig, resolved)
-    check_targets(resolved)
+    check_targets(resolved, may_be_absent=_made_sources(resolved))
     check_trainer(resolved["trainer"])
     return resolved
+
+
+def _made_sources(config: dict[str, Any]) -> set[str]:
+    """The datasets all of whose betons are there: a machine that has only these needs no more."""
+    splits = [split for split in config["dataset"]["splits"].values() if split and split.get("source")]
+    missing = {split["source"]["_target_"] for split in splits if not Path(split["beton"]).is_file()}
+    return {split["source"]["_target_"] for split in splits} - missing
 
 
 def missing_keys(container: Any, key: str = "") -> Iterator[str]:

@@ -7,15 +7,18 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ffcv_hydra.errors import FFCVHydraError
+from ffcv_hydra.errors import BetonError, FFCVHydraError
 from ffcv_hydra.printable import printable
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from ffcv_hydra.beton.verification import Verification
+
+MOST_SHOWN = 20  # samples that differ from the source, a line each
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,6 +61,12 @@ def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )
     parser.add_argument("file", metavar="FILE", help="a beton")
     parser.add_argument("--decode", action="store_true", help="decode every image, too; a warning is a finding")
+    parser.add_argument(
+        "--source", action="store_true", help="compare every sample with what the dataset gives that it was made from"
+    )
+    parser.add_argument(
+        "--data-dir", metavar="PATH", help="data_dir of the conversion, for --source (default: the file's folder)"
+    )
     parser.add_argument(
         "--workers", type=_workers, default=-1, metavar="N", help="threads; -1, the default, is one per usable core"
     )
@@ -162,8 +171,36 @@ def _verify(chosen: argparse.Namespace) -> int:
         found = verify(chosen.file, decode=chosen.decode, num_workers=chosen.workers, progress=advance)
     for finding in found.findings:
         print(printable(finding))
+    if chosen.source and found.num_samples:
+        found.findings.extend(_compare_with_source(chosen))
     print(printable(_summary(found)))
     return 1 if found.findings else 0
+
+
+def _compare_with_source(chosen: argparse.Namespace) -> Iterator[str]:
+    """Print and give what differs; of samples that differ, no more than so many are printed."""
+    from ffcv_hydra.beton.appendix import MANIFEST_VERSION
+    from ffcv_hydra.beton.reader import Beton
+    from ffcv_hydra.beton.source_comparison import compare_with_source
+    from ffcv_hydra.conversion_config import build_described
+
+    beton = Beton(chosen.file)
+    if beton.description is None or not beton.description.get("source"):
+        raise BetonError(f"{chosen.file}: does not say what it was made from; --source has nothing to compare it with")
+    if beton.version is None or beton.version < MANIFEST_VERSION:
+        raise BetonError(f"{chosen.file}: made by an earlier version, without what --source needs; convert it again")
+    data_dir = Path(chosen.data_dir or beton.path.parent).absolute()
+    dataset, fields = build_described(beton.description, data_dir)
+    count = 0
+    with _progress_bar() as advance:
+        for count, finding in enumerate(compare_with_source(beton, dataset, fields, chosen.workers, advance), 1):
+            if count <= MOST_SHOWN:
+                print(printable(f"{chosen.file}: {finding}"))
+            yield finding
+    if not count:
+        print(printable(f"{chosen.file}: holds what its source gives"))
+    if count > MOST_SHOWN:
+        print(printable(f"{chosen.file}: and {count - MOST_SHOWN:,} more"))
 
 
 def _preview(chosen: argparse.Namespace) -> int:

@@ -76,6 +76,7 @@ class Dataset(Section):
 
 class Conversion(Section):
     if_exists: Literal["keep", "overwrite", "error"]
+    if_source_changed: Literal["error", "warn", "ignore"] = "error"
     num_workers: Annotated[int, Field(ge=-1)]
     on_warning: Literal["keep", "error"]
     page_size: Positive | None

@@ -2,7 +2,7 @@
 
 import importlib
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
@@ -27,14 +27,24 @@ def target_nodes(config: Any, key: str = "") -> Iterator[tuple[str, Mapping[str,
             yield from target_nodes(value, f"{key}[{index}]")
 
 
-def check_targets(config: Any, key: str = "") -> None:
+def check_targets(config: Any, key: str = "", may_be_absent: Collection[str] = ()) -> None:
     """Check every node of a resolved config that names a `_target_`.
+
+    Args:
+        config: plain containers.
+        key: where they are in the config.
+        may_be_absent: targets that are not needed, and so not missed where they cannot be imported.
 
     Raises:
         ConfigError: a target cannot be imported, or takes no argument of a key's name.
     """
     for node_key, node in target_nodes(config, key):
-        accepted = accepted_keys(node, node_key)
+        try:
+            accepted = accepted_keys(node, node_key)
+        except ConfigError:
+            if node["_target_"] in may_be_absent:
+                continue
+            raise
         if accepted is None:
             continue
         for name in node:

@@ -10,11 +10,11 @@ from ffcv.traversal_order.base import TraversalOrder
 
 from ffcv_hydra.cli.resolvers import absolute_path
 from ffcv_hydra.cli.targets import locate
-from ffcv_hydra.conversion_config import convert_beton, distinct_betons
 from ffcv_hydra.datamodule import FFCVDataModule
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.ordering import FFCVOrdering
 from ffcv_hydra.pipeline import DISABLED, FFCVPipelineManager, FieldPipeline, Pipeline
+from ffcv_hydra.preparation import convert_betons
 from ffcv_hydra.training.build import Config, build
 
 _STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("predict",)}
@@ -48,7 +48,8 @@ def needed_stages(config: Config) -> list[str]:
     required = _STAGES[mode][0]
     if required not in present:
         has = ", ".join(stage for stage, split in splits.items() if split is not None) or "none"
-        raise ConfigError(f"mode={mode} needs dataset.splits.{required}; the dataset has {has}")
+        advice = ", or dataset.fractions.test=0.1" if required == "test" and "fractions" in config["dataset"] else ""
+        raise ConfigError(f"mode={mode} needs dataset.splits.{required}{advice}; the dataset has {has}")
     if mode == "fit" and config.get("test_after_fit") and splits.get("test") is not None:
         present.append("test")
     return present
@@ -107,5 +108,5 @@ def _build_device_transforms(config: Config, stages: list[str]) -> dict[str, Any
 
 def _convert(config: Config, stages: list[str], folder: str) -> None:
     with chdir(folder):  # the trainer may be at work in another one
-        for beton in distinct_betons(config, stages):
-            convert_beton(beton, config["conversion"])
+        for _ in convert_betons(config, stages):
+            pass

@@ -5,6 +5,7 @@ from typing import Any
 
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.pipeline import FFCVPipelineManager
+from ffcv_hydra.preparation import convert_betons
 from ffcv_hydra.training.data import build_datamodule
 
 _MODES = {"train": "fit", "val": "validate", "test": "test", "predict": "predict"}
@@ -24,7 +25,8 @@ def stage_loader(config: Mapping[str, Any], stage: str) -> tuple[FFCVPipelineMan
     dataset = config["dataset"]
     only = {**dataset, "splits": {stage: dataset["splits"].get(stage)}}
     datamodule = build_datamodule({**config, "dataset": only, "mode": _MODES[stage], "test_after_fit": False})
-    datamodule.prepare_data()
+    for _ in convert_betons(config, [stage]):
+        pass
     manager = datamodule.managers[stage]
     assert manager is not None
     return manager, getattr(datamodule, f"{stage}_dataloader")()

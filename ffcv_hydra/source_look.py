@@ -1,0 +1,57 @@
+"""A look at the datasets that betons were made from, before a run: short, and without any effect on the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ffcv_hydra.beton.isolated import Send, run_isolated
+from ffcv_hydra.beton.manifest import Manifest, decode
+from ffcv_hydra.beton.source_manifest import LOOK_SECONDS, manifest_of
+from ffcv_hydra.datasets import progress
+from ffcv_hydra.errors import FFCVHydraError, describe_error
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen of one dataset.
+
+    Attributes:
+        manifest: How it looks; None if it was not seen, or says nothing.
+        failure: Why it cannot be looked at, as on a machine that has only the beton.
+        stopped_at: How far the look came when the time was up.
+    """
+
+    manifest: Manifest | None = None
+    failure: str | None = None
+    stopped_at: str | None = None
+
+
+def look(builders: Sequence[Callable[[], Any]], seconds: float = LOOK_SECONDS) -> list[Look]:
+    """Build datasets and see how they look, one after the other, for at most `seconds` together.
+
+    This happens in a process of its own: what a dataset draws, prints or keeps in memory does not reach the run.
+    """
+
+    def work(send: Send) -> None:
+        progress.listen(send)
+        for build in builders:
+            try:
+                found = manifest_of(build(), isolated=False)
+                send((None if found is None else found.encode(), None))
+            except Exception as error:  # the dataset is not here, or not all of it
+                cause = error.__cause__ or error
+                send((None, str(cause) if isinstance(cause, FFCVHydraError) else describe_error(cause)))
+
+    messages, is_late = run_isolated(work, seconds)
+    looks = [
+        Look(None if encoded is None else decode(encoded), failure)
+        for encoded, failure in (message for message in messages if isinstance(message, tuple))
+    ]
+    if len(looks) == len(builders):
+        return looks
+    at = messages[-1] if messages and isinstance(messages[-1], str) else "its first items"
+    unseen = Look(stopped_at=at) if is_late else Look(failure="its process ended")
+    rest = Look(stopped_at="its beginning") if is_late else unseen
+    return [*looks, unseen, *[rest] * (len(builders) - len(looks) - 1)]
