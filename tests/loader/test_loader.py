@@ -330,7 +330,7 @@ def test_L1_a_lack_of_memory_reaches_the_consumer(beton, monkeypatch, call):
         return take(*arguments)
 
     monkeypatch.setattr(loader._executor.pool, "take", fails)
-    with pytest.raises(MemoryError, match="on purpose"):
+    with pytest.raises(SampleError, match=r"mixed.beton: field .*: there is not enough memory for the [\d,]+ bytes"):
         list(loader)
     assert loader_threads() == []
 
