@@ -4,11 +4,12 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 
-from ffcv_hydra.errors import ConfigError, FFCVHydraError, describe_error
+from ffcv_hydra.errors import ConfigError, root_cause
 
 if TYPE_CHECKING:
     from ffcv_hydra.beton import BetonSummary
@@ -76,7 +77,7 @@ def build_to_look(source: Mapping[str, Any]) -> Any:
 def dataset_class(source: Mapping[str, Any] | None) -> Any:
     """The class, or the function, that a source's node names; None if there is none, or none that can be imported."""
     try:
-        return source and get_object(source["_target_"])
+        return source and resolve_name(source["_target_"])
     except Exception:  # whatever a module raises
         return None
 
@@ -157,9 +158,7 @@ def build_described(description: Mapping[str, Any], data_dir: Path) -> tuple[Any
     try:
         dataset = build_to_look(_located(node, str(data_dir)))
     except Exception as error:
-        cause = error.__cause__ or error
-        text = str(cause) if isinstance(cause, FFCVHydraError) else describe_error(cause)
-        raise ConfigError(f"the source {node['_target_']} cannot be looked at: {text}") from error
+        raise ConfigError(f"the source {node['_target_']} cannot be looked at: {root_cause(error)}") from error
     return dataset, None if fields is None else {name: _field(field) for name, field in fields.items()}
 
 

@@ -80,3 +80,10 @@ def users_line(error: BaseException) -> str | None:
 _NOT_THE_USERS = (f"{Path(__file__).parent}{os.sep}", f"{sysconfig.get_path('stdlib')}{os.sep}")
 _STARTED_IN = os.path.abspath(os.curdir)
 _PACKAGES = frozenset({"site-packages", "dist-packages"})
+
+
+def root_cause(error: BaseException) -> str:
+    """Why an exception was raised, on one line: the first error of this package, else the innermost cause."""
+    while not isinstance(error, FFCVHydraError) and error.__cause__ is not None:
+        error = error.__cause__
+    return str(error) if isinstance(error, FFCVHydraError) else describe_error(error)

@@ -10,7 +10,7 @@ from ffcv_hydra.beton.isolated import Send, run_isolated
 from ffcv_hydra.beton.manifest import Manifest, decode
 from ffcv_hydra.beton.source_manifest import LOOK_SECONDS, manifest_of
 from ffcv_hydra.datasets import progress
-from ffcv_hydra.errors import FFCVHydraError, describe_error
+from ffcv_hydra.errors import root_cause
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,7 @@ def look(builders: Sequence[Callable[[], Any]], seconds: float = LOOK_SECONDS) -
                 found = manifest_of(build(), isolated=False)
                 send((None if found is None else found.encode(), None))
             except Exception as error:  # the dataset is not here, or not all of it
-                cause = error.__cause__ or error
-                send((None, str(cause) if isinstance(cause, FFCVHydraError) else describe_error(cause)))
+                send((None, root_cause(error)))
 
     messages, is_late = run_isolated(work, seconds)
     looks = [

@@ -105,7 +105,7 @@ def test_F1_a_source_that_is_not_here_is_no_error(tmp_path, caplog):
     assert count_classes(str(tmp_path / "photos"), str(tmp_path / "train.beton")) == 2
 
 
-def test_F1_a_dataset_whose_module_is_not_here_is_not_missed(tmp_path, monkeypatch):
+def test_F1_a_dataset_whose_module_is_not_here_is_not_missed(tmp_path, monkeypatch, caplog):
     (tmp_path / "own_module.py").write_text("def pairs(root, split):\n    return [(n, 1.5) for n in range(9)]\n")
     with monkeypatch.context() as patch:
         patch.syspath_prepend(tmp_path)
@@ -115,7 +115,13 @@ def test_F1_a_dataset_whose_module_is_not_here_is_not_missed(tmp_path, monkeypat
         monkeypatch.delitem(sys.modules, "own_module")
     (tmp_path / "own_module.py").unlink()
     check_targets(wanted, may_be_absent=_made_sources(wanted))
+    caplog.set_level("INFO")
     assert [summary for _, summary in convert_betons(wanted)] == [None, None]
+    assert caplog.messages == [
+        f"{tmp_path}/{name}.beton: taken as it is; its source cannot be looked at"
+        " (ModuleNotFoundError: No module named 'own_module')"
+        for name in ("train", "val")
+    ]
     (tmp_path / "val.beton").unlink()
     with pytest.raises(ConfigError, match="no module 'own_module'"):
         check_targets(wanted, may_be_absent=_made_sources(wanted))
