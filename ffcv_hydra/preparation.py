@@ -38,12 +38,13 @@ def convert_betons(
         ConfigError: also if a split would be drawn by names beside one that an earlier version drew by another rule.
     """
     betons, conversion = distinct_betons(config, stages), config["conversion"]
+    if_exists = conversion.get("if_exists", "keep")  # as `convert` has it
     paths = {beton.path for beton in betons}
     there = [beton for beton in distinct_betons(config) if beton.source is not None and beton.path.is_file()]
     earlier = [beton for beton in there if _is_earlier(beton.path)]
-    if conversion["if_exists"] == "overwrite":
+    if if_exists == "overwrite":
         earlier = [beton for beton in earlier if beton.path not in paths]
-    if conversion["if_exists"] == "keep":
+    if if_exists == "keep":
         _check_kept([beton for beton in there if beton.path in paths], earlier, conversion.get("if_source_changed"))
     by_target = {str((beton.source or {}).get("_target_")): beton.path for beton in earlier}
     for beton in betons:
