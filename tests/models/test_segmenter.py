@@ -97,7 +97,8 @@ def test_unet_keeps_the_resolution(depth):
 
 
 def test_unet_sees_far_and_near():
-    network = UNet(1, width=4, depth=3).eval()
+    torch.manual_seed(0)
+    network = UNet(1, width=16, depth=3).eval()
     images = torch.rand(1, 3, 64, 64, requires_grad=True)
     network(images)[0, 0, 32, 32].backward()
     rows = images.grad.abs().sum(dim=(0, 1, 3)).nonzero()
