@@ -3,8 +3,8 @@ PYTHON ?=
 ARGS ?=
 STAMP := .venv/.installed
 BENCH_STAMP := .venv/.bench-installed
-BENCHMARKS := random-crop center-crop ffcv-file-random-crop ffcv-file-center-crop small-images loader-overhead \
-	start memory conversion gpu-training
+BENCHMARKS := random-crop center-crop ffcv-file-random-crop ffcv-file-center-crop small-images large-photos \
+	loader-overhead start memory conversion gpu-training
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run convert test fuzz crash-test state-machine pixel-table lint clean bench bench-setup $(BENCHMARKS:%=bench-%)

@@ -6,7 +6,6 @@ The same loop runs on one batch that stays on the GPU and from each loader, whic
 bring `data/benchmarks/photos-N` along, and give that N as `--photos`.
 """
 
-
 import torch
 
 from benchmarks import options, report

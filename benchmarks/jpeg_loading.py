@@ -25,9 +25,11 @@ def compare(
     title: str,
     contenders: tuple[str, ...] = CONTENDERS,
     reference: str = "stock_ffcv",
+    photos: int = 2000,
+    large: bool = False,
 ) -> None:
     """Measure, and publish the table, in which `reference` is 1."""
-    chosen = options.parse(doc, contenders, {"photos": 2000, "seconds": 10.0, "repeats": 5})
-    work = Work(work_name, chosen.photos, min(BATCH_SIZE, chosen.photos))
+    chosen = options.parse(doc, contenders, {"photos": photos, "seconds": 10.0, "repeats": 5})
+    work = Work(work_name, chosen.photos, min(BATCH_SIZE, max(1, chosen.photos // 4)), large=large)
     results = contest.speeds(chosen.contenders, work, chosen.seconds, chosen.repeats)
     report.publish(table, title, "images/s", results, reference=reference, settings=vars(chosen))

@@ -35,15 +35,16 @@ SIZES = (
 )  # fmt: skip
 LEAST_BYTES_PER_PIXEL = 0.22
 SIDE_OF_SMALL = 32
+LEAST_SIDE = 2000
 
 
-def jpeg_photos(count: int) -> list[Path]:
-    """`count` JPEG files of photographs at most 500 pixels wide and high; made if they are not there."""
-    folder = FOLDER / f"photos-{count}"
+def jpeg_photos(count: int, large: bool = False) -> list[Path]:
+    """`count` JPEG files of photographs at most 500 pixels wide and high, or large ones; made if they are not there."""
+    folder = FOLDER / f"{'large' if large else 'photos'}-{count}"
     if not folder.exists():
         making = folder.with_name(folder.name + ".making")
         making.mkdir(parents=True, exist_ok=True)
-        for index, jpeg in enumerate(_jpegs(count)):
+        for index, jpeg in enumerate(_large_jpegs(count) if large else _jpegs(count)):
             (making / f"{index:05}.jpg").write_bytes(jpeg)
         making.rename(folder)
     return sorted(folder.glob("*.jpg"))
@@ -67,12 +68,27 @@ def _jpegs(count: int) -> list[bytes]:
     kept: list[bytes] = []
     while len(kept) < count:
         width, height = SIZES[len(kept) % len(SIZES)]
-        image = _crop(sources[random.integers(len(sources))], width, height, random)
-        options = [cv2.IMWRITE_JPEG_QUALITY, 90, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
-        jpeg = cv2.imencode(".jpg", image[..., ::-1], options)[1].tobytes()
+        jpeg = _encoded(_crop(sources[random.integers(len(sources))], width, height, random))
         if len(jpeg) >= LEAST_BYTES_PER_PIXEL * width * height:
             kept.append(jpeg)
     return kept
+
+
+def _large_jpegs(count: int) -> list[bytes]:
+    """Crops of the largest photographs, at the size that these have: sides of `LEAST_SIDE` to about 4,000 pixels."""
+    sources = [photo for photo in _sources() if max(photo.shape) >= LEAST_SIDE]
+    random = np.random.default_rng(0)
+    kept = []
+    for index in range(count):
+        photo = sources[index % len(sources)]
+        rows, columns = (int(side * random.uniform(0.85, 1)) for side in photo.shape[:2])
+        kept.append(_encoded(photo[:rows, :columns]))
+    return kept
+
+
+def _encoded(image: np.ndarray) -> bytes:
+    options = [cv2.IMWRITE_JPEG_QUALITY, 90, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
+    return cv2.imencode(".jpg", image[..., ::-1], options)[1].tobytes()
 
 
 def _crop(photo: np.ndarray, width: int, height: int, random: np.random.Generator) -> np.ndarray:

@@ -30,6 +30,7 @@ class Work:
         workers: threads or processes.
         copies: how many times each image is in the dataset, for epochs that last.
         device: where batches are wanted; the contenders of `gpu_training` heed it.
+        large: whether the photographs are as cameras make them, of more than `photos.LEAST_SIDE` pixels.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Work:
     workers: int = 2
     copies: int = 1
     device: str = "cpu"
+    large: bool = False
 
     @property
     def count(self) -> int:
@@ -47,7 +49,13 @@ class Work:
 
     def paths(self) -> list[Path]:
         """The JPEG files of the dataset."""
-        return jpeg_photos(self.photos) * self.copies
+        return jpeg_photos(self.photos, self.large) * self.copies
+
+    @property
+    def images(self) -> str:
+        """What files made of them are called."""
+        kind = "small" if self.name == SMALL else "large" if self.large else "photos"
+        return f"{kind}-{self.count}"
 
 
 class Epochs:

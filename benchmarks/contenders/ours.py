@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ffcv.loader import OrderOption
 
@@ -36,14 +37,13 @@ def batches(work: Work) -> Epochs:
 
 def beton(work: Work) -> Path:
     """The photographs as `convert.py` stores them; the small ones raw."""
-    kind = "small" if work.name == SMALL else "photos"
-    return made(f"ours-{kind}-{work.count}.beton", partial(write, work))
+    return made(f"ours-{work.images}.beton", partial(write, work))
 
 
-def loader(path: Path, work: Work) -> Loader:
-    """A loader of the images alone."""
+def loader(path: Path, work: Work, images: list[Any] | None = None) -> Loader:
+    """A loader of the images alone; `images` says what is done to them instead of `OPERATIONS`."""
     to_device = [] if work.device == "cpu" else [ToDevice(work.device)]
-    operations = [*OPERATIONS[work.name](work.size), ToTensor(), *to_device, ToTorchImage()]
+    operations = [*(images or OPERATIONS[work.name](work.size)), ToTensor(), *to_device, ToTorchImage()]
     return Loader(
         path,
         work.batch_size,

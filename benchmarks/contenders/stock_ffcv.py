@@ -51,8 +51,7 @@ def batches(work: Work) -> Epochs:
 
 def beton(work: Work) -> Path:
     """The photographs as FFCV's writer stores them."""
-    kind = "small" if work.name == SMALL else "photos"
-    return made(f"ffcv-{kind}-{work.count}.beton", partial(write, work))
+    return made(f"ffcv-{work.images}.beton", partial(write, work))
 
 
 def write(work: Work, path: Path) -> None:

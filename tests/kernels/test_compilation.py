@@ -74,6 +74,8 @@ def refuse(event, arguments):  # as a read-only file system does, also to root
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), arguments[0])
 sys.addaudithook(refuse)
 """
+
+
 @pytest.mark.timeout(120)
 def test_F41_a_folder_of_kernels_that_cannot_be_written_is_enough_if_it_has_all(tmp_path: Path):
     environment = {**os.environ, "FFCV_HYDRA_CACHE": str(tmp_path)}
