@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.datasets import load_sample_images
 
-from ffcv_hydra.kernels.checksum import first_mismatch
-from ffcv_hydra.kernels.jpeg import Decompressor
-from ffcv_hydra.kernels.whole_jpeg import decode_whole
+from ffcv_hydra.kernels.jpeg.turbojpeg import Decompressor
+from ffcv_hydra.kernels.jpeg.whole import decode_whole
+from ffcv_hydra.kernels.memory.checksum import first_mismatch
 
 COPIES = 100
 ROUNDS = 15

@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from ffcv_hydra.beton import BetonSummary, FieldSpecs, fingerprint, first_difference, write_beton
 from ffcv_hydra.beton.appendix import normalise
-from ffcv_hydra.beton.encoding import OnWarning
-from ffcv_hydra.beton.partial import Partial
-from ffcv_hydra.beton.reader import read_appendix
-from ffcv_hydra.beton.writer import Indices
+from ffcv_hydra.beton.reading.reader import read_appendix
+from ffcv_hydra.beton.writing.encoding import OnWarning
+from ffcv_hydra.beton.writing.partial import Partial
+from ffcv_hydra.beton.writing.writer import Indices
 from ffcv_hydra.errors import BetonError, ConversionError
 
 IfExists = Literal["keep", "overwrite", "error"]

@@ -16,7 +16,7 @@ from pytorch_lightning.trainer.states import RunningStage, TrainerFn
 from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.device_transforms import DeviceTransforms, DeviceTransformSpec
 from ffcv_hydra.errors import LoaderError
-from ffcv_hydra.kernels.random import key_of, key_of_name
+from ffcv_hydra.kernels.random.generator import key_of, key_of_name
 from ffcv_hydra.lightning_internals import go_on_where_it_ended
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.pipeline import FFCVPipelineManager

@@ -13,9 +13,9 @@ from torch import nn
 from torchvision import tv_tensors
 
 from ffcv_hydra.errors import PipelineError, describe_error
-from ffcv_hydra.loader.modules import generators_seeded
-from ffcv_hydra.loader.movement import Move, changes_values_alone, moves_of_modules
-from ffcv_hydra.loader.plan import Picture
+from ffcv_hydra.loader.plan.modules import generators_seeded
+from ffcv_hydra.loader.plan.movement import Move, changes_values_alone, moves_of_modules
+from ffcv_hydra.loader.plan.plan import Picture
 from ffcv_hydra.pipeline import DISABLED
 
 # by output, or a list for the batch as a whole

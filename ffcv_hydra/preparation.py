@@ -8,9 +8,9 @@ from typing import Any
 
 from ffcv_hydra.beton import BetonSummary
 from ffcv_hydra.beton.appendix import MANIFEST_VERSION
-from ffcv_hydra.beton.manifest_difference import compare
-from ffcv_hydra.beton.reader import read_appendix, read_manifest
-from ffcv_hydra.beton.source_manifest import LOOK_SECONDS, is_constant
+from ffcv_hydra.beton.inspection.manifest_difference import compare
+from ffcv_hydra.beton.reading.reader import read_appendix, read_manifest
+from ffcv_hydra.beton.writing.source_manifest import LOOK_SECONDS, is_constant
 from ffcv_hydra.conversion import check_description
 from ffcv_hydra.conversion_config import (
     STAGES,

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ffcv_hydra.beton.isolated import Send, run_isolated
 from ffcv_hydra.beton.manifest import Manifest, decode
-from ffcv_hydra.beton.source_manifest import LOOK_SECONDS, manifest_of
+from ffcv_hydra.beton.writing.isolated import Send, run_isolated
+from ffcv_hydra.beton.writing.source_manifest import LOOK_SECONDS, manifest_of
 from ffcv_hydra.datasets import progress
 from ffcv_hydra.errors import root_cause
 

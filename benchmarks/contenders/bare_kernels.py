@@ -13,8 +13,8 @@ import torch
 
 from benchmarks.contenders import ours
 from benchmarks.work import Epochs, Work
-from ffcv_hydra.loader.chunks import chunk_of
-from ffcv_hydra.loader.plan import Kind, Node
+from ffcv_hydra.loader.engine.chunks import chunk_of
+from ffcv_hydra.loader.plan.plan import Kind, Node
 from ffcv_hydra.operations.base import Scratch
 
 PACKAGES = ours.PACKAGES

@@ -10,7 +10,7 @@ from ffcv_hydra.bench.decoding import DecodingShares, decoders_of, decoding_shar
 from ffcv_hydra.bench.measuring import MeasuringExecutor
 from ffcv_hydra.bench.report import Part, Report, machine
 from ffcv_hydra.loader import Loader
-from ffcv_hydra.loader.plan import Kind, Node
+from ffcv_hydra.loader.plan.plan import Kind, Node
 from ffcv_hydra.training.stage_loader import stage_loader
 
 _WARM_UP_BATCHES = 4

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ffcv_hydra.kernels.image import STORED_AS_JPEG
-from ffcv_hydra.kernels.resample_taps import NEAREST
-from ffcv_hydra.loader.chunks import chunk_of
-from ffcv_hydra.loader.execution import Executor
-from ffcv_hydra.loader.plan import Node
+from ffcv_hydra.kernels.geometry.taps import NEAREST
+from ffcv_hydra.kernels.images.windows import STORED_AS_JPEG
+from ffcv_hydra.loader.engine.chunks import chunk_of
+from ffcv_hydra.loader.engine.execution import Executor
+from ffcv_hydra.loader.plan.plan import Node
 from ffcv_hydra.operations import FailedSample, ImageDecoder, decode_shared
 from ffcv_hydra.operations.base import Scratch
 

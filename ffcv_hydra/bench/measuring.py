@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ffcv_hydra.loader.execution import Executor
-from ffcv_hydra.loader.job import Job
-from ffcv_hydra.loader.plan import Node
-from ffcv_hydra.loader.segments import Segment
+from ffcv_hydra.loader.engine.batch_job import Job
+from ffcv_hydra.loader.engine.execution import Executor
+from ffcv_hydra.loader.plan.plan import Node
+from ffcv_hydra.loader.plan.segments import Segment
 from ffcv_hydra.operations.base import Scratch
 
 

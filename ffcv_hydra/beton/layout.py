@@ -17,7 +17,7 @@ import numpy as np
 from ffcv.fields import Field, RGBImageField
 from ffcv.types import ALLOC_TABLE_TYPE, CURRENT_VERSION, TYPE_ID_HANDLER, FieldDescType, HeaderType
 
-from ffcv_hydra.beton.random_access_image import RGB_FIELDS
+from ffcv_hydra.beton.fields.random_access_image import RGB_FIELDS
 from ffcv_hydra.errors import ConversionError
 
 MIN_PAGE_SIZE = 1 << 21

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from ffcv_hydra.beton.inference import kind_of
-from ffcv_hydra.beton.own_field import OwnField
+from ffcv_hydra.beton.fields.inference import kind_of
+from ffcv_hydra.beton.fields.own_field import OwnField
 from ffcv_hydra.terminal import TerminalConsole
 
 

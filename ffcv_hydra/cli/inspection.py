@@ -16,7 +16,7 @@ from ffcv_hydra.printable import printable
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from ffcv_hydra.beton.verification import Verification
+    from ffcv_hydra.beton.reading.verification import Verification
 
 MOST_SHOWN = 20  # samples that differ from the source, a line each
 
@@ -158,14 +158,14 @@ def _workers(text: str) -> int:
 
 
 def _info(chosen: argparse.Namespace) -> int:
-    from ffcv_hydra.beton.information import print_information
+    from ffcv_hydra.beton.inspection.information import print_information
 
     print_information(chosen.file)
     return 0
 
 
 def _verify(chosen: argparse.Namespace) -> int:
-    from ffcv_hydra.beton.verification import verify
+    from ffcv_hydra.beton.reading.verification import verify
 
     with _progress_bar() as advance:
         found = verify(chosen.file, decode=chosen.decode, num_workers=chosen.workers, progress=advance)
@@ -180,8 +180,8 @@ def _verify(chosen: argparse.Namespace) -> int:
 def _compare_with_source(chosen: argparse.Namespace) -> Iterator[str]:
     """Print and give what differs; of samples that differ, no more than so many are printed."""
     from ffcv_hydra.beton.appendix import MANIFEST_VERSION
-    from ffcv_hydra.beton.reader import Beton
-    from ffcv_hydra.beton.source_comparison import compare_with_source
+    from ffcv_hydra.beton.inspection.source_comparison import compare_with_source
+    from ffcv_hydra.beton.reading.reader import Beton
     from ffcv_hydra.conversion_config import build_described
 
     beton = Beton(chosen.file)

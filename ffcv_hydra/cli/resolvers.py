@@ -74,7 +74,7 @@ def count_classes(root: str, beton: str | None = None) -> int | None:
     if not folder.is_dir():
         if beton is None or not Path(absolute_path(beton)).is_file():
             raise ConfigError(f"dataset.root={root}: there is no such folder; give the folder that holds the images")
-        from ffcv_hydra.beton.reader import read_manifest  # slow to import
+        from ffcv_hydra.beton.reading.reader import read_manifest  # slow to import
 
         manifest = read_manifest(absolute_path(beton))
         return None if manifest is None or manifest.classes is None else len(manifest.classes)

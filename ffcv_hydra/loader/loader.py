@@ -18,20 +18,20 @@ from ffcv.loader import OrderOption
 from ffcv_hydra.beton import Beton
 from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.errors import LoaderError, PipelineError, SampleError
-from ffcv_hydra.loader.buffers import BufferPool
-from ffcv_hydra.loader.engine import Engine
-from ffcv_hydra.loader.epoch_order import EpochOrder
-from ffcv_hydra.loader.execution import Executor
-from ffcv_hydra.loader.failures import FailedSamples, OnError
-from ffcv_hydra.loader.foreign import compiled_memory_read, usable_threads
-from ffcv_hydra.loader.indices import resolve_indices
-from ffcv_hydra.loader.job import Job, jobs
-from ffcv_hydra.loader.plan import Node
-from ffcv_hydra.loader.plan_builder import PlanBuilder
+from ffcv_hydra.loader.engine.batch_job import Job, jobs
+from ffcv_hydra.loader.engine.buffers import BufferPool
+from ffcv_hydra.loader.engine.epoch_order import EpochOrder
+from ffcv_hydra.loader.engine.execution import Executor
+from ffcv_hydra.loader.engine.failures import FailedSamples, OnError
+from ffcv_hydra.loader.engine.indices import resolve_indices
+from ffcv_hydra.loader.engine.storage import Storage
+from ffcv_hydra.loader.engine.threads import Engine
+from ffcv_hydra.loader.plan.builder import PlanBuilder
+from ffcv_hydra.loader.plan.foreign import compiled_memory_read, usable_threads
+from ffcv_hydra.loader.plan.plan import Node
+from ffcv_hydra.loader.plan.settings import settings_of
 from ffcv_hydra.loader.position import Position
 from ffcv_hydra.loader.sampler import InOrderSampler, Sampler
-from ffcv_hydra.loader.settings import settings_of
-from ffcv_hydra.loader.storage import Storage
 from ffcv_hydra.operations.base import Scratch
 from ffcv_hydra.ordering import Sequential, as_ordering, split_over_ranks
 from ffcv_hydra.ordering.identity import digest

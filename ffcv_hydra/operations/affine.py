@@ -9,7 +9,7 @@ from ffcv.pipeline.allocation_query import AllocationQuery
 from ffcv.pipeline.state import State
 
 from ffcv_hydra.errors import PipelineError
-from ffcv_hydra.kernels.affine import affine, draw_affine
+from ffcv_hydra.kernels.geometry.affine import affine, draw_affine
 from ffcv_hydra.operations.arguments import interval, numbers, symmetric_interval
 from ffcv_hydra.operations.base import Chunk
 from ffcv_hydra.operations.image_operation import ImageOperation

@@ -9,7 +9,7 @@ import numpy as np
 from ffcv.pipeline.allocation_query import AllocationQuery
 from ffcv.pipeline.state import State
 
-from ffcv_hydra.kernels import auto_augment as kernels
+from ffcv_hydra.kernels.images import auto_augment as kernels
 from ffcv_hydra.operations.arguments import integer
 from ffcv_hydra.operations.base import Chunk
 from ffcv_hydra.operations.image_operation import ImageOperation

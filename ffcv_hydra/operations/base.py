@@ -16,10 +16,10 @@ from ffcv.fields.base import Field
 from ffcv.pipeline.operation import Operation
 
 from ffcv_hydra.errors import PipelineError
-from ffcv_hydra.kernels.checksum import first_mismatch
-from ffcv_hydra.kernels.compilation import Kernel
-from ffcv_hydra.kernels.jpeg import Decompressor
-from ffcv_hydra.kernels.jpeg_tables import TABLES_BYTES
+from ffcv_hydra.kernels.compiling.compilation import Kernel
+from ffcv_hydra.kernels.jpeg.tables import TABLES_BYTES
+from ffcv_hydra.kernels.jpeg.turbojpeg import Decompressor
+from ffcv_hydra.kernels.memory.checksum import first_mismatch
 
 
 @dataclass

@@ -9,7 +9,7 @@ from ffcv.pipeline.allocation_query import AllocationQuery
 from ffcv.pipeline.state import State
 
 from ffcv_hydra.beton import TextField
-from ffcv_hydra.kernels.gather import gather
+from ffcv_hydra.kernels.memory.gather import gather
 from ffcv_hydra.operations.base import Chunk, ChunkDecoder, Extents
 
 

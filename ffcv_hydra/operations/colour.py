@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from ffcv_hydra.kernels.colour import change_contrast, change_saturation, grey_chosen
-from ffcv_hydra.kernels.draws import draw_uniform
-from ffcv_hydra.kernels.hue import change_hue
-from ffcv_hydra.kernels.tones import change_brightness
+from ffcv_hydra.kernels.colour.contrast import change_contrast, change_saturation, grey_chosen
+from ffcv_hydra.kernels.colour.hue import change_hue
+from ffcv_hydra.kernels.colour.tones import change_brightness
+from ffcv_hydra.kernels.random.draws import draw_uniform
 from ffcv_hydra.operations.arguments import number
 from ffcv_hydra.operations.randomly_applied import RandomlyApplied
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ffcv_hydra.kernels.colour_jitter import draw_jitter, jitter
+from ffcv_hydra.kernels.colour.jitter import draw_jitter, jitter
 from ffcv_hydra.operations.arguments import interval, is_sequence, number
 from ffcv_hydra.operations.randomly_applied import RandomlyApplied
 

@@ -8,8 +8,8 @@ from ffcv.pipeline.allocation_query import AllocationQuery
 from ffcv.pipeline.state import State
 
 from ffcv_hydra.errors import PipelineError
-from ffcv_hydra.kernels.compilation import Kernel
-from ffcv_hydra.kernels.flip import random_horizontal_flip, random_vertical_flip
+from ffcv_hydra.kernels.compiling.compilation import Kernel
+from ffcv_hydra.kernels.geometry.flip import random_horizontal_flip, random_vertical_flip
 from ffcv_hydra.operations.arguments import number
 from ffcv_hydra.operations.image_chain import ImageFunction, ImageFunctionOperation, parameter_block
 from ffcv_hydra.operations.pixels import pixel_sizes

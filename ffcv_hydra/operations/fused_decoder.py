@@ -8,9 +8,9 @@ import torch
 from ffcv.pipeline.allocation_query import AllocationQuery
 from ffcv.pipeline.state import State
 
-from ffcv_hydra.kernels.compilation import Kernel
-from ffcv_hydra.kernels.draws import draw_chosen
-from ffcv_hydra.kernels.finish import finish
+from ffcv_hydra.kernels.colour.finish import finish
+from ffcv_hydra.kernels.compiling.compilation import Kernel
+from ffcv_hydra.kernels.random.draws import draw_chosen
 from ffcv_hydra.operations.base import Chunk
 from ffcv_hydra.operations.flip import RandomHorizontalFlip
 from ffcv_hydra.operations.image_chain import ImageFunction

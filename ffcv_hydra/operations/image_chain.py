@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ffcv_hydra.kernels import image_chain
-from ffcv_hydra.kernels.compilation import Kernel
-from ffcv_hydra.kernels.image_chain import run_image_chain
+from ffcv_hydra.kernels.compiling.compilation import Kernel
+from ffcv_hydra.kernels.memory import image_chain
+from ffcv_hydra.kernels.memory.image_chain import run_image_chain
 from ffcv_hydra.operations.base import Chunk, ChunkOperation, Scratch
 
 

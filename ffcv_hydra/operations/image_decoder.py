@@ -11,10 +11,10 @@ from ffcv.fields.rgb_image import RGBImageField
 from ffcv.pipeline.allocation_query import AllocationQuery
 from ffcv.pipeline.state import State
 
-from ffcv_hydra.beton.image_fields import MaskField, OwnImageField
+from ffcv_hydra.beton.fields.image_fields import MaskField, OwnImageField
 from ffcv_hydra.errors import PipelineError
-from ffcv_hydra.kernels.compilation import Kernel
-from ffcv_hydra.kernels.resample_taps import AREA, BILINEAR, NEAREST
+from ffcv_hydra.kernels.compiling.compilation import Kernel
+from ffcv_hydra.kernels.geometry.taps import AREA, BILINEAR, NEAREST
 from ffcv_hydra.operations.arguments import size_pair
 from ffcv_hydra.operations.base import Chunk, ChunkDecoder, Extents
 from ffcv_hydra.operations.image_chain import ImageFunction

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from ffcv_hydra.errors import PipelineError
-from ffcv_hydra.kernels.compilation import Kernel
-from ffcv_hydra.kernels.crop import random_resized_crop_boxes
-from ffcv_hydra.kernels.image import STORED_RAW
+from ffcv_hydra.kernels.compiling.compilation import Kernel
+from ffcv_hydra.kernels.geometry.crop import random_resized_crop_boxes
+from ffcv_hydra.kernels.images.windows import STORED_RAW
 from ffcv_hydra.operations.arguments import interval
 from ffcv_hydra.operations.image_decoder import ImageDecoder, SizedDecoder
 

@@ -12,7 +12,7 @@ from ffcv.pipeline.operation import Operation
 from ffcv.pipeline.state import State
 
 from ffcv_hydra.errors import PipelineError
-from ffcv_hydra.kernels.finish import finish_image
+from ffcv_hydra.kernels.colour.finish import finish_image
 from ffcv_hydra.operations.arguments import numbers
 from ffcv_hydra.operations.dtypes import floating_dtype
 from ffcv_hydra.operations.image_chain import ImageFunction, ImageFunctionOperation, parameter_block

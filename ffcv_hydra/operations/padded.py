@@ -13,7 +13,7 @@ from ffcv.pipeline.operation import Operation
 from ffcv.pipeline.state import State
 
 from ffcv_hydra.beton import RaggedArrayField, TextField
-from ffcv_hydra.kernels.gather import gather
+from ffcv_hydra.kernels.memory.gather import gather
 from ffcv_hydra.operations.base import Chunk, ChunkDecoder, Extents
 
 _PREFIX = 16  # bytes before the data: the length as an int64, and as many as align items of any dtype

@@ -9,7 +9,7 @@ from ffcv.pipeline.allocation_query import AllocationQuery
 from ffcv.pipeline.state import State
 
 from ffcv_hydra.errors import PipelineError
-from ffcv_hydra.kernels.erase import random_erasing
+from ffcv_hydra.kernels.geometry.erase import random_erasing
 from ffcv_hydra.operations.arguments import interval, number
 from ffcv_hydra.operations.image_chain import ImageFunction, ImageFunctionOperation, parameter_block
 from ffcv_hydra.operations.image_operation import ImageOperation

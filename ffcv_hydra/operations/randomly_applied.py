@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ffcv_hydra.kernels.draws import draw_chosen
+from ffcv_hydra.kernels.random.draws import draw_chosen
 from ffcv_hydra.operations.arguments import number
 from ffcv_hydra.operations.base import Chunk
 from ffcv_hydra.operations.image_operation import ImageOperation

@@ -7,21 +7,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ffcv_hydra.kernels.compilation import Kernel
-from ffcv_hydra.kernels.finish import finish
-from ffcv_hydra.kernels.image import (
+from ffcv_hydra.kernels.colour.finish import finish
+from ffcv_hydra.kernels.compiling.compilation import Kernel
+from ffcv_hydra.kernels.geometry.picked_pixels import copy_window, nearest_window
+from ffcv_hydra.kernels.geometry.taps import NEAREST
+from ffcv_hydra.kernels.images.windows import (
     STORED_AS_JPEG,
     STORED_AS_RUNS,
     STORED_RAW,
     decode_windows_8,
     decode_windows_16,
 )
-from ffcv_hydra.kernels.jpeg_decoder import decode_box
-from ffcv_hydra.kernels.jpeg_markers import read_baseline
-from ffcv_hydra.kernels.jpeg_region import EXTRA_BYTES, decode_region
-from ffcv_hydra.kernels.jpeg_tables import prepare_tables
-from ffcv_hydra.kernels.mask_codec import decode_runs
-from ffcv_hydra.kernels.parts import (
+from ffcv_hydra.kernels.jpeg.decoder import decode_box
+from ffcv_hydra.kernels.jpeg.markers import read_baseline
+from ffcv_hydra.kernels.jpeg.region import EXTRA_BYTES, decode_region
+from ffcv_hydra.kernels.jpeg.tables import prepare_tables
+from ffcv_hydra.kernels.memory.mask_codec import decode_runs
+from ffcv_hydra.kernels.memory.parts import (
     COPY_WINDOW,
     DECODE_BOX,
     DECODE_REGION,
@@ -35,8 +37,6 @@ from ffcv_hydra.kernels.parts import (
     SMALL,
     TABLES,
 )
-from ffcv_hydra.kernels.picked_pixels import copy_window, nearest_window
-from ffcv_hydra.kernels.resample_taps import NEAREST
 from ffcv_hydra.operations.base import Chunk, Extents, FailedSample
 
 if TYPE_CHECKING:

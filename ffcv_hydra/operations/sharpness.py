@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ffcv_hydra.kernels.sharpness import sharpen_chosen
+from ffcv_hydra.kernels.colour.sharpness import sharpen_chosen
 from ffcv_hydra.operations.arguments import number
 from ffcv_hydra.operations.randomly_applied import RandomlyApplied
 

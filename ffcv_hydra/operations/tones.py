@@ -3,8 +3,8 @@
 import numpy as np
 
 from ffcv_hydra.errors import PipelineError
-from ffcv_hydra.kernels.histogram import equalize_chosen, stretch_chosen
-from ffcv_hydra.kernels.tones import posterize_chosen, solarize_chosen
+from ffcv_hydra.kernels.colour.histogram import equalize_chosen, stretch_chosen
+from ffcv_hydra.kernels.colour.tones import posterize_chosen, solarize_chosen
 from ffcv_hydra.operations.arguments import integer, number
 from ffcv_hydra.operations.randomly_applied import RandomlyApplied
 

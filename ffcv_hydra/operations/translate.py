@@ -8,7 +8,7 @@ from ffcv.pipeline.allocation_query import AllocationQuery
 from ffcv.pipeline.state import State
 
 from ffcv_hydra.errors import PipelineError
-from ffcv_hydra.kernels.pad_crop import CONSTANT
+from ffcv_hydra.kernels.geometry.pad_crop import CONSTANT
 from ffcv_hydra.operations.image_chain import ImageFunction, ImageFunctionOperation
 from ffcv_hydra.operations.image_operation import ImageOperation
 from ffcv_hydra.operations.pixels import check_colour, colour

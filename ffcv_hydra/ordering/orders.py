@@ -5,8 +5,8 @@ from typing import ClassVar
 import numpy as np
 
 from ffcv_hydra.errors import LoaderError
-from ffcv_hydra.kernels.random import fold, key_of, key_of_name
-from ffcv_hydra.kernels.shuffle import fill_with_keys, pick_by_keys
+from ffcv_hydra.kernels.random.generator import fold, key_of, key_of_name
+from ffcv_hydra.kernels.random.shuffle import fill_with_keys, pick_by_keys
 from ffcv_hydra.ordering.base import Ordering, SampleSet
 
 

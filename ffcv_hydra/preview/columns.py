@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ffcv_hydra.beton import Beton, MaskField
-from ffcv_hydra.beton.image_fields import is_image
-from ffcv_hydra.loader.requests import Request, requests_of
+from ffcv_hydra.beton.fields.image_fields import is_image
+from ffcv_hydra.loader.plan.requests import Request, requests_of
 from ffcv_hydra.pipeline import FFCVPipelineManager
 from ffcv_hydra.preview.drawing import Column
 from ffcv_hydra.preview.pictures import as_images, as_masks, overlay, picture, value_range

@@ -18,7 +18,7 @@ from ffcv.types import ALLOC_TABLE_TYPE, FieldDescType, HeaderType
 
 from ffcv_hydra import Loader
 from ffcv_hydra.beton import Beton
-from ffcv_hydra.beton.verification import verify
+from ffcv_hydra.beton.reading.verification import verify
 from ffcv_hydra.errors import FFCVHydraError
 from ffcv_hydra.operations import RandomResizedCrop
 

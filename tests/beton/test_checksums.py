@@ -12,7 +12,7 @@ from ffcv.types import ALLOC_TABLE_TYPE, FieldDescType, HeaderType
 from PIL import Image
 
 from ffcv_hydra.beton import Beton, appendix, layout, write_beton
-from ffcv_hydra.beton.reader import read_appendix
+from ffcv_hydra.beton.reading.reader import read_appendix
 from ffcv_hydra.errors import BetonError
 
 NUM_SAMPLES = 12

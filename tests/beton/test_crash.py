@@ -15,7 +15,8 @@ import warnings
 import numpy as np
 import pytest
 
-from ffcv_hydra.beton import Beton, partial, worker_pool, write_beton
+from ffcv_hydra.beton import Beton, write_beton
+from ffcv_hydra.beton.writing import partial, worker_pool
 from ffcv_hydra.errors import ConversionError
 
 KILLS = int(os.environ.get("CRASH_KILLS", 50))

@@ -13,10 +13,10 @@ from ffcv_hydra.beton import (
     GrayscaleImageField,
     MaskField,
     RandomAccessImageField,
-    partial,
     print_summary,
     write_beton,
 )
+from ffcv_hydra.beton.writing import partial
 from ffcv_hydra.datasets import ImageFolder
 from ffcv_hydra.errors import ConversionError
 

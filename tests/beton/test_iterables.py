@@ -9,7 +9,8 @@ import torch
 from ffcv.fields import BytesField, IntField
 from ffcv.reader import Reader
 
-from ffcv_hydra.beton import Beton, partial, worker_pool, write_beton
+from ffcv_hydra.beton import Beton, write_beton
+from ffcv_hydra.beton.writing import partial, worker_pool
 from ffcv_hydra.errors import ConversionError
 
 pytestmark = pytest.mark.timeout(120)

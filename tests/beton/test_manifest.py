@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 
 from ffcv_hydra.beton import Beton, Manifest, appendix, write_beton
-from ffcv_hydra.beton.isolated import run_isolated
+from ffcv_hydra.beton.inspection.manifest_difference import compare
 from ffcv_hydra.beton.manifest import decode
-from ffcv_hydra.beton.manifest_difference import compare
-from ffcv_hydra.beton.reader import read_appendix, read_manifest
-from ffcv_hydra.beton.source_manifest import manifest_of
+from ffcv_hydra.beton.reading.reader import read_appendix, read_manifest
+from ffcv_hydra.beton.writing.isolated import run_isolated
+from ffcv_hydra.beton.writing.source_manifest import manifest_of
 from ffcv_hydra.errors import BetonError, ConversionError
 
 pytestmark = pytest.mark.timeout(60)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from ffcv_hydra.beton import Beton, partial, write_beton
+from ffcv_hydra.beton import Beton, write_beton
+from ffcv_hydra.beton.writing import partial
 from ffcv_hydra.conversion import convert, create_beton_wrapper
 from ffcv_hydra.errors import ConversionError
 

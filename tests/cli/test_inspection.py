@@ -13,7 +13,7 @@ from ffcv.types import ALLOC_TABLE_TYPE, FieldDescType, HeaderType
 from PIL import Image
 
 from ffcv_hydra.beton import Beton, write_beton
-from ffcv_hydra.beton.verification import verify
+from ffcv_hydra.beton.reading.verification import verify
 from ffcv_hydra.cli.inspection import main
 
 ROOT = Path(__file__).parents[2]

@@ -20,10 +20,10 @@ from functools import cache
 import numpy as np
 from jpegs import SUBSAMPLINGS, encode, parts_with, pixels
 
-from ffcv_hydra.beton.restart_index import with_random_access
-from ffcv_hydra.kernels.jpeg import Decompressor, library
-from ffcv_hydra.kernels.jpeg_decoder import decode_box
-from ffcv_hydra.kernels.jpeg_region import EXTRA_BYTES, REGION_LENGTH, decode_region
+from ffcv_hydra.beton.fields.restart_index import with_random_access
+from ffcv_hydra.kernels.jpeg.decoder import decode_box
+from ffcv_hydra.kernels.jpeg.region import EXTRA_BYTES, REGION_LENGTH, decode_region
+from ffcv_hydra.kernels.jpeg.turbojpeg import Decompressor, library
 
 SIZES = [(48, 80), (61, 200)]
 FAST_DCT = 2048

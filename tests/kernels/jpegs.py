@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ffcv_hydra.kernels.jpeg import Decompressor
-from ffcv_hydra.kernels.jpeg_tables import TABLES_BYTES
-from ffcv_hydra.kernels.parts import DECOMPRESSOR, PARTS_LENGTH, SMALL, TABLES
-from ffcv_hydra.kernels.whole_jpeg import decode_whole
+from ffcv_hydra.kernels.jpeg.tables import TABLES_BYTES
+from ffcv_hydra.kernels.jpeg.turbojpeg import Decompressor
+from ffcv_hydra.kernels.jpeg.whole import decode_whole
+from ffcv_hydra.kernels.memory.parts import DECOMPRESSOR, PARTS_LENGTH, SMALL, TABLES
 from ffcv_hydra.operations.shared_decoding import DEFERRED_KERNELS, JPEG_KERNELS
 
 _TABLES = np.zeros(TABLES_BYTES // 8, dtype=np.int64)

@@ -12,7 +12,8 @@ from PIL import Image
 from ffcv_hydra import operations
 from ffcv_hydra.beton import Beton, GrayscaleImageField, MaskField, RandomAccessImageField, write_beton
 from ffcv_hydra.errors import SampleError
-from ffcv_hydra.loader import Loader, steps
+from ffcv_hydra.loader import Loader
+from ffcv_hydra.loader.plan import steps
 from ffcv_hydra.operations import (
     Cutout,
     NormalizeImage,
@@ -89,7 +90,7 @@ def one_by_one(monkeypatch: pytest.MonkeyPatch, *arguments: Any, **options: Any)
     """The loader without chains: each operation runs on chunks by itself, behind `decode_shared`."""
     with monkeypatch.context() as patch:
         patch.setattr(WholeImage, "is_stored_as_made", lambda *_: False)
-        patch.setattr("ffcv_hydra.loader.segments.ImageFunctionOperation", type("None_", (), {}))
+        patch.setattr("ffcv_hydra.loader.plan.segments.ImageFunctionOperation", type("None_", (), {}))
         loader = make(*arguments, **options)
     assert links(loader) == 0
     return loader

@@ -19,7 +19,7 @@ from ffcv.writer import DatasetWriter
 from ffcv_hydra.beton import Beton
 from ffcv_hydra.errors import LoaderError, SampleError
 from ffcv_hydra.loader import Loader
-from ffcv_hydra.loader.rows import rows_of
+from ffcv_hydra.loader.engine.rows import rows_of
 from ffcv_hydra.operations import CenterCrop, PaddedArray, RandomHorizontalFlip, RandomResizedCrop
 
 pytestmark = pytest.mark.timeout(200)

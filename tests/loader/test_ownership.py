@@ -1,4 +1,4 @@
-"""Who owns what: passes, threads, scratch, the memory of batches, and descriptors (see `ffcv_hydra.loader.engine`)."""
+"""Who owns what: passes, threads, scratch, the memory of batches, descriptors; see `loader.engine.threads`."""
 
 import atexit
 import copy
@@ -21,8 +21,9 @@ from numba.core.compiler_lock import global_compiler_lock
 from ffcv_hydra.beton import Beton, write_beton
 from ffcv_hydra.datamodule import FFCVDataModule
 from ffcv_hydra.errors import LoaderError
-from ffcv_hydra.loader import Loader, foreign
-from ffcv_hydra.loader.storage import Storage
+from ffcv_hydra.loader import Loader
+from ffcv_hydra.loader.engine.storage import Storage
+from ffcv_hydra.loader.plan import foreign
 from ffcv_hydra.operations import CenterCrop, RandomHorizontalFlip, RandomResizedCrop, ToTensor, ToTorchImage
 from ffcv_hydra.operations.base import Scratch
 from ffcv_hydra.ordering import Random, Sequential

@@ -19,7 +19,7 @@ from ffcv_hydra import operations
 from ffcv_hydra.beton import Beton, write_beton
 from ffcv_hydra.errors import BetonError, PipelineError
 from ffcv_hydra.loader import Loader
-from ffcv_hydra.loader.plan import Kind
+from ffcv_hydra.loader.plan.plan import Kind
 from ffcv_hydra.operations import CenterCrop
 from ffcv_hydra.ordering import QuasiRandom, Random
 

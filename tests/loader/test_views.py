@@ -49,7 +49,7 @@ def test_global_and_local_views_share_one_decoding(scenes, monkeypatch):
         return decode(decoders, *rest)
 
     monkeypatch.setattr(image_decoder_module, "decode_shared", counting)
-    monkeypatch.setattr("ffcv_hydra.loader.decoding.decode_shared", counting)
+    monkeypatch.setattr("ffcv_hydra.loader.engine.decoding.decode_shared", counting)
     loader = load(
         scenes,
         image=[CenterCrop(8), ToTensor()],

@@ -7,7 +7,7 @@ import pytest
 import torch
 from ffcv.pipeline.state import State
 
-from ffcv_hydra.kernels.random import fold, key_of
+from ffcv_hydra.kernels.random.generator import fold, key_of
 from ffcv_hydra.operations import Chunk, ChunkOperation
 from ffcv_hydra.operations.base import Scratch
 

@@ -26,10 +26,10 @@ from torchvision.transforms.v2 import functional as F
 
 from ffcv_hydra import operations as o
 from ffcv_hydra.beton import write_beton
-from ffcv_hydra.kernels.random import fold, key_of
+from ffcv_hydra.kernels.random.generator import fold, key_of
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations.base import Scratch
-from tests.kernels.test_auto_augment import MAGNITUDES, NAMES, applied
+from tests.kernels.images.test_auto_augment import MAGNITUDES, NAMES, applied
 
 DOCS = Path(__file__).parents[2] / "docs" / "pixels.md"
 BEGIN, END = "<!-- printed by `make pixel-table` -->\n", "<!-- end of what is printed -->\n"

@@ -5,8 +5,8 @@ from ffcv.pipeline.state import State
 from torchvision.transforms import v2
 
 from ffcv_hydra.errors import PipelineError
-from ffcv_hydra.kernels import auto_augment as kernels
-from ffcv_hydra.kernels.random import fold, key_of
+from ffcv_hydra.kernels.images import auto_augment as kernels
+from ffcv_hydra.kernels.random.generator import fold, key_of
 from ffcv_hydra.operations import Chunk, RandAugment, TrivialAugmentWide
 from ffcv_hydra.operations.auto_augment import RAND_AUGMENT, SIGNED, TRIVIAL_AUGMENT_WIDE, magnitude_table
 from ffcv_hydra.operations.base import Scratch

@@ -10,7 +10,7 @@ from ffcv.transforms import ToTensor
 from scipy import stats
 
 from ffcv_hydra.errors import PipelineError
-from ffcv_hydra.kernels.random import fold, key_of
+from ffcv_hydra.kernels.random.generator import fold, key_of
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations import (
     CenterCrop,

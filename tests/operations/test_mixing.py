@@ -7,8 +7,8 @@ from torchvision.transforms import v2
 
 from ffcv_hydra.beton import write_beton
 from ffcv_hydra.errors import PipelineError, SampleError
-from ffcv_hydra.kernels.mix import draw_mixed_boxes
-from ffcv_hydra.kernels.random import fold, key_of
+from ffcv_hydra.kernels.images.mix import draw_mixed_boxes
+from ffcv_hydra.kernels.random.generator import fold, key_of
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations import (
     Chunk,

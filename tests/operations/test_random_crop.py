@@ -5,7 +5,7 @@ from scipy import stats
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from ffcv_hydra.kernels.random import fold, key_of
+from ffcv_hydra.kernels.random.generator import fold, key_of
 from ffcv_hydra.operations import Chunk, RandomCrop, RandomTranslate
 from ffcv_hydra.operations.base import Scratch
 

@@ -4,9 +4,9 @@ import pytest
 from ffcv.fields import RGBImageField
 
 from ffcv_hydra.beton import GrayscaleImageField, MaskField
-from ffcv_hydra.kernels.image import STORED_AS_JPEG, STORED_AS_RUNS, STORED_RAW
-from ffcv_hydra.kernels.mask_codec import encode_runs
-from ffcv_hydra.kernels.random import fold
+from ffcv_hydra.kernels.images.windows import STORED_AS_JPEG, STORED_AS_RUNS, STORED_RAW
+from ffcv_hydra.kernels.memory.mask_codec import encode_runs
+from ffcv_hydra.kernels.random.generator import fold
 from ffcv_hydra.operations import (
     CenterCrop,
     Chunk,

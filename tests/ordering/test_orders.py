@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffcv_hydra.errors import LoaderError
-from ffcv_hydra.kernels.shuffle import pick_by_keys
+from ffcv_hydra.kernels.random.shuffle import pick_by_keys
 from ffcv_hydra.ordering import (
     QuasiRandom,
     Random,

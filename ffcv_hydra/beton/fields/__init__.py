@@ -1,0 +1,1 @@
+"""How one entry of a dataset's items is stored."""

@@ -1,0 +1,255 @@
+"""From samples of a dataset to parts of a beton: records, data, and where in the records the pointers stand.
+
+A field's `encode` asks a `malloc` for room and writes the pointer it gets into its metadata. Where the data ends up in
+the file is only known to the process that writes it, so the `malloc` here hands out placeholders: numbers that occur in
+no metadata by chance. They are searched for afterwards, in all of a part's records at once, and replaced by the writer.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import xxhash
+from ffcv.fields import Field
+from ffcv.types import get_metadata_type
+
+from ffcv_hydra.beton.fields.coercion import coerce
+from ffcv_hydra.beton.fields.encoded_jpeg import EncodedJpeg
+from ffcv_hydra.beton.fields.inference import check_is_tuple
+from ffcv_hydra.beton.fields.source_image import noting_damage
+from ffcv_hydra.beton.tables import Tables
+from ffcv_hydra.errors import ConversionError, describe_error
+
+OnWarning = Literal["keep", "error"]
+
+FIRST_PLACEHOLDER = 0x5FC5_BE70_0000_0000  # below 2**63: a field may keep it in a signed integer meanwhile
+PART_BYTES = 4 << 20  # a part is handed on once it holds this much, so that memory stays bounded
+
+
+@dataclass(frozen=True)
+class Part:
+    """Consecutive encoded samples.
+
+    Attributes:
+        tables: What is known of the samples besides their data.
+        data: The allocations one after another; an empty one takes one byte, so that its pointer is its own.
+    """
+
+    tables: Tables
+    data: bytes
+
+    @property
+    def nbytes(self) -> int:
+        return self.tables.records.nbytes + len(self.data)
+
+
+class SampleEncoder:
+    """Encodes items of a dataset with the fields of a beton.
+
+    Args:
+        fields: The fields by name, in the order of the items.
+        seed: Seeds the global generators before each chunk, for datasets and fields that draw from them
+            (`RGBImageField(write_mode="proportion")` does), so that a file does not depend on the number of workers.
+        on_warning: Whether to keep what can be read of a damaged image, with a warning, or to raise an error.
+    """
+
+    def __init__(self, fields: Mapping[str, Field], seed: int = 0, on_warning: OnWarning = "keep") -> None:
+        self.names = list(fields)
+        self.fields = list(fields.values())
+        self.seed = seed
+        self.on_warning = on_warning
+        self.dtype = get_metadata_type(self.fields)
+        columns = self.dtype.names or ()
+        offsets = [list(_pointer_offsets(self.dtype[name], self.dtype.fields[name][1])) for name in columns]
+        self._pointers = [(position, offset) for position, found in enumerate(offsets) for offset in found]
+
+    def encode_chunk(self, dataset: Any, indices: np.ndarray, start: int, stop: int) -> Iterator[Part]:
+        """Encode `dataset[indices[start]]` to `dataset[indices[stop - 1]]` into one or more parts.
+
+        Raises:
+            ConversionError: naming the index in the dataset, and the field where one failed to encode.
+        """
+        chosen = (int(index) for index in indices[start:stop])
+        return self.encode_items(((index, load_item(dataset, index)) for index in chosen), start)
+
+    def encode_items(self, items: Iterable[tuple[int | str, Any]], chunk: int) -> Iterator[Part]:
+        """Encode items, each with what errors call it, into one or more parts. `chunk` goes into the seed."""
+        with _seeded(self.seed, chunk):
+            building = _PartBuilder(self)
+            for index, item in items:
+                building.add(index, item)
+                if building.num_bytes >= PART_BYTES:
+                    yield building.finish()
+                    building = _PartBuilder(self)
+            if building.records:
+                yield building.finish()
+
+    def encode_item(self, item: Any, index: int | str) -> Part:
+        """Encode one item on its own."""
+        building = _PartBuilder(self)
+        building.add(index, item)
+        return building.finish()
+
+    def pointer_offsets(self, name: str) -> list[int]:
+        """Where in a record a field's pointers may stand."""
+        return [offset for position, offset in self._pointers if self.names[position] == name]
+
+    def owner(self, location: int) -> str:
+        """The field to whose metadata a byte of the flattened records belongs."""
+        offset = location % self.dtype.itemsize
+        return next(self.names[position] for position, found in self._pointers if found == offset)
+
+    def find_pointers(self, records: np.ndarray, owners: np.ndarray, indices: Sequence[int | str]) -> np.ndarray:
+        """Where each allocation's placeholder stands.
+
+        Args:
+            records: uint8 (num_samples, itemsize).
+            owners: int64 (num_allocations, 2): record and field that asked for each allocation.
+            indices: What errors call each record: its index in the dataset.
+
+        Returns:
+            int64 (num_allocations,): byte offsets into the flattened records.
+
+        Raises:
+            ConversionError: if a placeholder does not stand exactly once in its own field's metadata.
+        """
+        locations = np.full(len(owners), -1, dtype=np.int64)
+        times_found = np.zeros(len(owners), dtype=np.int64)
+        for position, offset in self._pointers:
+            column = np.ndarray(len(records), "<u8", records.data, offset, (records.strides[0],))
+            allocations = column - np.uint64(FIRST_PLACEHOLDER)  # wraps around to huge numbers for all else
+            rows = np.flatnonzero(allocations < len(owners))
+            found = allocations[rows].astype(np.int64)
+            mine = (owners[found, 0] == rows) & (owners[found, 1] == position)
+            locations[found[mine]] = rows[mine] * self.dtype.itemsize + offset
+            np.add.at(times_found, found, 1)
+        lost = np.flatnonzero((locations < 0) | (times_found != 1))
+        if lost.size:
+            record, position = owners[lost[0]]
+            raise ConversionError(
+                f"sample {indices[record]}, field {self.names[position]!r}: encode must store each pointer from malloc "
+                f"unchanged in one '<u8' entry of its metadata"
+            )
+        return locations
+
+
+class _PartBuilder:
+    """Collects encoded samples until they are enough for a part."""
+
+    def __init__(self, encoder: SampleEncoder) -> None:
+        self.encoder = encoder
+        self.records: list[np.ndarray] = []
+        self.num_bytes = 0
+        self._indices: list[int | str] = []
+        self._owners: list[tuple[int, int]] = []
+        self._sizes: list[int] = []
+        self._buffers: list[np.ndarray] = []
+        self._warnings: list[str] = []
+
+    def add(self, index: int | str, item: Any) -> None:
+        encoder = self.encoder
+        check_is_tuple(item, index)
+        if len(item) != len(encoder.fields):
+            raise ConversionError(f"sample {index}: expected {len(encoder.fields)} items, got {len(item)}")
+        record = np.zeros(1, dtype=encoder.dtype)
+        columns = encoder.dtype.names or ()
+        with noting_damage() as damage:
+            for position, (column, field, value) in enumerate(zip(columns, encoder.fields, item, strict=True)):
+
+                def malloc(size: int, position: int = position) -> tuple[int, np.ndarray]:
+                    return self._allocate(int(size), position)
+
+                where = f"sample {index}, field {encoder.names[position]!r}"
+                with blaming(where):
+                    coerced = coerce(field, value)
+                    if isinstance(coerced, EncodedJpeg):
+                        coerced.store(record[column], malloc)
+                    else:
+                        field.encode(record[column], coerced, malloc)
+                    if damage and encoder.on_warning == "error":
+                        raise ConversionError(f"{damage[0]}; replace it, or leave this sample out")
+                self._warnings.extend(f"{where}: {line}" for line in damage)
+                damage.clear()
+        self.records.append(record.view(np.uint8))  # bytes: NumPy does not copy the gaps between columns
+        self._indices.append(index)
+        self.num_bytes += record.nbytes
+
+    def _allocate(self, size: int, position: int) -> tuple[int, np.ndarray]:
+        placeholder = FIRST_PLACEHOLDER + len(self._sizes)
+        buffer = np.zeros(max(size, 1), dtype=np.uint8)
+        self._owners.append((len(self.records), position))
+        self._sizes.append(size)
+        self._buffers.append(buffer)
+        self.num_bytes += buffer.nbytes
+        return placeholder, buffer[:size]
+
+    def finish(self) -> Part:
+        records = np.stack(self.records)
+        owners = np.array(self._owners, dtype=np.int64).reshape(-1, 2)
+        filled = zip(self._buffers, self._sizes, strict=True)
+        checksums = [xxhash.xxh64_intdigest(buffer[:size].data) for buffer, size in filled]
+        tables = Tables(
+            records=records,
+            locations=self.encoder.find_pointers(records, owners, self._indices),
+            sizes=np.array(self._sizes, dtype=np.uint64),
+            checksums=np.array(checksums, dtype=np.uint64),
+            warnings=tuple(self._warnings),
+        )
+        return Part(tables, b"".join(buffer.data for buffer in self._buffers))
+
+
+def load_item(dataset: Any, index: int) -> Any:
+    """`dataset[index]`, whose failures become a `ConversionError` that names the index."""
+    with blaming(f"sample {index}", "the dataset raised "):
+        return dataset[index]
+
+
+@contextmanager
+def blaming(where: str, what: str = "") -> Iterator[None]:
+    """Turn whatever is raised meanwhile into a `ConversionError` that says where; not an interrupt of the user's."""
+    try:
+        yield
+    except ConversionError as error:
+        raise ConversionError(f"{where}: {error}") from error
+    except BaseException as error:  # SystemExit, the panics of Rust's packages, ...
+        # Where Ctrl-C is ignored, as in a worker, nobody but the dataset has raised it.
+        if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            raise
+        raise ConversionError(f"{where}: {what}{describe_error(error)}") from error
+
+
+def _pointer_offsets(dtype: np.dtype, offset: int) -> Iterator[int]:
+    """Byte offsets of the '<u8' leaves of a metadata dtype."""
+    if dtype.fields is not None:
+        for name in dtype.names or ():
+            inner, inner_offset = dtype.fields[name][:2]
+            yield from _pointer_offsets(inner, offset + inner_offset)
+    elif dtype.subdtype is not None:
+        base, _ = dtype.subdtype
+        for start in range(0, dtype.itemsize, base.itemsize):
+            yield from _pointer_offsets(base, offset + start)
+    elif dtype == np.dtype("<u8"):
+        yield offset
+
+
+@contextmanager
+def _seeded(seed: int, start: int) -> Iterator[None]:
+    """Seed Python's, NumPy's and torch's global generators, and put them back afterwards."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        drawn = int(np.random.SeedSequence([seed, start]).generate_state(1)[0])
+        random.seed(drawn)
+        np.random.seed(drawn)
+        torch.default_generator.manual_seed(drawn)
+        try:
+            yield
+        finally:
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)

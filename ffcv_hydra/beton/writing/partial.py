@@ -1,0 +1,252 @@
+"""A file that appears at its path only when it is whole, and what is left of it when its making is interrupted.
+
+`NAME.partial` is the beton that is being written; `NAME.partial.journal` says how much of it is finished, and is also
+the lock that lets only one process write. Data reach the disk before the journal speaks of them. So a process may be
+killed at any moment, and the machine lose power: the path itself holds what it held before, or the whole file.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from ffcv_hydra.beton.tables import Tables
+from ffcv_hydra.beton.writing.inherited_files import FileId, file_id
+from ffcv_hydra.beton.writing.journal import Entry, Journal
+from ffcv_hydra.errors import ConversionError
+
+COMMIT_SECONDS = 2.0  # how much work a kill may cost
+COMMIT_SHARE = 20  # commits take at most one part in so many of the time, however slow the disk
+
+logger = logging.getLogger(__name__)
+
+
+class Partial:
+    """The right to write a beton, and its unfinished file; `locked` makes one.
+
+    Attributes:
+        path: Where the beton will be.
+        file: The unfinished beton, open for reading and writing once `open` was called.
+    """
+
+    file: BinaryIO
+
+    def __init__(self, path: Path, journal_file: BinaryIO) -> None:
+        self.path = path
+        self._journal_file = journal_file
+        self._is_worth_keeping = os.fstat(journal_file.fileno()).st_size > 0
+        self._fingerprint: bytes | None = None
+        self._chunks: list[Tables] = []
+        self._chunk: list[Tables] = []
+        self._num_chunks = 0
+        self._next_commit = 0.0
+
+    @staticmethod
+    @contextmanager
+    def locked(path: Path) -> Iterator[Partial]:
+        """Hold the right to write the beton at `path`, after any other process that has it.
+
+        What is unfinished when the block ends is kept for a later conversion if it can go on from it; not so if writing
+        failed, as on a full disk.
+
+        If `path` is a symbolic link, the file that it leads to is written.
+
+        Raises:
+            ConversionError: if the file cannot be written: no permission, disk full, `path` is a directory, a device,
+                ..., or what stands beside it as `NAME.partial` may be somebody else's.
+        """
+        try:
+            with suppress(FileNotFoundError):
+                mode = path.stat().st_mode
+                if not stat.S_ISREG(mode):
+                    what = (
+                        "directory; name a file in it" if stat.S_ISDIR(mode) else "device, pipe or socket; name a file"
+                    )
+                    raise ConversionError(f"cannot write {path}: it is a {what}")
+            if path.is_symlink():
+                path = Path(os.path.realpath(path))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _lock(path) as journal_file:
+                partial = Partial(path, journal_file)
+                try:
+                    yield partial
+                except OSError:
+                    partial._is_worth_keeping = False
+                    raise
+                finally:
+                    partial._leave()
+        except OSError as error:
+            raise ConversionError(f"cannot write {path}: {error.strerror or error}; choose another path") from error
+
+    def open(self, fingerprint: bytes | None, itemsize: int, *, resume: bool) -> list[Entry]:
+        """Open the unfinished file; a new one unless an earlier conversion of the same thing left it.
+
+        Args:
+            fingerprint: Of the conversion. None: nothing can go on from what this one leaves.
+            itemsize: Bytes of one sample's metadata.
+            resume: Whether to go on from what is there.
+
+        Returns:
+            What an earlier conversion has finished.
+        """
+        self._fingerprint = fingerprint
+        self._journal = Journal(self._journal_file, itemsize)
+        if self._is_worth_keeping and resume and fingerprint and _data_path(self.path).exists():
+            if self._journal.is_of(fingerprint):
+                entries = list(self._journal.entries())
+                self.file = _open_own(_data_path(self.path))
+                self._num_chunks = entries[-1].num_chunks if entries else 0
+                return entries
+            logger.warning("%s is of another conversion; it is replaced", _data_path(self.path))
+        self._begin()
+        return []
+
+    def begin_anew(self, reason: str) -> None:
+        """Drop what an earlier conversion has finished; `reason` is told."""
+        logger.warning("%s: %s; all is converted anew", _data_path(self.path), reason)
+        self.file.close()
+        self._begin()
+
+    def add(self, tables: Tables) -> None:
+        """Note samples whose data were written."""
+        self._chunk.append(tables)
+
+    def end_chunk(self) -> None:
+        """Note that a chunk is finished."""
+        self._chunks += self._chunk
+        self._chunk.clear()
+        self._num_chunks += 1
+        if time.monotonic() >= self._next_commit:
+            self.commit()
+
+    def commit(self) -> None:
+        """Bring the finished chunks to the disk, and the journal's entry of them after them."""
+        began = time.monotonic()
+        if self._chunks:
+            self._sync()
+            self._journal.append(Entry(self._num_chunks, Tables.joined(self._chunks)))
+            self._chunks.clear()
+            self._is_worth_keeping = self._fingerprint is not None
+        now = time.monotonic()
+        self._next_commit = now + max(COMMIT_SECONDS, COMMIT_SHARE * (now - began))
+
+    def num_bytes(self) -> int:
+        """How large the unfinished file is."""
+        return os.fstat(self.file.fileno()).st_size
+
+    def file_ids(self) -> set[FileId]:
+        """What tells its two open files from others."""
+        return {file_id(file.fileno()) for file in (self.file, self._journal_file)}
+
+    def entries(self) -> Iterator[Entry]:
+        """All that was committed, from the beginning."""
+        return self._journal.entries()
+
+    def note_moved(self) -> None:
+        """Note, after the last chunk, that the data which stood in the way of the metadata were copied."""
+        self._sync()
+        self._journal.append(Entry(self._num_chunks + 1, self._journal.no_tables()))
+
+    def appear(self) -> None:
+        """Let the file, which is whole, appear at its path."""
+        self._sync()
+        self.file.close()
+        os.replace(_data_path(self.path), self.path)
+        _sync_directory(self.path.parent)
+        self._is_worth_keeping = False
+
+    def _begin(self) -> None:
+        self._is_worth_keeping = False
+        self._num_chunks = 0
+        # Emptied before the file that it speaks of. Without a fingerprint, it begins with one that nothing has.
+        self._journal.begin(self._fingerprint or bytes(32))
+        self.file = _open_own(_data_path(self.path))
+        self.file.truncate()
+
+    def _sync(self) -> None:
+        self.file.flush()
+        os.fsync(self.file.fileno())
+
+    def _leave(self) -> None:
+        """Close the unfinished file, and remove it unless a later conversion can go on from it."""
+        is_open = hasattr(self, "file")  # else what is there, if anything, may be somebody's
+        if is_open:
+            with suppress(OSError):  # what is still in the buffer belongs to no finished chunk
+                self.file.close()
+        if not self._is_worth_keeping:
+            if is_open:
+                _data_path(self.path).unlink(missing_ok=True)
+            journal_path(self.path).unlink(missing_ok=True)
+
+
+def journal_path(path: Path) -> Path:
+    """Where the journal of an unfinished beton is."""
+    return path.with_name(f"{path.name}.partial.journal")
+
+
+def _data_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.partial")
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[BinaryIO]:
+    """The journal's file, locked; what it holds is left as it is."""
+    while True:
+        with _open_own(journal_path(path)) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                logger.info("waiting for another process that converts %s", path)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            except OSError as error:
+                if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP):
+                    raise
+                logger.warning("%s: this file system has no locks; let only one process convert", path)
+            if _is_at(file, journal_path(path)):
+                try:
+                    yield file
+                finally:
+                    with suppress(OSError):
+                        fcntl.flock(file, fcntl.LOCK_UN)  # a process that was forked meanwhile may have it open
+                return
+
+
+def _open_own(path: Path) -> BinaryIO:
+    """Open or make an unfinished file for reading and writing, unless what is there may be something of somebody's."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENXIO, errno.EISDIR):  # a link, a socket, a directory
+            raise
+        raise ConversionError(f"cannot write {path}: it is no plain file; remove it") from error
+    status = os.fstat(descriptor)
+    is_foreign = status.st_uid != os.geteuid() and path.parent.stat().st_mode & stat.S_IWOTH
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1 or is_foreign:
+        os.close(descriptor)
+        what = "is another user's" if is_foreign else "is no plain file, or has a second name"
+        raise ConversionError(f"cannot write {path}: it {what}; remove it")
+    return open(descriptor, "r+b")
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    """Whether a file still has its name: who had the lock before may have removed it."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,205 @@
+"""What is converted, as chunks that can be encoded one by one and independently: of a map-style dataset, or shards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, count
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from torch.utils.data import IterableDataset
+
+from ffcv_hydra.beton.writing.encoding import Part, SampleEncoder, blaming, load_item
+from ffcv_hydra.errors import ConversionError
+
+
+@runtime_checkable
+class Shards(Protocol):
+    """A dataset without a length, in several parts that can be read independently.
+
+    Attributes:
+        shard_names: What to call each shard in errors.
+    """
+
+    shard_names: Sequence[str]
+
+    def read_shard(self, number: int) -> Iterator[tuple]:
+        """The items of one shard, always in the same order."""
+        ...
+
+
+@dataclass(frozen=True)
+class ChunkEnd:
+    """Comes after the last part of a chunk."""
+
+
+class Source(Protocol):
+    """A dataset, cut into chunks.
+
+    Attributes:
+        num_chunks: How many there are.
+        num_samples: In all of them; None if that shows only at the end.
+        is_sequential: Whether one process has to encode all, in order.
+        identity: Plain values that tell apart what is stored of one and the same dataset.
+        dataset: What is converted.
+        order: The index of each sample's item; None if it is the sample's own.
+    """
+
+    num_chunks: int
+    num_samples: int | None
+    is_sequential: bool
+    identity: tuple
+    dataset: Any
+    order: list[int] | None
+
+    def first(self) -> tuple[Any, Any]:
+        """The label of the first sample, for errors, and its item."""
+        ...
+
+    def encode(self, encoder: SampleEncoder, chunk: int) -> Iterator[Part]:
+        """Encode one chunk. Raises `ConversionError` naming the sample that failed."""
+        ...
+
+    def label(self, chunk: int, position: int) -> str:
+        """What errors call a sample of a chunk."""
+        ...
+
+    def label_rest(self, chunk: int, position: int) -> str:
+        """What errors call the samples of a chunk from `position` on."""
+        ...
+
+
+class IndexedSource:
+    """Samples of a map-style dataset.
+
+    Args:
+        dataset: The dataset.
+        indices: int64; the index in the dataset of each sample of the beton.
+        chunksize: Samples per chunk.
+    """
+
+    is_sequential = False
+
+    def __init__(self, dataset: Any, indices: np.ndarray, chunksize: int) -> None:
+        self.dataset = dataset
+        self.num_samples: int | None = len(indices)
+        self.num_chunks = -(-len(indices) // chunksize)
+        self.identity: tuple = (chunksize, indices.tobytes())
+        self.order: list[int] | None = None if np.array_equal(indices, np.arange(len(dataset))) else indices.tolist()
+        self._indices = indices
+        self._chunksize = chunksize
+
+    def first(self) -> tuple[Any, Any]:
+        index = int(self._indices[0])
+        return index, load_item(self.dataset, index)
+
+    def encode(self, encoder: SampleEncoder, chunk: int) -> Iterator[Part]:
+        start = chunk * self._chunksize
+        stop = min(start + self._chunksize, len(self._indices))
+        return encoder.encode_chunk(self.dataset, self._indices, start, stop)
+
+    def label(self, chunk: int, position: int) -> str:
+        return str(self._indices[chunk * self._chunksize + position])
+
+    def label_rest(self, chunk: int, position: int) -> str:
+        last = min((chunk + 1) * self._chunksize, len(self._indices)) - 1
+        start = min(chunk * self._chunksize + position, last)  # a worker may die after its last sample
+        return f"samples {self._indices[start]} to {self._indices[last]}"
+
+
+class ShardedSource:
+    """A dataset in shards, each of which is a chunk."""
+
+    is_sequential = False
+    num_samples: int | None = None
+    order: list[int] | None = None
+
+    def __init__(self, dataset: Shards) -> None:
+        self.dataset = dataset
+        self.num_chunks = len(dataset.shard_names)
+        self.identity: tuple = tuple(dataset.shard_names)
+
+    def first(self) -> tuple[Any, Any]:
+        labelled = (found for chunk in range(self.num_chunks) for found in self._labelled(chunk))
+        return _first(labelled)
+
+    def encode(self, encoder: SampleEncoder, chunk: int) -> Iterator[Part]:
+        return encoder.encode_items(self._labelled(chunk), chunk)
+
+    def label(self, chunk: int, position: int) -> str:
+        return f"{position} of {self.dataset.shard_names[chunk]}"
+
+    def label_rest(self, chunk: int, position: int) -> str:
+        return f"{self.dataset.shard_names[chunk]} from its sample {position} on"
+
+    def _labelled(self, chunk: int) -> Iterator[tuple[str, Any]]:
+        items = _iterate(self.dataset.read_shard(chunk), lambda position: self.label(chunk, position))
+        return ((self.label(chunk, position), item) for position, item in enumerate(items))
+
+
+class IterableSource:
+    """Any other iterable, which can only be read from its beginning to its end: a single chunk."""
+
+    is_sequential = True
+    num_samples: int | None = None
+    num_chunks = 1
+    identity: tuple = ()
+    order: list[int] | None = None
+
+    def __init__(self, dataset: Iterable) -> None:
+        self.dataset = dataset
+        self._labelled: Iterator[tuple[int, Any]] = enumerate(_iterate(dataset, str))
+
+    def first(self) -> tuple[Any, Any]:
+        found = _first(self._labelled)
+        self._labelled = chain([found], self._labelled)
+        return found
+
+    def encode(self, encoder: SampleEncoder, chunk: int) -> Iterator[Part]:
+        return encoder.encode_items(self._labelled, chunk)
+
+    def label(self, chunk: int, position: int) -> str:
+        return str(position)
+
+    def label_rest(self, chunk: int, position: int) -> str:
+        return f"samples from {position} on"
+
+
+def is_iterable_only(dataset: Any) -> bool:
+    """Whether a dataset has no length and is read by iterating: shards, an `IterableDataset`, any other iterable."""
+    if isinstance(dataset, (Shards, IterableDataset)):
+        return True
+    return hasattr(dataset, "__iter__") and not hasattr(dataset, "__len__")
+
+
+def iterable_source(dataset: Any) -> ShardedSource | IterableSource:
+    """The source for a dataset that `is_iterable_only`."""
+    return ShardedSource(dataset) if isinstance(dataset, Shards) else IterableSource(dataset)
+
+
+def encode_serially(source: Source, encoder: SampleEncoder, first_chunk: int) -> Iterator[Part | ChunkEnd]:
+    """Encode all chunks from `first_chunk` on in this process."""
+    for chunk in range(first_chunk, source.num_chunks):
+        yield from source.encode(encoder, chunk)
+        yield ChunkEnd()
+
+
+def _first(labelled: Iterator[tuple[Any, Any]]) -> tuple[Any, Any]:
+    found = next(labelled, None)
+    if found is None:
+        raise ConversionError("the dataset is empty; a beton needs at least one sample")
+    return found
+
+
+def _iterate(items: Iterable, label: Any) -> Iterator[Any]:
+    """The items; an exception among them becomes a `ConversionError` that names the sample."""
+    iterator: Iterator[Any] | None = None
+    for position in count():
+        with blaming(f"sample {label(position)}", "the dataset raised "):
+            try:
+                iterator = iter(items) if iterator is None else iterator
+                item = next(iterator)
+            except StopIteration:
+                return
+        yield item

@@ -1,0 +1,73 @@
+"""What a worker process of the writer does: gets chunks, sends parts."""
+
+from __future__ import annotations
+
+import signal
+import traceback
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+import cv2
+import torch
+
+from ffcv_hydra.beton.parent_death import die_with
+from ffcv_hydra.beton.writing.encoding import SampleEncoder
+from ffcv_hydra.beton.writing.inherited_files import FileId, InheritedFiles
+from ffcv_hydra.beton.writing.source import ChunkEnd, Source
+from ffcv_hydra.errors import MAX_TEXT, ConversionError, describe_error
+
+MAX_TRACEBACK = 20_000  # characters, from its end
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a worker gave up: one line for the user, and the worker's traceback."""
+
+    message: str
+    traceback: str
+
+
+def work(
+    connection: Connection,
+    inherited: Sequence[Connection],
+    parent: int,
+    files_of_parent: Collection[FileId] | None,
+    encoder: SampleEncoder,
+    source: Source,
+) -> None:
+    """Encode the chunks that `connection` asks for, until it says None or the parent is gone.
+
+    Args:
+        connection: Receives numbers of chunks, sends `Part`s and a `ChunkEnd` for each, and a `Failure` as the last
+            word if something fails.
+        inherited: The parent's pipe ends that fork copied into this process. As long as any process holds them,
+            nobody reading from the other end notices that the parent died.
+        parent: The id of the process whose death ends this one.
+        files_of_parent: Those that it has open itself, beside the dataset's. None: no other process reads the dataset.
+        encoder: Encodes the samples.
+        source: What is converted.
+    """
+    die_with(parent)
+    for other in inherited:
+        other.close()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not a handler that the parent had installed
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    try:
+        files = None if files_of_parent is None else InheritedFiles(files_of_parent)
+        while (chunk := connection.recv()) is not None:
+            if files:
+                files.note_positions()
+            for part in source.encode(encoder, chunk):
+                if files:
+                    files.check()
+                connection.send(part)
+            connection.send(ChunkEnd())
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return  # the parent is gone
+    except BaseException as error:
+        message = str(error) if isinstance(error, ConversionError) else f"a worker failed: {describe_error(error)}"
+        lines = [line[:MAX_TEXT] for line in traceback.format_exception(error)]
+        connection.send(Failure(message, "".join(lines)[-MAX_TRACEBACK:]))

@@ -1,0 +1,1 @@
+"""Changes of values, pixel by pixel or by a small neighbourhood."""

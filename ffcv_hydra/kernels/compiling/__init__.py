@@ -1,0 +1,1 @@
+"""How numba's kernels are compiled, and the words that they share."""

@@ -1,0 +1,238 @@
+"""How kernels are compiled: once per machine, for one signature, cached on disk. They release the GIL, save brief ones.
+
+numba's own cache does not notice a change in a function that a kernel calls from another file, so the cache folder is
+named after a hash of every kernel source, numba's version and the CPU. Compilation happens at the first call, under a
+file lock for each kernel, so that ranks that start together compile once. A folder that cannot be written is read.
+"""
+
+import ctypes
+import functools
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import llvmlite.binding
+import numba
+import numba.core.config as numba_config
+from filelock import FileLock, Timeout
+from numba import types
+from numba.core import caching, sigutils
+from numba.core.compiler_lock import global_compiler_lock
+from numba.np.numpy_support import as_dtype
+
+from ffcv_hydra.errors import LoaderError
+from ffcv_hydra.kernels.compiling.shared_types import unspoiled_types
+
+_OPTIONS: dict[str, Any] = {"error_model": "numpy", "cache": True}
+_failures: dict[int, BaseException] = {}  # of kernels that were to be compiled when they were called, by thread
+
+
+def cache_directory() -> Path:
+    """The folder of this version's compiled kernels, below `FFCV_HYDRA_CACHE` or the user's cache folder."""
+    base = os.environ.get("FFCV_HYDRA_CACHE")
+    if base is None:
+        base = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "ffcv_hydra")
+    return Path(base) / _version(Path(__file__).parents[1])
+
+
+@functools.cache
+def _version(sources: Path) -> str:
+    """A name for the kernels' sources, as they are when it is first asked for, numba and the CPU."""
+    digest = hashlib.sha256()
+    for source in sorted(sources.rglob("*.py")):
+        digest.update(source.read_bytes())
+    for part in (numba.__version__, llvmlite.binding.get_host_cpu_name(), os.environ.get("NUMBA_CPU_NAME", "")):
+        digest.update(str(part).encode())
+    return digest.hexdigest()[:16]
+
+
+def _cannot_be_kept(error: OSError) -> LoaderError:
+    return LoaderError(
+        f"compiled kernels cannot be kept in {cache_directory()}: {error.strerror or error}; set FFCV_HYDRA_CACHE to "
+        "another folder"
+    )
+
+
+@contextmanager
+def _without_writing() -> Iterator[None]:
+    """numba takes a cache folder that it cannot write."""
+    with global_compiler_lock:
+        locator: Any = caching._CacheLocator
+        ensure, locator.ensure_cache_path = locator.ensure_cache_path, lambda self: None
+        try:
+            yield
+        finally:
+            locator.ensure_cache_path = ensure
+
+
+# A forked child would wait for ever for a thread of its parent's that was compiling: fork when none is.
+os.register_at_fork(
+    before=global_compiler_lock.acquire,
+    after_in_parent=global_compiler_lock.release,
+    after_in_child=global_compiler_lock.release,
+)
+
+
+class Kernel:
+    """A serial kernel with one signature, compiled or loaded from the disk cache when it is first called.
+
+    It is called by its entry point, past numba's choice by argument types, which FFCV can spoil (see `shared_types`);
+    so arrays are compared with the signature here.
+    """
+
+    def __init__(self, function: Callable[..., Any], signature: str | Any, brief: bool = False) -> None:
+        self.__doc__ = function.__doc__
+        self.python = function
+        self._signature = signature
+        self._brief = brief
+        arguments, _ = sigutils.normalize_signature(signature)
+        self._arrays = [
+            (position, as_dtype(type_.dtype), type_.ndim)
+            for position, type_ in enumerate(arguments)
+            if isinstance(type_, types.Array)
+        ]
+        self._dispatcher: Any = None  # owns the code
+        self._address = 0
+        self._entry_point: Callable[..., Any] | None = None
+        self._deferred: Any = None  # owns what is at `deferred_address`
+
+    def __call__(self, *args: Any) -> Any:
+        if self._entry_point is None:
+            self.compile()
+        assert self._entry_point is not None
+        for position, dtype, ndim in self._arrays:
+            array = args[position]
+            if array.dtype != dtype or array.ndim != ndim or not array.flags.c_contiguous:
+                raise TypeError(f"{self.python.__name__}: argument {position} must be {dtype}, {ndim}-d and contiguous")
+        result = self._entry_point(*args)
+        if _failures and (failure := _failures.pop(threading.get_ident(), None)) is not None:
+            raise failure
+        return result
+
+    @property
+    def _file_name(self) -> str:
+        """What numba's files of the compiled code begin with."""
+        module = self.python.__module__.rpartition(".")[2]
+        return f"{module}.{self.python.__qualname__}-{self.python.__code__.co_firstlineno}"
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the code is in this process."""
+        return self._entry_point is not None
+
+    @property
+    def compiled(self) -> bool:
+        """Whether calls start at once: the code is in this process, or on disk."""
+        return self._entry_point is not None or any(cache_directory().rglob(f"{self._file_name}.*.nbi"))
+
+    @property
+    def address(self) -> int:
+        """Where the compiled code is, for other kernels' `call_address`; arguments and result are int64."""
+        if self._entry_point is None:
+            self.compile()
+        return self._address
+
+    @property
+    def deferred_address(self) -> int:
+        """As `address`; but until the kernel is compiled, that of code which compiles it when it is first called."""
+        if self._entry_point is not None:
+            return self._address
+        if self._deferred is None:
+            arguments, _ = sigutils.normalize_signature(self._signature)
+            prototype = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * len(arguments))
+            self._deferred = prototype(self._compile_and_call)
+        address = ctypes.cast(self._deferred, ctypes.c_void_p).value
+        assert address is not None
+        return address
+
+    def _compile_and_call(self, *arguments: int) -> int:
+        try:
+            if self._entry_point is None:  # those who have the address may call it many times
+                self.compile()
+        except BaseException as error:
+            _failures[threading.get_ident()] = error  # raised by the kernel that called this, see `__call__`
+            return -1
+        return type(self._deferred)(self._address)(*arguments)
+
+    def compile(self) -> None:
+        """Compile now, or load the compiled code from disk.
+
+        Raises:
+            LoaderError: the cache folder cannot be written.
+        """
+        with self._locked():
+            self._compile()
+
+    def compile_unless_taken(self) -> None:
+        """Compile, unless it is on disk, or another process or thread is at it.
+
+        Raises:
+            LoaderError: the cache folder cannot be written.
+        """
+        with suppress(Timeout), self._locked(timeout=0):
+            if not self.compiled:
+                self._compile()
+
+    @contextmanager
+    def _locked(self, timeout: float = -1) -> Iterator[None]:
+        """No other process is at this kernel. In a folder that cannot be written nobody is; what is there is used."""
+        folder = cache_directory()
+        with ExitStack() as stack:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(FileLock(folder / f".{self._file_name}.lock", timeout=timeout))
+            except Timeout:
+                raise
+            except OSError as error:
+                if not self.compiled:
+                    raise _cannot_be_kept(error) from error
+                stack.enter_context(_without_writing())
+            yield
+
+    def _compile(self) -> None:
+        """`compile`, with the lock held."""
+        if self._entry_point is not None:
+            return
+        with unspoiled_types():
+            previous = numba_config.CACHE_DIR  # type: ignore[attr-defined]
+            numba_config.CACHE_DIR = str(cache_directory())  # type: ignore[attr-defined]
+            try:
+                self._dispatcher = numba.njit(nogil=not self._brief, **_OPTIONS)(self.python)
+                entry_point = self._dispatcher.compile(self._signature)
+                (compiled,) = self._dispatcher.overloads.values()
+                self._address = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_cfunc_wrapper_name)
+                self._entry_point = entry_point
+            except OSError as error:
+                raise _cannot_be_kept(error) from error
+            finally:
+                numba_config.CACHE_DIR = previous  # type: ignore[attr-defined]
+
+
+def kernel(signature: Any, brief: bool = False) -> Callable[[Callable[..., Any]], Kernel]:
+    """Make a `Kernel` of the decorated function.
+
+    Args:
+        signature: numba's, as a string or type.
+        brief: keep the GIL, in kernels of a few microseconds: to get it back from another thread takes tens of them.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Kernel:
+        return Kernel(function, signature, brief)
+
+    return decorate
+
+
+# What kernels call: compiled with its caller and inlined there by LLVM. Python cannot call it: the two wrappers that it
+# would need take a third of the time that compilation does.
+_UNWRAPPED: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+device_function = numba.njit(error_model="numpy", **_UNWRAPPED)
+
+# For short functions in inner loops, which LLVM calls instead if there are many places to inline them to.
+innermost_function = numba.njit(error_model="numpy", forceinline=True, **_UNWRAPPED)
+
+# For thin functions with much below them, all of which would be compiled once more for each layer around it.
+inlined_function = numba.njit(error_model="numpy", inline="always")

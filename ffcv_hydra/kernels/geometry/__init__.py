@@ -1,0 +1,1 @@
+"""Changes of place: crops, warps, resampling, boxes."""

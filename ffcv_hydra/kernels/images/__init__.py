@@ -1,0 +1,1 @@
+"""Whole images: decoded and resampled, mixed, changed by a policy."""

@@ -1,0 +1,1 @@
+"""Bytes and arrays, whatever they mean: copies, checksums, chains of functions over one image."""

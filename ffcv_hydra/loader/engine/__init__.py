@@ -1,0 +1,1 @@
+"""Threads, memory and storage: what runs a plan."""

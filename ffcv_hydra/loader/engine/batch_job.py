@@ -1,0 +1,69 @@
+"""One batch on its way through the steps, and the batches of a pass."""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ffcv_hydra.loader.engine.epoch_order import EpochOrder
+from ffcv_hydra.loader.engine.pages import PageCache
+from ffcv_hydra.loader.plan.plan import Node, Step
+from ffcv_hydra.ordering.ranks import RankBatches
+
+_SAMPLES_AT_ONCE = 4096  # for which ids and keys are made by one call; of small images it counts for every batch
+
+
+@dataclass(eq=False)
+class Job:
+    """One batch on its way.
+
+    Attributes:
+        samples: int64 (N,), ids.
+        keys: uint64 (N,), one per sample, from (seed, epoch, id, occurrence).
+        pages: that the pass keeps in memory, for orders by pages.
+        values: what each node gave so far; a chunk node's memory as soon as its step may run.
+        tasks: what may be run now, as (step, start, stop).
+        unfinished: how many tasks of each step that has begun are not done.
+        steps_left: how many steps threads still have to do.
+        damaged: position and message of each sample whose stored data is damaged.
+        error: what a task raised.
+    """
+
+    samples: np.ndarray
+    keys: np.ndarray
+    pages: PageCache | None = None
+    values: dict[Node, Any] = field(default_factory=dict)
+    tasks: deque[tuple[Step, int, int]] = field(default_factory=deque)
+    unfinished: dict[Step, int] = field(default_factory=dict)
+    steps_left: int = 0
+    damaged: dict[int, str] = field(default_factory=dict)
+    error: BaseException | None = None
+
+    @classmethod
+    def failed(cls, error: BaseException) -> "Job":
+        """A batch that could not even be begun."""
+        return cls(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.uint64), error=error)
+
+    @property
+    def done(self) -> bool:
+        """Whether the consumer may take it."""
+        return self.error is not None or self.steps_left == 0
+
+
+def jobs(order: EpochOrder, split: RankBatches, epoch: int, first_batch: int, pages: PageCache | None) -> Iterator[Job]:
+    """The batches of one rank from `first_batch` on, to be done.
+
+    Args:
+        order: of the samples.
+        split: what the rank takes of it.
+        epoch: whose order it is.
+        first_batch: of the rank's batches.
+        pages: that the pass keeps in memory.
+    """
+    at_once = max(1, _SAMPLES_AT_ONCE // split.batch_size)
+    for begin in range(first_batch, len(split), at_once):
+        places = [split.place(index) for index in range(begin, min(begin + at_once, len(split)))]
+        for samples, keys in order.samples(epoch, places):
+            yield Job(samples, keys, pages)

@@ -1,0 +1,26 @@
+"""What an operation is given of a chunk: the samples, and the keys that are its own."""
+
+import numpy as np
+
+from ffcv_hydra.kernels.random.generator import fold
+from ffcv_hydra.loader.plan.plan import Node
+from ffcv_hydra.operations import Chunk
+from ffcv_hydra.operations.base import Scratch
+
+
+def chunk_of(node: Node, samples: np.ndarray, keys: np.ndarray, scratch: Scratch) -> Chunk:
+    """The chunk that a node's operation is given.
+
+    Args:
+        node: a chunk operation's.
+        samples: int64 (N,), ids.
+        keys: uint64 (N,), the samples' keys.
+        scratch: of the calling thread.
+    """
+    fused_keys = tuple(fold(keys, *part.stream) for part in node.fused[1:] if part.stream is not None)
+    return Chunk(samples, keys_of(node, keys), scratch, fused_keys)
+
+
+def keys_of(node: Node, keys: np.ndarray) -> np.ndarray | None:
+    """uint64 (N,): a node's keys, made of the samples' ones; None if it is not random."""
+    return None if node.stream is None else fold(keys, *node.stream)

@@ -1,0 +1,142 @@
+"""From stored bytes to the results of a step's decoders: compared with their checksums, and what becomes of damage."""
+
+from typing import Any
+
+import numpy as np
+
+from ffcv_hydra.errors import SampleError
+from ffcv_hydra.loader.engine.batch_job import Job
+from ffcv_hydra.loader.engine.chunks import chunk_of
+from ffcv_hydra.loader.engine.failures import FailedSamples, OnError
+from ffcv_hydra.loader.engine.storage import Storage
+from ffcv_hydra.loader.plan.plan import Node
+from ffcv_hydra.loader.plan.segments import Segment
+from ffcv_hydra.operations import FailedSample, ImageDecoder, decode_shared
+from ffcv_hydra.operations.base import Scratch
+from ffcv_hydra.operations.image_chain import POSITIONS, images_of
+
+DAMAGED = "the stored bytes differ from their checksum"
+
+
+class Decoding:
+    """Runs decoders on chunks; goes on behind a sample that fails, if that is the policy.
+
+    Args:
+        storage: of the file.
+        on_error: the policy.
+        failures: the loader's account of samples that failed.
+    """
+
+    def __init__(self, storage: Storage, on_error: OnError, failures: FailedSamples) -> None:
+        self.storage = storage
+        self._on_error = on_error
+        self._failures = failures
+
+    def run(
+        self, job: Job, segment: Segment, targets: list[np.ndarray], start: int, stop: int, scratch: Scratch
+    ) -> None:
+        """Fill one target (stop - start, ...) per decoder, or that of the chain, for samples start to stop of a batch.
+
+        Raises:
+            SampleError: a sample is damaged, and the policy is to raise.
+        """
+        if segment.links is None:
+            self._decode(job, segment.nodes, targets, start, stop, scratch)
+        else:
+            self._chain(job, segment, targets[-1], start, stop, scratch)
+
+    def _chain(self, job: Job, segment: Segment, target: np.ndarray, start: int, stop: int, scratch: Scratch) -> None:
+        node, chain, keys = segment.nodes[0], segment.chain, job.keys[start:stop]
+        source, places = self.storage.images(
+            node.field, segment.stored_bytes, job.samples[start:stop], scratch.file_for, job.pages
+        )
+        done, count = chain.run(source, places, keys, target, scratch), stop - start
+        while done < count:
+            self.fail(job, node, start + done, DAMAGED)
+            zeros = images_of(np.zeros((1, segment.stored_bytes), dtype=np.uint8))
+            chain.run(zeros, POSITIONS.up_to(1), keys[done : done + 1], target[done : done + 1], scratch)
+            done += 1
+            done += chain.run(source, places[done:], keys[done:], target[done:], scratch)
+
+    def _decode(
+        self, job: Job, nodes: list[Node], targets: list[np.ndarray], start: int, stop: int, scratch: Scratch
+    ) -> None:
+        """Decode with the memory that there is; a sample that it does not suffice for is damaged."""
+        try:
+            self._decode_at_once(job, nodes, targets, start, stop, scratch)
+        except MemoryError:
+            needed = self._memory_for(nodes[0], job.samples[start:stop])
+            largest = int(needed.argmax())
+            what = f"there is not enough memory for the {needed[largest]:,} bytes that it takes by the file's tables"
+            self.fail(job, nodes[0], start + largest, what)
+            decoders: list[Any] = [node.operation for node in nodes]
+            for decoder, target in zip(decoders, targets, strict=True):
+                decoder.fill_with_zeros(target[largest])
+            for begin, end in ((0, largest), (largest + 1, stop - start)):
+                if begin < end:
+                    parts = [target[begin:end] for target in targets]
+                    self._decode(job, nodes, parts, start + begin, start + end, scratch)
+
+    def _memory_for(self, node: Node, samples: np.ndarray) -> np.ndarray:
+        """int64 (N,): the bytes of each sample, as stored and, of an image, decoded."""
+        stored = self.storage.beton.extents(node.field)
+        assert stored is not None
+        needed, decoder = stored[1][samples].astype(np.int64), node.operation
+        if isinstance(decoder, ImageDecoder):
+            heights, widths, _ = decoder.stored(samples)
+            needed += heights * widths * decoder.channels * decoder.dtype.itemsize
+        return needed
+
+    def _decode_at_once(
+        self, job: Job, nodes: list[Node], targets: list[np.ndarray], start: int, stop: int, scratch: Scratch
+    ) -> None:
+        samples, keys = job.samples[start:stop], job.keys[start:stop]
+        decoders: list[Any] = [node.operation for node in nodes]
+        chunks = [chunk_of(node, samples, keys, scratch) for node in nodes]
+        stored = self.storage.extents(nodes[0].field, samples, scratch.file_for, job.pages)
+        begin, count = 0, len(samples)
+        while begin < count:
+            damaged = stored.first_mismatch(begin)
+            end = count if damaged is None else damaged
+            failure = None if damaged is None else FailedSample(damaged, DAMAGED)
+            try:
+                if begin < end:
+                    data, parts = stored.part(begin, end), [chunk.part(begin, end) for chunk in chunks]
+                    if len(decoders) == 1:
+                        decoders[0].run(data, targets[0][begin:end], parts[0])
+                    else:
+                        decode_shared(decoders, data, [target[begin:end] for target in targets], parts)
+            except FailedSample as error:
+                failure = FailedSample(begin + error.position, error.reason)
+            if failure is None:
+                return
+            self.fail(job, nodes[0], start + failure.position, failure.reason)
+            for decoder, target in zip(decoders, targets, strict=True):
+                decoder.fill_with_zeros(target[failure.position])
+            begin = failure.position + 1
+
+    def damaged(self, job: Job, node: Node) -> list[int]:
+        """Positions whose stored bytes differ from their checksum, before FFCV's decoders, which do not look, run."""
+        if not self.storage.reads(node.field):
+            return []
+        stored = self.storage.extents(node.field, job.samples, lambda size: np.empty(size, dtype=np.uint8))
+        found: list[int] = []
+        while (position := stored.first_mismatch(found[-1] + 1 if found else 0)) is not None:
+            self.fail(job, node, position, DAMAGED)
+            found.append(position)
+        return found
+
+    def fail(self, job: Job, node: Node, position: int, reason: str) -> None:
+        """Raise, or take note of a damaged sample."""
+        sample = int(job.samples[position])
+        message = self.where(node, sample) + reason
+        if self._on_error is OnError.RAISE:
+            raise SampleError(message)
+        consequence = "skipped" if self._on_error is OnError.SKIP else "replaced by zeros"
+        self._failures.add(sample, node.field, message, consequence)
+        job.damaged[position] = message
+
+    def where(self, node: Node, first: int, last: int | None = None) -> str:
+        """What a message begins with: the file, the field, and the sample, or the first and last of several."""
+        samples = f"sample {first}" if last is None or last == first else f"samples {first} to {last} of a batch"
+        return f"{self.storage.beton.path}: field '{node.field}', {samples}: "

@@ -1,0 +1,318 @@
+"""What a step does to a batch: memory, keys, the call itself, and errors that name field and sample."""
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from ffcv.pipeline.allocation_query import AllocationQuery
+
+from ffcv_hydra.errors import FFCVHydraError, LoaderError, SampleError, describe_error
+from ffcv_hydra.kernels.compiling.together import compile_together
+from ffcv_hydra.kernels.random.generator import fold_kernel
+from ffcv_hydra.loader.engine.batch_job import Job
+from ffcv_hydra.loader.engine.buffers import BufferPool
+from ffcv_hydra.loader.engine.chunks import chunk_of, keys_of
+from ffcv_hydra.loader.engine.decoding import Decoding
+from ffcv_hydra.loader.engine.failures import FailedSamples, OnError
+from ffcv_hydra.loader.engine.pages import PageCache
+from ffcv_hydra.loader.engine.rows import rows_of
+from ffcv_hydra.loader.engine.storage import Storage
+from ffcv_hydra.loader.plan.forms import form_behind
+from ffcv_hydra.loader.plan.modules import run_per_sample
+from ffcv_hydra.loader.plan.plan import Kind, Node, Plan, Step, fields_read_by_ffcv, torch_dtype
+from ffcv_hydra.loader.plan.segments import Segment, segments_of
+from ffcv_hydra.loader.plan.steps import chain_chunk_size, chunk_size
+from ffcv_hydra.operations import FailedSample
+from ffcv_hydra.operations.base import Scratch
+from ffcv_hydra.operations.image_chain import POSITIONS, images_of
+
+
+class Executor:
+    """Runs steps; holds what all batches share and nothing of any one of them."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        storage: Storage,
+        pool: BufferPool,
+        batch_size: int,
+        num_workers: int,
+        batches_ahead: int,
+        on_error: OnError,
+        failures: FailedSamples,
+    ) -> None:
+        self.plan = plan
+        self.storage = storage
+        self.pool = pool
+        self.on_error = on_error
+        self._decoding = Decoding(storage, on_error, failures)
+        self.batch_size = batch_size
+        self.segments = {step: segments_of(step, self._stored_sizes) for step in plan.steps if step.kind is Kind.CHUNK}
+        self.chunk_sizes = {
+            step: chain_chunk_size(step, batch_size, num_workers, batches_ahead)
+            if len(segments) == 1 and segments[0].links is not None
+            else chunk_size(step, batch_size, num_workers)
+            for step, segments in self.segments.items()
+        }
+        self._is_compiled = False
+        self._ffcv_fields = fields_read_by_ffcv(plan)
+        self._thread_steps = [step for step in plan.steps if step.kind is not Kind.CONSUMER]
+        self._first_steps = [step for step in self._thread_steps if step.parent is None]
+        self._memory = {
+            node: (self._allocator(node.memory), self._allocator(node.shared))
+            for step in plan.steps
+            for node in step.nodes
+        }
+        self._forms = {step: form for step in plan.steps if (form := form_behind(step, plan)) is not None}
+        self._formed = {form.step for form in self._forms.values()}
+        self._consumer_steps = [step for step in plan.steps if step.kind is Kind.CONSUMER]
+
+    def compile(self) -> None:
+        """Have what the first batch needs compiled, by several processes, unless it is on disk.
+
+        Raises:
+            LoaderError: the cache folder cannot be written.
+        """
+        if self._is_compiled:
+            return
+        segments = [segment for segments in self.segments.values() for segment in segments]
+        compile_together([*(kernel for segment in segments for kernel in segment.kernels), fold_kernel])
+        self._is_compiled = True
+
+    def _stored_sizes(self, field: str) -> np.ndarray:
+        extents = self.storage.beton.extents(field)
+        assert extents is not None
+        return extents[1]
+
+    def pages_for(self, samples: np.ndarray) -> PageCache | None:
+        """Pages to be kept for a pass over `samples`, int64 (N,)."""
+        read = [step.nodes[0].field for step in self._thread_steps if step.parent is None and step.kind is Kind.CHUNK]
+        return self.storage.pages_for([field for field in read if self.storage.reads(field)], samples)
+
+    def start(self, job: Job) -> None:
+        """Make the tasks that need nothing done before."""
+        job.steps_left = len(self._thread_steps)
+        for step in self._first_steps:
+            self._open(job, step)
+
+    def _open(self, job: Job, step: Step) -> None:
+        count = len(job.samples)
+        size = self.chunk_sizes.get(step, count)
+        if step.kind is Kind.CHUNK:
+            try:
+                if step in self._forms:
+                    self._lend(job, step)
+                else:
+                    for node in step.kept:
+                        job.values[node] = self._memory[node][0](count)
+            except (MemoryError, RuntimeError) as error:
+                if not isinstance(error, MemoryError) and "alloc" not in str(error):  # torch's words
+                    raise
+                raise SampleError(self._too_large(step.kept[0])) from error
+        tasks = [(step, begin, min(begin + size, count)) for begin in range(0, count, size)]
+        job.unfinished[step] = len(tasks)
+        job.tasks.extend(tasks)
+
+    def _too_large(self, node: Node) -> str:
+        """What to say where there is no memory for a batch: which sample makes it as large as it is, if one does."""
+        shape, extents = tuple(node.memory.shape), self.storage.beton.extents(node.field)
+        num_bytes = self.batch_size * math.prod(shape) * torch_dtype(node.memory.dtype).itemsize
+        where = self._decoding.where(node, 0 if extents is None else int(extents[1].argmax()))
+        return (
+            f"{where}there is not enough memory for the {num_bytes:,} bytes of a batch, {self.batch_size} rows "
+            f"{shape}, and no sample is larger than this one; leave out what is so large, or take a smaller batch_size"
+        )
+
+    def _lend(self, job: Job, step: Step) -> None:
+        """Memory for what a step makes, and the form that the step behind it gives it."""
+        form, query = self._forms[step], step.kept[0].memory
+        shape, dtype = tuple(query.shape), torch_dtype(query.dtype)
+        job.values[step.kept[0]], job.values[form.step.nodes[-1]] = self.pool.take_formed(
+            len(job.samples), self.batch_size, shape, dtype, form
+        )
+
+    def run(self, job: Job, step: Step, start: int, stop: int, scratch: Scratch) -> list[Step]:
+        """Run one task, with `scratch` of the calling thread, and what follows it if the task is a whole batch.
+
+        Returns:
+            The step, and those on whole batches that have been run after it: to be passed to `finish`.
+
+        Raises:
+            SampleError: naming the file, the field, the sample or samples, and the operation.
+        """
+        if step.kind is Kind.CHUNK:
+            self._run_chunk(job, step, start, stop, scratch)
+        elif step not in self._formed:
+            self._run_batch(job, step)
+        done = [step]
+        if stop - start == len(job.samples):
+            for child in step.children:
+                if child.kind is Kind.BATCH:
+                    done += self.run(job, child, start, stop, scratch)
+        return done
+
+    def finish(self, job: Job, done: list[Step]) -> None:
+        """Take note of what `run` has done."""
+        step = done[0]
+        job.unfinished[step] -= 1
+        if job.unfinished[step] > 0:
+            return
+        job.steps_left -= len(done)
+        for step in done:
+            for child in step.children:
+                if child.kind is not Kind.CONSUMER and child not in done:
+                    self._open(job, child)
+
+    def _run_chunk(self, job: Job, step: Step, start: int, stop: int, scratch: Scratch) -> None:
+        targets = self._targets(job, step, start, stop, scratch)
+        for segment in self.segments[step]:
+            try:
+                self._run_segment(job, segment, targets, start, stop, scratch)
+            except Exception as error:
+                self._explain(error, segment.nodes, job, start, stop)
+
+    def _run_segment(
+        self, job: Job, segment: Segment, targets: dict[Node, np.ndarray], start: int, stop: int, scratch: Scratch
+    ) -> None:
+        first, last = segment.nodes[0], segment.nodes[-1]
+        if segment.reads_file:
+            decoded = [targets[node] for node in segment.nodes if node in targets]
+            self._decoding.run(job, segment, decoded, start, stop, scratch)
+            return
+        keys, source = job.keys[start:stop], None
+        if first.parent is not None:
+            source = targets[first.parent] if first.parent in targets else job.values[first.parent][start:stop]
+            source = np.ascontiguousarray(source)  # a user's operation may give a view
+        if segment.links is None:
+            chunk = chunk_of(first, job.samples[start:stop], keys, scratch)
+            first.operation.run(source, targets[first], chunk)  # type: ignore[operator]
+        else:
+            assert source is not None
+            segment.chain.run(images_of(source), POSITIONS.up_to(stop - start), keys, targets[last], scratch)
+
+    def _run_batch(self, job: Job, step: Step) -> None:
+        for node in step.nodes:
+            try:
+                job.values[node] = self._result(job, node)
+                _check_declared(node, job.values[node], len(job.samples))
+            except Exception as error:
+                self._explain(error, [node], job, 0, len(job.samples))
+
+    def _explain(self, error: Exception, nodes: Sequence[Node], job: Job, start: int, stop: int) -> NoReturn:
+        """Raise what operations on samples `start` to `stop` of a batch have raised as a `SampleError`."""
+        if isinstance(error, FFCVHydraError):
+            raise error
+        where, node = self._decoding.where, nodes[0]
+        if isinstance(error, FailedSample):  # of an operation that is no decoder
+            raise SampleError(where(node, job.samples[start + error.position]) + error.reason) from None
+        what = f"{' + '.join(node.name for node in nodes)}: {describe_error(error)}"
+        raise SampleError(where(node, *job.samples[[start, stop - 1]]) + what) from error
+
+    def _targets(self, job: Job, step: Step, start: int, stop: int, scratch: Scratch) -> dict[Node, np.ndarray]:
+        """Where each segment's result goes: the batch's memory, or the thread's if only the next segment reads it."""
+        targets = {node: job.values[node][start:stop] for node in step.kept}
+        buffer, after = 0, self.segments[step][-1]
+        for segment in reversed(self.segments[step]):
+            node = segment.nodes[-1]
+            if node not in targets:
+                if after.in_place:
+                    targets[node] = targets[after.nodes[-1]]
+                else:
+                    targets[node] = scratch.passed_on(buffer, (stop - start, *node.memory.shape), node.memory.dtype)
+                    buffer = 1 - buffer
+            after = segment
+        return targets
+
+    def outputs(self, job: Job) -> tuple[Any, ...] | None:
+        """Do what is left to the consumer, and give the batch: one array or tensor (N, ...) per output.
+
+        None if all samples are damaged and were to be skipped.
+
+        Raises:
+            LoaderError: samples were to be skipped, and an output has none that can be left out.
+        """
+        skips = bool(job.damaged) and self.on_error is OnError.SKIP
+        if skips and len(job.damaged) == len(job.samples):
+            return None
+        if self._consumer_steps:
+            with torch.no_grad():  # as the loader's threads always work
+                for step in self._consumer_steps:
+                    self._run_batch(job, step)
+        values = tuple(
+            job.values[delivered] if isinstance(delivered, Node) else [job.values[view] for view in delivered]
+            for delivered in self.plan.outputs.values()
+        )
+        return self._without_damaged(values, job) if skips else values
+
+    def _without_damaged(self, values: tuple[Any, ...], job: Job) -> tuple[Any, ...]:
+        count = len(job.samples)
+        kept = np.delete(np.arange(count), list(job.damaged))
+        found = []
+        for output, value in zip(self.plan.outputs, values, strict=True):
+            try:
+                found.append(rows_of(value, kept, count))
+            except TypeError as error:
+                raise LoaderError(
+                    f"on_error=skip cannot leave a damaged sample out of output '{output}', {error}: let its pipeline "
+                    "give one row per sample, or use on_error=zero"
+                ) from None
+        return tuple(found)
+
+    def complete(self, job: Job, scratch: Scratch) -> Job:
+        """Do, in the calling thread, all that the loader's threads do to a batch."""
+        self.start(job)
+        while job.tasks:
+            self.finish(job, self.run(job, *job.tasks.popleft(), scratch))
+        return job
+
+    def _result(self, job: Job, node: Node) -> Any:
+        """What a node gives for a whole batch."""
+        source, count = job.values[node.parent] if node.parent is not None else None, len(job.samples)
+        if node.shares_source:  # FFCV's and users' operations may work in place
+            source = copy.copy(source) if isinstance(source, np.ndarray) else source.clone()  # type: ignore[union-attr]
+        if node.found is not None:
+            keys = keys_of(node, job.keys)
+            if keys is not None:
+                return run_per_sample(node.operation, node.found, source, keys)  # type: ignore[arg-type]
+            return node.operation(source)
+        assert node.code is not None
+        allocate, allocate_shared = self._memory[node]
+        memory, shared = allocate(count), allocate_shared(count)
+        if node.parent is not None:
+            return node.code(source, memory, shared, job.samples, None, None)
+        state = self.storage.state(self._ffcv_fields, job.samples)
+        damaged = self._decoding.damaged(job, node)
+        result = node.code(None, memory, shared, job.samples, self.storage.beton.field_metadata(node.field), state)
+        if damaged:
+            result[damaged] = 0
+        return result
+
+    def _allocator(self, query: Any) -> Callable[[int], Any]:
+        """What gives the memory that one of FFCV's queries asks for, for a number of samples."""
+        if query is None:
+            return lambda count: None
+        if not isinstance(query, AllocationQuery):
+            parts = [self._allocator(part) for part in query]
+            return lambda count: tuple(part(count) for part in parts)
+        dtype, shape = torch_dtype(query.dtype), tuple(int(side) for side in query.shape)
+        if query.device is not None and torch.device(query.device).type != "cpu":
+            return lambda count: torch.empty((count, *shape), dtype=dtype, device=query.device)
+        if isinstance(query.dtype, torch.dtype):
+            return lambda count: self.pool.take(count, self.batch_size, shape, dtype)
+        return lambda count: self.pool.take(count, self.batch_size, shape, dtype).numpy()
+
+
+def _check_declared(node: Node, result: Any, count: int) -> None:
+    """Refuse what an operation on whole batches gives and did not declare: kernels trust the declaration.
+
+    Of an operation that gives several tensors the first one is what it declares.
+    """
+    given = result[0] if isinstance(result, tuple) and result else result
+    declared, shape = node.state.dtype, (count, *node.state.shape)
+    if not isinstance(given, (np.ndarray, torch.Tensor)):
+        raise TypeError(f"it declared {declared} {shape} and gave {type(given).__name__}")
+    if tuple(given.shape) != shape or given.dtype != declared:
+        raise TypeError(f"it declared {declared} {shape} and gave {given.dtype} {tuple(given.shape)}")

@@ -1,0 +1,205 @@
+"""The bytes of stored samples, from the page cache or read exactly.
+
+With `os_cache` the file is mapped and used in place. Without, what a chunk (or, for FFCV's own operations, a batch)
+needs is read with `pread` into a buffer of the caller's.
+"""
+
+import mmap
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ffcv_hydra.beton import Beton
+from ffcv_hydra.beton.reading.exact_reading import read_at
+from ffcv_hydra.errors import BetonError
+from ffcv_hydra.loader.engine.pages import PageCache
+from ffcv_hydra.operations import Extents
+from ffcv_hydra.operations.image_chain import POSITIONS, ImageSource, stored_images
+
+
+class Storage:
+    """The open file of one loader; safe to use from several threads."""
+
+    def __init__(self, beton: Beton, os_cache: bool) -> None:
+        self.beton = beton
+        self._extents: dict[str, tuple[np.ndarray, np.ndarray] | None] = {}
+        self._images: dict[str, ImageSource] = {}
+        self._descriptor = os.open(beton.path, os.O_RDONLY)
+        self._size = os.fstat(self._descriptor).st_size
+        self._file: np.ndarray | None = None
+        if os_cache:
+            mapped = mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ)
+            self._file = np.frombuffer(mapped, dtype=np.uint8)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Storage, (self.beton, self.is_mapped)
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __del__(self) -> None:
+        self.close()
+
+    def check(self) -> None:
+        """Look whether the file is as long as it was: reading a mapped file beyond its end kills the process.
+
+        It takes a microsecond, and comes before each chunk of a mapped file: only what is cut while a chunk is read
+        ends in SIGBUS.
+
+        Raises:
+            BetonError: if it is not.
+        """
+        try:
+            size = os.fstat(self._descriptor).st_size
+        except OSError as error:
+            raise BetonError(f"{self.beton.path}: cannot be read: {error.strerror or error}") from error
+        if size != self._size:
+            raise BetonError(
+                f"{self.beton.path}: the file was changed while it was open; restore it, or convert it again"
+            )
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether the file is used in place, from the page cache."""
+        return self._file is not None
+
+    def reads(self, field: str) -> bool:
+        """Whether the field's data is stored outside the metadata."""
+        return self.beton.extents(field) is not None
+
+    def pages_for(self, fields: list[str], samples: np.ndarray) -> PageCache | None:
+        """Pages for a pass over `samples` that reads `fields`; None if the file is mapped.
+
+        Args:
+            fields: those that store their data outside the metadata, once for each time they are read.
+            samples: int64 (N,).
+        """
+        if self._file is not None or not fields:
+            return None
+        offsets = [self.beton.extents(field)[0][samples] for field in fields]  # type: ignore[index]
+        return PageCache(self.read, self.beton.page_size, self._size, np.concatenate(offsets).astype(np.int64))
+
+    def read(self, offset: int, target: np.ndarray) -> None:
+        """Fill `target`, uint8, with the file's bytes from `offset` on.
+
+        Raises:
+            BetonError: if the file ends before, or cannot be read.
+        """
+        try:
+            count = read_at(self._descriptor, offset, target)
+        except OSError as error:
+            raise BetonError(f"{self.beton.path}: cannot be read: {error.strerror or error}") from error
+        if count < len(target):
+            end = offset + len(target)
+            raise BetonError(f"{self.beton.path}: the file ends before byte {end}; it was cut short")
+
+    def extents(
+        self,
+        field: str,
+        samples: np.ndarray,
+        buffer: Callable[[int], np.ndarray],
+        pages: PageCache | None = None,
+    ) -> Extents:
+        """The stored bytes of `samples`.
+
+        Args:
+            field: name of a field that stores its data outside the metadata.
+            samples: int64 (N,).
+            buffer: gives a uint8 array of at least so many bytes; it is used without `os_cache` only.
+            pages: to read from, if the pass keeps them.
+
+        Raises:
+            BetonError: if the file has another length than it had.
+        """
+        if field not in self._extents:
+            self._extents[field] = self.beton.extents(field)
+        known = self._extents[field]
+        assert known is not None
+        offsets, sizes = (column[samples].astype(np.int64) for column in known)
+        stored = self.beton.checksums_of(field)
+        checksums = None if stored is None else stored[samples]
+        if self._file is not None:
+            self.check()
+            return Extents(self._file, offsets, sizes, checksums)
+        ends = np.cumsum(sizes)
+        data = buffer(int(ends[-1]))
+        if pages is None:
+            self._read(data, offsets, sizes, ends)
+        else:
+            for offset, size, end in zip(offsets.tolist(), sizes.tolist(), ends.tolist(), strict=True):
+                pages.copy(offset, size, data[end - size : end])
+        data = data.view()
+        data.flags.writeable = False
+        return Extents(data, ends - sizes, sizes, checksums)
+
+    def images(
+        self,
+        field: str,
+        image_bytes: int,
+        samples: np.ndarray,
+        buffer: Callable[[int], np.ndarray],
+        pages: PageCache | None = None,
+    ) -> tuple[ImageSource, np.ndarray]:
+        """Where images lie that all have `image_bytes`, and which ones of these are `samples`, int64 (N,).
+
+        The other arguments and errors are those of `extents`.
+        """
+        if self._file is None:
+            stored = self.extents(field, samples, buffer, pages)
+            return stored_images(stored.data, image_bytes, stored.offsets, stored.checksums), POSITIONS.up_to(
+                len(samples)
+            )
+        self.check()
+        if field not in self._images:
+            offsets = self.beton.extents(field)[0]  # type: ignore[index]
+            self._images[field] = stored_images(self._file, image_bytes, offsets, self.beton.checksums_of(field))
+        return self._images[field], samples
+
+    def state(self, fields: list[str], samples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """What FFCV's operations find a pointer's bytes by: see `read_pointer`.
+
+        Args:
+            fields: the fields that operations of FFCV read, when the file is not mapped.
+            samples: int64 (N,), of one batch.
+        """
+        beton = self.beton
+        if self._file is not None:
+            self.check()
+            return self._file, beton.pointers, beton.sizes, beton.pointers
+        known = [extents[0][samples] for field in fields if (extents := beton.extents(field)) is not None]
+        # A field class of the user's may have further data, to which only that class knows the pointers.
+        ids, further = beton.further_pointers
+        begins, ends = np.searchsorted(ids, samples), np.searchsorted(ids, samples, side="right")
+        known += [further[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True) if begin < end]
+        pointers = np.unique(np.concatenate(known)) if known else np.empty(0, dtype=np.uint64)
+        sizes = beton.sizes[np.searchsorted(beton.pointers, pointers)]  # as `read_pointer` finds them
+        ends = np.cumsum(sizes, dtype=np.uint64)
+        data = np.empty(int(sizes.sum()), dtype=np.uint8)
+        self._read(data, pointers.astype(np.int64), sizes.astype(np.int64), ends.astype(np.int64))
+        return _read_only(data), pointers, sizes, ends - sizes
+
+    def _read(self, data: np.ndarray, offsets: np.ndarray, sizes: np.ndarray, ends: np.ndarray) -> None:
+        for offset, size, end in zip(offsets.tolist(), sizes.tolist(), ends.tolist(), strict=True):
+            self.read(offset, data[end - size : end])
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array
+
+
+def read_pointer(address: Any, state: Any) -> Any:
+    """FFCV's `memory_read`, to be compiled: the bytes at a pointer of the file.
+
+    Args:
+        address: uint64, a pointer from the metadata.
+        state: (uint8 data, uint64 sorted pointers, their sizes, where in `data` each begins).
+    """
+    position = np.searchsorted(state[1], address)
+    begin = state[3][position]
+    return state[0][begin : begin + state[2][position]]

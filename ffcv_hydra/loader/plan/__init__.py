@@ -1,0 +1,1 @@
+"""From pipelines to what is done to every batch."""

@@ -1,0 +1,129 @@
+"""FFCV's own and user-written operations: compiled as FFCV compiles them, run on whole batches, one at a time.
+
+numba's thread pool belongs to the process and its default layer must not be entered by two threads at once, hence one
+lock for all loaders. FFCV's `Compiler` keeps its number of threads for the whole process too, so it is set for as long
+as the lock is held and put back.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import numba
+import numba.core.config as numba_config
+import numpy as np
+from ffcv.pipeline.compiler import Compiler
+from ffcv.pipeline.operation import Operation
+
+from ffcv_hydra.errors import LoaderError
+from ffcv_hydra.loader.engine.storage import read_pointer
+
+_LOCK = threading.RLock()
+
+
+_has_parents_threads = False  # whether numba believes to have threads that are those of the process we were forked by
+
+
+def _begin_in_child() -> None:
+    """A thread that held the lock is the parent's."""
+    global _LOCK, _has_parents_threads
+    _LOCK = threading.RLock()
+    with suppress(ValueError):  # its threads were never begun
+        _has_parents_threads = numba.threading_layer() == "omp"
+
+
+os.register_at_fork(after_in_child=_begin_in_child)
+
+
+@contextmanager
+def compiling_for(num_threads: int) -> Iterator[None]:
+    """FFCV's operations generate and compile code for so many threads inside; other threads wait."""
+    with _LOCK:
+        previous = Compiler.num_threads
+        Compiler.num_threads = num_threads
+        try:
+            yield
+        finally:
+            Compiler.num_threads = previous
+
+
+def usable_threads(num_workers: int) -> int:
+    """How many of numba's threads `num_workers` may use: never more than its pool has."""
+    pool = numba_config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    return max(1, min(num_workers, pool))
+
+
+def compiled_memory_read(num_threads: int) -> Callable[..., Any]:
+    """What FFCV's decoders call to get at stored bytes."""
+    with compiling_for(num_threads):
+        return Compiler.compile(read_pointer)
+
+
+class ForeignCode:
+    """The code of one operation, generated and compiled at the first call."""
+
+    def __init__(self, operation: Operation, jitted: bool, decodes: bool, num_threads: int) -> None:
+        self._operation = operation
+        self._jitted = jitted
+        self._decodes = decodes
+        self._num_threads = num_threads
+        self._code: Callable[..., Any] | None = None
+        self._prepare_shared: Callable[..., Any] | None = None
+        self._with_indices = False
+        self._is_plain = False  # of two arguments, as most are
+
+    def _generate(self) -> None:
+        if self._jitted and _has_parents_threads:
+            raise LoaderError(
+                f"{type(self._operation).__name__} is compiled by numba, whose OpenMP threads end a process that was "
+                "forked beside them: start it by 'spawn', or set NUMBA_THREADING_LAYER=workqueue"
+            )
+        with compiling_for(self._num_threads):
+            code = self._operation.generate_code()
+            prepare = self._operation.generate_code_for_shared_state()
+            self._with_indices = getattr(code, "with_indices", False)
+            compiled = Compiler.compile if self._jitted else (lambda function: function)
+            self._prepare_shared = compiled(prepare) if prepare is not None else None
+            self._is_plain = not self._decodes and not self._with_indices and prepare is None
+            self._code = compiled(code)
+
+    def __call__(
+        self, source: Any, memory: Any, shared: Any, samples: np.ndarray, metadata: np.ndarray | None, state: Any
+    ) -> Any:
+        """Run on a batch.
+
+        Args:
+            source: what the operation before gave; unused by a decoder.
+            memory: what the operation's `AllocationQuery` asked for, or None.
+            shared: the same of `declare_shared_memory`.
+            samples: int64 (N,), the batch's ids.
+            metadata: the field's column; only for a decoder.
+            state: what `read_pointer` takes; only for a decoder.
+        """
+        if not self._jitted:
+            if self._code is None:
+                self._generate()
+            return self._run(source, memory, shared, samples, metadata, state)
+        with _LOCK:
+            if self._code is None:
+                self._generate()
+            numba.set_num_threads(self._num_threads)
+            return self._run(source, memory, shared, samples, metadata, state)
+
+    def _run(
+        self, source: Any, memory: Any, shared: Any, samples: np.ndarray, metadata: np.ndarray | None, state: Any
+    ) -> Any:
+        assert self._code is not None
+        if self._is_plain:
+            return self._code(source, memory)
+        arguments = [samples if self._decodes else source, memory]
+        if self._decodes:
+            arguments += [metadata, state]
+        if self._with_indices:
+            arguments.append(samples)
+        if self._prepare_shared is not None:
+            self._prepare_shared(shared)
+            arguments.append(shared)
+        return self._code(*arguments)

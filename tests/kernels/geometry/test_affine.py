@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torchvision.transforms import InterpolationMode, v2
+from torchvision.transforms.v2 import functional
+
+from ffcv_hydra.kernels.geometry.affine import affine, draw_affine
+from ffcv_hydra.kernels.random.generator import fold, key_of
+
+
+def keys(count: int) -> np.ndarray:
+    return fold(key_of(3), np.arange(count, dtype=np.uint64))
+
+
+def random_parameters(count: int) -> np.ndarray:
+    random = np.random.default_rng(0)
+    low = [-180, -9, -9, 0.3, -40, -40]
+    parameters = random.uniform(low, [180, 9, 9, 3, 40, 40], (count, 6))
+    parameters[:, 1:3] = np.rint(parameters[:, 1:3])
+    return parameters
+
+
+def warped(image: np.ndarray, parameters: np.ndarray, fill: int, bilinear: bool) -> np.ndarray:
+    target = np.empty_like(image)
+    fills = np.full(image.shape[2], fill, dtype=np.uint8)
+    affine(parameters[None], fills, bilinear, image[None], target[None])
+    return target
+
+
+def by_torchvision(image: np.ndarray, parameters: np.ndarray, fill: int | None, mode: InterpolationMode) -> np.ndarray:
+    angle, x, y, scale, *shear = parameters.tolist()
+    tensor = torch.from_numpy(image).permute(2, 0, 1)
+    return functional.affine(tensor, angle, [x, y], scale, shear, mode, fill).permute(1, 2, 0).numpy()
+
+
+def test_nearest_is_torchvisions_but_for_one_pixel_in_ten_thousand(pictures):
+    different = total = 0
+    for position, parameters in enumerate(random_parameters(200)):
+        image = pictures[position % len(pictures)]
+        expected = by_torchvision(image, parameters, 77, InterpolationMode.NEAREST)
+        different += (warped(image, parameters, 77, False) != expected).any(2).sum()
+        total += expected[..., 0].size
+    assert different <= total / 10_000  # float32 there and float64 here round differently half way between pixels
+
+
+def test_bilinear_is_within_a_level_of_torchvisions(pictures):
+    for position, parameters in enumerate(random_parameters(200)):
+        image = pictures[position % len(pictures)]
+        expected = by_torchvision(image, parameters, None, InterpolationMode.BILINEAR)
+        assert abs(warped(image, parameters, 0, True).astype(int) - expected).max() <= 1
+
+
+def test_bilinear_blends_with_the_fill_once(pictures):
+    for position, parameters in enumerate(random_parameters(30)):
+        image = pictures[position % len(pictures)]
+        black = by_torchvision(image.astype(np.float32), parameters, None, InterpolationMode.BILINEAR)
+        inside = by_torchvision(np.ones_like(image, np.float32), parameters, None, InterpolationMode.BILINEAR)
+        expected = black + 200 * (1 - inside)
+        assert abs(warped(image, parameters, 200, True) - expected).max() <= 1
+        flat = np.full_like(image, 200)
+        assert np.array_equal(warped(flat, parameters, 200, True), flat)
+
+
+@pytest.mark.parametrize("bilinear", [False, True])
+@pytest.mark.parametrize("angle, turns", [(0, 0), (90, -1), (180, 2), (-90, 1), (270, 1)])
+def test_right_angles_lose_nothing(pictures, bilinear, angle, turns):
+    for picture in pictures:
+        side = min(picture.shape[:2])
+        image = np.ascontiguousarray(picture[:side, :side])
+        found = warped(image, np.array([angle, 0, 0, 1.0, 0, 0]), 99, bilinear)
+        assert np.array_equal(found, np.rot90(image, turns))
+
+
+def test_nearest_moves_the_bytes_of_other_dtypes(pictures):
+    parameters = random_parameters(1)
+    for picture in pictures:
+        deep = picture.astype(np.float32)[None] * 1.5
+        target = np.empty_like(deep)
+        fill = np.full(deep.shape[3], 1.5, dtype=np.float32).view(np.uint8)
+        shape = (*deep.shape[:3], -1)
+        affine(parameters, fill, False, deep.view(np.uint8).reshape(shape), target.view(np.uint8).reshape(shape))
+        assert np.array_equal(target[0], warped(picture, parameters[0], 1, False).astype(np.float32) * 1.5)
+
+
+def test_parameters_are_distributed_as_torchvisions():
+    count, height, width = 4_000, 30, 50
+    ranges = np.array([[-30.0, 60.0], [0.5, 1.5], [-10.0, 20.0], [-5.0, 0.0]])
+    ours = np.empty((count, 6))
+    draw_affine(keys(count), ranges, 0.2 * width, 0.1 * height, ours)
+    transform = v2.RandomAffine(ranges[0].tolist(), (0.2, 0.1), ranges[1].tolist(), ranges[2:].reshape(-1).tolist())
+    image = torch.empty(3, height, width)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        drawn = [transform.make_params([image]) for _ in range(count)]
+    theirs = np.array([[d["angle"], *d["translate"], d["scale"], *d["shear"]] for d in drawn])
+    for column in range(6):
+        assert stats.ks_2samp(ours[:, column], theirs[:, column]).pvalue > 0.001
+    assert np.array_equal(ours[:, 1:3], np.rint(ours[:, 1:3]))
+    assert abs(np.corrcoef(ours.T) - np.eye(6)).max() < 0.07
