@@ -2,7 +2,6 @@
 
 import io
 import os
-import threading
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from ffcv_hydra.beton import Beton, Manifest, appendix, write_beton
 from ffcv_hydra.beton.inspection.manifest_difference import compare
 from ffcv_hydra.beton.manifest import decode
 from ffcv_hydra.beton.reading.reader import read_appendix, read_manifest
-from ffcv_hydra.beton.writing.isolated import run_isolated
 from ffcv_hydra.beton.writing.source_manifest import manifest_of
 from ffcv_hydra.errors import BetonError, ConversionError
 
@@ -196,13 +194,3 @@ def test_a_method_of_that_name_that_gives_something_else_is_told(caplog):
     assert manifest_of(Listed([(1,)], "a path")).num_items == 1
     told = "Listed.manifest() gave str, not ffcv_hydra.beton.Manifest; only the number of items is noted"
     assert caplog.messages == [told]
-
-
-def test_an_isolated_call_ends_when_its_time_is_up():
-    def work(send):
-        send(1)
-        threading.Event().wait()
-
-    assert run_isolated(work, 0.2) == ([1], True)
-    assert run_isolated(lambda send: send("done"), 30) == (["done"], False)
-    assert run_isolated(lambda send: os._exit(1), 30) == ([], False)

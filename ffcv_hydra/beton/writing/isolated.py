@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from ffcv_hydra.beton.parent_death import die_with
-from ffcv_hydra.beton.writing.inherited_files import readable_files
+from ffcv_hydra.beton.writing.own_positions import take_own_positions
 
 Send = Callable[[Any], None]
 _END = "the end"
@@ -35,8 +35,6 @@ def run_isolated(work: Callable[[Send], None], seconds: float) -> tuple[list[Any
     deadline = time.monotonic() + seconds
     ours, theirs = Pipe(duplex=False)
     parent = os.getpid()
-    # A forked process that reads from a file which is open here moves its position for both.
-    positions = {descriptor: os.lseek(descriptor, 0, os.SEEK_CUR) for descriptor in readable_files()}
     with warnings.catch_warnings():
         # Python 3.12 warns of every fork beside threads; the child starts none before the work does.
         warnings.filterwarnings("ignore", message=".*multi-threaded.*fork", category=DeprecationWarning)
@@ -62,8 +60,6 @@ def run_isolated(work: Callable[[Send], None], seconds: float) -> tuple[list[Any
     finally:
         ours.close()
         _end(child)
-        for descriptor, position in positions.items():
-            os.lseek(descriptor, position, os.SEEK_SET)
 
 
 def _prepare(parent: int) -> None:
@@ -74,6 +70,7 @@ def _prepare(parent: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not a handler that the parent had installed
     logging.disable()
     warnings.simplefilter("ignore")
+    take_own_positions()
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ffcv_hydra.beton.tables import Tables
-from ffcv_hydra.beton.writing.inherited_files import FileId, file_id
 from ffcv_hydra.beton.writing.journal import Entry, Journal
 from ffcv_hydra.errors import ConversionError
 
@@ -141,10 +140,6 @@ class Partial:
     def num_bytes(self) -> int:
         """How large the unfinished file is."""
         return os.fstat(self.file.fileno()).st_size
-
-    def file_ids(self) -> set[FileId]:
-        """What tells its two open files from others."""
-        return {file_id(file.fileno()) for file in (self.file, self._journal_file)}
 
     def entries(self) -> Iterator[Entry]:
         """All that was committed, from the beginning."""

@@ -90,8 +90,7 @@ class ResumableConversion:
             if num_workers <= 0 or self._source.is_sequential:
                 self._write(encode_serially(self._source, self._encoder, self._num_chunks), progress)
                 return
-            own_files = self._partial.file_ids()
-            with WorkerPool(self._encoder, self._source, num_workers, self._partial.path.parent, own_files) as pool:
+            with WorkerPool(self._encoder, self._source, num_workers, self._partial.path.parent) as pool:
                 self._write(pool.encode(self._num_chunks), progress)
         except OSError:
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import traceback
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
@@ -13,7 +13,7 @@ import torch
 
 from ffcv_hydra.beton.parent_death import die_with
 from ffcv_hydra.beton.writing.encoding import SampleEncoder
-from ffcv_hydra.beton.writing.inherited_files import FileId, InheritedFiles
+from ffcv_hydra.beton.writing.own_positions import take_own_positions
 from ffcv_hydra.beton.writing.source import ChunkEnd, Source
 from ffcv_hydra.errors import MAX_TEXT, ConversionError, describe_error
 
@@ -32,7 +32,6 @@ def work(
     connection: Connection,
     inherited: Sequence[Connection],
     parent: int,
-    files_of_parent: Collection[FileId] | None,
     encoder: SampleEncoder,
     source: Source,
 ) -> None:
@@ -44,7 +43,6 @@ def work(
         inherited: The parent's pipe ends that fork copied into this process. As long as any process holds them,
             nobody reading from the other end notices that the parent died.
         parent: The id of the process whose death ends this one.
-        files_of_parent: Those that it has open itself, beside the dataset's. None: no other process reads the dataset.
         encoder: Encodes the samples.
         source: What is converted.
     """
@@ -56,13 +54,9 @@ def work(
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     try:
-        files = None if files_of_parent is None else InheritedFiles(files_of_parent)
+        take_own_positions()
         while (chunk := connection.recv()) is not None:
-            if files:
-                files.note_positions()
             for part in source.encode(encoder, chunk):
-                if files:
-                    files.check()
                 connection.send(part)
             connection.send(ChunkEnd())
     except (EOFError, BrokenPipeError, ConnectionResetError):

@@ -7,7 +7,7 @@ import os
 import signal
 import warnings
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -17,11 +17,11 @@ from types import TracebackType
 from typing import Any
 
 from ffcv_hydra.beton.writing.encoding import Part, SampleEncoder
-from ffcv_hydra.beton.writing.inherited_files import FileId
 from ffcv_hydra.beton.writing.source import ChunkEnd, Source
 from ffcv_hydra.beton.writing.spool import Spool, SpooledPart
 from ffcv_hydra.beton.writing.worker import Failure, work
 from ffcv_hydra.errors import ConversionError
+from ffcv_hydra.process_ends import how_it_ended
 
 SHARDS_AHEAD = 4  # per worker: so many may wait on the disk for one that takes longer
 CHUNKS_AHEAD = 2  # per worker: one it works on, one that waits, so that it never idles
@@ -55,21 +55,12 @@ class WorkerPool:
         num_workers: How many processes, at least 1.
         spool_directory: Where parts of shards wait for their turn. Chunks of a map-style dataset are small: there, a
             worker that is ahead waits instead.
-        own_files: Open files of the caller's that are none of the dataset's.
     """
 
-    def __init__(
-        self,
-        encoder: SampleEncoder,
-        source: Source,
-        num_workers: int,
-        spool_directory: Path,
-        own_files: Collection[FileId] = (),
-    ) -> None:
+    def __init__(self, encoder: SampleEncoder, source: Source, num_workers: int, spool_directory: Path) -> None:
         self._job = (encoder, source)
         self._source = source
         self._num_workers = num_workers
-        self._own_files = own_files if num_workers > 1 else None
         self._spools = source.num_samples is None
         self._spool = Spool(spool_directory)
         self._workers: list[_Worker] = []
@@ -125,9 +116,7 @@ class WorkerPool:
         context: Any = multiprocessing.get_context("fork" if can_fork else None)
         ours, theirs = context.Pipe()
         inherited = [*(worker.connection for worker in self._workers), ours] if can_fork else []
-        own_files = self._own_files if can_fork else None
-        arguments = (theirs, inherited, os.getpid(), own_files, *self._job)
-        process = context.Process(target=work, args=arguments, daemon=True)
+        process = context.Process(target=work, args=(theirs, inherited, os.getpid(), *self._job), daemon=True)
         try:
             with warnings.catch_warnings():
                 # Python 3.12 warns of every fork beside threads. Fork is meant: it is what lets a dataset class that is
@@ -195,14 +184,13 @@ class WorkerPool:
         worker.process.join(EXIT_SECONDS)
         code = worker.process.exitcode
         chunk = worker.chunks[0]
-        if code is not None and code < 0:
-            how = f"was killed by {_signal_name(-code)}"
-            what_to_do = "if memory ran out, use fewer workers; else look at these samples with num_workers=0"
-        else:
-            how = f"ended with status {code}"
-            what_to_do = "look at these samples with num_workers=0"
+        how = "its pipe is closed" if code is None else how_it_ended(code)
         samples = self._source.label_rest(chunk.number, chunk.num_received)
-        return ConversionError(f"a worker process {how} while it converted {samples}; {what_to_do}")
+        memory = "if memory ran out, use fewer workers; else " if code == -signal.SIGKILL else ""
+        return ConversionError(
+            f"a worker process ended while it converted {samples} ({how}); {memory}look at these samples with "
+            f"num_workers=0"
+        )
 
     def _stop(self, *, gracefully: bool) -> None:
         self._spool.close()
@@ -220,10 +208,3 @@ class WorkerPool:
             worker.connection.close()
             worker.process.close()
         self._workers.clear()
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal but the first and the last
-        return f"signal {number}"
