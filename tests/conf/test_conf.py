@@ -4,15 +4,20 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from ffcv.fields import RGBImageField
 from hydra import compose, initialize_config_module
 from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
 from omegaconf import OmegaConf, open_dict
 
 import ffcv_hydra.cli  # noqa: F401  (registers the resolvers)
+from ffcv_hydra.beton import write_beton
 from ffcv_hydra.cli.commands import resolve
 from ffcv_hydra.cli.schema import ConvertConfig, RunConfig, check, check_trainer
 from ffcv_hydra.cli.targets import check_targets, locate
+from ffcv_hydra.loader import Loader
 
 CONF = Path(__file__).parents[2] / "conf"
 FILES = sorted(CONF.rglob("*.yaml"))
@@ -103,6 +108,25 @@ def test_image_options_are_those_of_the_field(dataset):
 def test_override_of_a_field_option_needs_no_plus():
     config, _ = composed("run", "dataset.fields.image.max_resolution=256")
     assert config["dataset"]["fields"]["image"]["max_resolution"] == 256
+
+
+def ramp(side: int) -> np.ndarray:
+    """An image whose columns grow by 5 levels each."""
+    return np.repeat(np.broadcast_to(np.arange(side, dtype=np.uint8) * 5, (side, side))[..., None], 3, axis=2).copy()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("recipe", ["cifar", "digits", "randcrop", "segmentation", "two_views"])
+def test_a_recipe_enlarges_crops_without_squares(recipe, tmp_path):
+    sizes = ["pipeline.size=[48,48]"] if recipe in ("segmentation", "two_views") else []
+    train = composed("run", f"pipeline={recipe}", *sizes)[0]["pipeline"]["train"]
+    node = train["views"]["operations"] if recipe == "two_views" else train["image"]
+    decoder = instantiate(node[0])
+    side = node[0]["size"][0]
+    write_beton([(ramp(side),)] * 16, tmp_path / "ramps.beton", {"image": RGBImageField("raw")}, num_workers=0)
+    (images,) = next(iter(Loader(tmp_path / "ramps.beton", 16, pipelines={"image": [decoder]}, num_workers=1)))
+    steps = np.diff(np.asarray(images)[..., 0].astype(int), axis=2)[:, :, 1:-1]
+    assert np.ptp(steps, axis=2).max() <= 2  # even, as the ramp is
 
 
 def test_changing_one_stage_of_a_pipeline_leaves_the_others():
