@@ -49,7 +49,7 @@ class FFCVPipelineManager:
     Nothing is opened before a loader is built, so the file may be missing until then.
 
     Attributes:
-        file_path: the beton.
+        file_path: the beton; it becomes absolute.
         pipeline_transforms: the operations of each field: a list in the order of the file's fields, or a mapping by
             field name. None stands for the field's default pipeline, 'disabled' leaves the field out.
         ordering: an FFCV `OrderOption`, an `ffcv_hydra.ordering.Ordering`, or an FFCV `TraversalOrder` class.
@@ -65,4 +65,4 @@ class FFCVPipelineManager:
     custom_fields: Mapping[str, type[Field]] | None = None
 
     def __post_init__(self) -> None:
-        self.file_path = Path(os.path.expanduser(self.file_path))
+        self.file_path = Path(os.path.abspath(os.path.expanduser(self.file_path)))

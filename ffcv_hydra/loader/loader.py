@@ -124,6 +124,7 @@ class Loader:
 
         self._pipelines = pipelines or {}
         self._beton = Beton(path, custom_fields)
+        self._arguments["path"] = self._beton.path
         self.indices = resolve_indices(indices, self._beton)
         self.num_samples = len(self.indices)
         self._order = EpochOrder(self._beton, self.indices, as_ordering(ordering), seed)
@@ -165,7 +166,7 @@ class Loader:
         return _Pass(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        arguments = {**self._arguments, "path": os.path.abspath(self._beton.path)}
+        arguments = dict(self._arguments)
         if callable(arguments["indices"]):
             arguments["indices"] = self.indices
         state = {

@@ -386,6 +386,16 @@ def test_F32_a_pass_is_not_copied(beton):
     assert len(list(running)) == len(loader) - 1
 
 
+def test_F32_relative_paths_stay_those_of_the_files(beton, tmp_path, monkeypatch):
+    monkeypatch.chdir(beton.parent)
+    loader = make(beton.name)
+    module = FFCVDataModule(8, train_manager=FFCVPipelineManager(beton.name, {"image": list(IMAGE)}))
+    monkeypatch.chdir(tmp_path)
+    assert len(list(pickle.loads(pickle.dumps(loader)))) == len(loader)
+    assert loader.filter("label", lambda label: label < 16).num_samples == 16
+    assert module.train_dataloader().num_samples == loader.num_samples
+
+
 def test_F32_a_used_data_module_is_pickled_and_copied(beton):
     module = FFCVDataModule(8, 1, train_manager=FFCVPipelineManager(beton, {"image": list(IMAGE)}, Random()))
     next(iter(module.train_dataloader()))

@@ -39,7 +39,7 @@ class Beton:
         custom_fields: Field classes by field name, for fields that FFCV has no type id for.
 
     Attributes:
-        path: The file.
+        path: The file, absolute.
         num_samples: Samples in the file.
         page_size: Bytes.
         fields: The fields by name, in the order of the items.
@@ -53,7 +53,7 @@ class Beton:
     """
 
     def __init__(self, path: str | os.PathLike[str], custom_fields: Mapping[str, type[Field]] | None = None) -> None:
-        self.path = Path(os.path.expanduser(path))
+        self.path = Path(os.path.abspath(os.path.expanduser(path)))  # read again later, wherever the process is then
         self._custom_fields = custom_fields
         with _opened(self.path) as file:
             self._read(file, custom_fields or {})

@@ -1,3 +1,4 @@
+import pickle
 import shutil
 import tracemalloc
 
@@ -58,6 +59,16 @@ def test_everything_is_read_back(whole):
     assert beton.metadata.dtype.names == ("f0", "f1", "f2", "f3")
     assert beton.description == {"name": "toy", "sizes": [1, 2]}
     assert len(beton.fingerprint) == 64
+
+
+def test_a_relative_path_stays_that_of_the_file(whole, tmp_path, monkeypatch):
+    monkeypatch.chdir(whole.parent)
+    beton, expected = Beton("a.beton"), Beton(whole)
+    monkeypatch.chdir(tmp_path)
+    assert beton.checksum == expected.checksum
+    assert beton.manifest == expected.manifest is not None
+    assert beton.sample_ids.tolist() == expected.sample_ids.tolist()
+    assert pickle.loads(pickle.dumps(beton)).path == whole
 
 
 def test_tables_are_sorted_contiguous_and_read_only(whole):
