@@ -1,6 +1,7 @@
 """From a composed config to its betons: what each is made from, and making it. For `convert.py` and for training."""
 
 import logging
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.utils import instantiate
 
-from ffcv_hydra.errors import ConfigError, root_cause
+from ffcv_hydra.errors import ConfigError, FFCVHydraError, SourceMissingError, root_cause, root_error
 
 if TYPE_CHECKING:
     from ffcv_hydra.beton import BetonSummary
@@ -69,9 +70,40 @@ def build_dataset(source: Mapping[str, Any]) -> Any:
     return instantiate(source, _convert_="all")
 
 
-def build_to_look(source: Mapping[str, Any]) -> Any:
-    """The same; one that downloads what is missing does not do that in order to be looked at."""
-    return build_dataset({**source, "download": False} if source.get("download") is True else source)
+def build_to_look(source: Mapping[str, Any], beton: Path | None = None) -> Any:
+    """The same; one that downloads what is missing does not do that in order to be looked at.
+
+    Args:
+        source: the node.
+        beton: the file that was made from it.
+
+    Raises:
+        SourceMissingError: what it is made from is not on this machine: a package, a file, a folder, a download.
+        Exception: what else its constructor raises.
+    """
+    downloads = source.get("download") is True
+    try:
+        return build_dataset({**source, "download": False} if downloads else source)
+    except Exception as error:
+        if downloads or _is_of_missing(root_error(error), source, beton):
+            raise SourceMissingError(root_cause(error)) from error
+        raise
+
+
+def _is_of_missing(error: BaseException, source: Mapping[str, Any], beton: Path | None) -> bool:
+    """Whether an error says that a source is not here, rather than that it is not what it was.
+
+    Our own errors tell. A file that is missing belongs to a source that is here if it is below one of the arguments;
+    not if the beton is there as well, as in a folder for all data.
+    """
+    if isinstance(error, FFCVHydraError) or not isinstance(error, OSError):
+        return isinstance(error, (SourceMissingError, ImportError))
+    given = [os.path.expanduser(value) for value in source.values() if isinstance(value, str)]
+    here = [Path(os.path.abspath(path)) for path in given if os.path.exists(path)]
+    here = [path for path in here if beton is None or not Path(os.path.abspath(beton)).is_relative_to(path)]
+    if isinstance(error.filename, str):
+        return not any(Path(os.path.abspath(error.filename)).is_relative_to(path) for path in here)
+    return not here or not isinstance(error, FileNotFoundError)
 
 
 def dataset_class(source: Mapping[str, Any] | None) -> Any:

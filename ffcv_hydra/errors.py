@@ -34,6 +34,10 @@ class ConfigError(FFCVHydraError):
     """A config has an unknown key, an impossible value, or names something that cannot be built."""
 
 
+class SourceMissingError(ConfigError):
+    """What a dataset is made from is not on this machine; betons that were made from it may be."""
+
+
 class WriteError(FFCVHydraError):
     """A file of a run cannot be written; names the file and the reason."""
 
@@ -82,8 +86,14 @@ _STARTED_IN = os.path.abspath(os.curdir)
 _PACKAGES = frozenset({"site-packages", "dist-packages"})
 
 
-def root_cause(error: BaseException) -> str:
-    """Why an exception was raised, on one line: the first error of this package, else the innermost cause."""
+def root_error(error: BaseException) -> BaseException:
+    """What an exception was raised from: the first error of this package, else the innermost cause."""
     while not isinstance(error, FFCVHydraError) and error.__cause__ is not None:
         error = error.__cause__
-    return str(error) if isinstance(error, FFCVHydraError) else describe_error(error)
+    return error
+
+
+def root_cause(error: BaseException) -> str:
+    """`root_error` on one line."""
+    root = root_error(error)
+    return str(root) if isinstance(root, FFCVHydraError) else describe_error(root)

@@ -70,10 +70,14 @@ def _compare(betons: Sequence[BetonConfig], if_source_changed: str | None) -> No
     if not pairs:
         return
     changed = []
-    looks = look([partial(build_to_look, beton.source or {}) for beton, _ in pairs])
+    looks = look([partial(build_to_look, beton.source or {}, beton.path) for beton, _ in pairs])
     for (beton, manifest), found in zip(pairs, looks, strict=True):
-        if found.failure is not None:
-            log.info("%s: taken as it is; its source cannot be looked at (%s)", beton.path, found.failure)
+        if found.warning is not None:
+            log.warning("%s: looking at its source: %s", beton.path, found.warning)
+        if found.missing is not None:
+            log.info("%s: taken as it is; its source cannot be looked at (%s)", beton.path, found.missing)
+        elif found.failure is not None:
+            changed.append(f"{beton.path}: it cannot be looked at any more ({found.failure})")
         elif found.stopped_at is not None:
             log.warning(
                 "%s: its source was looked at for %g s, as far as %s (it had %s %s); whether it has changed is told by"

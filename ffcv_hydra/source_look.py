@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ffcv_hydra.beton.manifest import Manifest, decode
+from ffcv_hydra.beton.manifest import Manifest
 from ffcv_hydra.beton.writing.isolated import Send, run_isolated
 from ffcv_hydra.beton.writing.source_manifest import LOOK_SECONDS, manifest_of
 from ffcv_hydra.datasets import progress
-from ffcv_hydra.errors import root_cause
+from ffcv_hydra.errors import SourceMissingError, root_cause
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,15 @@ class Look:
 
     Attributes:
         manifest: How it looks; None if it was not seen, or says nothing.
-        failure: Why it cannot be looked at, as on a machine that has only the beton.
+        warning: Why not all of it was seen.
+        missing: Why it is not there to be looked at, as on a machine that has only the beton.
+        failure: Why it cannot be looked at though it is there.
         stopped_at: How far the look came when the time was up.
     """
 
     manifest: Manifest | None = None
+    warning: str | None = None
+    missing: str | None = None
     failure: str | None = None
     stopped_at: str | None = None
 
@@ -37,20 +41,22 @@ def look(builders: Sequence[Callable[[], Any]], seconds: float = LOOK_SECONDS) -
     def work(send: Send) -> None:
         progress.listen(send)
         for build in builders:
+            told: list[str] = []
             try:
-                found = manifest_of(build(), isolated=False)
-                send((None if found is None else found.encode(), None))
-            except Exception as error:  # the dataset is not here, or not all of it
-                send((None, root_cause(error)))
+                found = manifest_of(build(), isolated=False, warn=told.append)
+                send(Look(found, "; ".join(told) or None))
+            except SourceMissingError as error:
+                send(Look(missing=str(error)))
+            except Exception as error:  # whatever a dataset raises
+                send(Look(failure=root_cause(error)))
 
     messages, is_late = run_isolated(work, seconds)
-    looks = [
-        Look(None if encoded is None else decode(encoded), failure)
-        for encoded, failure in (message for message in messages if isinstance(message, tuple))
-    ]
+    looks = [message for message in messages if isinstance(message, Look)]
     if len(looks) == len(builders):
         return looks
     at = messages[-1] if messages and isinstance(messages[-1], str) else "its first items"
-    unseen = Look(stopped_at=at) if is_late else Look(failure="its process ended")
+    unseen = (
+        Look(stopped_at=at) if is_late else Look(warning="it ends its process; whether it has changed is not known")
+    )
     rest = Look(stopped_at="its beginning") if is_late else unseen
     return [*looks, unseen, *[rest] * (len(builders) - len(looks) - 1)]

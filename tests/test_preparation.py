@@ -1,20 +1,22 @@
 """A run's betons are compared with their sources, once, before they are read."""
 
+import os
 import sys
 import threading
 from pathlib import Path
 
 import pytest
+from hydra.errors import InstantiationException
 from PIL import Image
 
 from ffcv_hydra import preparation, source_look
-from ffcv_hydra.beton import Beton, appendix
+from ffcv_hydra.beton import Beton, Manifest, appendix
 from ffcv_hydra.cli.commands import _made_sources
 from ffcv_hydra.cli.inspection import main
 from ffcv_hydra.cli.resolvers import count_classes, fill_fractions, has_split
 from ffcv_hydra.cli.targets import check_targets
 from ffcv_hydra.datasets import progress
-from ffcv_hydra.errors import BetonError, ConfigError
+from ffcv_hydra.errors import BetonError, ConfigError, SourceMissingError
 from ffcv_hydra.preparation import convert_betons
 
 pytestmark = pytest.mark.timeout(120)
@@ -125,6 +127,114 @@ def test_F1_a_dataset_whose_module_is_not_here_is_not_missed(tmp_path, monkeypat
     (tmp_path / "val.beton").unlink()
     with pytest.raises(ConfigError, match="no module 'own_module'"):
         check_targets(wanted, may_be_absent=_made_sources(wanted))
+
+
+def test_F1_a_source_that_is_here_and_cannot_be_built_any_more_has_changed(tmp_path, caplog):
+    photos = tmp_path / "photos"
+    fill(photos, ["cat", "dog"])
+    prepare(tmp_path)
+    for picture in (photos / "dog").iterdir():
+        picture.unlink()
+    with pytest.raises(BetonError, match=r"train.beton: it cannot be looked at any more \(.*/dog: no images; add some"):
+        prepare(tmp_path)
+    (photos / "dog").rmdir()
+    (photos / "cat").rename(tmp_path / "gone")
+    with pytest.raises(BetonError, match=r"val.beton: it cannot be looked at any more \(.*photos: no folders in it"):
+        prepare(tmp_path)
+    assert prepare(tmp_path, if_source_changed="warn") == [False, False]
+    assert "no folders in it" in caplog.text and "kept" in caplog.text
+
+
+def listed(root, split):
+    """A dataset whose items an index names."""
+    return [(int(line), 1.5) for line in (Path(root) / "index" / "list").read_text().split()]
+
+
+@pytest.mark.parametrize(
+    ("lost", "is_here"), [("photos", False), ("photos/index", True), ("photos/index/list", True), (None, True)]
+)
+def test_F1_a_file_that_is_missing_below_a_source_that_is_here_is_a_change(tmp_path, lost, is_here, caplog):
+    caplog.set_level("INFO")
+    (tmp_path / "photos" / "index").mkdir(parents=True)
+    (tmp_path / "photos" / "index" / "list").write_text("1 2 3")
+    wanted = config(tmp_path, ["train"], f"{__name__}.listed")
+    wanted["dataset"]["fields"] = None
+    list(convert_betons(wanted))
+    if lost is None:
+        (tmp_path / "photos" / "index" / "list").write_text("1 2 x")
+    else:
+        (tmp_path / lost).rename(tmp_path / "gone")
+    caplog.clear()
+    if is_here:
+        with pytest.raises(BetonError, match=r"it cannot be looked at any more \((FileNotFound|Value)Error: "):
+            list(convert_betons(wanted))
+    else:
+        list(convert_betons(wanted))
+        assert "taken as it is; its source cannot be looked at (FileNotFoundError: " in caplog.text
+
+
+def test_F1_what_would_have_to_be_downloaded_or_lies_elsewhere_is_not_here(tmp_path):
+    from ffcv_hydra.conversion_config import build_to_look
+
+    (tmp_path / "data").mkdir()
+    absent = {"_target_": f"{__name__}.listed", "root": str(tmp_path / "data"), "split": "train"}
+    with pytest.raises(InstantiationException):
+        build_to_look(absent)
+    with pytest.raises(SourceMissingError):  # the folder is there for the beton
+        build_to_look(absent, tmp_path / "data" / "x.beton")
+    with pytest.raises(SourceMissingError):
+        build_to_look({"_target_": f"{__name__}.downloaded", "root": str(tmp_path), "download": True})
+
+
+def downloaded(root, download):
+    raise RuntimeError("you can use download=True")
+
+
+class Mute:
+    """Says how it looks, until it cannot; with a length or without."""
+
+    def __init__(self, root, split):
+        self.path = Path(root)
+
+    def manifest(self):
+        return Manifest([path.name for path in self.path.iterdir()])
+
+    def __getitem__(self, index):
+        return (index, 1.5)
+
+
+class MuteWithLength(Mute):
+    def __len__(self):
+        return 1
+
+
+class MuteShards(Mute):
+    shard_names = ("only",)
+
+    def read_shard(self, number):
+        yield (number, 1.5)
+
+
+@pytest.mark.parametrize("target", ["MuteWithLength", "MuteShards"])
+def test_F1_a_manifest_that_fails_in_the_look_is_told(tmp_path, target, caplog):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "one").touch()
+    wanted = config(tmp_path, ["train"], f"{__name__}.{target}")
+    wanted["dataset"]["fields"] = None
+    list(convert_betons(wanted))
+    (tmp_path / "photos").rename(tmp_path / "gone")
+    list(convert_betons(wanted))
+    [message] = caplog.messages
+    assert f"{tmp_path}/train.beton: looking at its source: {target}.manifest() raised FileNotFoundError: " in message
+
+
+def test_F1_a_source_that_ends_its_process_is_told(tmp_path, caplog, monkeypatch):
+    fill(tmp_path / "photos", ["cat"])
+    prepare(tmp_path)
+    caplog.clear()
+    monkeypatch.setattr(preparation, "build_to_look", lambda *arguments: os._exit(3))
+    assert prepare(tmp_path) == [False, False]
+    assert len(caplog.messages) == 2 and all("whether it has changed is not known" in line for line in caplog.messages)
 
 
 class Endless:

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from ffcv_hydra.datasets.image_suffixes import image_suffixes
 from ffcv_hydra.datasets.progress import report
 from ffcv_hydra.datasets.split_fraction import SplitFraction
-from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.errors import ConfigError, SourceMissingError
 
 if TYPE_CHECKING:
     from ffcv_hydra.beton import Manifest
@@ -58,7 +58,9 @@ class ImageFolder(Dataset):
     ) -> None:
         root = Path(os.path.abspath(os.path.expanduser(root)))
         if not root.is_dir():
-            raise ConfigError(f"dataset.root={root}: no such folder; name one that has a folder of images per class")
+            raise SourceMissingError(
+                f"dataset.root={root}: no such folder; name one that has a folder of images per class"
+            )
         self._start_of_name = len(os.path.join(root, ""))
         self.is_drawn = not any((root / "train").glob("*/"))
         if self.is_drawn:

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from ffcv_hydra.datasets.image_suffixes import image_suffixes
-from ffcv_hydra.errors import ConfigError, ConversionError, describe_error
+from ffcv_hydra.errors import ConfigError, ConversionError, SourceMissingError, describe_error
 
 if TYPE_CHECKING:
     from ffcv_hydra.beton import Manifest
@@ -51,7 +51,11 @@ class WebDatasetShards:
             raise ConfigError(f"items={items!r}: list the extension of each item, such as ['jpg;png', 'cls']")
         self.items = [[choice.strip().lower() for choice in item.split(";")] for item in items]
         patterns = [shards] if isinstance(shards, (str, Path)) else shards
-        self.shard_names = [path for pattern in patterns for path in _find(os.path.expanduser(pattern))]
+        found = [(path, sorted(glob.glob(path, recursive=True))) for path in _without_ranges(patterns)]
+        if lacking := [path for path, names in found if not names]:
+            kind = SourceMissingError if len(lacking) == len(found) else ConfigError
+            raise kind(f"shards: there is no file {lacking[0]}; give a path, or a pattern such as train-*.tar")
+        self.shard_names = [name for _, names in found for name in names]
 
     def read_shard(self, number: int) -> Iterator[tuple[Any, ...]]:
         """The samples of one shard as tuples, in the order of the tar file.
@@ -83,17 +87,17 @@ class WebDatasetShards:
             ) from error
 
 
-def _find(pattern: str) -> list[str]:
-    numbers = RANGE.search(pattern)
-    if numbers is None:
-        if not (found := sorted(path for path in glob.glob(pattern, recursive=True))):
-            raise ConfigError(f"shards: there is no file {pattern}; give a path, or a pattern such as train-*.tar")
-        return found
-    first, last = numbers.groups()
-    names = [str(number).zfill(len(first)) for number in range(int(first), int(last) + 1)]
-    if not names:
-        raise ConfigError(f"shards: {{{first}..{last}}} holds no number; give the smaller one first")
-    return [path for name in names for path in _find(pattern[: numbers.start()] + name + pattern[numbers.end() :])]
+def _without_ranges(patterns: Iterable[str]) -> Iterator[str]:
+    for pattern in map(os.path.expanduser, patterns):
+        numbers = RANGE.search(pattern)
+        if numbers is None:
+            yield pattern
+            continue
+        first, last = numbers.groups()
+        names = [str(number).zfill(len(first)) for number in range(int(first), int(last) + 1)]
+        if not names:
+            raise ConfigError(f"shards: {{{first}..{last}}} holds no number; give the smaller one first")
+        yield from _without_ranges(pattern[: numbers.start()] + name + pattern[numbers.end() :] for name in names)
 
 
 def _read_samples(path: str) -> Iterator[tuple[str, dict[str, bytes]]]:

@@ -192,5 +192,8 @@ def test_F1_values_of_every_kind_have_a_digest():
 
 def test_a_method_of_that_name_that_gives_something_else_is_told(caplog):
     assert manifest_of(Listed([(1,)], "a path")).num_items == 1
-    told = "Listed.manifest() gave str, not ffcv_hydra.beton.Manifest; only the number of items is noted"
+    told = (
+        "Listed.manifest() gave str, not ffcv_hydra.beton.Manifest; "
+        "its length and a few items tell whether the dataset changes"
+    )
     assert caplog.messages == [told]

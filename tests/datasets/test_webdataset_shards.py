@@ -8,7 +8,7 @@ from PIL import Image
 
 from ffcv_hydra.beton import Beton, write_beton
 from ffcv_hydra.datasets import WebDatasetShards
-from ffcv_hydra.errors import ConfigError, ConversionError
+from ffcv_hydra.errors import ConfigError, ConversionError, SourceMissingError
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -111,6 +111,14 @@ def test_impossible_options_are_refused(tmp_path, shards, items, message):
     write_shards(tmp_path)
     with pytest.raises(ConfigError, match=message):
         WebDatasetShards(str(tmp_path / shards), items)
+
+
+@pytest.mark.parametrize(("shards", "is_here"), [("none-{0..3}.tar", False), ("train-{000..009}.tar", True)])
+def test_F1_shards_are_not_here_only_if_none_is(tmp_path, shards, is_here):
+    write_shards(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        WebDatasetShards(str(tmp_path / shards))
+    assert isinstance(caught.value, SourceMissingError) is not is_here
 
 
 def test_W12_a_sample_that_lacks_an_item_is_named_with_its_key(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,9 @@ def is_constant(dataset: Any) -> bool:
     return getattr(dataset, "is_constant", False) is True
 
 
-def manifest_of(dataset: Any, *, isolated: bool = True) -> Manifest | None:
+def manifest_of(
+    dataset: Any, *, isolated: bool = True, warn: Callable[[str], None] = logger.warning
+) -> Manifest | None:
     """What `dataset.manifest()` says; else its length, its `classes`, and the hashes of a few items.
 
     Hashes are left out where they would cry wolf: of items that fail, and all if two readings of one item differ.
@@ -35,10 +37,12 @@ def manifest_of(dataset: Any, *, isolated: bool = True) -> Manifest | None:
     Args:
         dataset: What is converted.
         isolated: Read items in a process of its own, for at most 10 s.
+        warn: Is told of a `manifest()` that gives none.
 
     Returns:
         None for a dataset that has neither a manifest nor a length.
     """
+    has_length = not is_iterable_only(dataset) and hasattr(dataset, "__len__")
     if callable(getattr(dataset, "manifest", None)):
         try:
             found = dataset.manifest()
@@ -47,8 +51,9 @@ def manifest_of(dataset: Any, *, isolated: bool = True) -> Manifest | None:
             reason = f"gave {type(found).__name__}, not ffcv_hydra.beton.Manifest"
         except Exception as error:
             reason = f"raised {describe_error(error)}"
-        logger.warning("%s.manifest() %s; only the number of items is noted", type(dataset).__name__, reason)
-    if is_iterable_only(dataset) or not hasattr(dataset, "__len__"):
+        tells = "its length and a few items tell" if has_length else "nothing tells"
+        warn(f"{type(dataset).__name__}.manifest() {reason}; {tells} whether the dataset changes")
+    if not has_length:
         return None
     digests = None
 
