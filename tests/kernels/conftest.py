@@ -1,5 +1,7 @@
 """Images that kernels are tried on, and torchvision's answer to the same question."""
 
+import ctypes
+import mmap
 from collections.abc import Callable
 
 import cv2
@@ -44,3 +46,19 @@ def as_torchvision() -> Callable[..., np.ndarray]:
         return transform(tensor, *args, **kwargs).numpy().transpose(1, 2, 0)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def place_before_guard_page() -> Callable[[bytes], np.ndarray]:
+    """Copies bytes to where a read behind their end ends the process."""
+    page = mmap.PAGESIZE
+    memory = np.frombuffer(mmap.mmap(-1, 16 * page), dtype=np.uint8, count=15 * page)
+    guard = ctypes.c_void_p(memory.ctypes.data + memory.nbytes)
+    assert ctypes.CDLL(None).mprotect(guard, ctypes.c_size_t(page), 0) == 0
+
+    def place(content: bytes) -> np.ndarray:
+        data = memory[len(memory) - len(content) :]
+        data[:] = np.frombuffer(bytes(content), dtype=np.uint8)
+        return data
+
+    return place

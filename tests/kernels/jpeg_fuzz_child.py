@@ -5,7 +5,8 @@ Usage: python jpeg_fuzz_child.py FIRST_SEED COUNT
 Before each mutation its seed is printed. What must not be is printed as `SEED: text`: a whole image that a fresh
 TurboJPEG refuses and that is decoded here, or the other way round, or to other pixels; the same of a crop, except that
 a crop does not see what a whole image is refused for if that comes behind the crop; its pixels are TurboJPEG's then
-too. At the end `counts: ...` says how many images and crops there were of each outcome.
+too; the same of the baseline JPEG that is made of it, unless none is made. At the end `counts: ...` says how many there
+were of each outcome.
 
 All mutations of a process are decoded with the same decompressor and the same memory for tables.
 """
@@ -20,6 +21,7 @@ from functools import cache
 import numpy as np
 from jpegs import SUBSAMPLINGS, encode, parts_with, pixels
 
+from ffcv_hydra.beton.fields.baseline_jpeg import to_baseline
 from ffcv_hydra.beton.fields.restart_index import with_random_access
 from ffcv_hydra.kernels.jpeg.decoder import decode_box
 from ffcv_hydra.kernels.jpeg.region import EXTRA_BYTES, REGION_LENGTH, decode_region
@@ -257,10 +259,22 @@ def a_box(size: tuple[int, int], random: np.random.Generator) -> tuple[int, ...]
     return top, left, bottom, right
 
 
+def recoding(jpeg: np.ndarray, size: tuple[int, int], counts: Counter[str]) -> list[str]:
+    """What must not be about the baseline JPEG of the same coefficients."""
+    baseline = to_baseline(jpeg)
+    counts[f"baseline JPEGs {'refused' if baseline is None else 'made'}"] += 1
+    if baseline is None:
+        return []
+    before, after = fresh_turbojpeg(jpeg, size, 3, 1), fresh_turbojpeg(baseline, size, 3, 1)
+    same = before[0] == after[0] and (not before[0] or np.array_equal(before[1], after[1]))
+    return [] if same else [f"as baseline: {'decoded' if after[0] else 'refused'}, or to other pixels"]
+
+
 def attempt(reader: Reader, seed: int, counts: Counter[str]) -> list[str]:
     """What must not be about one mutated JPEG."""
     jpeg, size, random = mutate(seed)
-    channels, wrong = int(random.choice([3, 3, 3, 1])), []
+    channels = int(random.choice([3, 3, 3, 1]))
+    wrong = recoding(jpeg, size, counts)
     for scale in (1, int(random.choice([2, 4, 8]))):
         is_good, expected = fresh_turbojpeg(jpeg, size, channels, scale)
         whole = reader.read(jpeg, size, channels, (0, 0, *size), scale)

@@ -4,6 +4,7 @@ from io import BytesIO
 
 import cv2
 import numpy as np
+from hypothesis import strategies as st
 from PIL import Image
 
 from ffcv_hydra.kernels.jpeg.tables import TABLES_BYTES
@@ -84,3 +85,27 @@ def parts_with(handle: int, small: np.ndarray) -> np.ndarray:
         parts[part] = kernel.deferred_address
     parts[DECOMPRESSOR], parts[TABLES], parts[SMALL] = handle, _TABLES.ctypes.data, small.ctypes.data
     return parts
+
+
+_EDIT = st.tuples(st.sampled_from(["flip", "set", "cut", "insert", "truncate"]), st.floats(0, 1), st.integers(0, 255))
+EDITS = st.lists(_EDIT, min_size=1, max_size=3)
+
+
+def edited(content: bytes, edits: list[tuple[str, float, int]]) -> bytes:
+    """A JPEG with `EDITS`: bits and bytes that are changed, cut out or put in, and where it breaks off."""
+    damaged = bytearray(content)
+    for kind, where, value in edits:
+        at = int(where * (len(damaged) - 1))
+        if kind == "flip":
+            damaged[at] ^= 1 << value % 8
+        elif kind == "set":
+            damaged[at] = value
+        elif kind == "cut":
+            del damaged[at : at + 1 + value % 4]
+        elif kind == "insert":
+            damaged[at:at] = bytes([value])
+        elif where > 0.5:
+            del damaged[at:]
+        if len(damaged) < 4:
+            break
+    return bytes(damaged)

@@ -11,10 +11,10 @@ import struct
 
 import numpy as np
 
+from ffcv_hydra.beton.fields.baseline_jpeg import to_baseline
 from ffcv_hydra.kernels.jpeg.markers import (
     COMPONENTS,
     FOOTER_BYTES,
-    FRAME_TYPE,
     HEADER_LENGTH,
     HEIGHT,
     INDEX_MAGIC,
@@ -24,11 +24,9 @@ from ffcv_hydra.kernels.jpeg.markers import (
     MCU_WIDTH,
     RESTART_INTERVAL,
     SIZE_POSITION,
-    SOF_PROGRESSIVE,
     WIDTH,
 )
 from ffcv_hydra.kernels.jpeg.transcode import PLAIN_SLACK_BYTES, insert_restart_markers, parse_whole_jpeg
-from ffcv_hydra.kernels.jpeg.transform import to_baseline
 
 SEGMENT_WIDTH = 64  # pixels, where that is not too short for the bytes that it costs
 MAX_OVERHEAD = 0.025  # of the JPEG's size
@@ -42,24 +40,24 @@ MAX_JPEG_SIDE = 65500  # libjpeg's
 def with_random_access(jpeg: np.ndarray) -> np.ndarray | None:
     """The JPEG with restart markers and their index; the coefficients, and so the pixels, are the same.
 
-    Progressive images become sequential. Bytes behind the end of the image are left out.
+    Progressive images, and those of several scans, become baseline. Bytes behind the end of the image are left out.
 
     Args:
         jpeg: uint8 (num_bytes,).
 
     Returns:
         uint8 (num_bytes,), or None if the JPEG is damaged, of a kind that has no restart segments here (arithmetic
-        coding, 12 bits, CMYK, several sequential scans), or too small for more than one within `MAX_OVERHEAD`.
+        coding, 12 bits, CMYK, unusual scans), or too small for more than one within `MAX_OVERHEAD`.
     """
     header = np.empty(HEADER_LENGTH, dtype=np.int64)
     if parse_whole_jpeg(jpeg, header) != 0:
         return None
-    if header[FRAME_TYPE] == SOF_PROGRESSIVE:
+    if not header[IS_BASELINE]:
         baseline = to_baseline(jpeg)
         if baseline is None or parse_whole_jpeg(baseline, header) != 0:
             return None
         jpeg = baseline
-    if not header[IS_BASELINE] or header[COMPONENTS] not in (1, 3):
+    if header[COMPONENTS] not in (1, 3):
         return None
     interval = restart_interval(header, len(jpeg))
     return None if interval is None else _with_interval(jpeg, header, interval)

@@ -1,1 +1,1 @@
-"""JPEGs: markers, entropy decoding, transform and colour of a part, and restart markers for those without."""
+"""JPEGs: markers, entropy decoding, transform and colour of a part; baseline ones and restart markers of others."""

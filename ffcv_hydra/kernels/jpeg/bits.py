@@ -39,7 +39,7 @@ def _load(bits, is_big_endian):
     return load
 
 
-load_uint64, load_int64, load_int32 = _load(64, True), _load(64, False), _load(32, False)
+load_uint64, load_int64, load_int32, load_int16 = _load(64, True), _load(64, False), _load(32, False), _load(16, False)
 
 
 def _big_endian_store(bits):

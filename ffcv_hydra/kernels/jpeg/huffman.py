@@ -1,10 +1,14 @@
-"""Huffman codes of baseline JPEGs (ITU-T T.81, annexes C and F): reading DC differences, skipping AC coefficients.
+"""Huffman codes of JPEGs (ITU-T T.81, annexes C, F and G): reading DC differences, skipping AC coefficients.
 
 Codes of up to LOOKAHEAD bits are found in a table by the next bits; longer ones, which are rare, by comparing with the
-largest code of each length. Codes and values that baseline JPEGs do not have are errors, though decoders take some.
+largest code of each length. Progressive JPEGs have codes that baseline ones lack: of bands that end in several blocks
+at once, with bits that say in how many. Codes and values that no such JPEG has are errors, though decoders take some.
 """
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
 from ffcv_hydra.kernels.compiling.compilation import device_function
 from ffcv_hydra.kernels.jpeg.bits import READABLE_BITS, load_int32, window_at
@@ -16,9 +20,9 @@ MAX_DC_CATEGORY = 11
 _MAX_DC_SYMBOL = 15  # in a table, used or not
 MAX_BLOCK_BYTES = 256  # 64 codes of up to 16 bits, each with up to 11 more, are less
 
-_MAX_AC_CATEGORY = 10
+MAX_AC_CATEGORY = 10
 _MAX_CODE = 16
-_MAX_SYMBOL_BITS = _MAX_CODE + _MAX_AC_CATEGORY
+_MAX_SYMBOL_BITS = _MAX_CODE + MAX_AC_CATEGORY
 LAST = 63  # AC coefficients of a block
 END_OF_BLOCK = 128  # added to a number of coefficients, no other sum becomes as large
 NO_SYMBOL = 192  # the same
@@ -39,21 +43,21 @@ _ITEM_BYTES = 4
 
 
 @device_function
-def _meaning(symbol, is_ac):
+def _meaning(symbol, is_ac, is_progressive):
     """Bits after a symbol's code, and the category (DC) or the number of coefficients (AC); -1 for what is not used."""
     category = np.int64(symbol) & 15
     run = np.int64(symbol) >> 4
     if not is_ac:
         return (category, category) if symbol <= MAX_DC_CATEGORY else (-1, 0)
     if category == 0:
-        if run == 0:
-            return 0, END_OF_BLOCK
-        return (0, 16) if run == 15 else (-1, 0)
-    return (category, run + 1) if category <= _MAX_AC_CATEGORY else (-1, 0)
+        if run == 15:
+            return 0, 16
+        return (run, END_OF_BLOCK) if run == 0 or is_progressive else (-1, 0)
+    return (category, run + 1) if category <= MAX_AC_CATEGORY else (-1, 0)
 
 
 @device_function
-def _define(data, at, is_ac, table):
+def _define(data, at, is_ac, is_progressive, table):
     """Define one table, a row, from the 16 numbers of codes at `at` and the symbols behind; whether it is possible."""
     table[:] = 0
     table[IS_DEFINED] = 1
@@ -67,7 +71,7 @@ def _define(data, at, is_ac, table):
             if not is_ac and symbol > _MAX_DC_SYMBOL:
                 return False
             table[_SYMBOLS + position] = symbol
-            more, meaning = _meaning(symbol, is_ac)
+            more, meaning = _meaning(symbol, is_ac, is_progressive)
             if length <= LOOKAHEAD and code < 1 << length:
                 begin, end = code << (LOOKAHEAD - length), (code + 1) << (LOOKAHEAD - length)
                 table[begin:end] = length + more | meaning << 8 | more << 16 if more >= 0 else NO_SYMBOL << 8
@@ -92,12 +96,13 @@ def num_symbols(data, at, stop):
 
 
 @device_function
-def read_tables(data, at, stop, tables):
+def read_tables(data, at, stop, tables, is_progressive=False):
     """Define the tables of all DHTs in data[at:stop], which are segments of markers.
 
     Args:
         data: uint8.
-        tables: int32 (NUM_TABLES, TABLE_LENGTH), zeros.
+        tables: int32 (NUM_TABLES, TABLE_LENGTH), zeros, or with tables that were defined before.
+        is_progressive: whether AC tables may have the codes of progressive JPEGs.
 
     Returns:
         Whether all are possible.
@@ -112,7 +117,7 @@ def read_tables(data, at, stop, tables):
             while table < end:
                 count = num_symbols(data, table, end)
                 number = np.int64(data[table] >> 4) * 4 + np.int64(data[table] & 15)
-                if count < 0 or not _define(data, table + 1, number >= 4, tables[number]):
+                if count < 0 or not _define(data, table + 1, number >= 4, is_progressive, tables[number]):
                     return False
                 table += _COUNT_BYTES + count
         at = end
@@ -182,13 +187,13 @@ def dc_code(table, category):
 
 
 @device_function
-def _long_code(window, is_ac, table):
+def _long_code(window, is_ac, table, is_progressive):
     """As `read_symbol`, of a code that is found by its length."""
     for length in range(LOOKAHEAD + 1, _MAX_CODE + 1):
         code = np.int64(window >> np.uint64(64 - length))
         if code <= load_int32(table + _ITEM_BYTES * (_MAX_CODES + length)):
             position = load_int32(table + _ITEM_BYTES * (_FIRST_SYMBOLS + length)) + code
-            more, meaning = _meaning(load_int32(table + _ITEM_BYTES * (_SYMBOLS + position)), is_ac)
+            more, meaning = _meaning(load_int32(table + _ITEM_BYTES * (_SYMBOLS + position)), is_ac, is_progressive)
             if more < 0:
                 break
             return np.int64(length + more), np.int64(meaning), np.int64(more)
@@ -196,7 +201,7 @@ def _long_code(window, is_ac, table):
 
 
 @device_function
-def read_symbol(window, is_ac, table):
+def read_symbol(window, is_ac, table, is_progressive=False):
     """The symbol at the top of a window.
 
     Returns:
@@ -204,7 +209,9 @@ def read_symbol(window, is_ac, table):
         stands for, or END_OF_BLOCK (AC); how many bits are behind the code. (0, NO_SYMBOL, 0) if it is none.
     """
     entry = np.int64(load_int32(table + _ITEM_BYTES * np.int64(window >> _TOP)))
-    return (entry & 255, entry >> 8 & 255, entry >> 16) if entry != 0 else _long_code(window, is_ac, table)
+    if entry == 0:
+        return _long_code(window, is_ac, table, is_progressive)
+    return entry & 255, entry >> 8 & 255, entry >> 16
 
 
 @device_function
@@ -217,6 +224,20 @@ def value_of(window, bits, category):
     is_negative = ~(np.int64(behind_code) >> 63)
     value = np.int64(behind_code >> np.uint64(1) >> np.uint64(63 - category))
     return value + (is_negative & (1 - (1 << category)))
+
+
+@intrinsic
+def _leading_zeros(typing_context, value):
+    def generate(context, builder, signature, arguments):
+        return builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.int64), generate
+
+
+@device_function
+def category_of(value):
+    """How many bits the magnitude of a number has (T.81, table F.1)."""
+    return 64 - _leading_zeros(abs(value))  # type: ignore[call-arg]  # numba adds the typing context
 
 
 @device_function

@@ -26,6 +26,7 @@ from ffcv_hydra.kernels.jpeg.huffman import (
     NUM_TABLES,
     TABLE_LENGTH,
     address_of,
+    category_of,
     copy_with_all_categories,
     dc_code,
     num_symbols,
@@ -139,10 +140,7 @@ def _dc_codes(tables):
 @device_function
 def _write_dc(writer, target, difference, codes):
     """Write a DC difference; whether there is a code for it."""
-    category, rest = 0, abs(difference)
-    while rest > 0:
-        category += 1
-        rest >>= 1
+    category = category_of(difference)
     if category > MAX_DC_CATEGORY or codes[category, 1] == 0:
         return False
     write_bits(writer, target, np.uint64(codes[category, 0]), codes[category, 1])

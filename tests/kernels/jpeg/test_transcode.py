@@ -1,6 +1,3 @@
-import ctypes
-import mmap
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,7 +11,7 @@ from ffcv_hydra.kernels.jpeg.transcode import (
     insert_restart_markers,
     parse_whole_jpeg,
 )
-from tests.kernels.jpegs import SUBSAMPLINGS, assert_same_pixels, decode_with_opencv, encode, pixels
+from tests.kernels.jpegs import EDITS, SUBSAMPLINGS, assert_same_pixels, decode_with_opencv, edited, encode, pixels
 
 MCU_PIXELS = {"4:4:4": 64, "4:2:2": 128, "4:2:0": 256, "4:4:0": 128, "4:1:1": 256, "gray": 64}
 
@@ -141,22 +138,6 @@ def test_what_decoders_accept_but_no_encoder_writes_is_refused():
         assert transcode(damaged, 2)[0] == UNSUITABLE
 
 
-@pytest.fixture(scope="module")
-def place_before_guard_page():
-    """Copies bytes to where a read behind their end ends the process."""
-    page = mmap.PAGESIZE
-    memory = np.frombuffer(mmap.mmap(-1, 16 * page), dtype=np.uint8, count=15 * page)
-    guard = ctypes.c_void_p(memory.ctypes.data + memory.nbytes)
-    assert ctypes.CDLL(None).mprotect(guard, ctypes.c_size_t(page), 0) == 0
-
-    def place(content):
-        data = memory[len(memory) - len(content) :]
-        data[:] = np.frombuffer(bytes(content), dtype=np.uint8)
-        return data
-
-    return place
-
-
 ORIGINALS = [
     encode(pixels(40, 56), subsampling, 90, optimize, restart_interval=restart).tobytes()
     for subsampling, optimize, restart in [
@@ -166,30 +147,10 @@ ORIGINALS = [
         ("4:2:2", False, 2),
     ]
 ]
-EDIT = st.tuples(st.sampled_from(["flip", "set", "cut", "insert", "truncate"]), st.floats(0, 1), st.integers(0, 255))
-
-
-def edited(content, edits):
-    damaged = bytearray(content)
-    for kind, where, value in edits:
-        at = int(where * (len(damaged) - 1))
-        if kind == "flip":
-            damaged[at] ^= 1 << value % 8
-        elif kind == "set":
-            damaged[at] = value
-        elif kind == "cut":
-            del damaged[at : at + 1 + value % 4]
-        elif kind == "insert":
-            damaged[at:at] = bytes([value])
-        elif where > 0.5:
-            del damaged[at:]
-        if len(damaged) < 4:
-            break
-    return bytes(damaged)
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.sampled_from(ORIGINALS), st.lists(EDIT, min_size=1, max_size=3), st.integers(1, 9))
+@given(st.sampled_from(ORIGINALS), EDITS, st.integers(1, 9))
 def test_damaged_jpegs_are_refused_or_keep_their_pixels(place_before_guard_page, original, edits, interval):
     data = place_before_guard_page(edited(original, edits))
     header = np.zeros(HEADER_LENGTH, dtype=np.int64)
