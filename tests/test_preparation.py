@@ -13,7 +13,7 @@ from ffcv_hydra import preparation, source_look
 from ffcv_hydra.beton import Beton, Manifest, appendix
 from ffcv_hydra.cli.commands import _made_sources
 from ffcv_hydra.cli.inspection import main
-from ffcv_hydra.cli.resolvers import count_classes, fill_fractions, has_split
+from ffcv_hydra.cli.resolvers import count_classes
 from ffcv_hydra.cli.targets import check_targets
 from ffcv_hydra.datasets import progress
 from ffcv_hydra.errors import BetonError, ConfigError, SourceMissingError
@@ -329,20 +329,3 @@ def test_F1_info_shows_the_manifest(tmp_path, capsys, monkeypatch):
     shown = capsys.readouterr().out
     number = Beton(tmp_path / "train.beton").num_samples
     assert f"{number} images; " in shown and "2 classes: cat, dog" in shown
-
-
-def test_F2_a_folder_has_the_splits_that_are_in_it_or_have_a_fraction(tmp_path):
-    fill(tmp_path / "divided" / "train", ["cat"], 1)
-    fill(tmp_path / "plain", ["cat"], 1)
-    beton = str(tmp_path / "test.beton")
-    fractions = {"train": None, "val": 0.2, "test": 0}
-    assert not has_split(str(tmp_path / "divided"), {"test": 0.1}, "test", beton)
-    assert not has_split(str(tmp_path / "plain"), fractions, "test", beton)
-    assert not has_split(str(tmp_path / "gone"), fractions, "test", beton)
-    (tmp_path / "divided" / "test").mkdir()
-    Path(beton).touch()
-    assert has_split(str(tmp_path / "divided"), fractions, "test", beton)
-    assert has_split(str(tmp_path / "plain"), {"test": 0.1}, "test", beton)
-    assert has_split(str(tmp_path / "gone"), fractions, "test", beton)
-    assert fill_fractions(fractions) == {"train": 0.8, "val": 0.2}
-    assert fill_fractions({**fractions, "test": 0.1}) == {"train": 0.7, "val": 0.2, "test": 0.1}

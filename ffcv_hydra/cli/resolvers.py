@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.errors import ConfigError
@@ -70,6 +70,8 @@ def count_classes(root: str, beton: str | None = None) -> int | None:
     Raises:
         ConfigError: there is neither, or the folder has no folders in it.
     """
+    from ffcv_hydra.datasets.image_folder import class_names, is_divided  # slow to import
+
     folder = Path(absolute_path(root))
     if not folder.is_dir():
         if beton is None or not Path(absolute_path(beton)).is_file():
@@ -78,34 +80,31 @@ def count_classes(root: str, beton: str | None = None) -> int | None:
 
         manifest = read_manifest(absolute_path(beton))
         return None if manifest is None or manifest.classes is None else len(manifest.classes)
-    folder = folder / "train" if _is_divided(folder) else folder
-    classes = sum(entry.is_dir() and not entry.name.startswith(".") for entry in folder.iterdir())
-    if not classes:
-        raise ConfigError(f"dataset.root={root}: no folders in {folder}; give each class a folder of its own there")
-    return classes
+    return len(class_names(folder / "train" if is_divided(folder) else folder))
 
 
-def fill_fractions(fractions: Mapping[str, float | None]) -> DictConfig:
-    """The fractions of the splits that there are: null is what the others leave, and 0 no split."""
-    given = {name: fraction for name, fraction in fractions.items() if fraction is not None}
-    rest = round(1 - sum(given.values()), 9)
-    filled = {name: rest if fraction is None else fraction for name, fraction in fractions.items()}
-    return OmegaConf.create({name: fraction for name, fraction in filled.items() if fraction != 0})
+def fill_fractions(fractions: Mapping[str, float | None]) -> dict[str, float]:
+    """`ffcv_hydra.datasets.split_fraction.fill_fractions`, which is slow to import."""
+    from ffcv_hydra.datasets.split_fraction import fill_fractions
+
+    return fill_fractions(fractions)
 
 
-def has_split(root: str, fractions: Mapping[str, float | None], split: str, beton: str) -> bool:
-    """Whether a folder of images has a split, by a folder of its own or by a fraction.
+def has_split(fractions: Mapping[str, float | None], split: str, root: str | None = None, beton: str = "") -> bool:
+    """Whether a dataset has a split: by a fraction of it, or in a folder of images by a folder of its own.
 
     Where there is no such folder, whether there is the split's beton.
     """
+    from ffcv_hydra.datasets.image_folder import is_divided  # slow to import
+
+    if split in fill_fractions(fractions):
+        return True
+    if root is None:
+        return False
     folder = Path(absolute_path(root))
     if not folder.is_dir():
         return Path(absolute_path(beton)).is_file()
-    return (folder / split).is_dir() if _is_divided(folder) else bool(fractions.get(split))
-
-
-def _is_divided(folder: Path) -> bool:
-    return any((folder / "train").glob("*/"))
+    return is_divided(folder) and (folder / split).is_dir()
 
 
 def worker_counts() -> str:

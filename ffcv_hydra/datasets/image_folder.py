@@ -62,7 +62,7 @@ class ImageFolder(Dataset):
                 f"dataset.root={root}: no such folder; name one that has a folder of images per class"
             )
         self._start_of_name = len(os.path.join(root, ""))
-        self.is_drawn = not any((root / "train").glob("*/"))
+        self.is_drawn = not is_divided(root)
         if self.is_drawn:
             self._read_fraction(root, split, fractions or DEFAULT_FRACTIONS, seed)
         else:
@@ -103,8 +103,8 @@ class ImageFolder(Dataset):
         if not folder.is_dir():
             found = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
             raise ConfigError(f"{root}: no folder for split {split!r}; it has {', '.join(found)}")
-        self.classes = _class_names(train)
-        unknown = [name for name in _class_names(folder) if name not in self.classes]
+        self.classes = class_names(train)
+        unknown = [name for name in class_names(folder) if name not in self.classes]
         if unknown:
             raise ConfigError(f"{folder}: class {unknown[0]!r} is not in {train}; add it there, or remove it here")
         self._samples, left_out = _find_images(folder, self.classes)
@@ -118,7 +118,7 @@ class ImageFolder(Dataset):
             share = SplitFraction.named(split, fractions, seed)
         except ConfigError as error:
             raise ConfigError(f"{root}: {error}") from None
-        self.classes = _class_names(root)
+        self.classes = class_names(root)
         found, left_out = _find_images(root, self.classes)
         counts = Counter(label for _, label in found)
         for label, name in enumerate(self.classes):
@@ -137,7 +137,13 @@ class ImageFolder(Dataset):
             _warn(f"{root}: split {split!r} has no image of {', '.join(lacking[:3])}{rest}; {advice}")
 
 
-def _class_names(folder: Path) -> list[str]:
+def is_divided(root: Path) -> bool:
+    """Whether a folder of images has a folder per split, as its `train` with classes tells."""
+    return any((root / "train").glob("*/"))
+
+
+def class_names(folder: Path) -> list[str]:
+    """The names of the class folders in a folder, sorted. Raises `ConfigError` if there are none."""
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not names:
         raise ConfigError(f"{folder}: no folders in it; put the images of each class into a folder of its own")

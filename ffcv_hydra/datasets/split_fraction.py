@@ -14,6 +14,20 @@ if TYPE_CHECKING:
     from ffcv_hydra.beton import Beton
 
 
+def fill_fractions(fractions: Mapping[str, float | None]) -> dict[str, float]:
+    """The fractions of the splits that there are: None is what the others leave, and 0 no split.
+
+    Raises:
+        ConfigError: if more than one is None.
+    """
+    open_ones = [name for name, fraction in fractions.items() if fraction is None]
+    if len(open_ones) > 1:
+        raise ConfigError(f"dataset.fractions: {' and '.join(open_ones)} are null; only one can have what others leave")
+    rest = round(1 - sum(fraction for fraction in fractions.values() if fraction is not None), 9)
+    filled = {name: rest if fraction is None else fraction for name, fraction in fractions.items()}
+    return {name: fraction for name, fraction in filled.items() if fraction != 0}
+
+
 class SplitFraction:
     """From samples to the indices of a share of them.
 

@@ -48,7 +48,8 @@ def needed_stages(config: Config) -> list[str]:
     required = _STAGES[mode][0]
     if required not in present:
         has = ", ".join(stage for stage, split in splits.items() if split is not None) or "none"
-        advice = ", or dataset.fractions.test=0.1" if required == "test" and "fractions" in config["dataset"] else ""
+        by_fraction = required in config["dataset"].get("fractions", {})
+        advice = f", or dataset.fractions.{required}=0.1" if by_fraction else ""
         raise ConfigError(f"mode={mode} needs dataset.splits.{required}{advice}; the dataset has {has}")
     if mode == "fit" and config.get("test_after_fit") and splits.get("test") is not None:
         present.append("test")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ffcv_hydra.cli.resolvers import count_classes, run_folder
+from ffcv_hydra.cli.resolvers import count_classes, has_split, run_folder
 from ffcv_hydra.errors import ConfigError
 
 SLURM = {"SLURM_JOB_ID": "17", "SLURM_NTASKS": "2", "SLURM_JOB_NAME": "train"}
@@ -38,6 +38,30 @@ def test_classes_are_counted_with_and_without_train(tmp_path):
         (tmp_path / "plain" / name).mkdir(parents=True)
     (tmp_path / "plain" / "notes.txt").touch()
     assert count_classes(str(tmp_path / "split")) == count_classes(str(tmp_path / "plain")) == 3
+
+
+def test_F2_a_folder_has_the_splits_that_are_in_it_or_have_a_fraction(tmp_path):
+    (tmp_path / "divided" / "train" / "cat").mkdir(parents=True)
+    (tmp_path / "plain" / "cat").mkdir(parents=True)
+    beton = str(tmp_path / "test.beton")
+
+    def has_test(folder, fraction):
+        return has_split({"train": None, "val": 0.2, "test": fraction}, "test", str(tmp_path / folder), beton)
+
+    assert not any(has_test(folder, 0) for folder in ("divided", "plain", "gone"))
+    # Where a fraction is asked of a divided folder, the dataset tells that it has none.
+    assert all(has_test(folder, 0.1) for folder in ("divided", "plain", "gone"))
+    (tmp_path / "divided" / "test").mkdir()
+    assert has_test("divided", 0) and not has_test("plain", 0)
+    Path(beton).touch()
+    assert has_test("gone", 0)
+
+
+def test_F2_null_is_a_fraction():
+    for fractions in ({"train": 0.7, "val": 0.2, "test": None}, {"train": 0.7, "val": None, "test": 0}):
+        given = {split for split in fractions if has_split(fractions, split)}
+        assert given == {split for split, fraction in fractions.items() if fraction != 0}
+    assert not has_split({"train": 0.8, "val": 0.2, "test": None}, "test")  # the others leave nothing
 
 
 def test_folder_without_classes_is_named(tmp_path):

@@ -17,6 +17,7 @@ from ffcv_hydra.beton import write_beton
 from ffcv_hydra.cli.commands import resolve
 from ffcv_hydra.cli.schema import ConvertConfig, RunConfig, check, check_trainer
 from ffcv_hydra.cli.targets import check_targets, locate
+from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.loader import Loader
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -108,6 +109,41 @@ def test_image_options_are_those_of_the_field(dataset):
 def test_override_of_a_field_option_needs_no_plus():
     config, _ = composed("run", "dataset.fields.image.max_resolution=256")
     assert config["dataset"]["fields"]["image"]["max_resolution"] == 256
+
+
+@pytest.mark.parametrize("dataset", ["image_folder", "custom"])
+@pytest.mark.parametrize(
+    ("fractions", "splits"),
+    [
+        ([], ["train", "val"]),
+        (["test=0.1"], ["train", "val", "test"]),
+        (["train=0.7", "test=null"], ["train", "val", "test"]),
+        (["val=0", "test=0.1"], ["train", "test"]),
+        (["val=0"], ["train"]),
+    ],
+)
+def test_F2_a_dataset_has_the_splits_that_have_a_fraction(dataset, fractions, splits):
+    options = [f"dataset.fractions.{fraction}" for fraction in fractions]
+    found = composed("run", f"dataset={dataset}", *NEEDED[f"dataset={dataset}"], *options)[0]["dataset"]["splits"]
+    predicted = found.pop("predict")
+    assert [name for name, split in found.items() if split is not None] == splits
+    assert predicted == (found["test"] or found["val"])
+    for split in splits:
+        node = found[split]["indices" if dataset == "custom" else "source"]
+        assert node["split"] == split and list(node["fractions"]) == splits
+
+
+def test_F2_the_fractions_of_a_folder_are_those_of_its_class():
+    from ffcv_hydra.datasets.image_folder import DEFAULT_FRACTIONS
+    from ffcv_hydra.datasets.split_fraction import fill_fractions
+
+    for dataset in ("image_folder", "custom"):
+        assert fill_fractions(OmegaConf.load(CONF / "dataset" / f"{dataset}.yaml").fractions) == DEFAULT_FRACTIONS
+
+
+def test_F2_two_open_fractions_are_refused():
+    with pytest.raises(ConfigError, match="train and test are null; only one can have what others leave"):
+        composed("run", "dataset=custom", *NEEDED["dataset=custom"], "dataset.fractions.test=null")
 
 
 def ramp(side: int) -> np.ndarray:

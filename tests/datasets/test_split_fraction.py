@@ -4,6 +4,8 @@ import pytest
 from ffcv_hydra import Loader
 from ffcv_hydra.beton import Beton, write_beton
 from ffcv_hydra.datasets import SplitFraction
+from ffcv_hydra.datasets.image_folder import DEFAULT_FRACTIONS
+from ffcv_hydra.datasets.split_fraction import fill_fractions
 from ffcv_hydra.errors import ConfigError
 
 
@@ -47,6 +49,16 @@ def test_F1_a_shuffled_beton_is_split_by_its_sources_items(tmp_path):
     write_beton([(n,) for n in range(100)], tmp_path / "a.beton", num_workers=0, shuffle_indices=True)
     beton, share = Beton(tmp_path / "a.beton"), SplitFraction(0.0, 0.8)
     assert set(beton.field_metadata("int")[share.of_beton(beton)].tolist()) == set(share(100).tolist())
+
+
+def test_F2_null_is_what_the_other_fractions_leave_and_0_is_no_split():
+    fractions = {"train": None, "val": 0.2, "test": 0}
+    assert fill_fractions(fractions) == DEFAULT_FRACTIONS == {"train": 0.8, "val": 0.2}
+    assert fill_fractions({**fractions, "test": 0.1}) == {"train": 0.7, "val": 0.2, "test": 0.1}
+    assert fill_fractions({"train": 0.7, "val": 0.2, "test": None}) == {"train": 0.7, "val": 0.2, "test": 0.1}
+    assert fill_fractions({"train": 0.8, "val": 0.2, "test": None}) == {"train": 0.8, "val": 0.2}
+    with pytest.raises(ConfigError, match=r"dataset.fractions: train and test are null; only one can have"):
+        fill_fractions({**fractions, "test": None})
 
 
 def test_the_share_of_a_named_split_comes_from_all_fractions():
