@@ -1,7 +1,7 @@
 """An image classifier around any backbone."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -42,6 +42,7 @@ class Classifier(pl.LightningModule):
             data or a backbone that do not fit.
     """
 
+    label_stages: ClassVar[tuple[str, ...]] = ("train", "val", "test")  # where labels have to be in [0, num_classes)
     mean: Tensor | None
     std: Tensor | None
     class_weights: Tensor | None

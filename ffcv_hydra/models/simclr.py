@@ -1,7 +1,7 @@
 """Self-supervised learning from two views of each image: SimCLR."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -35,6 +35,8 @@ class SimCLR(pl.LightningModule):
     Raises:
         ConfigError: the backbone has no linear layer.
     """
+
+    label_stages: ClassVar[tuple[str, ...]] = ("val", "test")  # where labels have to be in [0, num_classes)
 
     def __init__(
         self,

@@ -116,7 +116,7 @@ def build_callbacks(config: Config, signals: StopSignals, run_dir: Path) -> list
         callbacks.append(PredictionWriter(run_dir / "predictions.pt"))
     callbacks.append(FirstStep())
     if config["mode"] == "fit":
-        callbacks.append(FirstLook(config["model"].get("num_classes")))
+        callbacks.append(FirstLook())
         callbacks.append(PlainCheckpoints(trusted=config.get("trust_checkpoint", False)))
     # After callbacks that change weights, so that the checkpoint has what they did in the last batch.
     callbacks.append(GracefulStop(signals, run_dir / "checkpoints" / "last.ckpt"))

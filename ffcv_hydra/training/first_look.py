@@ -1,6 +1,7 @@
 """A look at the data before the training starts: that what one model reads is alike in all stages."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -20,16 +21,11 @@ class FirstLook(pl.Callback):
 
     The evaluations have to give the same outputs, of the same types and shapes but for heights and widths; the training
     may differ from them in what a recipe changes: views, sizes, targets that are mixed. Labels have to be in
-    [0, num_classes).
-
-    Args:
-        num_classes: `model.num_classes`; None for a model without.
+    [0, num_classes) in the stages that the model names in `label_stages`, as ours do: what labels a model of the user's
+    own takes is its own affair.
     """
 
-    def __init__(self, num_classes: int | None = None) -> None:
-        self.num_classes = num_classes
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def setup(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
         """Look, before a fit; raises `ConfigError` for stages that do not fit together, and what reading raises."""
         data = trainer.datamodule  # type: ignore[attr-defined]
         if stage != "fit" or not isinstance(data, FFCVDataModule):
@@ -44,14 +40,13 @@ class FirstLook(pl.Callback):
             if name != reference and found and outputs[reference]:
                 changed = {output for both in (name, reference) for output in data.changed_on_device(both)}
                 _compare(name, found, reference, outputs[reference], changed)
-        if self.num_classes is not None:
-            for name, batch in batches.items():
-                stored = data.stored_numbers(name, LABEL)
-                labels = batch.get(LABEL) if stored is None else torch.from_numpy(stored)
-                try:
-                    check_range(labels, self.num_classes)
-                except ConfigError as error:
-                    raise ConfigError(f"{name}: {error}") from None
+        for name in getattr(pl_module, "label_stages", ()):
+            stored = data.stored_numbers(name, LABEL)
+            labels = batches.get(name, {}).get(LABEL) if stored is None else torch.from_numpy(stored)
+            try:
+                check_range(labels, pl_module.num_classes)
+            except ConfigError as error:
+                raise ConfigError(f"{name}: {error}") from None
         data.release("test")
 
 

@@ -10,6 +10,7 @@ from ffcv.transforms import ToTensor, ToTorchImage
 
 from ffcv_hydra import FFCVDataModule, FFCVPipelineManager
 from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.models import Classifier, SimCLR, SmallConvNet
 from ffcv_hydra.operations import CenterCrop, DivideImage255, MixedTargets, Mixup, RandomResizedCrop
 from ffcv_hydra.operations import ToTensor as OurToTensor
 from ffcv_hydra.pipeline import FieldPipeline
@@ -27,8 +28,12 @@ def data(beton, **pipelines):
     return FFCVDataModule(8, num_workers=1, seed=1, **managers)
 
 
-def look(module, num_classes=None):
-    FirstLook(num_classes).setup(SimpleNamespace(datamodule=module), None, "fit")
+def look(module, model=None):
+    FirstLook().setup(SimpleNamespace(datamodule=module), model, "fit")
+
+
+def of_classes(kind, num_classes):
+    return kind(backbone=SmallConvNet(num_classes), num_classes=num_classes, optimizer={})
 
 
 @pytest.mark.parametrize(
@@ -94,11 +99,23 @@ def test_F42_what_is_changed_on_the_device_is_not_compared(beton):
     look(FFCVDataModule(8, **managers, device_transforms={"val": {"image": [torch.nn.Identity()]}}))
 
 
-def test_F42_labels_out_of_range_are_found_wherever_they_are(beton):
-    look(data(beton, train=TRAIN, val=EVAL), num_classes=90)
-    for name in ("train", "val"):  # sequential: the first batch has labels 0 to 7 only
+@pytest.mark.parametrize(("kind", "stages"), [(Classifier, ["train", "val"]), (SimCLR, ["val"])])
+def test_F42_labels_out_of_range_are_found_wherever_they_are(beton, kind, stages):
+    look(data(beton, train=TRAIN, val=EVAL), of_classes(kind, 90))
+    for name in stages:  # sequential: the first batch has labels 0 to 7 only
         with pytest.raises(ConfigError, match=rf"{name}: a label of 89 with model.num_classes=50: .*\[0, 49\]"):
-            look(data(beton, **{"train": {**TRAIN, "label": "disabled"}, name: EVAL}), num_classes=50)
+            look(data(beton, **{"train": {**TRAIN, "label": "disabled"}, name: EVAL}), of_classes(kind, 50))
+
+
+class OwnClasses(pl.LightningModule):
+    """As one that leaves out some labels, by `ignore_index` of torch's cross-entropy."""
+
+    num_classes = 50
+
+
+def test_F42_labels_that_a_model_does_not_learn_are_its_own_affair(beton):
+    look(data(beton, train=TRAIN, val=EVAL), OwnClasses())
+    look(data(beton, train=TRAIN, val={**EVAL, "label": "disabled"}), of_classes(SimCLR, 50))
 
 
 def test_F42_a_look_into_a_loader_is_no_pass(beton):
