@@ -105,6 +105,7 @@ class FFCVDataModule(pl.LightningDataModule):
         self._device_transforms: dict[str, DeviceTransforms] = {}
         self._prepared = False
         self._loaders: dict[str, Loader] = {}
+        self._made_for: dict[str, tuple[Any, ...]] = {}  # what may change from one trainer to the next
         self._train_state: dict[str, Any] | None = None
 
     @property
@@ -198,10 +199,12 @@ class FFCVDataModule(pl.LightningDataModule):
         if isinstance(transforms, Mapping) and transforms.get(field) is not None:
             return None
         loader = self._loaders.get(stage)
-        if loader is None or field not in loader.output_names:
-            return None
-        values = loader._beton.field_metadata(field)
-        return values[loader.indices] if values.dtype.kind == "i" and values.ndim == 1 else None
+        return None if loader is None or field not in loader.output_names else loader.stored_numbers(field)
+
+    def output_names(self, stage: str) -> tuple[str, ...] | None:
+        """The names of what the stage's batches hold, in their order; None before there is a loader."""
+        loader = self._loaders.get(stage)
+        return None if loader is None else loader.output_names
 
     def failed_samples(self) -> dict[str, list[int]]:
         """The ids of the damaged samples that this rank has met, by stage; stages that met none are left out."""
@@ -243,14 +246,14 @@ class FFCVDataModule(pl.LightningDataModule):
             raise LoaderError(f"there is nothing to {stage} on: give the data module a {stage}_manager")
         rank, world_size, local_world_size = self._ranks()
         batch_size = self._size(stage, world_size)
-        known = self._loaders.get(stage)
-        if known is not None and (known.rank, known.world_size, known.batch_size) == (rank, world_size, batch_size):
-            return known
         option = {name: self._option(stage, name) for name in _OPTIONS if name not in _SIZES}
-        if option["num_workers"] is None or option["num_workers"] < 1:
-            option["num_workers"] = max(1, usable_cores() // local_world_size)
         if option["seed"] is None:
             option["seed"] = int(os.environ.get("PL_GLOBAL_SEED", 0))
+        made_for = (rank, world_size, batch_size, option["seed"], self._overfits())
+        if stage in self._loaders and self._made_for[stage] == made_for:
+            return self._loaders[stage]
+        if option["num_workers"] is None or option["num_workers"] < 1:
+            option["num_workers"] = max(1, usable_cores() // local_world_size)
         if option["drop_last"] is None:
             option["drop_last"] = stage == "train"
         loader = Loader(
@@ -264,7 +267,7 @@ class FFCVDataModule(pl.LightningDataModule):
             world_size=world_size,
             **{name: value for name, value in option.items() if value is not None},
         )
-        self._loaders[stage] = loader
+        self._loaders[stage], self._made_for[stage] = loader, made_for
         if self._device_modules.get(stage):
             modules = self._device_modules[stage]
             self._device_transforms[stage] = DeviceTransforms(stage, modules, loader.output_names, loader.pictures)

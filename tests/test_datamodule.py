@@ -375,6 +375,16 @@ def test_overfitting_gives_the_same_batches_in_every_epoch(beton, tmp_path):
     assert labels[:2] == labels[2:] == [tuple(range(8)), tuple(range(8, 16))]
 
 
+def test_a_loader_that_is_there_follows_the_trainer_and_the_seed(beton, tmp_path, monkeypatch):
+    module, model = data(beton, seed=None), Records()
+    for seed, options in ((3, {}), (4, {}), (4, {"overfit_batches": 2})):
+        monkeypatch.setenv("PL_GLOBAL_SEED", str(seed))
+        trainer(tmp_path, max_epochs=1, **options).fit(model, module)
+    labels = [labels for _, labels, _ in model.seen]
+    assert labels[:11] != labels[11:22]
+    assert labels[22:] == [tuple(range(8)), tuple(range(8, 16))]
+
+
 def test_an_error_in_a_step_leaves_no_thread(beton, tmp_path):
     class Fails(Records):
         def training_step(self, batch, batch_idx):

@@ -201,6 +201,14 @@ class Loader:
         ids = self._order.ids(self.sampler.epoch)[self._split.batch(batch_index)]
         return ids[~np.isin(ids, self.failed_samples)] if self._on_error is OnError.SKIP else ids
 
+    def stored_numbers(self, field: str) -> np.ndarray | None:
+        """The values of all samples, (num_samples,), of a field of whole numbers; None for one of another kind.
+
+        They are in the order of `indices`. Raises `BetonError` if there is no such field.
+        """
+        values = self._beton.field_metadata(field)
+        return values[self.indices] if values.dtype.kind == "i" and values.ndim == 1 else None
+
     @property
     def failed_samples(self) -> list[int]:
         """The ids of the damaged samples that this rank has met so far, sorted; with `on_error` other than 'raise'."""
