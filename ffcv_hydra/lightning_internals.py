@@ -1,6 +1,13 @@
 """What is taken from inside Lightning; a test of each says when a release changes it."""
 
+from traceback import walk_tb
+
 import pytorch_lightning as pl
+
+
+def is_of_a_callback(error: BaseException) -> bool:
+    """Whether a callback's hook has raised an error that the trainer passes on."""
+    return any(frame.f_code.co_name == "_call_callback_hooks" for frame, _ in walk_tb(error.__traceback__))
 
 
 def go_on_where_it_ended(trainer: pl.Trainer) -> None:

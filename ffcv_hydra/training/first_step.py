@@ -5,14 +5,16 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from ffcv_hydra.datamodule import FFCVDataModule
 from ffcv_hydra.errors import ConfigError, FFCVHydraError, describe_error
+from ffcv_hydra.lightning_internals import is_of_a_callback
 from ffcv_hydra.training.outputs import describe
 
 
 class FirstStep(pl.Callback):
     """Knows which batch the model is trying, as long as it is the first one of its stage.
 
-    The sanity check is the first of `val`. What a later step raises is passed as it is.
+    The sanity check is the first of `val`. What a later step or a callback raises is passed as it is.
     """
 
     def __init__(self) -> None:
@@ -25,7 +27,7 @@ class FirstStep(pl.Callback):
         return error if self._failure is None or self._failure[0] is not error else ConfigError(self._failure[1])
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        if self._trying is None or not isinstance(exception, Exception):
+        if self._trying is None or not isinstance(exception, Exception) or is_of_a_callback(exception):
             return
         stage, step, batch = self._trying
         if isinstance(exception, FFCVHydraError):
@@ -42,8 +44,8 @@ class FirstStep(pl.Callback):
 
     def _begin(self, trainer: pl.Trainer, stage: str, step: str, batch: Any) -> None:
         if stage not in self._tried:
-            loaders = getattr(trainer.datamodule, "_loaders", {})  # type: ignore[attr-defined]
-            names = loaders[stage].output_names if stage in loaders else None
+            data = trainer.datamodule  # type: ignore[attr-defined]
+            names = data.output_names(stage) if isinstance(data, FFCVDataModule) else None
             self._trying = stage, step, describe(batch, names)
 
     def _end(self, stage: str) -> None:

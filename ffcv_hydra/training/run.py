@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, chdir, nullcontext
 from pathlib import Path
@@ -99,12 +100,17 @@ class _Run:
 
     def _in_one_line(self, error: BaseException) -> BaseException:
         """An error that says what a user can do about `error`, where there is something; else `error`."""
-        if isinstance(error, OSError):
-            is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            if is_full or str(error.filename).startswith(str(self.run_dir)):
-                return WriteError(f"{error.filename or self.run_dir} cannot be written: {error.strerror}")
+        if isinstance(error, OSError) and error.filename is not None and self._prevents_writing(error):
+            return WriteError(f"{error.filename} cannot be written: {error.strerror}")
         callbacks: list[pl.Callback] = [] if self.trainer is None else self.trainer.callbacks  # type: ignore[attr-defined]
         return next((callback.explain(error) for callback in callbacks if isinstance(callback, FirstStep)), error)
+
+    def _prevents_writing(self, error: OSError) -> bool:
+        """Whether no reader meets such an error: a disk is full, or the run's folder is gone or closed."""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+            return True
+        is_ours = Path(str(error.filename)).is_relative_to(self.run_dir)
+        return is_ours and not os.access(self.run_dir, os.W_OK | os.X_OK)
 
     def _run(self, signals: StopSignals) -> dict[str, Any]:
         config, mode = self.config, self.config["mode"]

@@ -1,8 +1,11 @@
 """What a run leaves behind, and how it fails."""
 
+import errno
 import logging
+import os
 import re
 
+import hydra
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -10,7 +13,7 @@ import yaml
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from standin_run import SAMPLES, config
 
-from ffcv_hydra.errors import ConfigError, FFCVHydraError
+from ffcv_hydra.errors import ConfigError, FFCVHydraError, WriteError
 from ffcv_hydra.models import Classifier
 
 pytestmark = pytest.mark.timeout(120)
@@ -336,6 +339,48 @@ def test_F43_what_a_model_raises_at_its_first_batch_is_one_line(train, result, t
 def test_F43_what_a_later_step_raises_is_passed_as_it_is(train, tmp_path):
     with pytest.raises(RuntimeError, match="shape"):
         train(config(model={"_target_": "test_train.Wrong", "step": "training_step", "batch": 1}), tmp_path)
+
+
+class Raises(pl.Callback):
+    """Raises an error in a hook of the first batch."""
+
+    def __init__(self, hook, error):
+        setattr(self, hook, self._raise)
+        self.error = error
+
+    def _raise(self, *args):
+        raise self.error
+
+
+@pytest.mark.parametrize("hook", ["on_train_batch_start", "on_before_backward", "on_train_batch_end"])
+@pytest.mark.parametrize("kind", ["builtins.KeyError", "ffcv_hydra.errors.LoaderError"])
+def test_F43_what_a_callback_raises_is_not_told_of_the_model(train, tmp_path, hook, kind):
+    error = {"_target_": kind, "_args_": ["of the callback"]}
+    with pytest.raises(hydra.utils.get_class(kind)) as caught:
+        train(config(callbacks={"raises": {"_target_": "test_train.Raises", "hook": hook, "error": error}}), tmp_path)
+    assert caught.value.args == ("of the callback",)
+
+
+@pytest.mark.parametrize(
+    ("number", "path", "told"),
+    [
+        (errno.ENOENT, "run2/table.csv", False),  # beside the run's folder
+        (errno.ENOENT, "run/table.csv", False),  # a reader's
+        (errno.ENOSPC, None, False),  # of a disk that nothing is known of
+        (errno.ENOSPC, "elsewhere/table.csv", True),
+        (errno.EROFS, "run/table.csv", True),
+    ],
+)
+def test_F33_that_a_file_cannot_be_written_is_said_of_writing_only(train, result, tmp_path, number, path, told):
+    path = None if path is None else str(tmp_path / path)
+    arguments = [number, os.strerror(number), *([] if path is None else [path])]
+    raises = {"_target_": "test_train.Raises", "hook": "on_train_batch_end"}
+    raises["error"] = {"_target_": "builtins.OSError", "_args_": arguments}
+    with pytest.raises(WriteError if told else OSError) as caught:
+        train(config(callbacks={"raises": raises}), tmp_path / "run")
+    text = f"{path} cannot be written: {os.strerror(number)}" if told else str(OSError(*arguments))
+    assert str(caught.value) == text
+    assert text in result(tmp_path / "run")["error"]
 
 
 def test_F43_what_our_models_take_is_said_with_what_the_data_give(train, tmp_path):
