@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 from hydra.utils import instantiate
 
 from ffcv_hydra.errors import ConfigError, FFCVHydraError, SourceMissingError, root_cause, root_error
+from ffcv_hydra.stages import STAGES
 
 if TYPE_CHECKING:
     from ffcv_hydra.beton import BetonSummary
-
-STAGES = ("train", "val", "test", "predict")
 
 log = logging.getLogger(__name__)
 

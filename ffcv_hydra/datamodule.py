@@ -2,7 +2,6 @@
 
 import ffcv_hydra._ffcv  # noqa: F401  (before anything of FFCV)
 
-import difflib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,9 +18,10 @@ from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.kernels.random.generator import key_of, key_of_name
 from ffcv_hydra.lightning_internals import go_on_where_it_ended
 from ffcv_hydra.loader import Loader
+from ffcv_hydra.nearest import nearest
 from ffcv_hydra.pipeline import FFCVPipelineManager
+from ffcv_hydra.stages import STAGES
 
-STAGES = ("train", "val", "test", "predict")
 _STAGE_OF = {
     RunningStage.TRAINING: "train",
     RunningStage.VALIDATING: "val",
@@ -347,6 +347,6 @@ def _check_options(options: dict[str, Any]) -> None:
     ]
     for name in options:
         if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean '{nearest[0]}'?" if nearest else f"options are {', '.join(_OPTIONS)}"
-            raise LoaderError(f"FFCVDataModule has no option '{name}'; {hint}")
+            match = nearest(name, known)
+            advice = f"did you mean '{match}'?" if match else f"options are {', '.join(_OPTIONS)}"
+            raise LoaderError(f"FFCVDataModule has no option '{name}'; {advice}")

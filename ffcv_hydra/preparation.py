@@ -13,7 +13,6 @@ from ffcv_hydra.beton.reading.reader import read_appendix, read_manifest
 from ffcv_hydra.beton.writing.source_manifest import LOOK_SECONDS, is_constant
 from ffcv_hydra.conversion import check_description
 from ffcv_hydra.conversion_config import (
-    STAGES,
     BetonConfig,
     build_to_look,
     convert_beton,
@@ -22,6 +21,7 @@ from ffcv_hydra.conversion_config import (
 )
 from ffcv_hydra.errors import BetonError
 from ffcv_hydra.source_look import look
+from ffcv_hydra.stages import STAGES
 
 log = logging.getLogger(__name__)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ffcv_hydra.errors import BetonError, FFCVHydraError
 from ffcv_hydra.printable import printable
+from ffcv_hydra.stages import STAGES
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -112,7 +113,7 @@ def _add_composition(parser: argparse.ArgumentParser) -> None:
         ("-cp", "--config-path", "the folder that it is in"),
     ):
         parser.add_argument(short, name, metavar="NAME" if short == "-cn" else "PATH", help=f"as for run.py: {what}")
-    parser.add_argument("--stage", choices=("train", "val", "test", "predict"), default="train", help="default: train")
+    parser.add_argument("--stage", choices=STAGES, default="train", help="default: train")
 
 
 def _hydra_arguments(chosen: argparse.Namespace) -> list[str]:

@@ -7,8 +7,8 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
-from ffcv_hydra.cli.nearest import hint, nearest
 from ffcv_hydra.errors import ConfigError, describe_error
+from ffcv_hydra.nearest import hint, nearest
 
 _HYDRA_KEYS = frozenset({"_target_", "_convert_", "_recursive_", "_partial_", "_args_"})
 _SCHEDULE_KEYS = frozenset({"interval", "warmup", "monitor"})

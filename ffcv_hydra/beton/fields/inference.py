@@ -20,6 +20,7 @@ from ffcv.fields import (
 from PIL import Image
 
 from ffcv_hydra.beton.fields.bfloat16_field import BFloat16TensorField
+from ffcv_hydra.beton.fields.image_fields import MaskField
 from ffcv_hydra.beton.fields.own_field import OwnField
 from ffcv_hydra.beton.fields.random_access_image import RandomAccessImageField
 from ffcv_hydra.beton.fields.text_field import TextField
@@ -39,6 +40,7 @@ KINDS: dict[type[Field], str] = {
 }
 """What field classes are called in default names, summaries and errors. Own fields have a `kind`."""
 
+MASK_NAMES = frozenset({"mask", "masks"})
 MAX_NAME_LENGTH = 16  # FFCV stores a name in 16 bytes and cuts what is longer, so that two names may collide
 STORABLE_KINDS = "biufc"  # NumPy dtype kinds that are plain numbers; objects, strings and records are not
 
@@ -55,9 +57,9 @@ def kind_of(field: Field) -> str:
 def infer_fields(item: Any, names: Sequence[str] | None = None, *, index: int | str = 0) -> dict[str, Field]:
     """The fields that store a dataset's item, in the order of the tuple.
 
-    PIL image -> `RandomAccessImageField` as JPEG; int, bool and their NumPy and 0-d kin -> `IntField`;
-    floats -> `FloatField`; 1-D uint8 ndarray -> `BytesField`; other ndarrays -> `NDArrayField` of that dtype and shape;
-    str -> `TextField`; dict -> `JSONField`; tensor -> `TorchTensorField`, or `BFloat16TensorField`.
+    PIL image -> `RandomAccessImageField` as JPEG, but see `infer_field` of masks; int, bool and their NumPy and 0-d kin
+    -> `IntField`; floats -> `FloatField`; 1-D uint8 ndarray -> `BytesField`; other ndarrays -> `NDArrayField` of that
+    dtype and shape; str -> `TextField`; dict -> `JSONField`; tensor -> `TorchTensorField`, or `BFloat16TensorField`.
 
     Args:
         item: One item of the dataset, a tuple.
@@ -68,10 +70,11 @@ def infer_fields(item: Any, names: Sequence[str] | None = None, *, index: int | 
         ConversionError: if `item` is no tuple, an entry cannot be stored, or a name cannot be used.
     """
     check_is_tuple(item, index)
-    fields = [_infer_entry(value, index, position) for position, value in enumerate(item)]
+    if names is not None and len(names) != len(item):
+        raise ConversionError(f"sample {index}: {len(item)} items, but {len(names)} field names: {list(names)}")
+    given = [""] * len(item) if names is None else names
+    fields = [infer_field(item[n], given[n], f"sample {index}, item {n}") for n in range(len(item))]
     chosen = default_names(fields) if names is None else list(names)
-    if len(chosen) != len(fields):
-        raise ConversionError(f"sample {index}: {len(fields)} items, but {len(chosen)} field names: {chosen}")
     check_names(chosen)
     return dict(zip(chosen, fields, strict=True))
 
@@ -119,10 +122,25 @@ def scalar_field(value: Any) -> Field | None:
     return None
 
 
-def _infer_entry(value: Any, index: int | str, position: int) -> Field:
-    where = f"sample {index}, item {position}"
+def infer_field(value: Any, name: str, where: str) -> Field:
+    """The field that stores one entry of an item.
+
+    A PIL image under a name whose last word is `mask` or `masks` is stored without loss: one of the modes L, P, 1 and I
+    by a `MaskField`, another one raw.
+
+    Args:
+        value: The entry.
+        name: Of the field; empty if it has none.
+        where: What errors call the entry.
+
+    Raises:
+        ConversionError: if it cannot be stored.
+    """
     if isinstance(value, Image.Image):
-        return RandomAccessImageField(write_mode="jpg")
+        is_mask = name.lower().split("_")[-1] in MASK_NAMES
+        if is_mask and (value.mode in ("L", "P", "1") or value.mode.startswith("I")):
+            return MaskField()
+        return RandomAccessImageField(write_mode="raw" if is_mask else "jpg")
     number = scalar_field(value)
     if number is not None:
         return number

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any, TypeAlias
 
 from ffcv.fields import Field, NDArrayField
@@ -13,11 +12,13 @@ from ffcv_hydra.beton.fields.inference import (
     check_is_tuple,
     check_names,
     default_names,
+    infer_field,
     infer_fields,
     kind_of,
 )
 from ffcv_hydra.beton.fields.random_access_image import RGB_FIELDS, RandomAccessImageField
 from ffcv_hydra.errors import ConversionError
+from ffcv_hydra.nearest import hint
 
 FieldSpec: TypeAlias = "Field | Mapping[str, Any] | None"
 FieldSpecs: TypeAlias = "Mapping[str, FieldSpec] | Sequence[FieldSpec] | None"
@@ -48,12 +49,14 @@ def resolve_fields(item: Any, fields: FieldSpecs = None, *, index: int | str = 0
         named = f" ({', '.join(map(str, fields))})" if isinstance(fields, Mapping) else ""
         raise ConversionError(f"sample {index}: the item has {len(item)} entries, but fields has {len(specs)}{named}")
     labels = [repr(name) for name in fields] if isinstance(fields, Mapping) else [str(i) for i in range(len(specs))]
+    names = list(fields) if isinstance(fields, Mapping) else [""] * len(specs)
+    if isinstance(fields, Mapping):
+        check_names(names)
     resolved = [
-        _resolve_entry(value, spec, label, index) for value, spec, label in zip(item, specs, labels, strict=True)
+        _resolve_entry(value, spec, label, name, index)
+        for value, spec, label, name in zip(item, specs, labels, names, strict=True)
     ]
-    names = list(fields) if isinstance(fields, Mapping) else default_names(resolved)
-    check_names(names)
-    return dict(zip(names, resolved, strict=True))
+    return dict(zip(names if isinstance(fields, Mapping) else default_names(resolved), resolved, strict=True))
 
 
 def check_field(field: Field, label: str) -> None:
@@ -61,8 +64,8 @@ def check_field(field: Field, label: str) -> None:
     if type(field) not in RGB_FIELDS:
         return
     if field.write_mode not in WRITE_MODES:
-        nearest = _nearest(str(field.write_mode), WRITE_MODES)
-        raise ConversionError(f"field {label}: unknown write_mode {field.write_mode!r}; {nearest}")
+        advice = hint(str(field.write_mode), WRITE_MODES)
+        raise ConversionError(f"field {label}: unknown write_mode {field.write_mode!r}; {advice}")
     if field.write_mode == "smart" and field.smart_threshold is None:
         raise ConversionError(
             f"field {label}: write_mode 'smart' needs smart_threshold: larger images (in raw bytes) are stored as JPEG"
@@ -84,14 +87,14 @@ def _is_colour(value: Any) -> bool:
     return is_triple and all(type(level) is int and 0 <= level <= 255 for level in value)
 
 
-def _resolve_entry(value: Any, spec: FieldSpec, label: str, index: int | str) -> Field:
+def _resolve_entry(value: Any, spec: FieldSpec, label: str, name: str, index: int | str) -> Field:
     if isinstance(spec, Field):
         _check_storable(spec, label)
         check_field(spec, label)
         return spec
     if spec is not None and not isinstance(spec, Mapping):
         raise ConversionError(f"field {label}: expected a Field, a dict of options or null, got {type(spec).__name__}")
-    (inferred,) = infer_fields((value,), index=index).values()
+    inferred = infer_field(value, name, f"sample {index}, field {label}")
     return _with_options(inferred, spec, label) if spec else inferred
 
 
@@ -104,10 +107,9 @@ def _with_options(inferred: Field, options: Mapping[str, Any], label: str) -> Fi
     ]
     for option in options:
         if option not in parameters:
-            raise ConversionError(
-                f"field {label} ({kind_of(inferred)}): unknown option {option!r}; {_nearest(str(option), parameters)}"
-            )
-    defaults = {"write_mode": "jpg"} if field_class in RGB_FIELDS else {}
+            advice = hint(str(option), parameters) if parameters else "it takes none"
+            raise ConversionError(f"field {label} ({kind_of(inferred)}): unknown option {option!r}; {advice}")
+    defaults = {"write_mode": inferred.write_mode} if field_class in RGB_FIELDS else {}
     try:
         field = field_class(**(defaults | dict(options)))
         check_field(field, label)
@@ -121,11 +123,3 @@ def _check_storable(field: Field, label: str) -> None:
         raise ConversionError(
             f"field {label}: FFCV cannot store arrays of shape {tuple(field.shape)}; for one number use an int or float"
         )
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    if not known:
-        return "it takes none"
-    close = get_close_matches(word, known, n=1, cutoff=0.5)
-    listed = ", ".join(known)
-    return f"did you mean {close[0]!r}? (known: {listed})" if close else f"known: {listed}"

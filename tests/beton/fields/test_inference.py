@@ -4,7 +4,17 @@ import torch
 from ffcv.fields import BytesField, FloatField, IntField, JSONField, NDArrayField, TorchTensorField
 from PIL import Image
 
-from ffcv_hydra.beton import BFloat16TensorField, RandomAccessImageField, TextField, infer_fields, kind_of
+from ffcv_hydra import Loader
+from ffcv_hydra.beton import (
+    BFloat16TensorField,
+    MaskField,
+    RandomAccessImageField,
+    TextField,
+    infer_fields,
+    kind_of,
+    write_beton,
+)
+from ffcv_hydra.beton.fields.options import resolve_fields
 from ffcv_hydra.errors import ConversionError
 
 IMAGE = Image.new("RGB", (4, 4))
@@ -38,6 +48,33 @@ IMAGE = Image.new("RGB", (4, 4))
 def test_each_type_of_item_gets_its_field(value, field_class):
     (field,) = infer_fields((value,)).values()
     assert type(field) is field_class
+
+
+@pytest.mark.parametrize("name", ["mask", "masks", "gt_mask", "Lung_Masks"])
+@pytest.mark.parametrize("mode", ["L", "P", "1", "I", "I;16"])
+def test_a_mask_by_its_name_is_stored_as_one(name, mode):
+    assert type(infer_fields((Image.new(mode, (4, 4)),), [name])[name]) is MaskField
+    assert type(resolve_fields((Image.new(mode, (4, 4)),), {name: None})[name]) is MaskField
+
+
+def test_a_mask_of_colours_is_stored_without_loss_unless_options_say_otherwise():
+    assert resolve_fields((IMAGE,), {"mask": None})["mask"].write_mode == "raw"
+    assert resolve_fields((IMAGE,), {"mask": {"max_resolution": 2}})["mask"].write_mode == "raw"
+    assert resolve_fields((IMAGE,), {"mask": {"write_mode": "jpg"}})["mask"].write_mode == "jpg"
+
+
+@pytest.mark.parametrize("names", [["unmasked"], ["mask_photo"], None])
+def test_other_images_of_one_channel_are_images(names):
+    (field,) = infer_fields((Image.new("L", (4, 4)),), names).values()
+    assert (type(field), field.write_mode) == (RandomAccessImageField, "jpg")
+
+
+def test_ids_of_a_mask_by_its_name_come_back(tmp_path):
+    ids = np.random.default_rng(0).integers(0, 5, (20, 30), np.uint8)
+    item = (Image.new("RGB", (30, 20)), Image.fromarray(ids))
+    write_beton([item] * 2, tmp_path / "a.beton", {"image": None, "mask": None}, num_workers=0)
+    _, masks = next(iter(Loader(tmp_path / "a.beton", 2, num_workers=1)))
+    assert np.array_equal(np.asarray(masks)[..., 0], np.stack([ids, ids]))
 
 
 def test_images_are_stored_as_jpeg():
