@@ -18,15 +18,13 @@ from ffcv.pipeline.operation import Operation
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.compiling.compilation import Kernel
 from ffcv_hydra.kernels.jpeg.tables import TABLES_BYTES
-from ffcv_hydra.kernels.jpeg.turbojpeg import Decompressor
 from ffcv_hydra.kernels.memory.checksum import first_mismatch
 
 
 @dataclass
 class Scratch:
-    """What one thread needs while it works: a decompressor, tables of its last JPEG, and buffers that only grow."""
+    """What one thread needs while it works: tables of its last JPEG, and buffers that only grow."""
 
-    decompressor: Decompressor = field(default_factory=Decompressor)
     jpeg_tables: np.ndarray = field(default_factory=lambda: np.zeros(TABLES_BYTES // 8, dtype=np.int64))
     pixels: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.uint8))
     file: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.uint8))

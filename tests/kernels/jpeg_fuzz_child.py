@@ -8,10 +8,9 @@ a crop does not see what a whole image is refused for if that comes behind the c
 too; the same of the baseline JPEG that is made of it, unless none is made. At the end `counts: ...` says how many there
 were of each outcome.
 
-All mutations of a process are decoded with the same decompressor and the same memory for tables.
+All mutations of a process are decoded with the same memory for tables.
 """
 
-import ctypes
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -19,17 +18,15 @@ from contextlib import suppress
 from functools import cache
 
 import numpy as np
+import simplejpeg
 from jpegs import SUBSAMPLINGS, encode, parts_with, pixels
 
 from ffcv_hydra.beton.fields.baseline_jpeg import to_baseline
 from ffcv_hydra.beton.fields.restart_index import with_random_access
-from ffcv_hydra.kernels.jpeg.decoder import decode_box
-from ffcv_hydra.kernels.jpeg.region import EXTRA_BYTES, REGION_LENGTH, decode_region
-from ffcv_hydra.kernels.jpeg.turbojpeg import Decompressor, library
+from ffcv_hydra.kernels.jpeg.decoder import EXTRA_BYTES, REGION_LENGTH, decode_box
+from ffcv_hydra.kernels.jpeg.region import decode_region
 
 SIZES = [(48, 80), (61, 200)]
-FAST_DCT = 2048
-RGB, GRAY = 0, 6
 SOI, EOI, SOS, DHT, DQT, DRI = 0xD8, 0xD9, 0xDA, 0xC4, 0xDB, 0xDD
 Mutation = Callable[[bytearray, np.random.Generator], None]
 
@@ -207,31 +204,23 @@ def fresh_turbojpeg(jpeg: np.ndarray, size: tuple[int, int], channels: int, scal
     """Whether TurboJPEG decodes a JPEG without a complaint to the size, and what it makes of it all the same."""
     rows, columns = (-(-side // scale) for side in size)
     target = np.zeros((rows, columns, channels), dtype=np.uint8)
-    if len(jpeg) == 0:
+    least = (rows, columns) if scale > 1 else (0, 0)
+    try:
+        *found, colours, _ = simplejpeg.decode_jpeg_header(jpeg)
+        if tuple(found) != size or colours in ("CMYK", "YCCK"):
+            return False, target
+        simplejpeg.decode_jpeg(jpeg, "RGB" if channels == 3 else "GRAY", True, False, *least, 1, target)
+    except (ValueError, KeyError):  # with KeyError, simplejpeg has no name for sampling factors
         return False, target
-    turbojpeg = library()
-    handle = ctypes.c_void_p(turbojpeg.tjInitDecompress())
-    found = [ctypes.c_int() for _ in range(4)]
-    address, num_bytes = ctypes.c_void_p(jpeg.ctypes.data), ctypes.c_ulong(len(jpeg))
-    header = turbojpeg.tjDecompressHeader3(handle, address, num_bytes, *(ctypes.byref(one) for one in found))
-    is_good = header == 0 and (found[1].value, found[0].value) == size
-    if is_good:
-        status = turbojpeg.tjDecompress2(
-            handle, address, num_bytes, ctypes.c_void_p(target.ctypes.data), columns, 0, rows,
-            RGB if channels == 3 else GRAY, FAST_DCT,
-        )  # fmt: skip
-        is_good = status == 0
-    turbojpeg.tjDestroy(handle)
-    return is_good, target
+    return True, target
 
 
 class Reader:
     """Decodes boxes of JPEGs as the loader does, with memory that stays from one to the next."""
 
     def __init__(self) -> None:
-        self.decompressor = Decompressor()
         self.small = np.zeros(1 << 17, dtype=np.uint8)
-        self.parts = parts_with(self.decompressor.handle, self.small)
+        self.parts = parts_with(self.small)
 
     def read(
         self, jpeg: np.ndarray, size: tuple[int, int], channels: int, box: tuple[int, ...], scale: int
@@ -242,12 +231,17 @@ class Reader:
         target = np.zeros(height * width * channels + 64, dtype=np.uint8)
         region, wanted, stored = np.zeros(REGION_LENGTH, dtype=np.int64), np.array(box), jpeg.copy()
         arguments = (
-            self.parts.ctypes.data, stored.ctypes.data, len(stored), height, width, channels, wanted.ctypes.data, scale,
+            self.parts.ctypes.data, stored.ctypes.data, len(stored), height, width, channels, wanted.ctypes.data,
             target.ctypes.data, region.ctypes.data,
         )  # fmt: skip
-        if decode_box(*arguments) == 0 and decode_region(*arguments) != 0:
-            return None
-        top, left, columns = region[0] // scale, region[1] // scale, region[2]
+        if scale == 1 and decode_box(*arguments) == 1:
+            top, left, columns = region.tolist()
+        else:
+            try:
+                found = decode_region(stored, height, width, channels, wanted, scale, self.small, target)
+            except ValueError:
+                return None
+            top, left, columns = found[0] // scale, found[1] // scale, -(-found[3] // scale)
         rows = target[: len(target) // (columns * channels) * columns * channels].reshape(-1, columns, channels)
         first, last = (box[0] // scale, box[1] // scale), (-(-box[2] // scale), -(-box[3] // scale))
         return rows[first[0] - top : last[0] - top, first[1] - left : last[1] - left]

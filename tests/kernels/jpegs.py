@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ffcv_hydra.kernels.jpeg.tables import TABLES_BYTES
-from ffcv_hydra.kernels.jpeg.turbojpeg import Decompressor
-from ffcv_hydra.kernels.jpeg.whole import decode_whole
-from ffcv_hydra.kernels.memory.parts import DECOMPRESSOR, PARTS_LENGTH, SMALL, TABLES
+from ffcv_hydra.kernels.jpeg.turbojpeg import decode_jpeg
+from ffcv_hydra.kernels.memory.parts import PARTS_LENGTH, SMALL, TABLES
 from ffcv_hydra.operations.shared_decoding import DEFERRED_KERNELS, JPEG_KERNELS
 
 _TABLES = np.zeros(TABLES_BYTES // 8, dtype=np.int64)
@@ -64,8 +63,7 @@ def decode_with_opencv(data: np.ndarray) -> np.ndarray:
 def decode_with_turbojpeg(data: np.ndarray) -> np.ndarray:
     height, width = decode_with_opencv(data).shape[:2]
     result = np.empty((height, width, 3), dtype=np.uint8)
-    decompressor = Decompressor()
-    assert decode_whole(decompressor.handle, data, height, width, result.reshape(-1)) == 0
+    decode_jpeg(data, height, width, 3, result)
     return result
 
 
@@ -78,12 +76,12 @@ def assert_same_pixels(first: np.ndarray, second: np.ndarray) -> None:
         assert np.array_equal(decode(first), decode(second)), decode.__name__
 
 
-def parts_with(handle: int, small: np.ndarray) -> np.ndarray:
-    """What images are decoded with: a decompressor, and memory for a small JPEG."""
+def parts_with(small: np.ndarray) -> np.ndarray:
+    """What images are decoded with, given memory for the bytes of the largest JPEG, and `EXTRA_BYTES`."""
     parts = np.zeros(PARTS_LENGTH, dtype=np.int64)
     for part, kernel in {**JPEG_KERNELS, **DEFERRED_KERNELS}.items():
         parts[part] = kernel.deferred_address
-    parts[DECOMPRESSOR], parts[TABLES], parts[SMALL] = handle, _TABLES.ctypes.data, small.ctypes.data
+    parts[TABLES], parts[SMALL] = _TABLES.ctypes.data, small.ctypes.data
     return parts
 
 

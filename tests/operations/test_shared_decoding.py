@@ -4,6 +4,7 @@ import pytest
 from ffcv.fields import RGBImageField
 
 from ffcv_hydra.beton import GrayscaleImageField, MaskField
+from ffcv_hydra.beton.fields.restart_index import with_random_access
 from ffcv_hydra.kernels.images.windows import STORED_AS_JPEG, STORED_AS_RUNS, STORED_RAW
 from ffcv_hydra.kernels.memory.mask_codec import encode_runs
 from ffcv_hydra.kernels.random.generator import fold
@@ -19,6 +20,8 @@ from ffcv_hydra.operations import (
     decode_shared,
 )
 from ffcv_hydra.operations.base import Scratch
+from tests.kernels.jpegs import decode_with_turbojpeg, encode
+from tests.kernels.jpegs import pixels as coarse_pixels
 
 SIZES = [(60, 80), (90, 64), (33, 33), (1, 50), (120, 7)]
 MODES = {
@@ -108,6 +111,71 @@ def test_views_of_the_same_decoder_are_drawn_from_their_own_keys():
     decode_shared(views, source, targets, chunks(3))
     assert not np.array_equal(targets[0], targets[1])
     assert not np.array_equal(targets[1], targets[2])
+
+
+def left_out(random_access: bool) -> tuple[np.ndarray, Extents]:
+    """The same as JPEGs, most of which no kernel decodes."""
+    kinds = [
+        {"progressive": True}, {}, {"subsampling": "4:1:1"}, {"subsampling": "gray", "progressive": True},
+        {"subsampling": "4:4:0"},
+    ]  # fmt: skip
+    sizes = [(240, 320), (90, 640), (330, 210), (100, 50), (480, 480)]
+    parts = [np.zeros(1, dtype=np.uint8)]
+    for index, (size, kind) in enumerate(zip(sizes, kinds, strict=True)):
+        jpeg = encode(coarse_pixels(*size, index), **kind)
+        indexed = with_random_access(jpeg) if random_access and "progressive" not in kind else None
+        parts.append(jpeg if indexed is None else indexed)
+    metadata = np.zeros(len(sizes), dtype=RGBImageField().metadata_type)
+    metadata["mode"], (metadata["height"], metadata["width"]) = STORED_AS_JPEG, np.array(sizes).T
+    lengths = np.array([len(part) for part in parts])
+    return metadata, Extents(np.concatenate(parts), (np.cumsum(lengths) - lengths)[1:], lengths[1:])
+
+
+@pytest.mark.parametrize("random_access", [True, False])
+def test_jpegs_that_kernels_leave_out_give_each_decoder_what_it_gets_alone(random_access):
+    metadata, source = left_out(random_access)
+    together = [
+        *decoders("rgb", metadata),
+        *(
+            bound(decoder, "rgb", metadata)
+            for decoder in (
+                Resize([20, 20], scaled_decoding=True),
+                RandomResizedCrop(16, scaled_decoding=True),
+                RandomResizedCrop(16, interpolation="bilinear", scaled_decoding=True),
+                Resize([60, 60], "nearest", scaled_decoding=True),
+            )
+        ),
+    ]
+    targets, chunks_ = [memory(decoder) for decoder in together], chunks(len(together))
+    decode_shared(together, source, targets, chunks_)
+    whole = [
+        decode_with_turbojpeg(source.data[begin:][:size])
+        for begin, size in zip(source.offsets, source.sizes, strict=True)
+    ]
+    for decoder, target, chunk in zip(together, targets, chunks_, strict=True):
+        alone = memory(decoder)
+        for n in range(len(SIZES)):
+            decoder.run(source.part(n, n + 1), alone[n : n + 1], chunk.part(n, n + 1))
+        assert np.array_equal(target, alone)
+        if decoder.scaled_decoding:
+            continue
+        pixels, raw = metadata.copy(), np.concatenate([image.reshape(-1) for image in whole])
+        pixels["mode"], sizes = STORED_RAW, np.array([image.size for image in whole])
+        decoder.accept_globals(pixels, None)
+        decoder.run(Extents(raw, np.cumsum(sizes) - sizes, sizes), alone, chunk)
+        assert np.array_equal(target, alone)
+
+
+def test_a_damaged_jpeg_among_those_that_kernels_leave_out_is_named_and_the_rest_can_be_decoded():
+    metadata, source = left_out(random_access=False)
+    source.data[source.offsets[2] + source.sizes[2] - 60 : source.offsets[2] + source.sizes[2]] = 0
+    decoder = bound(Resize([16, 16]), "rgb", metadata)
+    target = memory(decoder)
+    with pytest.raises(FailedSample, match=r"the JPEG \(.+\) cannot be decoded as 330 x 210 pixels") as error:
+        decoder.run(source, target, chunks(1)[0])
+    assert error.value.position == 2 and (target[3:] == 77).all()
+    decoder.run(source.part(3, 5), target[3:], chunks(1)[0].part(3, 5))
+    assert (target != 77).any(axis=(1, 2, 3))[[0, 1, 3, 4]].all()
 
 
 @pytest.mark.parametrize("kind, damaged, reason", [

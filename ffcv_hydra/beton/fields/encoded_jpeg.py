@@ -16,8 +16,9 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from ffcv_hydra.beton.fields.random_access_image import RandomAccessImageField
 from ffcv_hydra.beton.fields.restart_index import first_segment, with_random_access
-from ffcv_hydra.beton.fields.source_image import complaint_of_turbojpeg, is_undecoded, read_file
+from ffcv_hydra.beton.fields.source_image import is_undecoded, read_file
 from ffcv_hydra.kernels.jpeg.markers import DHT, EOI, RST0, SOF_BASELINE, SOF_EXTENDED, SOF_PROGRESSIVE, SOI, SOS
+from ffcv_hydra.kernels.jpeg.turbojpeg import complaint
 
 KEPT_MODES = ("RGB", "L")  # PIL's names of 8-bit JPEGs with three components or one; TurboJPEG decodes both to RGB
 
@@ -82,12 +83,12 @@ def _headers_decode(jpeg: np.ndarray, height: int, width: int) -> bool:
     are headers that TurboJPEG refuses or warns of. Decoding all of a photo would take as long as recoding it.
     """
     found = first_segment(jpeg, height, width)
-    return found is not None and complaint_of_turbojpeg(*found) is None
+    return found is not None and complaint(*found) is None
 
 
 def _stands_alone(jpeg: np.ndarray, height: int, width: int) -> bool:
     """Whether TurboJPEG decodes a JPEG to an image of this size without a warning, with the JPEG's own tables alone."""
-    return complaint_of_turbojpeg(jpeg, height, width) is None and _has_huffman_tables(jpeg.tobytes())
+    return complaint(jpeg, height, width) is None and _has_huffman_tables(jpeg.tobytes())
 
 
 def _has_huffman_tables(jpeg: bytes) -> bool:

@@ -1,12 +1,11 @@
 """Images as a dataset gives them: opened and not decoded yet, or decoded; and what their decoders read over.
 
-PIL's JPEG decoder is silent about damaged data: it fills in something. TurboJPEG tells. What it says of an image that
-is stored all the same is noted, for the conversion to count or to refuse.
+PIL's JPEG decoder is silent about damaged data: it fills in something. TurboJPEG tells. So such an image's pixels are
+PIL's, and what TurboJPEG says of it is noted, for the conversion to count or to refuse.
 """
 
 from __future__ import annotations
 
-import ctypes
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,10 +16,7 @@ import numpy as np
 from PIL import Image
 
 from ffcv_hydra.errors import ConversionError, describe_error
-from ffcv_hydra.kernels.jpeg.turbojpeg import library
-
-_PIXEL_FORMAT_RGB, _PIXEL_FORMAT_CMYK = 0, 11  # TJPF_RGB, TJPF_CMYK
-_FAST_DCT = 2048  # TJFLAG_FASTDCT, as the loader decodes
+from ffcv_hydra.kernels.jpeg.turbojpeg import complaint
 
 _noted: ContextVar[list[str] | None] = ContextVar("noted damage", default=None)
 
@@ -84,26 +80,6 @@ def load_image(image: Image.Image) -> None:
         noted.append(f"{name} is damaged: {damage}")
 
 
-def complaint_of_turbojpeg(jpeg: np.ndarray, height: int, width: int, *, is_cmyk: bool = False) -> str | None:
-    """What TurboJPEG says of a JPEG, uint8 (num_bytes,), without tables of any other; None if all is well."""
-    turbojpeg = library()
-    handle = ctypes.c_void_p(turbojpeg.tjInitDecompress())
-    try:
-        address, size = ctypes.c_void_p(jpeg.ctypes.data), ctypes.c_ulong(jpeg.nbytes)
-        found = (ctypes.c_int * 4)()
-        if turbojpeg.tjDecompressHeader3(handle, address, size, *(ctypes.byref(found, 4 * i) for i in range(4))) != 0:
-            return turbojpeg.tjGetErrorStr2(handle).decode(errors="replace")
-        if (found[0], found[1]) != (width, height):
-            return f"it has {found[0]} x {found[1]} pixels, not {width} x {height}"
-        channels, pixel_format = (4, _PIXEL_FORMAT_CMYK) if is_cmyk else (3, _PIXEL_FORMAT_RGB)
-        pixels = np.empty(height * width * channels, dtype=np.uint8)
-        target = ctypes.c_void_p(pixels.ctypes.data)
-        status = turbojpeg.tjDecompress2(handle, address, size, target, width, 0, height, pixel_format, _FAST_DCT)
-        return None if status == 0 else turbojpeg.tjGetErrorStr2(handle).decode(errors="replace")
-    finally:
-        turbojpeg.tjDestroy(handle)
-
-
 def _open_file(image: Image.Image) -> Any:
     """The file of an image that was merely opened; None if it is closed."""
     file = getattr(image, "fp", None)
@@ -116,7 +92,7 @@ def _find_damage(image: Image.Image) -> str | None:
     if content is None:
         return None
     if image.format != "PNG":
-        return complaint_of_turbojpeg(content, image.height, image.width, is_cmyk=image.mode == "CMYK")
+        return complaint(content, image.height, image.width, channels=4 if image.mode == "CMYK" else 3)
     try:
         Image.open(io.BytesIO(content.tobytes())).verify()  # the checksums of its chunks, at which `load` does not look
     except Exception as error:

@@ -7,7 +7,6 @@ the end of the process.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,8 +21,7 @@ from ffcv_hydra.beton.reading.exact_reading import read_at
 from ffcv_hydra.beton.reading.reader import Beton
 from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.errors import BetonError
-from ffcv_hydra.kernels.jpeg.turbojpeg import Decompressor
-from ffcv_hydra.kernels.jpeg.whole import decode_whole
+from ffcv_hydra.kernels.jpeg.turbojpeg import complaint
 from ffcv_hydra.kernels.memory.checksum import first_mismatch
 from ffcv_hydra.kernels.memory.mask_codec import decode_whole_mask
 
@@ -96,7 +94,6 @@ class _Verifier:
         self._are_masks = np.zeros(len(beton.pointers), dtype=bool)
         for position, name in enumerate(self._names):
             self._assign(position, name, decode)
-        self._local = threading.local()
 
     def run(self, num_workers: int, progress: Progress | None) -> list[str]:
         findings = list(self._check_table())
@@ -184,23 +181,14 @@ class _Verifier:
     def _decode(self, row: int, data: np.ndarray) -> str | None:
         """What is wrong with a JPEG or a mask, if anything."""
         height, width = (int(size) for size in self._image_sizes[row])
-        if not hasattr(self._local, "decompressor"):
-            self._local.decompressor = Decompressor()
-            self._local.pixels = np.empty(0, dtype=np.uint8)
-        if len(self._local.pixels) < height * width * 3:
-            try:
-                self._local.pixels = np.empty(height * width * 3, dtype=np.uint8)
-            except MemoryError:
-                return f"there is not enough memory for {width} x {height} pixels"
-        if self._are_masks[row]:
-            is_whole = decode_whole_mask(data, self._local.pixels[: height * width])
+        try:
+            if not self._are_masks[row]:
+                found = complaint(data, height, width)
+                return None if found is None else f"the JPEG does not decode cleanly: {found}"
+            is_whole = decode_whole_mask(data, np.empty(height * width, dtype=np.uint8))
             return None if is_whole else f"the runs are not those of a mask of {width} x {height} pixels"
-        status = decode_whole(self._local.decompressor.handle, data, height, width, self._local.pixels)
-        if status == 0:
-            return None
-        if status == 2:
-            return f"the JPEG does not have the {width} x {height} pixels that the metadata say"
-        return f"the JPEG does not decode cleanly: {' '.join(self._local.decompressor.error().split())}"
+        except MemoryError:
+            return f"there is not enough memory for {width} x {height} pixels"
 
     def _where(self, row: int) -> str:
         owner = self._owners[row]

@@ -6,10 +6,9 @@ from numba import types
 from ffcv_hydra.kernels.compiling.compilation import device_function, inlined_function, kernel
 from ffcv_hydra.kernels.compiling.pointers import array_at, call_address, unowned
 from ffcv_hydra.kernels.geometry.resize import resize_window
-from ffcv_hydra.kernels.geometry.taps import NEAREST
-from ffcv_hydra.kernels.jpeg.region import REGION_LEFT, REGION_LENGTH, REGION_TOP, REGION_WIDTH
+from ffcv_hydra.kernels.jpeg.decoder import REGION_LEFT, REGION_LENGTH, REGION_TOP, REGION_WIDTH
 from ffcv_hydra.kernels.memory.copies import copy_bytes
-from ffcv_hydra.kernels.memory.parts import DECODE_BOX, DECODE_REGION, DECODE_RUNS, FINISH
+from ffcv_hydra.kernels.memory.parts import DECODE_BOX, DECODE_RUNS, FINISH
 
 STORED_AS_JPEG, STORED_RAW, STORED_AS_RUNS = 0, 1, 2  # the mode column; the first two are FFCV's
 
@@ -21,41 +20,28 @@ _int64s = types.Array(types.int64, 1, "C")
 def _signature(pixel, weight):
     return types.int64(
         _int64s, types.Array(types.uint8, 1, "C", readonly=True), _int64s, _int64s,
-        types.Array(types.uint8, 1, "C"), _int64s, _int64s, types.int64, types.Array(types.int64, 3, "C"), _int64s,
-        types.Array(types.int64, 2, "C"), _int64s, types.int64, types.Array(pixel, 1, "C"), types.Array(weight, 1, "C"),
+        types.Array(types.uint8, 1, "C"), _int64s, _int64s, types.int64, types.int64, types.Array(types.int64, 3, "C"),
+        _int64s, types.Array(types.int64, 2, "C"), types.int64, types.Array(pixel, 1, "C"),
+        types.Array(weight, 1, "C"), types.int64,
     )  # fmt: skip
 
 
 @device_function
-def _scale(window, interpolation, most):
-    """How many times smaller than it is a JPEG may be decoded for a window: never smaller than the outcome."""
-    scale = 1
-    if interpolation != NEAREST:
-        while scale < most and window[2] >= 2 * scale * window[4] and window[3] >= 2 * scale * window[5]:
-            scale *= 2
-    return scale
-
-
-@device_function
-def _union(windows, n, scales, scale, box):
-    """The smallest box around the boxes of image n at one scale: top, left, bottom, right. Whether there is one."""
-    found = False
+def _union(windows, n, box):
+    """The smallest box around the boxes of image n: top, left, bottom, right."""
     for v in range(len(windows)):
-        if scales[v] == scale:
-            top, left = windows[v, n, 0], windows[v, n, 1]
-            bottom, right = top + windows[v, n, 2], left + windows[v, n, 3]
-            box[0], box[1] = min(box[0], top) if found else top, min(box[1], left) if found else left
-            box[2], box[3] = max(box[2], bottom) if found else bottom, max(box[3], right) if found else right
-            found = True
-    return found
+        top, left = windows[v, n, 0], windows[v, n, 1]
+        bottom, right = top + windows[v, n, 2], left + windows[v, n, 3]
+        box[0], box[1] = top if v == 0 else min(box[0], top), left if v == 0 else min(box[1], left)
+        box[2], box[3] = bottom if v == 0 else max(box[2], bottom), right if v == 0 else max(box[3], right)
 
 
 @device_function
-def _decode(parts, address, size, mode, height, width, channels, box, scale, scratch, region):
+def _decode(parts, address, size, mode, height, width, channels, box, scratch, region):
     """The address of the pixels of at least a box of one image: where it is stored if they lie there as they are
     needed, else that of `scratch`.
 
-    0 if it cannot be decoded. `region` is filled as `decode_region` does.
+    0 if it cannot be decoded. `region` is filled as `decode_box` does.
     """
     region[REGION_TOP] = region[REGION_LEFT] = 0
     region[REGION_WIDTH] = width
@@ -75,12 +61,9 @@ def _decode(parts, address, size, mode, height, width, channels, box, scale, scr
         return 0
     if mode == STORED_AS_JPEG:
         jpeg = (
-            parts.ctypes.data, address, size, height, width, channels, box.ctypes.data, scale, pixels,
-            region.ctypes.data,
+            parts.ctypes.data, address, size, height, width, channels, box.ctypes.data, pixels, region.ctypes.data,
         )  # fmt: skip
-        if call_address(parts[DECODE_BOX], jpeg) == 1:  # type: ignore[call-arg]  # numba adds the typing context
-            return pixels
-        return pixels if call_address(parts[DECODE_REGION], jpeg) == 0 else 0
+        return pixels if call_address(parts[DECODE_BOX], jpeg) == 1 else 0  # type: ignore[call-arg]  # numba's context
     if mode == STORED_AS_RUNS and channels == 1:
         return pixels if call_address(parts[DECODE_RUNS], (address, size, pixels, count)) == 1 else 0  # type: ignore[call-arg]
     return 0
@@ -102,8 +85,8 @@ def _place(parts, target, n, pixels, region, window, scale, interpolation, chann
 
 
 def _decode_windows(
-    parts, data, offsets, sizes, modes, heights, widths, channels, windows, interpolations, targets, scales,
-    tables, scratch, row,
+    parts, data, offsets, sizes, modes, heights, widths, channels, scale, windows, interpolations, targets, tables,
+    scratch, row, begin,
 ):  # fmt: skip
     """Decode N stored images, each once, and resample V windows of each.
 
@@ -114,48 +97,42 @@ def _decode_windows(
         modes: uint8 (N,), `STORED_AS_JPEG`, `STORED_RAW` for pixels (height, width, C), `STORED_AS_RUNS` for masks.
         heights, widths: int64 (N,), of the whole images.
         channels: C, 1 or 3.
-        windows: int64 (V, N, 9), as `resize_window` takes them; overwritten.
+        scale: how many times smaller the stored images are than those that the windows are meant for.
+        windows: int64 (V, N, 9), as `resize_window` takes them; those of images that are decoded are overwritten.
         interpolations: int64 (V,), of `resample_taps`.
         targets: int64 (V, 6), of each array (N, H, W, C) or (N, C, H, W) that is written: address, H, W, bytes per
             value, whether channels come first, and the address of H * W * C bytes for use on the way, which an array
             (N, H, W, C) of the stored dtype takes none of.
-        scales: int64 (V,): how many times smaller than it is a JPEG may be decoded, 1 or 8; the pixels are others then.
         tables: the address of uint32 (V, C, 256), as `finish` takes them, for arrays of another dtype than the stored
             one.
         scratch: of the stored dtype, as long as the largest image is, decoded (height * width * C), except that raw
             pixels of 8 bits take none.
         row: twice C times the width of the widest image, and 1; float32 for 8 bits, float64 for 16: float32 could round
             65535 up, and beyond uint16.
+        begin: the position of the first image that is decoded.
 
     Returns:
-        -1, or the position of the first image that could not be decoded.
+        -1, or the position of the first image from `begin` on that is not decoded: a JPEG that is left to TurboJPEG, or
+        what is damaged. Those behind it are not decoded either.
     """
     windows, targets = unowned(windows), unowned(targets)
     box, region = np.empty(4, dtype=np.int64), np.empty(REGION_LENGTH, dtype=np.int64)
-    chosen = np.empty(len(targets), dtype=np.int64)
-    for n in range(len(offsets)):
+    for n in range(begin, len(offsets)):
         if offsets[n] < 0 or sizes[n] < 0 or offsets[n] > len(data) - sizes[n]:
             return n
-        scale = largest = np.int64(1)  # a literal would have what it is passed to compiled twice
+        _union(windows, n, box)
+        address = _decode(
+            parts, data.ctypes.data + offsets[n], sizes[n], modes[n], heights[n], widths[n], channels, box, scratch,
+            region,
+        )  # fmt: skip
+        if address == 0:
+            return n
+        pixels = array_at(address, (heights[n] * widths[n] * channels,), scratch)
         for v in range(len(targets)):
-            chosen[v] = _scale(windows[v, n], interpolations[v], scales[v]) if modes[n] == STORED_AS_JPEG else 1
-            largest = max(largest, chosen[v])
-        while scale <= largest:  # what a window is made of must not depend on the other windows
-            if _union(windows, n, chosen, scale, box):
-                address = _decode(
-                    parts, data.ctypes.data + offsets[n], sizes[n], modes[n], heights[n], widths[n], channels, box,
-                    scale, scratch, region,
-                )  # fmt: skip
-                if address == 0:
-                    return n
-                pixels = array_at(address, (heights[n] * widths[n] * channels,), scratch)
-                for v in range(len(targets)):
-                    if chosen[v] == scale:
-                        _place(
-                            parts, targets[v], n, pixels, region, windows[v, n], scale, interpolations[v], channels,
-                            tables + v * channels * _TABLE_BYTES, row,
-                        )  # fmt: skip
-            scale *= 2
+            _place(
+                parts, targets[v], n, pixels, region, windows[v, n], scale, interpolations[v], channels,
+                tables + v * channels * _TABLE_BYTES, row,
+            )  # fmt: skip
     return -1
 
 

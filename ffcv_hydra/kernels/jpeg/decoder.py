@@ -2,7 +2,7 @@
 
 Only MCUs that the box covers are transformed, only its pixels are converted, and restart segments beside it are not
 read. What is not plain (other sampling factors, odd markers, anything that is wrong) is left to TurboJPEG, which also
-says what is wrong with it: this code either gives the right pixels or none.
+says what is wrong with it (see `region`): this code either gives the right pixels or none.
 """
 
 import numpy as np
@@ -55,7 +55,11 @@ from ffcv_hydra.kernels.jpeg.tables import PAIRS_AT, TABLES_AT
 from ffcv_hydra.kernels.memory.copies import zero_bytes
 from ffcv_hydra.kernels.memory.parts import PARTS_LENGTH, PREPARE_TABLES, READ_BASELINE, SMALL, TABLES
 
-PLAIN_SLACK_BYTES = SLACK_BYTES + (MAX_BLOCKS + 1) * MAX_BLOCK_BYTES  # that reading may touch behind a segment
+EXTRA_BYTES = SLACK_BYTES + (MAX_BLOCKS + 1) * MAX_BLOCK_BYTES  # that reading may touch behind a segment
+
+# what `decode_box` fills in
+REGION_LENGTH = 3
+REGION_TOP, REGION_LEFT, REGION_WIDTH = range(REGION_LENGTH)
 
 # int64 (BLOCK_LENGTH,) for each block of an MCU: its component, the addresses of what it is read with, of its
 # coefficients, of its samples in the strip's first MCU, and how far on they are in the next one and in the next row
@@ -222,23 +226,31 @@ def _read_segments(data, header, index, strip, blocks, count, memory, plain, cha
     return True
 
 
-@kernel(types.int64(*[types.int64] * 10))
-def decode_box(parts, address, size, height, width, channels, box, scale, target, region):
+@kernel(types.int64(*[types.int64] * 9))
+def decode_box(parts, address, size, height, width, channels, box, target, region):
     """Decode a box of a baseline JPEG, if it is plain enough.
 
     What is wrong with the entropy-coded data behind the box, or with segments beside it, is not seen.
 
-    The arguments are those of `jpeg_region.decode_region`. Of `target` up to the box's height * (width + 1) * channels
-    bytes are written, and the box is what `region` says, or begins one column before it.
+    Args:
+        parts: the address of int64 (PARTS_LENGTH,).
+        address, size: of the JPEG, with its index if it has one, in bytes.
+        height, width: what the image must have, in pixels.
+        channels: 3 for RGB, 1 for grayscale; the JPEG itself may have the other number.
+        box: the address of int64 (4,): top, left, bottom, right of what is needed, inside the image.
+        target: the address of height * width * channels bytes, written as uint8 (box's height, `REGION_WIDTH`,
+            channels).
+        region: the address of int64 (REGION_LENGTH,), filled: where the decoded part begins, in pixels of the whole
+            image, which is where the box does or one column before; and how wide it is.
 
     Returns:
-        1, or 0 if the JPEG is none that this code knows, or is damaged, or is to be scaled, or there is no memory.
+        1, or 0 if the JPEG is none that this code knows, or is damaged, or there is no memory.
     """
     tools, data = int64s_at(parts, PARTS_LENGTH), bytes_at(address, size)
-    wanted, decoded = int64s_at(box, 4), int64s_at(region, 3)
+    wanted, decoded = int64s_at(box, 4), int64s_at(region, REGION_LENGTH)
     header, index = np.empty(HEADER_LENGTH, dtype=np.int64), np.empty(INDEX_LENGTH, dtype=np.int64)
     found = (address, size, header.ctypes.data, index.ctypes.data)
-    if scale != 1 or call_address(tools[READ_BASELINE], found) == 0:  # type: ignore[call-arg]  # numba adds the context
+    if call_address(tools[READ_BASELINE], found) == 0:  # type: ignore[call-arg]  # numba adds the typing context
         return 0
     if header[WIDTH] != width or header[HEIGHT] != height or not _is_plain(header, channels):
         return 0
@@ -249,12 +261,13 @@ def decode_box(parts, address, size, height, width, channels, box, scale, target
     zero_bytes(memory.ctypes.data, _PLANES_AT)
     place_planes(header, memory.ctypes.data + _PLANES_AT, strip)
     arguments = (address, size, header.ctypes.data, tools[TABLES], memory.ctypes.data)
-    if call_address(tools[PREPARE_TABLES], arguments) == 0:  # type: ignore[call-arg]  # numba adds the typing context
+    if call_address(tools[PREPARE_TABLES], arguments) == 0:
         return 0
     blocks = np.empty((MAX_BLOCKS, _BLOCK_LENGTH), dtype=np.int64)
     count = _list_blocks(header, strip, tools[TABLES], memory, blocks)
-    bits = bytes_at(tools[SMALL], size + PLAIN_SLACK_BYTES)
+    bits = bytes_at(tools[SMALL], size + EXTRA_BYTES)
     if count == 0 or not _read_segments(data, header, index, strip, blocks, count, memory, bits, channels, target):
         return 0
-    decoded[0], decoded[1], decoded[2] = strip[FIRST_ROW], strip[FIRST_COLUMN], strip[END_COLUMN] - strip[FIRST_COLUMN]
+    decoded[REGION_TOP], decoded[REGION_LEFT] = strip[FIRST_ROW], strip[FIRST_COLUMN]
+    decoded[REGION_WIDTH] = strip[END_COLUMN] - strip[FIRST_COLUMN]
     return 1

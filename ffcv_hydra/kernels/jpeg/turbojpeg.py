@@ -1,29 +1,27 @@
-"""JPEG decoding by TurboJPEG, called from kernels.
+"""JPEGs by TurboJPEG: what the project's own kernels leave out, and the judge of what is damaged.
 
-The functions are those that FFCV's own extension is linked with, so no other library is needed. Their addresses are
-registered with LLVM by name, which keeps the kernels that call them cacheable (a ctypes pointer would not).
+It is the one that simplejpeg brings, told what FFCV tells its own, so that the pixels are the very same. TurboJPEG's
+decompressors keep quantization and Huffman tables from one JPEG to the next, and would decode one that lacks them with
+those of another; simplejpeg makes a new one for each JPEG. The GIL is let go meanwhile.
 """
 
 import ctypes
 import functools
 import importlib.util
 from pathlib import Path
-from typing import Any
 
-import llvmlite.binding
 import numpy as np
-from numba import types
+import simplejpeg
 
-from ffcv_hydra.kernels.compiling.compilation import device_function
-from ffcv_hydra.kernels.compiling.pointers import array_at, int64s_at
+from ffcv_hydra.kernels.jpeg.markers import DHT, EOI, RST0, SOF_BASELINE, SOF_EXTENDED, SOF_PROGRESSIVE, SOI, SOS
 
-_SYMBOLS = ("tjInitDecompress", "tjDestroy", "tjDecompress2", "tjDecompressHeader3", "tjGetErrorStr2")
-_PIXEL_FORMAT_RGB, _PIXEL_FORMAT_GRAY = 0, 6  # TJPF_RGB, TJPF_GRAY
-# libjpeg's words for bytes between the last MCU that it wanted and the next marker
-_COMPLAINT_BEGIN = tuple(b"Corrupt JPEG data: ")
-_COMPLAINT_END = tuple(b" extraneous bytes before marker")
-_COMPLAINT_LENGTH = len(_COMPLAINT_BEGIN) + 20 + len(_COMPLAINT_END)  # TurboJPEG's buffer has 200 bytes
-_FLAGS = 2048  # TJFLAG_FASTDCT, as FFCV decodes, so that the pixels are the very same
+COMPLAINT_SCALE = 8  # finds what is wrong as well as the full size does, in less time and memory
+_MAX_BYTES = (1 << 31) - 1  # of pixels; simplejpeg computes their number in 32 bits
+
+_TEM, _JPG, _DAC = 0x01, 0xC8, 0xCC
+_SOF_ARITHMETIC, _SOF_PROGRESSIVE_ARITHMETIC = 0xC9, 0xCA
+_FRAMES = (SOF_BASELINE, SOF_EXTENDED, SOF_PROGRESSIVE, _SOF_ARITHMETIC, _SOF_PROGRESSIVE_ARITHMETIC)
+_PIXEL_FORMATS = {1: "GRAY", 3: "RGB", 4: "CMYK"}
 
 
 @functools.cache
@@ -34,120 +32,85 @@ def library() -> ctypes.CDLL:
         raise ImportError("ffcv is not installed: pip install ffcv==1.0.2")
     extension = next(Path(package.submodule_search_locations[0]).glob("_libffcv*.so"))
     library = ctypes.CDLL(str(extension))
-    library.tjInitDecompress.restype = ctypes.c_void_p
     library.tjDestroy.argtypes = [ctypes.c_void_p]
-    library.tjGetErrorStr2.argtypes = [ctypes.c_void_p]
-    library.tjGetErrorStr2.restype = ctypes.c_char_p
     return library
 
 
-def register() -> None:
-    """Make TurboJPEG's functions known to LLVM; before the first kernel that decodes is compiled or loaded."""
-    for name in _SYMBOLS:
-        address = ctypes.cast(getattr(library(), name), ctypes.c_void_p).value
-        llvmlite.binding.add_symbol(name, address)
-
-
-_decompress: Any = types.ExternalFunction(
-    "tjDecompress2",
-    types.int32(
-        types.intp,
-        types.intp,
-        types.uint64,
-        types.intp,
-        types.int32,
-        types.int32,
-        types.int32,
-        types.int32,
-        types.int32,
-    ),
-)
-_decompress_header: Any = types.ExternalFunction(
-    "tjDecompressHeader3",
-    types.int32(types.intp, types.intp, types.uint64, types.intp, types.intp, types.intp, types.intp),
-)
-_error_text: Any = types.ExternalFunction("tjGetErrorStr2", types.intp(types.intp))
-_start: Any = types.ExternalFunction("tjInitDecompress", types.intp())
-_destroy: Any = types.ExternalFunction("tjDestroy", types.int32(types.intp))
-
-
-class Decompressor:
-    """A TurboJPEG decompressor; one per thread. `handle` is what kernels take.
-
-    TurboJPEG's own handles keep quantization and Huffman tables from one JPEG to the next, and would decode one that
-    lacks them with those of another. So each JPEG gets a new one, which takes less than a microsecond; the address of
-    an int64 with the last one, for its error, is the handle here.
-    """
-
-    def __init__(self) -> None:
-        self._library = library()  # at interpreter exit this module's own names may be gone already
-        self._last = np.zeros(1, dtype=np.int64)
-        self.handle: int = self._last.ctypes.data
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Decompressor, ()  # a handle has one owner
-
-    def error(self) -> str:
-        """What TurboJPEG said of its last failure."""
-        return self._library.tjGetErrorStr2(int(self._last[0])).decode(errors="replace")
-
-    def close(self) -> None:
-        """Give the memory back; a second call does nothing."""
-        if self._last[0]:
-            self._library.tjDestroy(int(self._last[0]))
-            self._last[0] = 0
-
-    def __del__(self) -> None:
-        self.close()
-
-
-@device_function
-def decode_jpeg(handle, address, size, height, width, channels, scale, target):
-    """Decode a JPEG to RGB or to grayscale, whatever was decoded before.
+def decode_jpeg(jpeg: np.ndarray, height: int, width: int, channels: int, target: np.ndarray, scale: int = 1) -> None:
+    """Decode a JPEG.
 
     Args:
-        handle: of a `Decompressor` that no other thread uses.
-        address, size: of the JPEG, in bytes.
+        jpeg: uint8 (num_bytes,).
         height, width: what the image must have, in pixels.
-        channels: 3 for RGB, 1 for grayscale; the JPEG itself may have the other number.
+        channels: 3 for RGB, 1 for grayscale; the JPEG itself may have the other number. 4 for CMYK, which is not turned
+            into the others, nor they into it.
+        target: uint8, contiguous, at least as long as the pixels, which are written as (height, width, channels).
         scale: 1, 2, 4 or 8: decode at 1 / scale of the size, rounded up.
-        target: the address of at least height * width * channels bytes, written as uint8 (height, width, channels), as
-            scaled.
 
-    Returns:
-        0, or 1 if TurboJPEG complained, or 2 if the image has another size.
+    Raises:
+        ValueError: what is wrong with it, be it only a warning of TurboJPEG, in one line.
     """
-    last = int64s_at(handle, 1)
-    if last[0] != 0:
-        _destroy(last[0])
-    last[0] = _start()
-    found = np.empty(4, dtype=np.int32)
-    field = found.ctypes.data
-    if _decompress_header(last[0], address, np.uint64(size), field, field + 4, field + 8, field + 12) != 0:
-        return 1
-    if found[0] != width or found[1] != height:
-        return 2
-    pixel_format = _PIXEL_FORMAT_RGB if channels == 3 else _PIXEL_FORMAT_GRAY
-    rows, columns = (height + scale - 1) // scale, (width + scale - 1) // scale
-    status = _decompress(last[0], address, np.uint64(size), target, columns, 0, rows, pixel_format, _FLAGS)
-    return 0 if status == 0 else 1
+    rows, columns = -(-height // scale), -(-width // scale)
+    try:
+        _check_header(jpeg, height, width, channels)
+        if rows * columns * channels > _MAX_BYTES:
+            raise ValueError(f"{rows} x {columns} pixels are more than TurboJPEG is asked for")
+        # simplejpeg takes the least number of eighths that gives so many pixels; TurboJPEG, the most that gives no more
+        least = (rows, columns) if scale > 1 else (0, 0)
+        simplejpeg.decode_jpeg(jpeg, _PIXEL_FORMATS[channels], True, False, *least, 1, target)
+    except ValueError as error:
+        raise ValueError(" ".join(str(error).split())) from error
 
 
-@device_function
-def ended_early(handle, like):
-    """Whether all that TurboJPEG complained of in its last call are bytes behind the last row that it was asked for.
+def complaint(jpeg: np.ndarray, height: int, width: int, channels: int = 3) -> str | None:
+    """What TurboJPEG says of a JPEG, with the arguments of `decode_jpeg`; None if it decodes without a warning."""
+    rows, columns = -(-height // COMPLAINT_SCALE), -(-width // COMPLAINT_SCALE)
+    try:
+        pixels = np.empty(rows * columns * channels, dtype=np.uint8)
+        decode_jpeg(jpeg, height, width, channels, pixels, COMPLAINT_SCALE)
+    except ValueError as error:
+        return str(error)
+    return None
 
-    It keeps the first complaint; that one comes after the last row. In a JPEG with restart markers it may come sooner.
-    `like` is any uint8 array.
+
+def _check_header(jpeg: np.ndarray, height: int, width: int, channels: int) -> None:
+    try:
+        found_height, found_width, colours, _ = simplejpeg.decode_jpeg_header(jpeg)
+    except KeyError as error:  # TurboJPEG 3 knows more sampling factors than FFCV's, and than simplejpeg can name
+        raise ValueError("its sampling factors are unusual") from error
+    except ValueError as error:  # often it says no more than that there is something
+        _frame_type(jpeg.data)
+        raise ValueError(f"its header is damaged or unusual: {error}") from error
+    if (found_height, found_width) != (height, width):
+        raise ValueError(f"it is {found_width} pixels wide and {found_height} high, not {width} and {height}")
+    if (colours in ("CMYK", "YCCK")) != (channels == 4):
+        raise ValueError(f"Unsupported color conversion request: its colours are {colours}")
+    # TurboJPEG 3 decodes lossless JPEGs, too, and where they are to be scaled writes beyond the end of the target
+    if _frame_type(jpeg.data) not in _FRAMES:
+        raise ValueError("Unsupported JPEG process: it is none of the baseline, extended and progressive ones")
+
+
+def _frame_type(jpeg: memoryview) -> int:
+    """The second byte of the marker of a JPEG's frame, for which all markers before its first scan are read.
+
+    Raises:
+        ValueError: they are not what they should be. Never if TurboJPEG reads the header without a warning.
     """
-    text = array_at(_error_text(int64s_at(handle, 1)[0]), (_COMPLAINT_LENGTH,), like)
-    for i in range(len(_COMPLAINT_BEGIN)):
-        if text[i] != _COMPLAINT_BEGIN[i]:
-            return False
-    at = len(_COMPLAINT_BEGIN)
-    while at < _COMPLAINT_LENGTH - len(_COMPLAINT_END) and 48 <= text[at] <= 57:  # a number
-        at += 1
-    for i in range(len(_COMPLAINT_END)):  # noqa: SIM110  (numba compiles no generators)
-        if text[at + i] != _COMPLAINT_END[i]:
-            return False
-    return True
+    if jpeg[:2] != b"\xff\xd8":
+        raise ValueError(f"it is no JPEG: it begins with the bytes '{jpeg[:2].hex(' ')}'")
+    at, frame = 2, 0
+    while at + 4 <= len(jpeg):
+        marker = jpeg[at + 1]
+        if jpeg[at] != 0xFF or marker in (0, SOI, EOI):
+            raise ValueError(f"in its header, byte {at} begins no segment")
+        if marker == SOS and frame:
+            return frame
+        if marker == 0xFF:  # a fill byte
+            at += 1
+        elif marker == _TEM or RST0 <= marker < SOI:  # without a segment
+            at += 2
+        else:
+            if SOF_BASELINE <= marker < RST0 and marker not in (DHT, _JPG, _DAC):
+                frame = frame or marker
+            at += 2 + (jpeg[at + 2] << 8 | jpeg[at + 3])
+    raise ValueError("its header breaks off")

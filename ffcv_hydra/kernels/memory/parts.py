@@ -1,18 +1,16 @@
 """What a thread decodes images with: other kernels, by their addresses, and memory that no other thread may use.
 
 An int64 array (PARTS_LENGTH,). Kernels that few pipelines need stand there by `Kernel.deferred_address`: they are
-compiled when the first image needs them. What reads raw images alone needs none of the first seven.
+compiled when the first image needs them. What reads raw images alone needs none of the first five.
 """
 
-PARTS_LENGTH = 11
+PARTS_LENGTH = 9
 (
-    READ_BASELINE,  # of `jpeg_markers`
-    DECODE_BOX,  # of `jpeg_decoder`
-    PREPARE_TABLES,  # of `jpeg_tables`
-    DECODE_REGION,  # of `jpeg_region`
-    DECOMPRESSOR,  # the handle of a `jpeg.Decompressor`
+    READ_BASELINE,  # of `jpeg.markers`
+    DECODE_BOX,  # of `jpeg.decoder`
+    PREPARE_TABLES,  # of `jpeg.tables`
     TABLES,  # the address of TABLES_BYTES bytes, zeros at first
-    SMALL,  # that of as many bytes as the largest JPEG has, and `jpeg_decoder.EXTRA_BYTES`
+    SMALL,  # that of as many bytes as the largest JPEG has, and `jpeg.decoder.EXTRA_BYTES`
     DECODE_RUNS,  # of `mask_codec`
     COPY_WINDOW,  # of `picked_pixels`
     NEAREST_WINDOW,  # of `picked_pixels`

@@ -10,13 +10,11 @@ from ffcv_hydra.kernels.images.windows import (
     decode_windows_8,
     decode_windows_16,
 )
-from ffcv_hydra.kernels.jpeg.region import EXTRA_BYTES
-from ffcv_hydra.kernels.jpeg.turbojpeg import Decompressor
+from ffcv_hydra.kernels.jpeg.decoder import EXTRA_BYTES
 from ffcv_hydra.kernels.memory.mask_codec import encode_runs
 from tests.kernels.jpegs import parts_with
 
 HEIGHT, WIDTH = 61, 83
-DECOMPRESSOR = Decompressor()
 
 
 @pytest.fixture
@@ -44,15 +42,14 @@ def decode(
     kernel, weight = (decode_windows_8, np.float32) if dtype == np.uint8 else (decode_windows_16, np.float64)
     small = np.empty(len(stored) + EXTRA_BYTES, dtype=np.uint8)
     failed = kernel(
-        parts_with(DECOMPRESSOR.handle, small),
+        parts_with(small),
         stored,
         np.array([offset]),
         np.array([len(stored) - offset if size is None else size]),
-        np.array([mode], dtype=np.uint8), np.array([height]), np.array([width]), channels,
+        np.array([mode], dtype=np.uint8), np.array([height]), np.array([width]), channels, 1,
         np.array([[[0, 0, height, width, height, width, 0, 0, 0]]]), np.zeros(1, dtype=np.int64),
         np.array([[target.ctypes.data, height, width, target.itemsize, 0, 0]]),
-        np.ones(1, dtype=np.int64), 0, np.empty(channels * height * width, dtype=dtype),
-        np.empty(2 * (channels * width + 1), dtype=weight),
+        0, np.empty(channels * height * width, dtype=dtype), np.empty(2 * (channels * width + 1), dtype=weight), 0,
     )  # fmt: skip
     return failed, target[0]
 

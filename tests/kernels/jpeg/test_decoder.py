@@ -1,4 +1,4 @@
-"""The project's own decoding: the very pixels of TurboJPEG's, or none. It is called without TurboJPEG at hand."""
+"""The project's own decoding: the very pixels of TurboJPEG's, or none."""
 
 import io
 
@@ -9,13 +9,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ffcv_hydra.beton.fields.restart_index import with_random_access
-from ffcv_hydra.kernels.jpeg.decoder import decode_box
-from ffcv_hydra.kernels.jpeg.region import EXTRA_BYTES, REGION_LENGTH
+from ffcv_hydra.kernels.jpeg.decoder import EXTRA_BYTES, REGION_LENGTH, decode_box
 from tests.kernels.jpeg.test_region import boxes, encoded, photo, whole
 from tests.kernels.jpegs import encode, parts_with
 
 pytestmark = pytest.mark.timeout(300)
-NO_DECOMPRESSOR = 0  # with which TurboJPEG refuses all
 SIZES = [(375, 500), (129, 97), (17, 70), (16, 16), (33, 5), (1, 300)]
 
 
@@ -24,9 +22,9 @@ def own(jpeg: np.ndarray, size: tuple[int, int], box: tuple[int, ...], channels:
     height, width = size
     part, target = np.zeros(len(jpeg) + EXTRA_BYTES, np.uint8), np.full(height * width * channels + 64, 0x5A, np.uint8)
     region, wanted = np.zeros(REGION_LENGTH, np.int64), np.array(box)
-    parts = parts_with(NO_DECOMPRESSOR, part)
+    parts = parts_with(part)
     status = decode_box(
-        parts.ctypes.data, jpeg.ctypes.data, len(jpeg), height, width, channels, wanted.ctypes.data, 1,
+        parts.ctypes.data, jpeg.ctypes.data, len(jpeg), height, width, channels, wanted.ctypes.data,
         target.ctypes.data, region.ctypes.data,
     )  # fmt: skip
     assert (target[height * width * channels :] == 0x5A).all()
