@@ -28,6 +28,7 @@ class Manifest:
         kind: What errors call items, such as `images`.
         num_items: How many there are, where they have no names.
         digests: Where they have none: by index, the hash of a few items.
+        environment: The libraries and the processor that `digests` hold for; None: for any.
         order: Of a beton: the index of each sample's item, where that is not the sample's own.
 
     Raises:
@@ -41,6 +42,7 @@ class Manifest:
     kind: str = "items"
     num_items: int = 0
     digests: Mapping[str, str] | None = None
+    environment: str | None = None
     order: Sequence[int] | None = None
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@ import io
 import os
 
 import numpy as np
+import PIL
 import pytest
 import torch
 from PIL import Image
@@ -188,6 +189,37 @@ def test_F1_values_of_every_kind_have_a_digest():
     )  # fmt: skip
     assert set(manifest_of([item]).digests) == {"0"}
     assert manifest_of([(object(),)]).digests == {}
+
+
+class Opened(list):
+    """Images of paths, opened or decoded."""
+
+    def __init__(self, paths, decode):
+        super().__init__(paths)
+        self.decode = decode
+
+    def __getitem__(self, index):
+        image = Image.open(super().__getitem__(index))
+        if self.decode:
+            image.load()
+        return image, np.int64(index), torch.tensor(index)
+
+
+def test_F1_what_is_decoded_or_computed_is_compared_where_it_would_be_the_same(tmp_path, monkeypatch):
+    for n in range(3):
+        noise = np.random.default_rng(n).integers(0, 255, (8, 8, 3), np.uint8)
+        Image.fromarray(noise).save(tmp_path / f"{n}.jpg")
+    paths = sorted(tmp_path.glob("*.jpg"))
+    files, pixels = (manifest_of(Opened(paths, decode)) for decode in (False, True))
+    floats = [(torch.ones(2),)], [(1.5,)], [(np.ones(2),)], [{"a": np.float32(1)}]
+    assert files.environment is None and len(files.digests) == 3
+    assert all(manifest_of(dataset).environment == pixels.environment is not None for dataset in floats)
+    monkeypatch.setattr(PIL, "__version__", "another")
+    assert manifest_of(Opened(paths[::-1], True)).environment != pixels.environment
+    assert compare(pixels, manifest_of(Opened(paths[::-1], True))) == ""
+    assert compare(files, manifest_of(Opened(paths[::-1], False))) == "items changed among 3 looked at: 2 (0, 2)"
+    monkeypatch.undo()
+    assert compare(pixels, manifest_of(Opened(paths[::-1], True))) == "items changed among 3 looked at: 2 (0, 2)"
 
 
 def test_a_method_of_that_name_that_gives_something_else_is_told(caplog):

@@ -14,7 +14,7 @@ def compare(stored: Manifest, now: Manifest) -> str:
     """What was added, removed, changed or renumbered, in one line; empty if nothing was.
 
     Items are known by their names, in any order; a class by its name, too. Without names, the number of items and the
-    hashes of those that both have are compared.
+    hashes of those that both have are compared; the hashes only if both were made where they hold.
     """
     if all(getattr(stored, name) == getattr(now, name) for name in COMPARED):  # of a million items in no time
         return ""
@@ -47,7 +47,7 @@ def _item_differs(stored: Manifest, then: int, now: Manifest, item: int) -> bool
 def _without_names(stored: Manifest, now: Manifest) -> list[str]:
     if stored.num_items != now.num_items:
         return [f"number of {now.kind}: {now.num_items:,}, was {stored.num_items:,}"]
-    digests = now.digests or {}
+    digests = now.digests or {} if stored.environment == now.environment else {}
     changed = [index for index, digest in (stored.digests or {}).items() if digests.get(index, digest) != digest]
     return [_listed(now.kind, changed, f"changed among {len(digests)} looked at")]
 

@@ -7,10 +7,14 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import cv2
+import llvmlite.binding
 import numpy as np
+import PIL
 import torch
 from PIL import Image
 
+from ffcv_hydra.beton.fields.source_image import is_undecoded, read_file
 from ffcv_hydra.beton.manifest import Manifest
 from ffcv_hydra.beton.writing.isolated import Send, run_isolated, seed_all
 from ffcv_hydra.beton.writing.source import is_iterable_only
@@ -32,7 +36,8 @@ def manifest_of(
 ) -> Manifest | None:
     """What `dataset.manifest()` says; else its length, its `classes`, and the hashes of a few items.
 
-    Hashes are left out where they would cry wolf: of items that fail, and all if two readings of one item differ.
+    Hashes are left out where they would cry wolf: of items that fail, and all if two readings of one item differ. Those
+    of what was decoded or computed hold for the same libraries and processor.
 
     Args:
         dataset: What is converted.
@@ -55,7 +60,7 @@ def manifest_of(
         warn(f"{type(dataset).__name__}.manifest() {reason}; {tells} whether the dataset changes")
     if not has_length:
         return None
-    digests = None
+    digests, hold_anywhere = None, True
 
     def read(send: Send) -> None:
         send(_digests(dataset))
@@ -63,10 +68,17 @@ def manifest_of(
     if not is_constant(dataset):
         if isolated:
             received, _ = run_isolated(read, LOOK_SECONDS)
-            digests = next(iter(received), None)
+            digests, hold_anywhere = next(iter(received), (None, True))
         else:
-            digests = _digests(dataset)
-    return Manifest(num_items=len(dataset), classes=_class_names(dataset), digests=digests)
+            digests, hold_anywhere = _digests(dataset)
+    environment = None if hold_anywhere else _environment()
+    return Manifest(num_items=len(dataset), classes=_class_names(dataset), digests=digests, environment=environment)
+
+
+def _environment() -> str:
+    """What may give other bits for the same item."""
+    versions = [f"{module.__name__} {module.__version__}" for module in (np, PIL, cv2, torch)]
+    return ", ".join([*versions, llvmlite.binding.get_host_cpu_name()])
 
 
 def _class_names(dataset: Any) -> list[str] | None:
@@ -75,46 +87,57 @@ def _class_names(dataset: Any) -> list[str] | None:
     return list(names) if is_sequence else None
 
 
-def _digests(dataset: Any) -> dict[str, str] | None:
+def _digests(dataset: Any) -> tuple[dict[str, str] | None, bool]:
+    """The hashes, and whether they hold in any environment."""
     readings = []
     for seed in range(2):  # whoever draws from a global generator gives something else the second time
         seed_all(seed)
         readings.append(_read(dataset))
-    return readings[0] if readings[0] == readings[1] else None
+    return readings[0] if readings[0] == readings[1] else (None, True)
 
 
-def _read(dataset: Any) -> dict[str, str]:
-    found = {}
+def _read(dataset: Any) -> tuple[dict[str, str], bool]:
+    found, hold_anywhere = {}, True
     for index in sorted({int(index) for index in np.linspace(0, len(dataset) - 1, LOOKED_AT)}):
         digest = hashlib.sha256()
         try:
-            _add(digest, dataset[index])
+            hold_anywhere &= _add(digest, dataset[index])
         except Exception:  # whatever a dataset raises; a conversion tells it in its turn
             continue
         found[str(index)] = digest.hexdigest()[:16]
-    return found
+    return found, hold_anywhere
 
 
-def _add(digest: Any, value: Any) -> None:
-    """Hash what a beton can hold, the same in every process. Raises TypeError for all else."""
+def _add(digest: Any, value: Any) -> bool:
+    """Hash what a beton can hold, the same in every process; whether it is the same in any environment.
+
+    Raises TypeError for all else.
+    """
     if isinstance(value, (list, tuple)):
         digest.update(f"{len(value)} items".encode())
-        for entry in value:
-            _add(digest, entry)
-    elif isinstance(value, Mapping):
-        _add(digest, sorted(value.items()))
-    elif isinstance(value, Image.Image):
+        hold_anywhere = [_add(digest, entry) for entry in value]
+        return all(hold_anywhere)
+    if isinstance(value, Mapping):
+        return _add(digest, sorted(value.items()))
+    if isinstance(value, Image.Image):
+        file = read_file(value) if is_undecoded(value) else None
+        if file is not None:
+            return _add(digest, file.tobytes())
         _add(digest, (value.mode, value.size, value.tobytes()))
-    elif isinstance(value, torch.Tensor):
+        return False
+    if isinstance(value, torch.Tensor):
         content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
         _add(digest, (str(value.dtype), tuple(value.shape), content.numpy().tobytes()))
-    elif isinstance(value, (np.ndarray, np.generic)):
+        return value.ndim == 0 and not value.is_floating_point()
+    if isinstance(value, (np.ndarray, np.generic)):
         if value.dtype.hasobject:
             raise TypeError("objects have no bytes")
         _add(digest, (value.dtype.str, value.shape, value.tobytes()))
-    elif isinstance(value, bytes):
-        digest.update(b"%d bytes" % len(value) + value)
-    elif isinstance(value, (str, int, float)) or value is None:
+        return value.ndim == 0 and value.dtype.kind in "biu"
+    if isinstance(value, (str, int, float)) or value is None:
         _add(digest, f"{type(value).__name__} {value!r}".encode())
-    else:
-        raise TypeError(f"{type(value).__name__} has no bytes of its own")
+        return not isinstance(value, float)
+    if isinstance(value, bytes):
+        digest.update(b"%d bytes" % len(value) + value)
+        return True
+    raise TypeError(f"{type(value).__name__} has no bytes of its own")
