@@ -5,11 +5,6 @@ decompressors keep quantization and Huffman tables from one JPEG to the next, an
 those of another; simplejpeg makes a new one for each JPEG. The GIL is let go meanwhile.
 """
 
-import ctypes
-import functools
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import simplejpeg
 
@@ -22,18 +17,6 @@ _TEM, _JPG, _DAC = 0x01, 0xC8, 0xCC
 _SOF_ARITHMETIC, _SOF_PROGRESSIVE_ARITHMETIC = 0xC9, 0xCA
 _FRAMES = (SOF_BASELINE, SOF_EXTENDED, SOF_PROGRESSIVE, _SOF_ARITHMETIC, _SOF_PROGRESSIVE_ARITHMETIC)
 _PIXEL_FORMATS = {1: "GRAY", 3: "RGB", 4: "CMYK"}
-
-
-@functools.cache
-def library() -> ctypes.CDLL:
-    """FFCV's extension, which TurboJPEG's functions are found in."""
-    package = importlib.util.find_spec("ffcv")
-    if package is None or package.submodule_search_locations is None:
-        raise ImportError("ffcv is not installed: pip install ffcv==1.0.2")
-    extension = next(Path(package.submodule_search_locations[0]).glob("_libffcv*.so"))
-    library = ctypes.CDLL(str(extension))
-    library.tjDestroy.argtypes = [ctypes.c_void_p]
-    return library
 
 
 def decode_jpeg(jpeg: np.ndarray, height: int, width: int, channels: int, target: np.ndarray, scale: int = 1) -> None:

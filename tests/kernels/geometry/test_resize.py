@@ -39,7 +39,7 @@ def resized(
     resize, row = (resize_8, np.float32) if image.dtype == np.uint8 else (resize_16, np.float64)
     window = np.array([*box, *size, top, left, 0])
     resize(
-        parts_with(0, np.empty(0, dtype=np.uint8)),
+        parts_with(np.empty(0, dtype=np.uint8)),
         image.reshape(-1),
         image.shape[1],
         window,
