@@ -1,31 +1,50 @@
 """Files that are there as a whole or not at all."""
 
+import fcntl
 import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ffcv_hydra.errors import WriteError
 
+_SUFFIX = ".writing"
+
 
 @contextmanager
-def written_beside(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to: what is there becomes `path` at the end, and is removed after an exception."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+def written_beside(path: Path) -> Iterator[BinaryIO]:
+    """A file beside `path` to write to: it becomes `path` at the end, and is removed after an exception.
+
+    Whoever writes to a folder removes what a killed process has left there: the files that nobody holds a lock on.
+    """
+    _remove_abandoned(path.parent)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_SUFFIX}")
     try:
-        yield temporary
-        os.replace(temporary, path)
+        with open(temporary, "xb") as file:
+            with suppress(OSError):  # some network disks have no locks: there nothing is removed
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield file
+            file.flush()
+            os.replace(temporary, path)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
+def _remove_abandoned(folder: Path) -> None:
+    for path in folder.glob(f".*{_SUFFIX}"):
+        with suppress(OSError), open(path, "r+b") as file:  # which network disks want for a lock
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(file.fileno()).st_size:  # one that is empty may not be locked yet
+                path.unlink()
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write a file such that a reader sees the old one or the new one, never a part; raises `OSError`."""
-    with written_beside(path) as temporary:
-        temporary.write_text(text)
+    with written_beside(path) as file:
+        file.write(text.encode())
 
 
 def save_whole(contents: Any, path: Path) -> None:
@@ -38,7 +57,7 @@ def save_whole(contents: Any, path: Path) -> None:
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with written_beside(path) as temporary, open(temporary, "wb") as file:
+        with written_beside(path) as file:
             torch.save(contents, file)
     except (OSError, RuntimeError) as error:
         # torch reports a failed write by a RuntimeError about positions, on top of the OSError

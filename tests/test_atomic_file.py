@@ -1,11 +1,14 @@
 """Files that are there as a whole or not at all."""
 
 import resource
+import signal
+import subprocess
+import sys
 
 import pytest
 import torch
 
-from ffcv_hydra.atomic_file import save_whole, write_whole
+from ffcv_hydra.atomic_file import save_whole, write_whole, written_beside
 from ffcv_hydra.errors import WriteError
 
 
@@ -28,6 +31,30 @@ def test_F33_a_full_disk_leaves_the_former_file(tmp_path, full_disk):
     with pytest.raises(OSError, match="File too large"):
         write_whole(tmp_path / "text", "x" * 20_000)
     assert list(tmp_path.iterdir()) == [path.parent]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from ffcv_hydra.atomic_file import written_beside
+
+with written_beside(Path(sys.argv[1])) as file:
+    file.write(b"x" * 100_000)
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_F33_what_a_killed_process_has_left_is_removed(tmp_path):
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "best-epoch3.ckpt")], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 1
+    with written_beside(tmp_path / "last.ckpt") as mine:  # of another name, and not yet there itself
+        mine.write(b"mine")
+        mine.flush()
+        write_whole(tmp_path / "result.json", "{}")
+        assert len(list(tmp_path.iterdir())) == 2
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"last.ckpt": "mine", "result.json": "{}"}
 
 
 def test_F33_what_cannot_be_pickled_is_no_matter_of_the_disk(tmp_path):

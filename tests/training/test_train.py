@@ -1,6 +1,7 @@
 """What a run leaves behind, and how it fails."""
 
 import errno
+import io
 import logging
 import os
 import re
@@ -8,6 +9,7 @@ import re
 import hydra
 import pytest
 import pytorch_lightning as pl
+import standin_run
 import torch
 import yaml
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -15,6 +17,7 @@ from standin_run import SAMPLES, config
 
 from ffcv_hydra.errors import ConfigError, FFCVHydraError, WriteError
 from ffcv_hydra.models import Classifier
+from ffcv_hydra.training import run
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -274,6 +277,69 @@ def test_F45_a_trusted_checkpoint_with_an_object_is_tested_and_resumed(train, tm
         assert train(config(mode=mode, **again), tmp_path / mode)["status"] == "completed"
     with pytest.raises(ConfigError, match=r"ckpt_path=.*: holds more than plain data.* add trust_checkpoint=true"):
         train(config(mode="test", **{**again, "trust_checkpoint": False}), tmp_path / "refused")
+
+
+class Adds(Classifier):
+    """Adds an object to each checkpoint, beside what it looks for in it."""
+
+    def on_save_checkpoint(self, checkpoint):
+        checkpoint["state_dict"] = dict(checkpoint["state_dict"])
+        checkpoint["gain"] = [Gain(1)]
+
+
+class CallbackThatAdds(pl.Callback):
+    def on_save_checkpoint(self, trainer, pl_module, checkpoint):
+        checkpoint["gains"] = {"of": Gain(int(trainer.global_step))}
+
+
+class StateOfData(standin_run.PlainData):
+    def state_dict(self):
+        return {**super().state_dict(), "gain": Gain(1)}
+
+
+@pytest.mark.parametrize("owner", ["Adds", "CallbackThatAdds", "StateOfData"])
+def test_F45_what_hooks_add_to_checkpoints_is_looked_at_before_training(train, tmp_path, monkeypatch, owner):
+    record = {"record": {"_target_": "standin_run.Record", "path": str(tmp_path / "batches")}}
+    changes = {"model": {"_target_": "test_train.Adds"}} if owner == "Adds" else {}
+    if owner == "CallbackThatAdds":
+        record["adds"] = {"_target_": "test_train.CallbackThatAdds"}
+    if owner == "StateOfData":
+        monkeypatch.setattr(run, "build_datamodule", lambda config: StateOfData())
+    with pytest.raises(ConfigError, match=rf"{owner}.* puts \S*test_train\.Gain into .* trust_checkpoint=true"):
+        train(config(callbacks=record, **changes), tmp_path)
+    assert not (tmp_path / "batches.0").exists()
+    assert train(config(callbacks=record, trust_checkpoint=True, **changes), tmp_path)["status"] == "completed"
+
+
+def test_F45_a_state_of_many_tensors_is_not_copied_for_the_look(train, tmp_path, monkeypatch):
+    options = {"model": {"optimizer": {"_target_": "torch.optim.Adam", "lr": 0.1}}}
+    wide = {"backbone": {"_target_": "test_train.Wide"}}
+    options["model"] |= wide
+    options["callbacks"] = {"best": checkpoints(tmp_path / "fit")}
+    fitted = train(config(**options), tmp_path / "fit")
+    sizes, save = [], torch.save
+
+    def recorded(value, file, *others, **options):
+        save(value, file, *others, **options)
+        if isinstance(file, io.BytesIO):
+            sizes.append(file.tell())
+
+    monkeypatch.setattr(torch, "save", recorded)
+    del options["callbacks"]
+    options["trainer"] = {**config()["trainer"], "max_epochs": 3}
+    train(config(ckpt_path=fitted["best_checkpoint"], **options), tmp_path / "again")
+    assert 0 < max(sizes) < 100_000
+
+
+class Wide(standin_run.LinearNet):
+    """Has 400 kB of weights."""
+
+    def __init__(self):
+        super().__init__(standin_run.CLASSES)
+        self.wide = torch.nn.Linear(100_000, 1, bias=False)
+
+    def forward(self, images):
+        return super().forward(images) + self.wide.weight.sum()
 
 
 class Countless(pl.Callback):
