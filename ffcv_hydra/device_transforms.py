@@ -91,9 +91,9 @@ class DeviceTransforms:
         for output, found in moves.items():
             for other in sorted(pictures[output].together):
                 if found != moves.get(other, []):
-                    text = next(move.text for move in (*found, *moves.get(other, [])))
+                    move = next(move for move in (*found, *moves.get(other, [])))
                     raise PipelineError(
-                        f"device transforms of {self.stage}: {text} would tear '{output}' and '{other}' apart, which "
+                        f"device transforms of {self.stage}: {move} would tear '{output}' and '{other}' apart, which "
                         "belong together: give a list for the whole batch in place of the outputs' names, or say "
                         f"joint_with: {DISABLED} for what shall not follow"
                     )

@@ -9,9 +9,11 @@ import torch
 from ffcv import transforms as t
 from ffcv.fields import JSONField, NDArrayField, RGBImageField
 from ffcv.fields.rgb_image import CenterCropRGBImageDecoder, RandomResizedCropRGBImageDecoder, SimpleRGBImageDecoder
+from ffcv.pipeline.allocation_query import AllocationQuery
 from ffcv.pipeline.operation import Operation
 from ffcv.pipeline.pipeline_spec import PipelineSpec
 from torch import nn
+from torch.nn import functional
 from torchvision.transforms import v2
 
 from ffcv_hydra import FFCVDataModule, FFCVPipelineManager
@@ -21,7 +23,9 @@ from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations import (
     CenterCrop,
+    ChunkOperation,
     ColorJitter,
+    Convert,
     RandomHorizontalFlip,
     RandomResizedCrop,
     Resize,
@@ -143,6 +147,8 @@ def test_F8_ffcvs_operations_that_change_values_leave_the_mask_alone(beton):
 
 
 class Halves(Operation):
+    geometric = True
+
     def declare_state_and_memory(self, previous_state):
         height, width, channels = previous_state.shape
         return replace(previous_state, shape=(height // 2, width, channels)), None
@@ -153,10 +159,118 @@ class Halves(Operation):
 
 def test_F8_a_users_operation_that_changes_height_or_width_must_be_followed(beton):
     image = [WholeImage(), Halves(), *TO_TENSOR]
-    refused(beton, {"image": image}, r"is nothing, but there it is Halves\(\)")
+    refused(beton, {"image": image}, r"is nothing, but there it is Halves\(\); say joint_with: image")
     loader = load(beton, {"image": image, "mask": FieldPipeline([WholeImage(), Halves()], joint_with="image")})
     image, mask = next(iter(loader))
     assert (np.asarray(image[:, 0]) // 64 == mask[..., 0]).all()
+
+
+class FlipsSome(Operation):
+    """As users of FFCV write them; says nothing of where pixels go."""
+
+    def declare_state_and_memory(self, previous_state):
+        return previous_state, None
+
+    def generate_code(self):
+        def flip(images, _):
+            return images[:, :, ::-1] if np.random.rand() < 0.5 else images[:, :, ::1]
+
+        return flip
+
+
+class SaysItKeeps(FlipsSome):
+    geometric = False
+
+
+class RandomVerticalFlip(ChunkOperation):
+    """Called as one of the project's is."""
+
+    def declare_state_and_memory(self, previous_state):
+        return previous_state, AllocationQuery(previous_state.shape, previous_state.dtype)
+
+    def run(self, source, target, chunk):
+        target[:] = source[:, ::-1]
+
+
+class OwnJitter(ColorJitter):
+    pass
+
+
+@pytest.mark.parametrize("kind", [FlipsSome, RandomVerticalFlip, OwnJitter])
+def test_F8_a_users_operation_must_say_whether_it_moves_pixels(beton, kind):
+    plain, image = [WholeImage(), *TO_TENSOR], [WholeImage(), kind(), *TO_TENSOR]
+    advice = "let its class say geometric = False"
+    refused(
+        beton, {"image": image, "mask": plain}, rf"but there it is {kind.__name__} \(if it moves no pixels, {advice}\)"
+    )
+    joint = {"image": image, "mask": FieldPipeline(image, joint_with="image")}
+    refused(beton, joint, rf"cannot follow \S*{kind.__name__}, which does not say whether it moves pixels; {advice}")
+    load(beton, {"image": image, "mask": "disabled"})
+    said = kind()
+    said.geometric = False
+    load(beton, {"image": [WholeImage(), said, *TO_TENSOR], "mask": plain})
+    load(beton, {"image": [WholeImage(), SaysItKeeps(), *TO_TENSOR], "mask": plain})
+
+
+class Does(nn.Module):
+    """A module of a user's, that draws nothing."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, batch):
+        return self.function(batch)
+
+
+MOVED = {
+    "flip": lambda x: x.flip(-1),
+    "both": lambda x: x.flip(-1, -2),
+    "roll": lambda x: x.roll(1, -2),
+    "turn": lambda x: x.rot90(1, (-2, -1)),
+    "transpose": lambda x: x.transpose(-1, -2),
+    "half": lambda x: torch.cat([x[..., 12:], x[..., :12]], -1),
+    "some": lambda x: torch.cat([x[:, :1].flip(-2), x[:, 1:]], 1),
+    "zoom": lambda x: functional.interpolate(x[..., 2:-2, 2:-2], (SIDE, SIDE), mode="bilinear"),
+}
+KEPT = {
+    "scale": lambda x: x * 2 - 1,
+    "statistics": lambda x: (x - x.mean((-1, -2), keepdim=True)) / x.std((-1, -2), keepdim=True),
+    "invert": lambda x: x.amax() - x,
+    "blur": lambda x: functional.avg_pool2d(x, 3, 1, 1),
+    "threshold": lambda x: (x > 0.5).float(),
+    "gray": lambda x: x.mean(1, keepdim=True),
+    "in place": lambda x: x.mul_(0.5),
+    "by place": lambda x: x * torch.linspace(0.5, 1, SIDE),
+    "last": lambda x: x.permute(0, 2, 3, 1),
+    "nothing": lambda x: torch.zeros_like(x),
+}
+
+
+@pytest.mark.parametrize("name", [*MOVED, *KEPT])
+def test_F8_of_a_module_that_draws_nothing_it_is_found_out_whether_it_moves_pixels(beton, name):
+    module = Does((MOVED | KEPT)[name])
+    pipelines = {"image": [WholeImage(), *TO_FLOAT, module], "mask": [WholeImage(), *TO_FLOAT]}
+    if name in KEPT:
+        load(beton, pipelines)
+        return
+    doubt = r"\(if it moves no pixels, let its class say geometric = False\)"
+    refused(beton, pipelines, rf"is nothing, but there it is Does\(.*\) {doubt}")
+    with pytest.raises(PipelineError, match=rf"Does\(.*\) {doubt} would tear 'image' and 'mask' apart"):
+        on_device(beton, {"image": [module]}, {"image": [WholeImage(), *TO_FLOAT], "mask": [WholeImage(), *TO_TENSOR]})
+    module.geometric = False
+    load(beton, pipelines)
+
+
+def test_F8_a_module_is_tried_on_what_it_is_given(beton):
+    last = [WholeImage(), ToTensor()]  # (H, W, C)
+    refused(beton, {"image": [*last, Does(lambda x: x.flip(2))]}, "is nothing, but there it is Does")
+    load(beton, {"image": [*last, Does(lambda x: x.flip(3))]})  # channels
+    masks = [WholeImage(), ToTensor(), Squeeze(3), Convert("int64")]
+    load(beton, {"image": [WholeImage()], "mask": [*masks, Does(lambda x: functional.one_hot(x, 4))]})
+    refused(
+        beton, {"image": [WholeImage()], "mask": [*masks, Does(lambda x: x.flip(1))]}, "1 is Does.* there it is nothing"
+    )
 
 
 @pytest.mark.parametrize("name", ["found", "face_keypoints", "annotations", "attention_mask"])

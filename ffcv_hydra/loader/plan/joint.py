@@ -133,9 +133,9 @@ def _torn_apart(beton: Beton, holder: Node, image: Node) -> PipelineError:
 def _difference(mine: Sequence[Move], theirs: Sequence[Move]) -> tuple[int, str, str] | None:
     """Number, from 1 on, and texts of the first moves that differ."""
     for position in range(max(len(mine), len(theirs))):
-        found, expected = (moves[position].text if position < len(moves) else "nothing" for moves in (mine, theirs))
-        if found != expected:
-            return position + 1, found, expected
+        found, expected = (moves[position] if position < len(moves) else Move("nothing") for moves in (mine, theirs))
+        if found.text != expected.text:
+            return position + 1, str(found), str(expected)
     return None
 
 

@@ -1,10 +1,12 @@
 """What moves the pixels of images, and which fields hold places in them: masks, boxes, points.
 
-Of operations that are not the project's it is known from their names, from what they turn a sample into, or from an
-attribute `geometric` that says it. Knows nodes, modules and fields; nothing of which outputs belong together.
+Operations and modules that are neither the project's nor FFCV's nor known by their names say it by an attribute
+`geometric`; of modules that draw nothing it is found out. Knows nodes, modules and fields; nothing of which outputs
+belong together.
 """
 
 from dataclasses import dataclass, replace
+from inspect import isabstract
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from ffcv_hydra.beton import TextField
 from ffcv_hydra.beton.fields.image_fields import is_image
 from ffcv_hydra.loader.plan.modules import Probe, probe
 from ffcv_hydra.loader.plan.plan import Node, torch_dtype
+from ffcv_hydra.loader.plan.stillness import keeps_places
 from ffcv_hydra.operations import ChunkOperation, ImageDecoder, MixingOperation, replacement_of
 from ffcv_hydra.operations.auto_augment import AutoAugmentation
 from ffcv_hydra.ordering.identity import describe
@@ -42,6 +45,7 @@ _KEEP_PLACES = frozenset({
     "RandomPhotometricDistort", "RandomPosterize", "RandomSaturation", "RandomSharpness", "RandomSolarize",
     "ConvertImageDtype", "Dropout", "Grayscale", "Identity", "Normalize", "RGB", "ToDtype", "ToPureTensor",
 })  # fmt: skip
+_DOUBT = "if it moves no pixels, let its class say geometric = False"
 _CHANNELS = 4  # at most: where the last axis of a tensor is longer, images are (C, H, W)
 _CONTAINERS = frozenset({"Compose", "RandomApply", "RandomChoice", "RandomOrder", "Sequential"})
 # Attributes of modules and of FFCV's operations that do not say where pixels go.
@@ -64,11 +68,16 @@ class Move:
         text: the operation and what decides where pixels go.
         draws: what is drawn from, for a random one: nothing else that draws from the same is needed to agree.
         alone: why nothing can follow it, with the way out; None if something can.
+        doubt: what to do if it moves no pixels after all; empty where it certainly does.
     """
 
     text: str
     draws: Any = None
     alone: str | None = None
+    doubt: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text} ({self.doubt})" if self.doubt else self.text
 
 
 def moves_of(node: Node | None) -> list[Move]:
@@ -98,10 +107,17 @@ def _move_of(node: Node) -> Move | None:
     if getattr(operation, "geometric", False):
         is_still = isinstance(operation, ImageDecoder) and _keeps_all_as_stored(operation)
         return None if is_still else Move(_with_arguments(operation), node.stream)
-    is_known = hasattr(operation, "geometric") or type(operation).__module__.split(".")[0] in ("ffcv", "ffcv_hydra")
-    if is_known or node.parent is None or _keeps_sides(node.parent.state, tuple(node.state.shape)):
+    if _is_known(operation) or (node.parent is None and not is_image(operation.field)):
         return None
-    return Move(_with_arguments(operation))
+    alone = f"cannot follow {name}, which does not say whether it moves pixels; let its class say geometric = False, "
+    return Move(node.name, node, f"{alone}or True if it moves them without a draw", _DOUBT)
+
+
+def _is_known(operation: Operation) -> bool:
+    """Whether an operation is one of the project's or FFCV's, or says `geometric`, other than by an abstract base."""
+    if type(operation).__module__.split(".")[0] in ("ffcv", "ffcv_hydra") or "geometric" in vars(operation):
+        return True
+    return any("geometric" in vars(kind) for kind in type(operation).__mro__ if not isabstract(kind))
 
 
 def move_of_module(module: nn.Module, before: State, found: Probe | None, place: object) -> Move | None:
@@ -113,20 +129,35 @@ def move_of_module(module: nn.Module, before: State, found: Probe | None, place:
         found: what a dry run showed; None if it failed.
         place: where it runs; at each one it draws for itself.
     """
-    declared = getattr(module, "geometric", None)
-    is_random = found is None or found.random
-    if declared is None and found is not None and not is_random:
-        declared = not _keeps_sides(before, found.shape)
-    if declared is False or (declared is None and changes_values_alone(module)):
+    moves = getattr(module, "geometric", None)
+    doubt = ""
+    if moves is None and (found is None or found.random):
+        moves = not changes_values_alone(module)
+        doubt = _DOUBT
+    elif moves is None and found is not None and _keeps_sides(before, found.shape):
+        moves = not (changes_values_alone(module) or _is_still(module, before))
+        doubt = _DOUBT
+    if moves is False:
         return None
-    if not is_random:
-        return Move(_with_arguments(module))
+    if _is_of_torchvision(module):
+        doubt = ""
+    if found is not None and not found.random:
+        return Move(_with_arguments(module), doubt=doubt)
     name = type(module).__name__
     reason = (
         f"cannot follow the torch module {name}, which draws for itself; use one of ffcv_hydra.operations, or give a "
-        "list for the whole batch in pipeline.device; if it moves no pixels, let its class say geometric = False"
+        f"list for the whole batch in pipeline.device; {_DOUBT}"
     )
-    return Move(name, place, reason)
+    return Move(name, place, reason, doubt)
+
+
+def _is_of_torchvision(module: nn.Module) -> bool:
+    return type(module).__module__.startswith("torchvision.transforms.")
+
+
+def _is_still(module: nn.Module, before: State) -> bool:
+    shape, dtype = tuple(before.shape), torch_dtype(before.dtype)
+    return len(shape) < 2 or keeps_places(module, shape, dtype, torch.device(before.device), _sides_are_last(before))
 
 
 def moves_of_modules(modules: list[nn.Module], before: State) -> list[Move]:
@@ -186,8 +217,11 @@ def _keeps_sides(before: State, after: tuple[int, ...]) -> bool:
     shape = tuple(before.shape)
     if len(shape) < 2 or len(after) < 2:
         return True
-    is_last = isinstance(before.dtype, torch.dtype) and not shape[-1] <= _CHANNELS < shape[0]
-    return (shape[-2:] if is_last else shape[:2]) in (after[:2], after[-2:])
+    return (shape[-2:] if _sides_are_last(before) else shape[:2]) in (after[:2], after[-2:])
+
+
+def _sides_are_last(state: State) -> bool:
+    return isinstance(state.dtype, torch.dtype) and not state.shape[-1] <= _CHANNELS < state.shape[0]
 
 
 def _with_arguments(operation: Operation | nn.Module) -> str:
