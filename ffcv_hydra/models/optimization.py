@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau, SequentialLR
 
 from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.models.resumed_schedule import ResumedSchedule
 
 TOTAL = "total"
 """Written as the value of a schedule's argument (`T_max: total`), it stands for the schedule's true length."""
@@ -33,6 +34,7 @@ def configure_optimizers(
             `warmup`: intervals of linear warm-up before the schedule, a number (int) or a part of the run (float < 1);
             `monitor`: the metric that `ReduceLROnPlateau` watches.
             An argument whose value is "total" gets the number of intervals that the run has left after the warm-up.
+            A resumed run goes on where the schedule of its own length and options is then: see `ResumedSchedule`.
 
     Raises:
         ConfigError: a target does not exist or refuses its arguments, or "total" is asked of a run without an end.
@@ -65,14 +67,21 @@ def _build_schedule(
     if TOTAL in options.values() and warmup >= total:
         raise ConfigError(f"model.scheduler.warmup={warmup}: the run has only {total} {interval}s; choose fewer")
     options = {key: total - warmup if value == TOTAL else value for key, value in options.items()}
-    schedule = _build("model.scheduler", options, optimizer)
-    if not warmup:
-        return schedule
+
+    def build() -> LRScheduler | ReduceLROnPlateau:
+        schedule: LRScheduler | ReduceLROnPlateau = _build("model.scheduler", options, optimizer)
+        if not warmup:
+            return schedule
+        if isinstance(schedule, ReduceLROnPlateau):
+            raise ConfigError("model.scheduler.warmup: ReduceLROnPlateau cannot follow a warm-up; leave one of them out")
+        # The first step is taken at 1/(warmup + 1) of the rate, the first one after the warm-up at the whole of it.
+        ramp = LinearLR(optimizer, start_factor=1 / (warmup + 1), total_iters=warmup)
+        return SequentialLR(optimizer, [ramp, schedule], milestones=[warmup])
+
+    schedule = build()
     if isinstance(schedule, ReduceLROnPlateau):
-        raise ConfigError("model.scheduler.warmup: ReduceLROnPlateau cannot follow a warm-up; leave one of them out")
-    # The first step is taken at 1/(warmup + 1) of the rate, the first one after the warm-up at the whole of it.
-    ramp = LinearLR(optimizer, start_factor=1 / (warmup + 1), total_iters=warmup)
-    return SequentialLR(optimizer, [ramp, schedule], milestones=[warmup])
+        return schedule  # its course is not known from its options
+    return ResumedSchedule(schedule, build, {**options, "warmup": warmup})
 
 
 def _number_of_intervals(trainer: pl.Trainer, interval: str) -> int:

@@ -20,16 +20,17 @@ class RecordRates(pl.Callback):
         self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
 
 
-def fit(scheduler, optimizer=SGD, batches=6, epochs=2, **trainer_options):
+def fit(scheduler, optimizer=SGD, batches=6, epochs=2, save=None, ckpt_path=None, **trainer_options):
     """Train without effect on the weights' meaning; return the learning rate of every batch."""
     images = torch.zeros(batches * 2, 1, 2, 2)
     model = AutoEncoder([1, 2, 2], 2, 1, optimizer=optimizer, scheduler=scheduler)
     recorder = RecordRates()
+    callbacks = [recorder] if save is None else [recorder, save]
     trainer = pl.Trainer(
-        max_epochs=epochs, accelerator="cpu", logger=False, enable_checkpointing=False, callbacks=[recorder],
+        max_epochs=epochs, accelerator="cpu", logger=False, enable_checkpointing=save is not None, callbacks=callbacks,
         enable_progress_bar=False, enable_model_summary=False, **trainer_options,
     )  # fmt: skip
-    trainer.fit(model, DataLoader(TensorDataset(images), batch_size=2))
+    trainer.fit(model, DataLoader(TensorDataset(images), batch_size=2), ckpt_path=ckpt_path)
     return recorder.rates
 
 
@@ -112,3 +113,34 @@ def test_a_run_of_one_step_needs_no_warmup_of_a_share():
 def test_a_warmup_longer_than_the_run_is_refused():
     with pytest.raises(ConfigError, match="only 12 steps"):
         fit({**COSINE, "interval": "step", "warmup": 12})
+
+
+def resumed(tmp_path, scheduler, epochs, then, optimizer=SGD, scheduler_then=None, optimizer_then=None):
+    """The rates of every batch of a run of `epochs` epochs, and of the one that resumes it with what is given then."""
+    save = pl.callbacks.ModelCheckpoint(tmp_path, save_last=True)
+    first = fit(scheduler, optimizer, epochs=epochs, save=save)
+    rest = fit(scheduler_then or scheduler, optimizer_then or optimizer, epochs=then, ckpt_path=tmp_path / "last.ckpt")
+    return first, rest
+
+
+WARM_COSINE = {**COSINE, "interval": "step", "warmup": 0.25}
+ONE_CYCLE = {"_target_": "torch.optim.lr_scheduler.OneCycleLR", "max_lr": 1.0, "total_steps": "total",
+             "interval": "step"}  # fmt: skip
+
+
+@pytest.mark.parametrize("scheduler", [COSINE, {**COSINE, "interval": "step"}, WARM_COSINE, ONE_CYCLE])
+def test_a_longer_run_follows_a_schedule_of_its_own_length(tmp_path, scheduler):
+    _, rest = resumed(tmp_path, scheduler, epochs=2, then=4)
+    assert rest == pytest.approx(fit(scheduler, epochs=4)[12:], abs=1e-12)
+
+
+def test_a_run_of_the_same_length_goes_on_as_if_never_cut(tmp_path):
+    save = pl.callbacks.ModelCheckpoint(tmp_path, every_n_epochs=1, save_top_k=-1, filename="{epoch}")
+    whole = fit(WARM_COSINE, epochs=2, save=save)
+    assert fit(WARM_COSINE, epochs=2, ckpt_path=tmp_path / "epoch=0.ckpt") == whole[6:]
+
+
+def test_a_resumed_run_takes_the_rate_and_options_that_it_is_given(tmp_path):
+    step = {"_target_": "torch.optim.lr_scheduler.StepLR", "step_size": 1, "gamma": 0.5}
+    _, rest = resumed(tmp_path, step, 1, 2, scheduler_then={**step, "gamma": 0.1}, optimizer_then={**SGD, "lr": 2.0})
+    assert rest == pytest.approx([0.2] * 6)
