@@ -73,7 +73,7 @@ def _build_schedule(
         if not warmup:
             return schedule
         if isinstance(schedule, ReduceLROnPlateau):
-            raise ConfigError("model.scheduler.warmup: ReduceLROnPlateau cannot follow a warm-up; leave one of them out")
+            raise ConfigError("model.scheduler.warmup: ReduceLROnPlateau cannot follow a warm-up; leave one out")
         # The first step is taken at 1/(warmup + 1) of the rate, the first one after the warm-up at the whole of it.
         ramp = LinearLR(optimizer, start_factor=1 / (warmup + 1), total_iters=warmup)
         return SequentialLR(optimizer, [ramp, schedule], milestones=[warmup])

@@ -56,6 +56,6 @@ class ResumedSchedule(LRScheduler):
             self.schedule = self._build()
             for _ in range(state["last_epoch"]):
                 self.schedule.step()
-        if rank_zero_only.rank == 0:
-            rate = self.get_last_lr()[0]
-            log.info("the checkpoint's schedule had another length or other options: the rate goes on at %.4g", rate)
+        rate_now = self.get_last_lr()[0]
+        told = "the checkpoint's schedule had another length or other options: the learning rate goes on at %.4g"
+        rank_zero_only(log.info)(told, rate_now)

@@ -95,7 +95,8 @@ def pipelines_with(name: str) -> dict[str, Any]:
         label = FieldPipeline([operation, ToTensor()], joint_with="image")
         return ONLY_IMAGE | {"image": [CenterCrop(24), operations.CutMix(), ToTensor()], "label": label}
     decoder = [] if name == "RandomResizedCrop" else [CenterCrop(24)]
-    return ONLY_IMAGE | {"image": [*decoder, operation, ToTensor(), ToTorchImage()]}
+    label = FieldPipeline(joint_with="disabled")  # of whole images, also where these are mixed
+    return ONLY_IMAGE | {"image": [*decoder, operation, ToTensor(), ToTorchImage()], "label": label}
 
 
 def everything() -> dict[str, Any]:

@@ -116,11 +116,9 @@ def test_a_warmup_longer_than_the_run_is_refused():
 
 
 def resumed(tmp_path, scheduler, epochs, then, optimizer=SGD, scheduler_then=None, optimizer_then=None):
-    """The rates of every batch of a run of `epochs` epochs, and of the one that resumes it with what is given then."""
-    save = pl.callbacks.ModelCheckpoint(tmp_path, save_last=True)
-    first = fit(scheduler, optimizer, epochs=epochs, save=save)
-    rest = fit(scheduler_then or scheduler, optimizer_then or optimizer, epochs=then, ckpt_path=tmp_path / "last.ckpt")
-    return first, rest
+    """The rates of every batch of a run that resumes one of `epochs` epochs with what is given then."""
+    fit(scheduler, optimizer, epochs=epochs, save=pl.callbacks.ModelCheckpoint(tmp_path, save_last=True))
+    return fit(scheduler_then or scheduler, optimizer_then or optimizer, epochs=then, ckpt_path=tmp_path / "last.ckpt")
 
 
 WARM_COSINE = {**COSINE, "interval": "step", "warmup": 0.25}
@@ -130,7 +128,7 @@ ONE_CYCLE = {"_target_": "torch.optim.lr_scheduler.OneCycleLR", "max_lr": 1.0, "
 
 @pytest.mark.parametrize("scheduler", [COSINE, {**COSINE, "interval": "step"}, WARM_COSINE, ONE_CYCLE])
 def test_a_longer_run_follows_a_schedule_of_its_own_length(tmp_path, scheduler):
-    _, rest = resumed(tmp_path, scheduler, epochs=2, then=4)
+    rest = resumed(tmp_path, scheduler, epochs=2, then=4)
     assert rest == pytest.approx(fit(scheduler, epochs=4)[12:], abs=1e-12)
 
 
@@ -142,5 +140,5 @@ def test_a_run_of_the_same_length_goes_on_as_if_never_cut(tmp_path):
 
 def test_a_resumed_run_takes_the_rate_and_options_that_it_is_given(tmp_path):
     step = {"_target_": "torch.optim.lr_scheduler.StepLR", "step_size": 1, "gamma": 0.5}
-    _, rest = resumed(tmp_path, step, 1, 2, scheduler_then={**step, "gamma": 0.1}, optimizer_then={**SGD, "lr": 2.0})
+    rest = resumed(tmp_path, step, 1, 2, scheduler_then={**step, "gamma": 0.1}, optimizer_then={**SGD, "lr": 2.0})
     assert rest == pytest.approx([0.2] * 6)

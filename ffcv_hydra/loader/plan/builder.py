@@ -20,7 +20,7 @@ from ffcv_hydra.beton import Beton
 from ffcv_hydra.errors import PipelineError, describe_error
 from ffcv_hydra.loader.plan.foreign import ForeignCode
 from ffcv_hydra.loader.plan.fusion import fuse
-from ffcv_hydra.loader.plan.joint import Streams, check_joint, follow_mixing, pictures
+from ffcv_hydra.loader.plan.joint import Streams, check_joint, check_mixed, follow_mixing, pictures
 from ffcv_hydra.loader.plan.levels import check_levels
 from ffcv_hydra.loader.plan.modules import probe
 from ffcv_hydra.loader.plan.plan import Kind, Node, Plan
@@ -92,7 +92,9 @@ class PlanBuilder:
             else [chain[-1] for chain in chains[request.output]]
             for request in requests
         }
-        found = pictures(self.beton, requests, {output: views[0][-1] for output, views in chains.items()})
+        last = {output: views[0][-1] for output, views in chains.items()}
+        check_mixed(self.beton, requests, last)
+        found = pictures(self.beton, requests, last)
         nodes, outputs = fuse(self._nodes, outputs)
         return Plan(as_steps(nodes, outputs), outputs, found)
 

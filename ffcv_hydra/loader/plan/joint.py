@@ -14,7 +14,7 @@ from ffcv_hydra.beton import Beton
 from ffcv_hydra.beton.fields.image_fields import is_image
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.random.generator import key_of_name
-from ffcv_hydra.loader.plan.movement import Move, holds_places, moves_of
+from ffcv_hydra.loader.plan.movement import Move, holds_places, moves_of, with_parents
 from ffcv_hydra.loader.plan.plan import Node, Picture
 from ffcv_hydra.loader.plan.requests import Request
 from ffcv_hydra.operations import MixedTargets, MixingOperation
@@ -156,6 +156,36 @@ def follow_mixing(targets: Node, partner: Sequence[Node] | None) -> None:
     targets.operation.mixing = mixing[0].operation
     targets.operation.mixing_shape = (int(mixing[0].state.shape[0]), int(mixing[0].state.shape[1]))
     targets.stream = mixing[0].stream
+
+
+def check_mixed(beton: Beton, requests: Sequence[Request], last: Mapping[str, Node]) -> None:
+    """Check that what is said of images follows where these are mixed.
+
+    Args:
+        beton: the open file.
+        requests: the outputs.
+        last: their nodes, of the first view.
+
+    Raises:
+        PipelineError: images are mixed, no targets follow, and there is a field beside them that does not say it stays.
+    """
+    nodes = [node for end in last.values() for node in with_parents(end)]
+    followers = [node for node in nodes if isinstance(node.operation, MixedTargets) or node.name == "LabelMixup"]
+    followed = {getattr(node.operation, "mixing", "ImageMixup") for node in followers}
+    follow = {node.output for node in followers}
+    labels = [
+        request.output
+        for request in requests
+        if not (request.stays or request.output in follow or is_image(beton.fields[last[request.output].field]))
+    ]
+    for node in nodes if labels else []:
+        mixing = node.operation if isinstance(node.operation, MixingOperation) else node.name
+        if mixing not in followed and (mixing is node.operation or mixing == "ImageMixup"):
+            remedy = "LabelMixup" if mixing == "ImageMixup" else f"MixedTargets and joint_with: {node.output}"
+            raise PipelineError(
+                f"pipeline of '{labels[0]}': {node.name} mixes '{node.output}', and this would say what it was; "
+                f"add {remedy}, or say joint_with: {DISABLED} for what shall not follow"
+            )
 
 
 def _check_sizes(beton: Beton, output: str, field: str, other: str, other_field: str) -> None:

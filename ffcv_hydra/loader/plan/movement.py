@@ -80,14 +80,15 @@ class Move:
         return f"{self.text} ({self.doubt})" if self.doubt else self.text
 
 
-def moves_of(node: Node | None) -> list[Move]:
+def moves_of(node: Node) -> list[Move]:
     """What is done to places by the operations up to a node, from the decoder on."""
-    found: list[Move] = []
-    while node is not None:
-        move = _move_of(node)
-        found += [] if move is None else [move]
-        node = node.parent
-    return found[::-1]
+    moves = [_move_of(one) for one in reversed(with_parents(node))]
+    return [move for move in moves if move is not None]
+
+
+def with_parents(node: Node) -> list[Node]:
+    """A node and those before it, back to the decoder."""
+    return [node] if node.parent is None else [node, *with_parents(node.parent)]
 
 
 def _move_of(node: Node) -> Move | None:

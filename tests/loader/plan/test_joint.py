@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from ffcv.fields import RGBImageField
+from ffcv.transforms import ImageMixup
 from ffcv.transforms import RandomTranslate as FFCVRandomTranslate
 
 from ffcv_hydra.beton import MaskField, write_beton
@@ -11,6 +12,7 @@ from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations import (
     CenterCrop,
     ColorJitter,
+    CutMix,
     MixedTargets,
     Mixup,
     RandAugment,
@@ -106,6 +108,26 @@ def test_pipelines_that_would_tear_them_apart_are_refused(raw_scenes, image, mas
     with pytest.raises(PipelineError, match=message) as found:
         load(raw_scenes, image, mask)
     assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("mixing", "remedy"),
+    [
+        (Mixup(), "add MixedTargets and joint_with: image"),
+        (CutMix(), "add MixedTargets and joint_with: image"),
+        (ImageMixup(0.5, same_lambda=True), "add LabelMixup"),
+    ],
+)
+@pytest.mark.parametrize("label", [None, [ToTensor()]])
+def test_labels_of_mixed_images_that_would_stay_whole_are_refused(scenes, mixing, remedy, label):
+    pipelines = ONLY_IMAGE | {"image": [CenterCrop(16), mixing, ToTensor()], "label": label}
+    with pytest.raises(PipelineError, match=f"of 'label': {type(mixing).__name__} mixes 'image', .*{remedy}, or say"):
+        Loader(scenes, 4, pipelines=pipelines)
+
+
+@pytest.mark.parametrize("label", ["disabled", FieldPipeline(joint_with="disabled")])
+def test_labels_may_be_said_to_stay(scenes, label):
+    Loader(scenes, 4, pipelines=ONLY_IMAGE | {"image": [CenterCrop(16), CutMix(), ToTensor()], "label": label})
 
 
 def test_images_and_masks_of_different_sizes_are_refused(tmp_path):
