@@ -2,9 +2,9 @@
 
 import io
 import os
+from importlib import metadata
 
 import numpy as np
-import PIL
 import pytest
 import torch
 from PIL import Image
@@ -214,7 +214,7 @@ def test_F1_what_is_decoded_or_computed_is_compared_where_it_would_be_the_same(t
     floats = [(torch.ones(2),)], [(1.5,)], [(np.ones(2),)], [{"a": np.float32(1)}]
     assert files.environment is None and len(files.digests) == 3
     assert all(manifest_of(dataset).environment == pixels.environment is not None for dataset in floats)
-    monkeypatch.setattr(PIL, "__version__", "another")
+    monkeypatch.setattr(metadata, "version", lambda package: "another")
     assert manifest_of(Opened(paths[::-1], True)).environment != pixels.environment
     assert compare(pixels, manifest_of(Opened(paths[::-1], True))) == ""
     assert compare(files, manifest_of(Opened(paths[::-1], False))) == "items changed among 3 looked at: 2 (0, 2)"

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from ffcv.fields.rgb_image import IMAGE_MODES
 from PIL.JpegImagePlugin import JpegImageFile
 
+from ffcv_hydra.beton.fields.image_encoding import JPEG, store_image
 from ffcv_hydra.beton.fields.random_access_image import RandomAccessImageField
 from ffcv_hydra.beton.fields.restart_index import first_segment, with_random_access
 from ffcv_hydra.beton.fields.source_image import is_undecoded, read_file
@@ -45,10 +45,7 @@ class EncodedJpeg:
 
     def store(self, destination: np.ndarray, malloc: Callable[[int], tuple[int, np.ndarray]]) -> None:
         """Write the metadata of an image field into `destination`, and the bytes to where `malloc` says."""
-        destination["mode"] = IMAGE_MODES["jpg"]
-        destination["height"], destination["width"] = self.height, self.width
-        destination["data_ptr"], storage = malloc(self.data.nbytes)
-        storage[:] = self.data
+        store_image(destination, JPEG, (self.height, self.width), self.data, malloc)
 
 
 def keep_jpeg(field: JpegField, image: Any) -> EncodedJpeg | None:

@@ -10,20 +10,20 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-import cv2
 import numpy as np
 from ffcv.fields import Field, RGBImageField
 from PIL import Image
 
 from ffcv_hydra.beton.fields.coercion import check_sides, describe_value
 from ffcv_hydra.beton.fields.encoded_jpeg import keep_jpeg
+from ffcv_hydra.beton.fields.image_encoding import JPEG, RAW, encode_image, store_image
 from ffcv_hydra.beton.fields.own_field import OwnField
 from ffcv_hydra.beton.fields.rgb import is_transparent
 from ffcv_hydra.beton.fields.source_image import image_name, load_image
 from ffcv_hydra.errors import ConversionError
 from ffcv_hydra.kernels.memory.mask_codec import encode_runs
 
-JPEG, RAW, RUNS = 0, 1, 2  # `mode` of an image's metadata
+RUNS = 2  # `mode` of a mask's metadata, beside `JPEG` and `RAW`
 
 Malloc = Callable[[int], tuple[int, np.ndarray]]
 
@@ -124,14 +124,8 @@ class GrayscaleImageField(OwnImageField):
         pixels = self._pixels(value)
         height, width = pixels.shape
         check_sides(height, width, self.max_resolution, may_be_jpeg=self.write_mode == "jpg")
-        pixels = self._shrunk(pixels)
-        if self.write_mode == "raw":
-            _store(destination, RAW, pixels.shape, np.ascontiguousarray(pixels).reshape(-1).view(np.uint8), malloc)
-            return
-        encoded, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, self.jpeg_quality])
-        if not encoded:
-            raise ConversionError("OpenCV cannot encode the image as JPEG; use write_mode: raw")
-        _store(destination, JPEG, pixels.shape, data.reshape(-1), malloc)
+        encoded = encode_image(pixels, self.write_mode, self.max_resolution, self.jpeg_quality)
+        store_image(destination, *encoded, malloc)
 
     def _pixels(self, value: Any) -> np.ndarray:
         """The image, (H, W) of the field's dtype."""
@@ -154,13 +148,6 @@ class GrayscaleImageField(OwnImageField):
                 f"got {_describe(value)}; {advice}"
             )
         return pixels.astype(self.dtype, copy=False)
-
-    def _shrunk(self, pixels: np.ndarray) -> np.ndarray:
-        if self.max_resolution is None or max(pixels.shape) <= self.max_resolution:
-            return pixels
-        scale = self.max_resolution / max(pixels.shape)
-        height, width = (max(int(side * scale), 1) for side in pixels.shape)
-        return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
 
 
 class MaskField(OwnImageField):
@@ -198,19 +185,12 @@ class MaskField(OwnImageField):
         pixels = np.ascontiguousarray(_narrowed(pixels, self.dtype, "class ids"))
         runs = encode_runs(pixels)
         mode, data = (RUNS, runs) if len(runs) < pixels.size else (RAW, pixels.reshape(-1))
-        _store(destination, mode, pixels.shape, data, malloc)
+        store_image(destination, mode, pixels.shape, data, malloc)
 
 
 def is_image(field: Field) -> bool:
     """Whether the field's metadata are those of images: FFCV's RGB images, or one of this package's own."""
     return type(field) is RGBImageField or isinstance(field, OwnImageField)
-
-
-def _store(destination: np.ndarray, mode: int, shape: tuple[int, ...], data: np.ndarray, malloc: Malloc) -> None:
-    destination["mode"] = mode
-    destination["height"], destination["width"] = shape
-    destination["data_ptr"], storage = malloc(data.nbytes)
-    storage[:] = data
 
 
 def _without_channel(array: np.ndarray) -> np.ndarray | None:

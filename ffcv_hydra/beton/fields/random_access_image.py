@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from ffcv.fields.rgb_image import IMAGE_MODES, RGBImageField
+from ffcv.fields.rgb_image import RGBImageField
 
+from ffcv_hydra.beton.fields.image_encoding import JPEG, encode_image, store_image
 from ffcv_hydra.beton.fields.restart_index import with_random_access
 
 
@@ -39,19 +40,13 @@ class RandomAccessImageField(RGBImageField):
 
     def encode(self, destination: np.ndarray, image: Any, malloc: Callable[[int], tuple[int, np.ndarray]]) -> None:
         """FFCV's hook: store one image, uint8 (H, W, 3)."""
-        encoded = np.empty(0, dtype=np.uint8)
-
-        def keep(size: int) -> tuple[int, np.ndarray]:
-            nonlocal encoded
-            encoded = np.empty(size, dtype=np.uint8)
-            return 0, encoded
-
-        super().encode(destination, image, keep)
-        if self.random_access and destination["mode"] == IMAGE_MODES["jpg"]:
-            indexed = with_random_access(encoded)
-            encoded = encoded if indexed is None else indexed
-        destination["data_ptr"], storage = malloc(encoded.nbytes)
-        storage[:] = encoded
+        mode, size, data = encode_image(
+            image, self.write_mode, self.max_resolution, self.jpeg_quality, self.smart_threshold, self.proportion
+        )
+        if self.random_access and mode == JPEG:
+            indexed = with_random_access(data)
+            data = data if indexed is None else indexed
+        store_image(destination, mode, size, data, malloc)
 
 
 RGB_FIELDS = (RGBImageField, RandomAccessImageField)  # what is an RGB image to FFCV; not users' own subclasses

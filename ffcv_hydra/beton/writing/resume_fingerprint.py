@@ -13,7 +13,7 @@ from ffcv_hydra.beton.appendix import normalise
 from ffcv_hydra.beton.writing.encoding import SampleEncoder
 from ffcv_hydra.beton.writing.source import Source
 
-VERSION = 2
+VERSION = 3  # of what a conversion makes of the same samples: none goes on from what another version made
 
 
 def conversion_fingerprint(

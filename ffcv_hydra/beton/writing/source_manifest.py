@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from importlib import metadata
 from typing import Any
 
-import cv2
 import llvmlite.binding
 import numpy as np
-import PIL
 import torch
 from PIL import Image
 
@@ -77,7 +77,10 @@ def manifest_of(
 
 def _environment() -> str:
     """What may give other bits for the same item."""
-    versions = [f"{module.__name__} {module.__version__}" for module in (np, PIL, cv2, torch)]
+    versions = []
+    for package in ("numpy", "pillow", "opencv-python", "opencv-python-headless", "torch"):
+        with suppress(metadata.PackageNotFoundError):
+            versions.append(f"{package} {metadata.version(package)}")
     return ", ".join([*versions, llvmlite.binding.get_host_cpu_name()])
 
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-import cv2
 import torch
 
 from ffcv_hydra.beton.parent_death import die_with
@@ -52,7 +51,6 @@ def work(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not a handler that the parent had installed
     torch.set_num_threads(1)
-    cv2.setNumThreads(0)
     try:
         take_own_positions()
         while (chunk := connection.recv()) is not None:

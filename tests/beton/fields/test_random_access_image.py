@@ -11,6 +11,7 @@ from sklearn.datasets import load_sample_images
 
 from ffcv_hydra.beton import Beton, RandomAccessImageField, coerce, write_beton
 from ffcv_hydra.beton.fields.encoded_jpeg import EncodedJpeg
+from ffcv_hydra.beton.fields.image_encoding import encode_image
 from ffcv_hydra.beton.fields.restart_index import has_index, with_random_access
 from ffcv_hydra.beton.inspection.information import print_information
 from ffcv_hydra.loader import Loader
@@ -94,8 +95,8 @@ def encoded(field):
     return data
 
 
-def test_pixels_are_encoded_as_by_ffcv():
-    plain = encoded(RGBImageField("jpg", jpeg_quality=80))
+def test_pixels_are_encoded_as_jpegs_with_an_index():
+    _, _, plain = encode_image(PHOTO, "jpg", jpeg_quality=80)
     assert np.array_equal(encoded(RandomAccessImageField("jpg", jpeg_quality=80)), with_random_access(plain))
     assert np.array_equal(encoded(RandomAccessImageField("jpg", jpeg_quality=80, random_access=False)), plain)
     smart = RandomAccessImageField("smart", smart_threshold=1000, jpeg_quality=80)
