@@ -18,6 +18,7 @@ from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.kernels.random.generator import key_of, key_of_name
 from ffcv_hydra.lightning_internals import go_on_where_it_ended
 from ffcv_hydra.loader import Loader
+from ffcv_hydra.loader.plan.plan import Picture
 from ffcv_hydra.nearest import nearest
 from ffcv_hydra.pipeline import FFCVPipelineManager
 from ffcv_hydra.stages import STAGES
@@ -191,6 +192,11 @@ class FFCVDataModule(pl.LightningDataModule):
         """The outputs that device transforms change after they were loaded."""
         modules = self._device_modules.get(stage) or {}
         return list(modules) if isinstance(modules, Mapping) else self._loader(stage).output_names
+
+    def pictures(self, stage: str) -> Mapping[str, Picture]:
+        """What is known of the outputs of a stage that are images, as the model gets them."""
+        loader = self._loader(stage)
+        return self._device_transforms[stage].pictures if self._device_modules.get(stage) else loader.pictures
 
     def stored_numbers(self, stage: str, field: str) -> np.ndarray | None:
         """The values of all samples of a field of whole numbers that is read as it is stored, (N,), else None."""

@@ -13,6 +13,7 @@ from torch import nn
 from torchvision import tv_tensors
 
 from ffcv_hydra.errors import PipelineError, describe_error
+from ffcv_hydra.loader.plan.levels import behind_modules
 from ffcv_hydra.loader.plan.modules import generators_seeded
 from ffcv_hydra.loader.plan.movement import Move, changes_values_alone, moves_of_modules
 from ffcv_hydra.loader.plan.plan import Picture
@@ -32,14 +33,19 @@ class DeviceTransforms:
         outputs: the names of the batch's outputs, in order.
         pictures: which of them are images or hold places in images, and what must be moved together.
 
+    Attributes:
+        pictures: as given, with what the modules do to the values.
+
     Raises:
-        PipelineError: for what is no module, an output that is not there, or what would tear outputs apart.
+        PipelineError: for what is no module, an output that is not there, what would tear outputs apart, or a
+            normalisation by constants of another unit than the images'.
     """
 
     def __init__(
         self, stage: str, modules: DeviceTransformSpec, outputs: Sequence[str], pictures: Mapping[str, Picture]
     ) -> None:
         self.stage = stage
+        self._outputs = outputs
         self._pictures = {outputs.index(output): picture for output, picture in pictures.items() if picture.is_image}
         self._of_batch: list[nn.Module] = []
         self._of_output: dict[int, list[nn.Module]] = {}
@@ -56,6 +62,7 @@ class DeviceTransforms:
             for module in self._of_batch:
                 if _is_of_torchvision(module) and not changes_values_alone(module):
                     self._check_layouts(module, pictures)
+        self.pictures = {output: self._behind(output, picture) for output, picture in pictures.items()}
 
     def __call__(self, batch: tuple[Any, ...] | list[Any], key: int) -> tuple[Any, ...] | list[Any]:
         """Transform a batch.
@@ -97,6 +104,15 @@ class DeviceTransforms:
                         "belong together: give a list for the whole batch in place of the outputs' names, or say "
                         f"joint_with: {DISABLED} for what shall not follow"
                     )
+
+    def _behind(self, output: str, picture: Picture) -> Picture:
+        modules = self._of_batch or self._of_output.get(self._outputs.index(output), [])
+        if not picture.is_image or picture.is_mask:
+            return picture
+        try:
+            return behind_modules(modules, picture)
+        except PipelineError as error:
+            raise PipelineError(f"device transforms of {self.stage}: '{output}': {error}") from None
 
     def _check_layouts(self, module: nn.Module, pictures: Mapping[str, Picture]) -> None:
         """Refuse outputs that torchvision cannot move, but would leave where they are."""

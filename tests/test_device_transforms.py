@@ -10,6 +10,7 @@ from torchvision.transforms import v2
 from ffcv_hydra import FFCVDataModule, FFCVPipelineManager
 from ffcv_hydra.device_transforms import DeviceTransforms
 from ffcv_hydra.errors import LoaderError, PipelineError
+from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations import CenterCrop, DivideImage255, Squeeze
 from ffcv_hydra.ordering import Random
 
@@ -177,3 +178,22 @@ def test_F14_outputs_of_different_lengths_are_refused(modules):
 class Flatten(nn.Module):
     def forward(self, *outputs):
         return outputs[0].flatten()
+
+
+@pytest.mark.parametrize("by_output", [True, False])
+def test_F7_constants_of_another_unit_are_refused_on_the_device(beton, by_output):
+    images = [CenterCrop(8), ToTensor(), ToTorchImage()]
+    loader = Loader(beton, 8, pipelines={"image": images, "array": "disabled"}, num_workers=1)
+
+    def make(*modules):
+        given = {"image": modules} if by_output else modules
+        return DeviceTransforms("train", given, loader.output_names, loader.pictures)
+
+    normalize = v2.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    with pytest.raises(
+        PipelineError, match="of train: 'image': Normalize: mean .* 0 to 1, but these"
+    ):
+        make(v2.ToDtype(torch.float32), v2.RandomHorizontalFlip(), normalize)
+    known = make(v2.ToDtype(torch.float32, scale=True), v2.RandomHorizontalFlip(), normalize).pictures["image"]
+    assert (known.level, known.is_normalized, known.state.dtype) == (None, True, torch.float32)
+    assert make(Noise()).pictures["image"].level is None

@@ -9,6 +9,8 @@ from pytorch_lightning.utilities.seed import isolate_rng
 
 from ffcv_hydra.datamodule import FFCVDataModule
 from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.loader.plan.plan import Picture, torch_dtype
+from ffcv_hydra.models import Classifier
 from ffcv_hydra.models.class_labels import check_range
 from ffcv_hydra.training.outputs import Output, output_of
 
@@ -22,7 +24,7 @@ class FirstLook(pl.Callback):
     The evaluations have to give the same outputs, of the same types and shapes but for heights and widths; the training
     may differ from them in what a recipe changes: views, sizes, targets that are mixed. Labels have to be in
     [0, num_classes) in the stages that the model names in `label_stages`, as ours do: what labels a model of the user's
-    own takes is its own affair.
+    own takes is its own affair. Images that a `Classifier` normalises have to be of 0 to 1 and not normalised before.
     """
 
     def setup(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
@@ -40,6 +42,11 @@ class FirstLook(pl.Callback):
             if name != reference and found and outputs[reference]:
                 changed = {output for both in (name, reference) for output in data.changed_on_device(both)}
                 _compare(name, found, reference, outputs[reference], changed)
+        if isinstance(pl_module, Classifier) and pl_module.mean is not None:
+            for name, batch in batches.items():
+                for output in list(batch)[:1]:
+                    largest = float(pl_module.mean.max())
+                    _check_mean(f"pipeline.{name}.{output}", data.pictures(name).get(output), largest)
         for name in getattr(pl_module, "label_stages", ()):
             stored = data.stored_numbers(name, LABEL)
             labels = batches.get(name, {}).get(LABEL) if stored is None else torch.from_numpy(stored)
@@ -48,6 +55,20 @@ class FirstLook(pl.Callback):
             except ConfigError as error:
                 raise ConfigError(f"{name}: {error}") from None
         data.release("test")
+
+
+def _check_mean(place: str, images: Picture | None, largest: float) -> None:
+    """Refuse `model.mean` for images that are normalised already, or of another unit."""
+    if images is None:
+        return
+    if images.is_normalized:
+        raise ConfigError(f"{place} and model.mean both normalise the images: leave model.mean and model.std out")
+    is_scaled_by_model = images.level == 255 and torch_dtype(images.state.dtype) == torch.uint8
+    level = 1 if is_scaled_by_model else images.level
+    if level == 1 and largest > 1:
+        raise ConfigError(f"model.mean and model.std are for images of 0 to 1, as {place} is: divide both by 255")
+    if level == 255 and largest <= 1:
+        raise ConfigError(f"{place} has levels of 0 to 255, and model.mean is for images of 0 to 1: add DivideImage255")
 
 
 def _compare(

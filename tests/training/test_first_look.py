@@ -7,11 +7,20 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from ffcv.transforms import ToTensor, ToTorchImage
+from torchvision.transforms import v2
 
 from ffcv_hydra import FFCVDataModule, FFCVPipelineManager
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.models import Classifier, SimCLR, SmallConvNet
-from ffcv_hydra.operations import CenterCrop, DivideImage255, MixedTargets, Mixup, RandomResizedCrop
+from ffcv_hydra.operations import (
+    CenterCrop,
+    Convert,
+    DivideImage255,
+    MixedTargets,
+    Mixup,
+    NormalizeTensor,
+    RandomResizedCrop,
+)
 from ffcv_hydra.operations import ToTensor as OurToTensor
 from ffcv_hydra.pipeline import FieldPipeline
 from ffcv_hydra.training.first_look import FirstLook
@@ -105,6 +114,44 @@ def test_F42_labels_out_of_range_are_found_wherever_they_are(beton, kind, stages
     for name in stages:  # sequential: the first batch has labels 0 to 7 only
         with pytest.raises(ConfigError, match=rf"{name}: a label of 89 with model.num_classes=50: .*\[0, 49\]"):
             look(data(beton, **{"train": {**TRAIN, "label": "disabled"}, name: EVAL}), of_classes(kind, 50))
+
+
+BYTES_FIRST = {**EVAL, "image": [CenterCrop(12), ToTensor(), ToTorchImage()]}
+LEVELS = {**EVAL, "image": [*BYTES_FIRST["image"], Convert("float32")]}
+NORMALIZED = {**EVAL, "image": [*EVAL["image"], NormalizeTensor([0.5] * 3, [0.25] * 3)]}
+
+
+def with_mean(mean):
+    return Classifier(SmallConvNet(90), num_classes=90, optimizer={}, mean=[mean] * 3, std=[mean / 2] * 3)
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "mean", "message"),
+    [
+        (NORMALIZED, 0.5, "pipeline.train.image and model.mean both normalise the images: leave"),
+        (EVAL, 120.0, "for images of 0 to 1, as pipeline.train.image is: divide both by 255"),
+        (BYTES_FIRST, 120.0, "for images of 0 to 1"),
+        (LEVELS, 0.5, "pipeline.train.image has levels of 0 to 255, .* add DivideImage255"),
+    ],
+)
+def test_F7_a_models_mean_is_in_the_images_unit_and_the_only_one(beton, pipeline, mean, message):
+    with pytest.raises(ConfigError, match=message):
+        look(data(beton, train=pipeline, val=pipeline), with_mean(mean))
+    for fitting, unit in ((EVAL, 0.5), (BYTES_FIRST, 0.5), (LEVELS, 120.0)):
+        look(data(beton, train=fitting, val=fitting), with_mean(unit))
+
+
+def test_F7_a_models_mean_is_compared_with_what_the_device_does(beton):
+    def on_device(*modules):
+        managers = {"train_manager": FFCVPipelineManager(beton, BYTES_FIRST)}
+        return FFCVDataModule(8, num_workers=1, **managers, device_transforms={"train": {"image": modules}})
+
+    scaled = v2.ToDtype(torch.float32, scale=True)
+    look(on_device(scaled), with_mean(0.5))
+    with pytest.raises(ConfigError, match="both normalise"):
+        look(on_device(scaled, v2.Normalize([0.5] * 3, [0.25] * 3)), with_mean(0.5))
+    with pytest.raises(ConfigError, match="has levels of 0 to 255"):
+        look(on_device(v2.ToDtype(torch.float32)), with_mean(0.5))
 
 
 class OwnClasses(pl.LightningModule):

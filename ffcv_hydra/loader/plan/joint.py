@@ -14,6 +14,7 @@ from ffcv_hydra.beton import Beton
 from ffcv_hydra.beton.fields.image_fields import is_image
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.random.generator import key_of_name
+from ffcv_hydra.loader.plan.levels import is_normalized, largest_level
 from ffcv_hydra.loader.plan.movement import Move, holds_places, moves_of, with_parents
 from ffcv_hydra.loader.plan.plan import Node, Picture
 from ffcv_hydra.loader.plan.requests import Request
@@ -107,7 +108,14 @@ def pictures(beton: Beton, requests: Sequence[Request], last: Mapping[str, Node]
             together[owner].add(holder.output)
     masks = {holder.output for holder in holders}
     return {
-        output: Picture(node.state, is_image(beton.fields[node.field]), output in masks, frozenset(together[output]))
+        output: Picture(
+            node.state,
+            is_image(beton.fields[node.field]),
+            output in masks,
+            frozenset(together[output]),
+            largest_level(node),
+            is_normalized(node),
+        )
         for output, node in last.items()
         if output in together
     }

@@ -96,12 +96,16 @@ class Picture:
         is_image: whether it comes from an image field, and not from an array of boxes or points.
         is_mask: whether it holds places.
         together: the outputs that must move as it does.
+        level: its largest value, 255 or 1, as far as that is known.
+        is_normalized: whether a mean was subtracted from it.
     """
 
     state: State
     is_image: bool
     is_mask: bool
     together: frozenset[str]
+    level: int | None = None
+    is_normalized: bool = False
 
 
 @dataclass

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 from ffcv import transforms
+from torch import nn
+from torchvision import transforms as v1
 from torchvision.transforms import v2
 
 from ffcv_hydra.errors import PipelineError
@@ -46,8 +48,12 @@ def load(beton, *operations, **options):
         [*TENSOR, NormalizeTensor(MEAN, STD)],
         [*TENSOR, Convert("float32"), NormalizeTensor(MEAN, STD)],
         [*TENSOR, transforms.Convert(torch.float32), v2.Normalize(MEAN, STD)],
+        [*TENSOR, v2.ToDtype(torch.float32), v2.Normalize(MEAN, STD)],
+        [*TENSOR, v2.ToDtype(torch.float32), v2.ToPureTensor(), v2.RandomHorizontalFlip(), v2.Normalize(MEAN, STD)],
+        [*TENSOR, Convert("float32"), nn.Identity(), v1.Normalize(0.485, 0.229)],
+        [NormalizeImage([0] * 3, [1] * 3), *TENSOR, NormalizeTensor(MEAN, STD)],
     ],
-    ids=range(8),
+    ids=range(12),
 )
 @pytest.mark.parametrize("replace", [True, False])
 def test_F7_constants_for_images_of_0_to_1_are_refused_for_levels(beton, operations, replace):
@@ -56,9 +62,12 @@ def test_F7_constants_for_images_of_0_to_1_are_refused_for_levels(beton, operati
 
 
 @pytest.mark.parametrize("normalize", [NormalizeTensor(MEAN_255, STD_255), v2.Normalize(MEAN_255, STD_255)])
-def test_F7_constants_for_levels_are_refused_for_images_of_0_to_1(beton, normalize):
-    with pytest.raises(PipelineError, match="mean .123.7, .* 0 to 255, but DivideImage255 made these 0 to 1"):
-        load(beton, *TENSOR, DivideImage255(), normalize)
+@pytest.mark.parametrize(
+    "scale", [DivideImage255(), v2.ToDtype(torch.float32, scale=True), NormalizeTensor([0] * 3, [255] * 3)]
+)
+def test_F7_constants_for_levels_are_refused_for_images_of_0_to_1(beton, normalize, scale):
+    with pytest.raises(PipelineError, match="mean .123.7, .* 0 to 255, but these are 0 to 1: divide both by 255"):
+        load(beton, *TENSOR, scale, normalize)
 
 
 @pytest.mark.parametrize(
@@ -70,11 +79,31 @@ def test_F7_constants_for_levels_are_refused_for_images_of_0_to_1(beton, normali
         ([*TENSOR, DivideImage255(), NormalizeTensor(MEAN, STD)], 3),
         ([*TENSOR, DivideImage255(), v2.Normalize(MEAN, STD)], 3),
         ([*TENSOR, v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)], 3),
+        ([*TENSOR, v2.ToDtype(torch.float32), v2.Normalize(MEAN_255, STD_255)], 3),
+        ([*TENSOR, NormalizeTensor([0] * 3, [255] * 3), v2.Normalize(MEAN, STD)], 3),
     ],
-    ids=range(6),
+    ids=range(8),
 )
 def test_F7_what_fits_is_taken(beton, operations, most):
     assert float(next(iter(load(beton, *operations)))[0].max()) <= most
+
+
+class Normalize(nn.Module):
+    """A user's, which divides by 255 itself."""
+
+    def __init__(self, **constants):
+        super().__init__()
+        vars(self).update(constants)
+
+    def forward(self, images):
+        return (images / 255 - 0.5) / 0.25
+
+
+@pytest.mark.parametrize(
+    "constants", [{}, {"mean": 0.5}, {"mean": torch.full((3, 1, 1), 0.4), "std": torch.ones(3, 1, 1)}]
+)
+def test_F7_a_module_of_the_users_that_is_called_so_is_its_own_affair(beton, constants):
+    assert float(next(iter(load(beton, *TENSOR, Normalize(**constants))))[0].max()) <= 2
 
 
 def test_F7_a_threshold_for_images_of_0_to_1_is_refused():
