@@ -21,11 +21,13 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from ffcv_hydra.callbacks import GracefulStop, ParameterSummary, PredictionWriter, StopSignals, Throughput
 from ffcv_hydra.errors import ConfigError, FFCVHydraError, describe_error
 from ffcv_hydra.training.checkpoint_io import AtomicCheckpointIO
+from ffcv_hydra.training.epoch_metrics import EpochMetrics
 from ffcv_hydra.training.first_look import FirstLook
 from ffcv_hydra.training.first_step import FirstStep
 from ffcv_hydra.training.optimized_metric import OptimizedMetric
 from ffcv_hydra.training.plain_checkpoints import PlainCheckpoints
 from ffcv_hydra.training.sweep_job import sweep_callbacks
+from ffcv_hydra.training.watched_metrics import WatchedMetrics
 
 Config = Mapping[str, Any]
 
@@ -115,7 +117,9 @@ def build_callbacks(config: Config, signals: StopSignals, run_dir: Path) -> list
     if config["mode"] == "predict":
         callbacks.append(PredictionWriter(run_dir / "predictions.pt"))
     callbacks.append(FirstStep())
+    callbacks.append(EpochMetrics())
     if config["mode"] == "fit":
+        callbacks.append(WatchedMetrics(config))
         callbacks.append(FirstLook())
         callbacks.append(PlainCheckpoints(trusted=config.get("trust_checkpoint", False)))
     # After callbacks that change weights, so that the checkpoint has what they did in the last batch.

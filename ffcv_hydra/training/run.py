@@ -19,6 +19,7 @@ from ffcv_hydra.errors import WriteError, describe_error
 from ffcv_hydra.training.build import build_callbacks, build_loggers, build_model, build_trainer
 from ffcv_hydra.training.checkpoints import check_checkpoint, find_checkpoint
 from ffcv_hydra.training.data import build_datamodule
+from ffcv_hydra.training.epoch_metrics import EpochMetrics
 from ffcv_hydra.training.failed_samples import failed_samples
 from ffcv_hydra.training.first_step import FirstStep
 from ffcv_hydra.training.optimized_metric import OptimizedMetric
@@ -45,7 +46,8 @@ def train(config: Mapping[str, Any], run_dir: str | Path) -> dict[str, Any]:
     Returns:
         What `result.json` holds: `status`, `mode`, `metrics` (floats by name, those of the last epoch or evaluation),
         `optimized_metric` (its value: of the best checkpoint when one monitors it), `best_checkpoint`,
-        `samples_per_second`, `overrides`, `error`.
+        `samples_per_second`, `overrides`, `error`; `not_finite` where a loss became NaN or infinite: the first epoch
+        that ended so, by name.
 
     Raises:
         FFCVHydraError: bad input, in one line.
@@ -65,6 +67,7 @@ class _Run:
         self.record = RunRecord(run_dir, self.rank)
         self.trainer: pl.Trainer | None = None
         self.throughput: Throughput | None = None
+        self.epochs: EpochMetrics | None = None
         self.datamodule: FFCVDataModule | None = None
         self.metrics: dict[str, float] = {}
 
@@ -128,6 +131,7 @@ class _Run:
             check_checkpoint(checkpoint, model, self.weights_only)
         callbacks = build_callbacks(config, signals, self.run_dir)
         self.throughput = next(callback for callback in callbacks if isinstance(callback, Throughput))
+        self.epochs = next(callback for callback in callbacks if isinstance(callback, EpochMetrics))
         self.trainer = trainer = build_trainer(config, callbacks, build_loggers(config), self.run_dir)
         with self._working_folder():
             if mode == "fit":
@@ -156,8 +160,10 @@ class _Run:
         self._take_metrics(trainer)
         if _is_pruned(trainer):
             return
+        if checkpoint is not None and self.epochs is not None and not self.epochs.has_trained:
+            log.warning("%s left nothing to train: raise trainer.max_epochs or trainer.max_steps to go on", checkpoint)
         if self.config.get("test_after_fit") and self.config["dataset"]["splits"].get("test") is not None:
-            best = _best_checkpoint(trainer)
+            best = trainer.strategy.broadcast(_best_checkpoint(trainer))
             trainer.test(model, data, ckpt_path=best, verbose=False, weights_only=self.weights_only)
             self._take_metrics(trainer)
 
@@ -193,7 +199,10 @@ class _Run:
         if predictions.is_file():
             facts["predictions"] = str(predictions)
         facts["samples_per_second"] = None if self.throughput is None else self.throughput.samples_per_second
-        facts["metrics"] = {name: value for name, value in self.metrics.items() if name != Throughput.METRIC}
+        ended = {} if self.epochs is None else self.epochs.metrics
+        facts["metrics"] = {name: value for name, value in (ended | self.metrics).items() if name != Throughput.METRIC}
+        if self.epochs is not None and self.epochs.not_finite:
+            facts["not_finite"] = self.epochs.not_finite
         if self.config["mode"] == "fit":  # else it is what the loaded checkpoint says of the run it is from
             facts["best_checkpoint"] = _best_checkpoint(trainer)
         if self.datamodule is not None and (failed := failed_samples(self.datamodule, gather)):
@@ -217,7 +226,10 @@ def _is_pruned(trainer: pl.Trainer) -> bool:
 
 
 def _best_checkpoint(trainer: pl.Trainer) -> str | None:
-    """The best checkpoint of the first callback that keeps one by a metric, else the newest of the first one."""
+    """The best checkpoint of the first callback that keeps one by a metric, else the newest of the first one.
+
+    Not what a resumed checkpoint remembers as the best one of its run and is no longer there.
+    """
     found = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
     found.sort(key=lambda callback: callback.monitor is None)
-    return next((callback.best_model_path for callback in found if callback.best_model_path), None)
+    return next((callback.best_model_path for callback in found if os.path.exists(callback.best_model_path)), None)

@@ -5,6 +5,7 @@ import io
 import logging
 import os
 import re
+import shutil
 
 import hydra
 import pytest
@@ -508,3 +509,14 @@ class PartialModel(pl.LightningModule):
 def test_F43_that_models_look_at_labels_is_no_warning(train, tmp_path, recwarn):
     train(config(), tmp_path)
     assert not [warning for warning in recwarn if "on_before_batch_transfer" in str(warning.message)]
+
+
+def test_a_moved_checkpoint_of_a_finished_run_is_tested_itself(train, result, tmp_path):
+    options = {"callbacks": {"best": checkpoints(tmp_path / "1")}, "test_after_fit": True}
+    before = train(config(**options), tmp_path / "1")
+    (tmp_path / "1/checkpoints/last.ckpt").rename(tmp_path / "moved.ckpt")
+    shutil.rmtree(tmp_path / "1")
+    options["callbacks"] = {"best": checkpoints(tmp_path / "2")}
+    after = train(config(ckpt_path=str(tmp_path / "moved.ckpt"), **options), tmp_path / "2")
+    assert after["metrics"]["test_loss"] == pytest.approx(before["metrics"]["test_loss"], rel=0.5)
+    assert "moved.ckpt left nothing to train: raise trainer.max_epochs" in (tmp_path / "2/run.log").read_text()
