@@ -102,23 +102,23 @@ class RandomAffine(AffineOperation):
         if not all(0 <= share <= 1 for share in self.translate):
             raise PipelineError(f"RandomAffine: translate is two shares from 0 to 1; got {translate}")
         self.scale = (1.0, 1.0) if scale is None else interval("RandomAffine", "scale", scale, low=0, above=True)
-        self.shear = (_NOTHING, _NOTHING) if shear is None else _shears(shear)
+        self.shear = (*_NOTHING, *_NOTHING) if shear is None else _shears(shear)
 
     def ranges(self) -> np.ndarray:
         """float64 (4, 2): smallest and largest clockwise angle, scale, and shears along x and y, in degrees."""
-        return np.array([self.degrees, self.scale, *self.shear])
+        return np.array([self.degrees, self.scale, self.shear[:2], self.shear[2:]])
 
     def largest_shifts(self, height: int, width: int) -> tuple[float, float]:
         """How far images of that size are moved at most, horizontally and vertically, in pixels."""
         return self.translate[0] * width, self.translate[1] * height
 
 
-def _shears(shear: Any) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Ranges along x and y."""
+def _shears(shear: Any) -> tuple[float, ...]:
+    """Smallest and largest along x, and along y."""
     if isinstance(shear, Sequence) and len(shear) == 4:
         along_x, along_y = interval("RandomAffine", "shear", shear[:2]), interval("RandomAffine", "shear", shear[2:])
     else:
         along_x, along_y = symmetric_interval("RandomAffine", "shear", shear), _NOTHING
     if not all(-90 < angle < 90 for angle in (*along_x, *along_y)):
         raise PipelineError(f"RandomAffine: shear is in degrees between -90 and 90; got {shear}")
-    return along_x, along_y
+    return (*along_x, *along_y)

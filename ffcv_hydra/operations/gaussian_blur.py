@@ -32,12 +32,12 @@ class GaussianBlur(RandomlyApplied):
         self, kernel_size: int | Sequence[int], sigma: float | Sequence[float] = (0.1, 2.0), p: float = 1.0
     ) -> None:
         super().__init__(p)
-        sizes = list(kernel_size) if isinstance(kernel_size, Sequence) else [kernel_size] * 2
+        sizes = tuple(kernel_size) if isinstance(kernel_size, Sequence) else (kernel_size, kernel_size)
         if len(sizes) != 2 or not all(isinstance(size, int) and size > 0 and size % 2 == 1 for size in sizes):
             raise PipelineError(
                 f"GaussianBlur: kernel_size is an odd number of pixels or [width, height]; got {kernel_size!r}"
             )
-        self.kernel_width, self.kernel_height = sizes
+        self.kernel_size = self.kernel_width, self.kernel_height = sizes
         bounds = sigma if is_sequence(sigma) else (sigma, sigma)
         self.sigma = interval("GaussianBlur", "sigma", bounds, 0, above=True)
 

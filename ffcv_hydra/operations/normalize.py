@@ -51,6 +51,7 @@ class NormalizeImage(ImageFunctionOperation):
         if dtype is None:
             raise PipelineError(f"NormalizeImage: type is float32 or float16; got {type}")
         self.table = ((np.arange(256)[:, None] - np.array(self.mean)) / np.array(self.std)).astype(dtype)
+        self.type = self.table.dtype
 
     @classmethod
     def of_table(cls, table: np.ndarray) -> "NormalizeImage":

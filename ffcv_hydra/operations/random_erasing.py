@@ -48,7 +48,7 @@ class RandomErasing(ImageOperation, ImageFunctionOperation):
         self.ratio = interval("RandomErasing", "ratio", ratio, low=0, above=True)
         if isinstance(value, str) and value != "random":
             raise PipelineError(f"RandomErasing: value is a number, a list of one per channel, or random; got {value}")
-        self.value = None if isinstance(value, str) else colour("RandomErasing", "value", value)
+        self.value = value if isinstance(value, str) else colour("RandomErasing", "value", value)
 
     def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
         """The previous state, and memory for a copy.
@@ -57,7 +57,7 @@ class RandomErasing(ImageOperation, ImageFunctionOperation):
             PipelineError: the images cannot hold `value`.
         """
         declared = super().declare_state_and_memory(previous_state)
-        if self.value is not None:
+        if not isinstance(self.value, str):
             check_colour("value", self.value, previous_state)
         elif np.dtype(previous_state.dtype) != np.uint8:
             raise PipelineError(f"value random takes uint8 images; got {previous_state.dtype}; put it earlier")
@@ -66,7 +66,7 @@ class RandomErasing(ImageOperation, ImageFunctionOperation):
     def image_function(self, shape: tuple[int, ...], dtype: np.dtype) -> ImageFunction:
         """The function for images of a shape and dtype."""
         sizes = pixel_sizes(shape, dtype)
-        painted = () if self.value is None else (row_of(self.value, shape[1], shape[2], dtype),)
+        painted = () if isinstance(self.value, str) else (row_of(self.value, shape[1], shape[2], dtype),)
         address = painted[0].ctypes.data if painted else 0
         parameters = parameter_block(self.p, *self.scale, *self.ratio, *sizes, address)
         return ImageFunction(random_erasing, parameters, math.prod(sizes), in_place=True, owned=painted)

@@ -144,3 +144,18 @@ def test_F12_an_impossible_size_is_refused_each_time(scenes):
             next(iter(loader))
     with pytest.raises(PipelineError, match="CenterCrop: size is"):
         CenterCrop(8).size = (8, 8, 3)
+
+
+def test_an_impossible_value_set_on_an_operation_is_refused_each_time(scenes):
+    decoder, flip = RandomResizedCrop(24), RandomHorizontalFlip()
+    loader = Loader(scenes, 8, pipelines=ONLY_IMAGE | {"image": [decoder, flip, ToTensor()]}, num_workers=1)
+    next(iter(loader))
+    flip.p = 7
+    for _ in range(2):
+        with pytest.raises(PipelineError, match="pipeline of 'image': RandomHorizontalFlip: p is a number"):
+            next(iter(loader))
+    flip.p, decoder.scale = 1, (5, 1)
+    with pytest.raises(PipelineError, match="pipeline of 'image': RandomResizedCrop: scale is"):
+        next(iter(loader))
+    decoder.scale = (1, 1)
+    assert next(iter(loader))[0].shape == (8, 24, 24, 3)

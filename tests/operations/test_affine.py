@@ -48,5 +48,5 @@ def test_shifts_are_distributed_as_torchvisions(apply):
 
 def test_a_number_of_degrees_goes_both_ways(apply):
     assert RandomRotation(30).degrees == RandomAffine(30).degrees == (-30.0, 30.0)
-    assert RandomAffine(0, shear=5).shear == ((-5.0, 5.0), (0.0, 0.0))
-    assert RandomAffine(0, shear=[1, 2, 3, 4]).shear == ((1.0, 2.0), (3.0, 4.0))
+    assert RandomAffine(0, shear=5).shear == (-5.0, 5.0, 0.0, 0.0)
+    assert RandomAffine(0, shear=[1, 2, 3, 4]).shear == (1.0, 2.0, 3.0, 4.0)

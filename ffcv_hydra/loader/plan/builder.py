@@ -36,6 +36,7 @@ from ffcv_hydra.operations import (
     default_operations,
     replacement_of,
 )
+from ffcv_hydra.operations.made_again import made_again
 from ffcv_hydra.pipeline import Pipeline
 
 _FFCV_DECODERS = (BasicDecoder, SimpleRGBImageDecoder, NDArrayDecoder, BytesDecoder)
@@ -148,6 +149,8 @@ class PlanBuilder:
         assert isinstance(source, str)
         operation = original.module if isinstance(original, ModuleWrapper) else original
         try:
+            if isinstance(operation, Operation):
+                operation = made_again(operation)
             check_levels(operation, parent)
         except PipelineError as error:
             raise PipelineError(f"pipeline of '{output}': {error}") from None

@@ -1,0 +1,26 @@
+"""Operations as their owners set them, checked as on the day they were made."""
+
+import copy
+import inspect
+from typing import Any
+
+from ffcv.pipeline.operation import Operation
+
+
+def made_again(operation: Operation) -> Operation:
+    """A copy of an operation; one of this package is made by its constructor, from attributes named as its arguments.
+
+    So what was set since, `flip.p = 0.2` between two epochs, is checked, and what was derived from it follows.
+
+    Raises:
+        PipelineError: the constructor's, of what is impossible.
+    """
+    again = copy.copy(operation)
+    kind = type(operation)
+    if kind.__module__.startswith("ffcv_hydra."):
+        arguments: list[Any] = []
+        for name, parameter in inspect.signature(kind).parameters.items():
+            value = getattr(operation, name)
+            arguments += value if parameter.kind is parameter.VAR_POSITIONAL else [value]
+        vars(again).update(vars(kind(*arguments)))
+    return again
