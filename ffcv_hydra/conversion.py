@@ -64,7 +64,7 @@ def convert(
     if before is not None and if_exists == "keep":
         check_description(path, description)
         return None
-    if before is not None and if_exists == "error":
+    if path.is_file() and if_exists == "error":
         raise BetonError(f"{path} exists already; use conversion.if_exists=keep or overwrite, or choose another path")
     with Partial.locked(path) as partial:
         now = _identity(path)
@@ -138,6 +138,8 @@ def check_description(path: str | os.PathLike[str], description: Mapping[str, An
     try:
         found = read_appendix(path)
     except BetonError as error:
+        if not os.path.isfile(path):  # a folder is never replaced
+            raise
         raise BetonError(f"{error}; conversion.if_exists=overwrite replaces it") from error
     if description is None or found is None or found.description is None:
         return

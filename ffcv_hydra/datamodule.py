@@ -252,15 +252,16 @@ class FFCVDataModule(pl.LightningDataModule):
             raise LoaderError(f"there is nothing to {stage} on: give the data module a {stage}_manager")
         rank, world_size, local_world_size = self._ranks()
         batch_size = self._size(stage, world_size)
-        option = {name: self._option(stage, name) for name in _OPTIONS if name not in _SIZES}
+        given = [name for name in _OPTIONS if name not in _SIZES and {name, f"{stage}_{name}"} & self._options.keys()]
+        option = {name: self._option(stage, name) for name in given}
         if option["seed"] is None:
             option["seed"] = int(os.environ.get("PL_GLOBAL_SEED", 0))
         made_for = (rank, world_size, batch_size, option["seed"], self._overfits())
         if stage in self._loaders and self._made_for[stage] == made_for:
             return self._loaders[stage]
-        if option["num_workers"] is None or option["num_workers"] < 1:
+        if option["num_workers"] == -1:
             option["num_workers"] = max(1, usable_cores() // local_world_size)
-        if option["drop_last"] is None:
+        if option.get("drop_last") is None:
             option["drop_last"] = stage == "train"
         loader = Loader(
             manager.file_path,
@@ -271,7 +272,7 @@ class FFCVDataModule(pl.LightningDataModule):
             custom_fields=manager.custom_fields,
             rank=rank,
             world_size=world_size,
-            **{name: value for name, value in option.items() if value is not None},
+            **option,
         )
         self._loaders[stage], self._made_for[stage] = loader, made_for
         if self._device_modules.get(stage):

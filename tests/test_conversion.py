@@ -172,3 +172,10 @@ def test_a_script_without_main_guard_converts_its_own_dataset(tmp_path):
     beton = Beton(tmp_path / "data" / "toy.beton")
     assert beton.field_metadata("int").tolist() == list(range(30))
     assert np.all(beton.field_metadata("image")["width"] == 8)
+
+
+@pytest.mark.parametrize("if_exists", ["keep", "overwrite", "error"])
+def test_a_folder_in_the_place_of_a_beton_is_not_said_to_be_replaceable(tmp_path, if_exists):
+    with pytest.raises((BetonError, ConversionError), match="is a directory; name .* in it") as found:
+        convert([(1,)], tmp_path, num_workers=0, description=DESCRIPTION, if_exists=if_exists)
+    assert "overwrite" not in str(found.value)

@@ -368,6 +368,16 @@ def test_ctrl_c_leaves_no_thread(beton, tmp_path):
     assert loader_threads() == []
 
 
+@pytest.mark.parametrize(
+    "option",
+    [{"seed": 2**70}, {"num_workers": -5}, {"num_workers": 0}, {"num_workers": 10_000}, {"on_error": None}],
+    ids=str,
+)
+def test_impossible_options_are_named_by_the_loader(beton, option):
+    with pytest.raises(LoaderError, match=f"{next(iter(option))} must be"):
+        data(beton, **option).train_dataloader()
+
+
 def test_overfitting_gives_the_same_batches_in_every_epoch(beton, tmp_path):
     model = Records()
     trainer(tmp_path, overfit_batches=2).fit(model, data(beton))

@@ -39,6 +39,17 @@ from ffcv_hydra.pipeline import Pipeline
 
 log = logging.getLogger(__name__)
 
+_MOST_THREADS = 1024
+_WHOLE_NUMBERS: dict[str, tuple[Callable[[int], bool], str]] = {
+    "batch_size": (lambda value: value >= 1, "of at least 1"),
+    "batches_ahead": (lambda value: value >= 1, "of at least 1"),
+    "seed": (lambda value: 0 <= value < 2**64, "of at least 0 and below 2**64"),
+    "num_workers": (
+        lambda value: value == -1 or 1 <= value <= _MOST_THREADS,
+        f"of threads from 1 to {_MOST_THREADS}, or -1 for one per usable core",
+    ),
+}
+
 
 class Loader:
     """Batches of a beton, as tuples with one tensor (or array) per field.
@@ -53,7 +64,7 @@ class Loader:
         indices: ids of the samples to use, a boolean mask, or a callable that takes the number of samples in the file
             and gives either; all samples by default.
         seed: of the order and of every random operation.
-        num_workers: threads; all usable cores by default (-1).
+        num_workers: threads, from 1 on; one per usable core by default (-1).
         os_cache: map the file and rely on the page cache, or read exactly what each chunk needs.
         batches_ahead: how many batches may be prepared before they are asked for.
         on_error: what becomes of a sample whose stored data is damaged. 'raise': an error; 'skip': it is left out, and
@@ -103,13 +114,10 @@ class Loader:
             "drop_last": drop_last, "on_error": on_error, "replace_ffcv_operations": replace_ffcv_operations,
             "rank": rank, "world_size": world_size, "custom_fields": custom_fields,
         }  # fmt: skip
-        for name, value, least in (
-            ("batch_size", batch_size, 1),
-            ("batches_ahead", batches_ahead, 1),
-            ("seed", seed, 0),
-        ):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise LoaderError(f"{name} must be a whole number of at least {least}; got {value!r}")
+        for name, (allowed, text) in _WHOLE_NUMBERS.items():
+            value = self._arguments[name]
+            if isinstance(value, bool) or not isinstance(value, int) or not allowed(value):
+                raise LoaderError(f"{name} must be a whole number {text}; got {value!r}")
         if on_error not in (policy.value for policy in OnError):
             raise LoaderError(f"on_error must be raise, skip or zero; got {on_error!r}")
         if not 0 <= rank < world_size:

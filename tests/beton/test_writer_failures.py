@@ -339,3 +339,25 @@ def is_zombie(pid):
             return stat.read().rsplit(")", 1)[1].split()[0] == "Z"
     except FileNotFoundError:
         return True
+
+
+@pytest.mark.parametrize("length", [-3, 4.5, None, 2**70])
+def test_a_length_that_is_no_number_of_items_is_named(tmp_path, length):
+    class Odd:
+        def __len__(self):
+            return length
+
+        def __getitem__(self, index):
+            return (index,)
+
+    with pytest.raises(ConversionError, match=r"Odd\.__len__ gives no number of items: (Type|Value|Overflow)Error"):
+        write_beton(Odd(), tmp_path / "a.beton")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "option", [{"num_workers": "2"}, {"num_workers": -2}, {"chunksize": 0}, {"chunksize": 1.5}], ids=str
+)
+def test_impossible_numbers_are_named(tmp_path, option):
+    with pytest.raises(ConversionError, match=f"{next(iter(option))} is a whole number of at least"):
+        write_beton([(1,)], tmp_path / "a.beton", **option)

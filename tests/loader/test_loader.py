@@ -370,6 +370,12 @@ def test_lightning_finds_a_sampler_and_no_dataset(beton):
         ({"batch_size": 2.0}, "batch_size must be a whole number"),
         ({"batches_ahead": 0}, "batches_ahead"),
         ({"seed": -1}, "seed"),
+        ({"seed": 2**64}, r"seed must be a whole number of at least 0 and below 2\*\*64; got"),
+        ({"num_workers": 0}, "num_workers must be .* threads from 1 to 1024, or -1 for one per usable core; got 0"),
+        ({"num_workers": -5}, "num_workers"),
+        ({"num_workers": 10_000}, "num_workers"),
+        ({"num_workers": None}, "num_workers"),
+        ({"on_error": None}, "on_error must be raise, skip or zero; got None"),
         ({"indices": [90]}, "indices go from 90 to 90, but .* has 90 samples"),
         ({"indices": [True, False]}, "a mask needs 90 values"),
         ({"indices": [0.5]}, "whole numbers or a mask"),
@@ -381,6 +387,10 @@ def test_lightning_finds_a_sampler_and_no_dataset(beton):
 def test_impossible_options_are_named(beton, options, message):
     with pytest.raises(LoaderError, match=message):
         make(beton, **options)
+
+
+def test_the_largest_seed_is_taken(beton):
+    assert len(list(make(beton, seed=2**64 - 1, ordering=Random()))) == len(make(beton))
 
 
 # -- state

@@ -27,7 +27,7 @@ from ffcv_hydra.beton.writing.resuming import ResumableConversion
 from ffcv_hydra.beton.writing.source import IndexedSource, Source, is_iterable_only, iterable_source
 from ffcv_hydra.beton.writing.source_manifest import manifest_of
 from ffcv_hydra.cores import usable_cores
-from ffcv_hydra.errors import ConversionError
+from ffcv_hydra.errors import ConversionError, describe_error
 
 logger = logging.getLogger(__name__)
 
@@ -90,13 +90,13 @@ def write_beton(
         raise ConversionError(f"{path} exists already; allow overwriting it, or choose another path")
     if on_warning not in ("keep", "error"):
         raise ConversionError(f"on_warning is {on_warning!r}; use keep or error")
-    if chunksize < 1 or num_workers < -1:
-        raise ConversionError(
-            f"chunksize is {chunksize} (use 1 or more), num_workers is {num_workers} (use -1 or more)"
-        )
+    for name, value, least in (("chunksize", chunksize, 1), ("num_workers", num_workers, -1)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ConversionError(f"{name} is a whole number of at least {least}; got {value!r}")
+    length = None if is_iterable_only(dataset) else _length(dataset)
     manifest = manifest_of(dataset)
     names = None if manifest is None else manifest.names
-    source = _source(dataset, names, indices, chunksize, shuffle_indices, seed)
+    source = _source(dataset, length, names, indices, chunksize, shuffle_indices, seed)
     encoded = b"" if manifest is None else replace(manifest, order=source.order).encode()
     first, item = source.first()
     resolved = resolve_fields(item, fields, index=first)
@@ -159,24 +159,27 @@ def choose_indices(
 
 def _source(
     dataset: Any,
+    length: int | None,
     names: Sequence[str] | None,
     indices: Indices | None,
     chunksize: int,
     shuffle_indices: bool,
     seed: int,
 ) -> Source:
-    if is_iterable_only(dataset):
+    if length is None:
         if indices is not None or shuffle_indices:
             kind = type(dataset).__name__
             raise ConversionError(f"indices: {kind} has no length and is stored whole, in its order; leave them out")
         return iterable_source(dataset)
-    chosen = choose_indices(_length(dataset), indices, shuffle_indices, seed, names)
+    chosen = choose_indices(length, indices, shuffle_indices, seed, names)
     return IndexedSource(dataset, chosen, chunksize)
 
 
 def _length(dataset: Any) -> int:
+    kind = type(dataset).__name__
+    if not hasattr(dataset, "__len__"):
+        raise ConversionError(f"{kind} has no length and cannot be iterated; convert a torch dataset")
     try:
         return len(dataset)
-    except TypeError as error:
-        kind = type(dataset).__name__
-        raise ConversionError(f"{kind} has no length and cannot be iterated; convert a torch dataset") from error
+    except Exception as error:
+        raise ConversionError(f"{kind}.__len__ gives no number of items: {describe_error(error)}") from error
