@@ -19,7 +19,7 @@ DISABLED = "disabled"
 
 @dataclass(frozen=True)
 class FieldPipeline:
-    """A pipeline with more than its operations.
+    """A pipeline with more than its operations; a mapping with these keys is taken as well.
 
     Attributes:
         operations: decoder and transforms; None for the field's default ones.
@@ -39,7 +39,7 @@ class FieldPipeline:
 
 
 # What a field's data goes through. None: the field's default; DISABLED: the field is left out.
-Pipeline: TypeAlias = Sequence[Operation | nn.Module] | FieldPipeline | PipelineSpec | str | None
+Pipeline: TypeAlias = Sequence[Operation | nn.Module] | FieldPipeline | Mapping[str, Any] | PipelineSpec | str | None
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """What outputs a loader is asked for: users' lists, mappings and specs in one form. Knows no operation."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from ffcv.pipeline.operation import Operation
@@ -88,6 +88,11 @@ def _normal(output: str, pipeline: Any) -> _Normal:
     if isinstance(pipeline, PipelineSpec):
         decoder = [] if pipeline.decoder is None else [pipeline.decoder]
         return _Normal(pipeline.source, decoder + list(pipeline.transforms))
+    if isinstance(pipeline, Mapping):
+        known = [field.name for field in fields(FieldPipeline)]
+        if unknown := [key for key in pipeline if key not in known]:
+            raise PipelineError(f"pipeline of '{output}': no key {unknown[0]!r}; keys are {', '.join(known)}")
+        pipeline = FieldPipeline(**pipeline)
     if isinstance(pipeline, FieldPipeline):
         if pipeline.views is not None and (not isinstance(pipeline.views, int) or pipeline.views < 1):
             raise PipelineError(f"pipeline of '{output}': views is a number from 1 on; got {pipeline.views!r}")
@@ -99,7 +104,8 @@ def _normal(output: str, pipeline: Any) -> _Normal:
         return _Normal(output, None)
     if isinstance(pipeline, Sequence):
         return _Normal(output, list(pipeline))
-    raise PipelineError(f"pipeline of '{output}': expected a list of operations; got {type(pipeline).__name__}")
+    given = type(pipeline).__name__
+    raise PipelineError(f"pipeline of '{output}': expected a list of operations, or a mapping; got {given}")
 
 
 def _root(output: str, outputs: Mapping[str, _Normal]) -> str:

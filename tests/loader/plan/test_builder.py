@@ -12,6 +12,7 @@ from ffcv.transforms import Convert, Cutout, ToTensor, ToTorchImage
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations import CenterCrop, DivideImage255, RandomHorizontalFlip, RandomResizedCrop
+from ffcv_hydra.pipeline import FieldPipeline
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -77,7 +78,8 @@ def test_two_outputs_of_one_field_draw_different_numbers(beton):
         ({"image": [CenterCrop(8), DivideImage255()]}, "DivideImage255: takes a tensor: put ToTensor before it"),
         ({"image": [CenterCrop(8), ToTensor(), torch.nn.Linear(5, 2)]}, "Linear failed on a batch of two .*uint8"),
         ({"image": "dropped"}, "expected a list, null or 'disabled'; got 'dropped'"),
-        ({"image": 3}, "expected a list of operations; got int"),
+        ({"image": 3}, "expected a list of operations, or a mapping; got int"),
+        ({"image": {"joint": "label"}}, "no key 'joint'; keys are operations, source, joint_with, views"),
         (["disabled"] * 3, "every field's pipeline is 'disabled'"),
         ({"x": PipelineSpec(CenterCrop(8))}, "starts from CenterCrop, which no other one holds"),
     ],
@@ -114,3 +116,19 @@ def test_default_pipelines_need_nothing_compiled(beton):
     label, array = next(iter(Loader(beton, 8, pipelines={"image": "disabled"})))
     assert label.dtype == torch.int64 and array.dtype == torch.float32
     assert np.array_equal(array[:, 1, 2], label[:, 0])
+
+
+def test_a_mapping_says_what_a_field_pipeline_says(scenes):
+    crop = [RandomResizedCrop(16), ToTensor()]
+    by_mapping, by_class = (
+        {
+            **dict.fromkeys(("depth", "boxes", "text", "label"), "disabled"),
+            "image": crop,
+            "mask": kind(operations=crop, joint_with="image"),
+            "views": kind(operations=crop, source="image", views=2),
+        }
+        for kind in (dict, FieldPipeline)
+    )
+    loaders = [Loader(scenes, 16, pipelines=pipelines) for pipelines in (by_mapping, by_class)]
+    for one, other in zip(*loaders, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip([*one[:2], *one[2]], [*other[:2], *other[2]], strict=True))
