@@ -14,7 +14,7 @@ from rich.table import Table
 
 from ffcv_hydra.beton.fields.inference import kind_of
 from ffcv_hydra.beton.fields.own_field import OwnField
-from ffcv_hydra.terminal import TerminalConsole
+from ffcv_hydra.terminal import TerminalConsole, print_whole
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,9 @@ def describe_fields(fields: Mapping[str, Field]) -> dict[str, str]:
 
 def print_summary(summary: BetonSummary, console: Console | None = None) -> None:
     """Print the summary as a table, by default to stdout."""
-    table = Table(box=box.SIMPLE, show_header=False, title=str(summary.path), title_justify="left")
+    console = console or TerminalConsole()
+    console.print(str(summary.path), soft_wrap=True)  # whole, to be copied
+    table = Table(box=box.SIMPLE, show_header=False)
     table.add_column(style="bold")
     table.add_column()
     table.add_row("fields", "\n".join(f"{name}: {kind}" for name, kind in summary.fields.items()))
@@ -61,7 +63,7 @@ def print_summary(summary: BetonSummary, console: Console | None = None) -> None
             *summary.warnings,
         ]
         table.add_row("damage", "\n".join(lines + ["..."] * (summary.num_warnings > len(summary.warnings))))
-    (console or TerminalConsole()).print(table)
+    print_whole(console, table)
 
 
 def _describe_field(field: Field) -> str:

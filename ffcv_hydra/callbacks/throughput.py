@@ -32,7 +32,7 @@ class Throughput(pl.Callback):
     @property
     def samples_per_second(self) -> float | None:
         """Of all training so far; None as long as there is nothing but warm-up."""
-        return self._run_samples / self._run_seconds if self._run_seconds else None
+        return self._run_samples / self._run_seconds if self._run_samples and self._run_seconds else None
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._epoch_samples, self._epoch_seconds = 0, 0.0

@@ -79,7 +79,7 @@ class ImageFolder(Dataset):
         for number, (path, _) in enumerate(self._samples):
             report(number, "sizes of images")
             names.append(self._name(path))
-            sizes.append(os.stat(path).st_size)
+            sizes.append(os.stat(path).st_size if os.path.exists(path) else 0)  # a dangling link: reading it tells
         return Manifest(names, sizes, [label for _, label in self._samples], self.classes, kind="images")
 
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:

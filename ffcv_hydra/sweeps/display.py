@@ -52,8 +52,7 @@ class Display:
         if job.state == "failed":
             self._say(f"job {job.number} failed: {job.label}; the end of {job.log}:")
             for line in last_lines(job.log, _FAILURE_LINES):
-                if not line.startswith("$ "):  # the command
-                    self._say(f"    {line}")
+                self._say(f"    {line}")
         elif self._live is None:
             self._say(f"job {job.number} {job.state} after {duration(job.seconds)}{_facts(job)}")
 

@@ -164,11 +164,13 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def last_lines(path: Path, count: int) -> Sequence[str]:
-    """Return the last `count` lines of a log that are not empty."""
+    """Return the last `count` lines of a log that are not empty, of its last attempt: behind the command, `$ ...`."""
     try:
         with open(path, "rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 16384))
             text = file.read().decode(errors="replace")
     except OSError:
         return []
-    return [line.rstrip() for line in text.splitlines() if line.strip()][-count:]
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    begin = max((number for number, line in enumerate(lines, 1) if line.startswith("$ ")), default=0)
+    return lines[begin:][-count:]

@@ -1,5 +1,6 @@
 """Samples per second of the training."""
 
+import itertools
 import time
 
 import pytest
@@ -68,3 +69,11 @@ def test_a_run_of_nothing_but_warmup_has_no_speed(clock):
     trainer = fit(clock, throughput)
     assert throughput.samples_per_second is None
     assert "samples_per_second" not in trainer.callback_metrics
+
+
+def test_a_run_that_ends_within_the_warmup_has_no_speed(clock, monkeypatch):
+    readings = itertools.count()
+    monkeypatch.setattr("ffcv_hydra.callbacks.throughput.time.perf_counter", lambda: float(next(readings)))
+    throughput = Throughput(warmup_batches=5)
+    fit(clock, throughput, max_steps=5)
+    assert throughput.samples_per_second is None

@@ -85,6 +85,23 @@ def test_images_come_undecoded(tmp_path):
     assert (png.format, png.filename, bool(png.tile)) == ("PNG", str(tmp_path / "cat" / "1.png"), True)
 
 
+def test_a_float_picture_is_not_sent_to_a_field_of_integers(tmp_path):
+    (tmp_path / "cat").mkdir()
+    Image.fromarray(np.full((4, 6), 0.5, np.float32)).save(tmp_path / "cat" / "1.tif")
+    with pytest.raises(ConversionError, match="of mode F, .* or give a NumPy array"):
+        write_beton(ImageFolder(tmp_path, "train", {"train": 1.0}), tmp_path / "a.beton", num_workers=0)
+
+
+def test_a_dangling_link_is_one_line(tmp_path, caplog):
+    folder = tmp_path / "cat"
+    folder.mkdir()
+    Image.new("L", (6, 4)).save(folder / "1.png")
+    (folder / "2.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(ConversionError, match=r"sample 1\b.*2\.png"):
+        write_beton(ImageFolder(tmp_path, "train", {"train": 1.0}), tmp_path / "a.beton", num_workers=0)
+    assert not caplog.records
+
+
 def test_F3_a_deep_picture_is_refused_by_its_name(tmp_path):
     (tmp_path / "images" / "cat").mkdir(parents=True)
     Image.fromarray(np.full((4, 6), 40_000, np.uint16)).save(tmp_path / "images" / "cat" / "1.png")

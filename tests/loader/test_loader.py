@@ -330,9 +330,21 @@ def test_L1_a_lack_of_memory_reaches_the_consumer(beton, monkeypatch, call):
         return take(*arguments)
 
     monkeypatch.setattr(loader._executor.pool, "take", fails)
-    with pytest.raises(SampleError, match=r"mixed.beton: field .*: there is not enough memory for the [\d,]+ bytes"):
+    with pytest.raises(SampleError, match=r"(pipeline of|field) .*: there is not enough memory for the [\d,]+ bytes"):
         list(loader)
     assert loader_threads() == []
+
+
+@pytest.mark.parametrize("flip", [[], [RandomHorizontalFlip()]])
+def test_a_lack_of_memory_for_a_size_that_the_pipeline_asks_for_blames_that(beton, monkeypatch, flip):
+    loader = Loader(beton, 4, pipelines={"image": [CenterCrop(24), *flip, ToTensor()]})
+
+    def fails(*arguments):
+        raise MemoryError("on purpose")
+
+    monkeypatch.setattr(loader._executor.pool, "take", fails)
+    with pytest.raises(SampleError, match=r"^pipeline of 'image': there is not enough .* smaller size in CenterCrop"):
+        list(loader)
 
 
 def test_R3_a_file_cut_short_while_it_is_read_is_an_error(beton, tmp_path):

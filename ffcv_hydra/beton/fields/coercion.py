@@ -6,7 +6,7 @@ raises deep in a worker (W4).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -132,7 +132,17 @@ def _coerce_bytes(field: BytesField, value: Any) -> np.ndarray:
 def _coerce_json(field: JSONField, value: Any) -> dict | list:
     if not isinstance(value, (dict, list)):
         raise ConversionError(f"expected a dict, got {describe_value(value)}")
+    for key in _other_keys(value):
+        raise ConversionError(f"the key {key!r} is no text, and JSON has no others; use {str(key)!r} in the dataset")
     return value  # whether it can be written as JSON shows in encode, which names the field as well
+
+
+def _other_keys(value: Any) -> Iterator[Any]:
+    """The keys of nested dicts and lists that are no text."""
+    if isinstance(value, dict):
+        yield from (key for key in value if not isinstance(key, str))
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ():
+        yield from _other_keys(inner)
 
 
 _COERCERS: dict[type[Field], Callable[[Any, Any], Any]] = {

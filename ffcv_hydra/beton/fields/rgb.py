@@ -33,9 +33,11 @@ def to_rgb(image: Image.Image, background: Sequence[int] | None = None) -> Image
     if image.mode == "RGB":
         return image
     if image.mode[0] in "IF":
+        is_float = image.mode[0] == "F"
+        as_it_is = "give a NumPy array" if is_float else "store it in a GrayscaleImageField(bits=16)"
         raise ConversionError(
             f"{image_name(image)} is of mode {image.mode}, whose values have no fixed range; scale it to 0..255 as "
-            f"uint8 in the dataset, or store it in a GrayscaleImageField(bits=16)"
+            f"uint8 in the dataset, or {as_it_is}"
         )
     try:
         return (_to_rgba(image) if image.has_transparency_data else image).convert("RGB")

@@ -22,6 +22,7 @@ from ffcv_hydra.loader.engine.rows import rows_of
 from ffcv_hydra.loader.engine.storage import Storage
 from ffcv_hydra.loader.plan.forms import form_behind
 from ffcv_hydra.loader.plan.modules import run_per_sample
+from ffcv_hydra.loader.plan.movement import with_parents
 from ffcv_hydra.loader.plan.plan import Kind, Node, Plan, Step, fields_read_by_ffcv, torch_dtype
 from ffcv_hydra.loader.plan.segments import Segment, segments_of
 from ffcv_hydra.loader.plan.steps import chain_chunk_size, chunk_size
@@ -120,10 +121,14 @@ class Executor:
         """What to say where there is no memory for a batch: which sample makes it as large as it is, if one does."""
         shape, extents = tuple(node.memory.shape), self.storage.beton.extents(node.field)
         num_bytes = self.batch_size * math.prod(shape) * torch_dtype(node.memory.dtype).itemsize
+        lacking = f"there is not enough memory for the {num_bytes:,} bytes of a batch, {self.batch_size} rows {shape}"
+        sized = [one for one in with_parents(node) if hasattr(getattr(one.operation, "decoder", one.operation), "size")]
+        if sized:
+            return f"pipeline of '{node.output}': {lacking}; take a smaller size in {sized[0].name}, or batch_size"
         where = self._decoding.where(node, 0 if extents is None else int(extents[1].argmax()))
         return (
-            f"{where}there is not enough memory for the {num_bytes:,} bytes of a batch, {self.batch_size} rows "
-            f"{shape}, and no sample is larger than this one; leave out what is so large, or take a smaller batch_size"
+            f"{where}{lacking}, and no sample is larger than this one; leave out what is so large, or take a smaller "
+            "batch_size"
         )
 
     def _lend(self, job: Job, step: Step) -> None:

@@ -161,6 +161,12 @@ def test_bytes_must_be_flat_uint8_arrays(value):
         coerce(BytesField(), value)
 
 
+@pytest.mark.parametrize("value", [{"a": 1, 1: 2}, {"a": {None: 2}}, [{"a": [{2.5: 1}]}]], ids=str)
+def test_keys_that_json_would_turn_into_text_are_refused(value):
+    with pytest.raises(ConversionError, match=r"the key (1|None|2\.5) is no text, .* use '(1|None|2\.5)' in"):
+        coerce(JSONField(), value)
+
+
 def test_json_must_be_a_dict():
     assert coerce(JSONField(), {"a": [1]}) == {"a": [1]}
     with pytest.raises(ConversionError, match="expected a dict, got int"):
