@@ -72,7 +72,10 @@ class Results:
 
 
 def collect(sweep_dir: Path) -> Results:
-    """Read the results of all jobs under `sweep_dir`, runs without a sweep's record included."""
+    """Read the results of all jobs under `sweep_dir`, runs without a sweep's record included.
+
+    A job that was not finished and whose number now has another config, in a folder of its own, is left out.
+    """
     rows, metric, mode, left_out = [], None, "min", []
     folders = {path.parent for name in (RECORD, RESULT) for path in sweep_dir.rglob(name)}
     for index, folder in enumerate(sorted(folders, key=_natural)):
@@ -84,8 +87,23 @@ def collect(sweep_dir: Path) -> Results:
         metric = metric or optimized_name(config)
         mode = "max" if config.get("optimized_mode", mode) == "max" else "min"
         rows.append(_row(index, folder, record, result, metric))
+    rows = [row for row in rows if row.finished or row.state == "running" or not _is_replaced(row, rows)]
     rows.sort(key=lambda row: _rank(row, mode))
     return Results(rows, metric, mode, left_out)
+
+
+def _is_replaced(row: Row, rows: Sequence[Row]) -> bool:
+    """Whether there is a later job of the same number in the same sweep."""
+    later = (other.path for other in rows if other.job == row.job and other.path.parent == row.path.parent)
+    return any(_begun_at(path) > _begun_at(row.path) for path in later)
+
+
+def _begun_at(folder: Path) -> float:
+    """When a job's record was written last; a run without one is never too old."""
+    try:
+        return (folder / RECORD).stat().st_mtime
+    except OSError:
+        return math.inf
 
 
 def _natural(path: Path) -> tuple[Any, ...]:

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import os
 import time
 
 import pytest
@@ -51,6 +52,18 @@ def test_every_shape_of_a_sweep_is_drawn(tmp_path, overrides):
         leave_job(tmp_path / str(job), [*lines, "same=1"], float(job))
     assert plot(collect(tmp_path), tmp_path / "results.png")
     assert (tmp_path / "results.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(("status", "shown"), [("failed", ["0", "2-2"]), ("completed", ["0", "2", "2-2"])])
+def test_an_unfinished_job_is_left_out_once_its_number_has_another_config(tmp_path, status, shown):
+    for age, name in enumerate(["2-2", "2", "0"]):
+        leave_job(tmp_path / name[0], [f"a={name}"], 1.0)
+        folder = (tmp_path / name[0]).rename(tmp_path / name)
+        record = json.loads((folder / "job.json").read_text())
+        (folder / "job.json").write_text(json.dumps({**record, "state": status if name == "2" else "completed"}))
+        os.utime(folder / "job.json", (1e9 - age, 1e9 - age))
+    (tmp_path / "2" / "result.json").write_text(json.dumps({"status": status}))
+    assert sorted(row.path.name for row in collect(tmp_path).rows) == shown
 
 
 def test_the_table_shows_the_value_that_it_is_sorted_by(tmp_path, capsys):
