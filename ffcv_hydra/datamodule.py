@@ -1,7 +1,5 @@
 """The loaders of all stages, for Lightning: `FFCVDataModule`."""
 
-import ffcv_hydra._ffcv  # noqa: F401  (before anything of FFCV)
-
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from ffcv.loader import OrderOption
 from pytorch_lightning.trainer.states import RunningStage, TrainerFn
 
 from ffcv_hydra.cores import usable_cores
@@ -20,6 +17,7 @@ from ffcv_hydra.lightning_internals import go_on_where_it_ended
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.loader.plan.plan import Picture
 from ffcv_hydra.nearest import nearest
+from ffcv_hydra.ordering.options import OrderOption
 from ffcv_hydra.pipeline import FFCVPipelineManager
 from ffcv_hydra.stages import STAGES
 

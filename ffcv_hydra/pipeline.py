@@ -1,18 +1,16 @@
 """What a stage reads, and how: `FFCVPipelineManager`."""
 
-import ffcv_hydra._ffcv  # noqa: F401  (before anything of FFCV)
-
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ffcv.fields.base import Field
-from ffcv.loader import OrderOption
-from ffcv.pipeline.operation import Operation
-from ffcv.pipeline.pipeline_spec import PipelineSpec
 from torch import nn
+
+from ffcv_hydra.beton.fields.base import Field
+from ffcv_hydra.operations.operation import Operation
+from ffcv_hydra.ordering.options import OrderOption
 
 DISABLED = "disabled"
 
@@ -39,7 +37,7 @@ class FieldPipeline:
 
 
 # What a field's data goes through. None: the field's default; DISABLED: the field is left out.
-Pipeline: TypeAlias = Sequence[Operation | nn.Module] | FieldPipeline | Mapping[str, Any] | PipelineSpec | str | None
+Pipeline: TypeAlias = Sequence[Operation | nn.Module] | FieldPipeline | Mapping[str, Any] | str | None
 
 
 @dataclass

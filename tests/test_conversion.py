@@ -7,9 +7,10 @@ import threading
 import numpy as np
 import pytest
 from ffcv import DatasetWriter
-from ffcv.fields import IntField
+from ffcv import fields as theirs
 
 from ffcv_hydra.beton import Beton
+from ffcv_hydra.beton.fields.scalar_fields import IntField
 from ffcv_hydra.conversion import check_description, convert, create_beton_wrapper
 from ffcv_hydra.errors import BetonError, ConversionError
 
@@ -79,7 +80,7 @@ def test_if_exists_error_refuses(tmp_path):
 
 def test_a_beton_without_a_description_is_accepted_as_it_is(tmp_path):
     create_beton_wrapper([(1,)], tmp_path / "wrapper.beton", num_workers=0)
-    DatasetWriter(str(tmp_path / "stock.beton"), {"int": IntField()}, num_workers=1).from_indexed_dataset([(1,)])
+    DatasetWriter(str(tmp_path / "stock.beton"), {"int": theirs.IntField()}, num_workers=1).from_indexed_dataset([(1,)])
     for name in ("wrapper", "stock"):
         check_description(tmp_path / f"{name}.beton", DESCRIPTION)
         assert convert(never_built, tmp_path / f"{name}.beton", description=DESCRIPTION) is None

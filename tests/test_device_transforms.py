@@ -3,7 +3,7 @@
 import pytest
 import pytorch_lightning as pl
 import torch
-from ffcv.transforms import ToTensor, ToTorchImage
+from ffcv.transforms import ToTorchImage
 from torch import nn
 from torchvision.transforms import v2
 
@@ -12,6 +12,7 @@ from ffcv_hydra.device_transforms import DeviceTransforms
 from ffcv_hydra.errors import LoaderError, PipelineError
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations import CenterCrop, DivideImage255, Squeeze
+from ffcv_hydra.operations.to_tensor import ToTensor
 from ffcv_hydra.ordering import Random
 
 pytestmark = pytest.mark.timeout(120)
@@ -190,9 +191,7 @@ def test_F7_constants_of_another_unit_are_refused_on_the_device(beton, by_output
         return DeviceTransforms("train", given, loader.output_names, loader.pictures)
 
     normalize = v2.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-    with pytest.raises(
-        PipelineError, match="of train: 'image': Normalize: mean .* 0 to 1, but these"
-    ):
+    with pytest.raises(PipelineError, match="of train: 'image': Normalize: mean .* 0 to 1, but these"):
         make(v2.ToDtype(torch.float32), v2.RandomHorizontalFlip(), normalize)
     known = make(v2.ToDtype(torch.float32, scale=True), v2.RandomHorizontalFlip(), normalize).pictures["image"]
     assert (known.level, known.is_normalized, known.state.dtype) == (None, True, torch.float32)

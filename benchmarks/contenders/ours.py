@@ -4,8 +4,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ffcv.loader import OrderOption
-
 from benchmarks.photo_dataset import PhotoDataset, SmallDataset
 from benchmarks.work import CENTER_CROP, CENTER_RATIO, HOLE, RANDOM_CROP, SHIFT, SMALL, Epochs, Work, made
 from ffcv_hydra import Loader
@@ -21,6 +19,7 @@ from ffcv_hydra.operations import (
     ToTorchImage,
     WholeImage,
 )
+from ffcv_hydra.ordering.options import OrderOption
 
 PACKAGES = ("ffcv_hydra",)
 OPERATIONS = {

@@ -1,7 +1,5 @@
 """The `.beton` file: how a dataset becomes one, and what is in it."""
 
-import ffcv_hydra._ffcv  # noqa: F401  (before anything of FFCV)
-
 from ffcv_hydra.beton.appendix import fingerprint as fingerprint
 from ffcv_hydra.beton.appendix import first_difference as first_difference
 from ffcv_hydra.beton.fields.bfloat16_field import BFloat16TensorField as BFloat16TensorField
@@ -9,7 +7,6 @@ from ffcv_hydra.beton.fields.coercion import coerce as coerce
 from ffcv_hydra.beton.fields.image_fields import GrayscaleImageField as GrayscaleImageField
 from ffcv_hydra.beton.fields.image_fields import MaskField as MaskField
 from ffcv_hydra.beton.fields.inference import infer_fields as infer_fields
-from ffcv_hydra.beton.fields.inference import kind_of as kind_of
 from ffcv_hydra.beton.fields.options import FieldSpecs as FieldSpecs
 from ffcv_hydra.beton.fields.options import resolve_fields as resolve_fields
 from ffcv_hydra.beton.fields.own_field import OwnField as OwnField

@@ -14,10 +14,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from ffcv.fields import Field, RGBImageField
-from ffcv.types import ALLOC_TABLE_TYPE, CURRENT_VERSION, TYPE_ID_HANDLER, FieldDescType, HeaderType
 
-from ffcv_hydra.beton.fields.random_access_image import RGB_FIELDS
+from ffcv_hydra.beton.fields.base import Field
+from ffcv_hydra.beton.format import ALLOCATION, DESCRIPTOR, HEADER, VERSION
 from ffcv_hydra.errors import ConversionError
 
 MIN_PAGE_SIZE = 1 << 21
@@ -29,8 +28,8 @@ MAX_ARRAY_DIMS = 32  # the room that FFCV's array field has for a shape
 
 def header(num_fields: int, num_samples: int, page_size: int, alloc_table_ptr: int) -> bytes:
     """The first bytes of the file."""
-    record = np.zeros(1, dtype=HeaderType)
-    record["version"] = CURRENT_VERSION
+    record = np.zeros(1, dtype=HEADER)
+    record["version"] = VERSION
     record["num_fields"] = num_fields
     record["num_samples"] = num_samples
     record["page_size"] = page_size
@@ -40,11 +39,9 @@ def header(num_fields: int, num_samples: int, page_size: int, alloc_table_ptr: i
 
 def descriptors(names: Sequence[str], fields: Sequence[Field]) -> bytes:
     """The field descriptors, which follow the header."""
-    type_ids = {field_class: type_id for type_id, field_class in TYPE_ID_HANDLER.items()}
-    type_ids |= dict.fromkeys(RGB_FIELDS, type_ids[RGBImageField])
-    table = np.zeros(len(fields), dtype=FieldDescType)
+    table = np.zeros(len(fields), dtype=DESCRIPTOR)
     for row, name, field in zip(table, names, fields, strict=True):
-        row["type_id"] = type_ids.get(type(field), CUSTOM_TYPE_ID)
+        row["type_id"] = vars(type(field)).get("type_id", CUSTOM_TYPE_ID)  # not what a derived class inherits
         row["name"][: len(name)] = np.frombuffer(name.encode("ascii"), dtype=np.uint8)
         row["arguments"][:] = field.to_binary()[0]
     return table.tobytes()
@@ -52,7 +49,7 @@ def descriptors(names: Sequence[str], fields: Sequence[Field]) -> bytes:
 
 def alloc_table(allocations: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> bytes:
     """The allocation table, from sample ids, pointers and sizes; uint64 (num_allocations,) each."""
-    table = np.zeros(sum(len(sizes) for _, _, sizes in allocations), dtype=ALLOC_TABLE_TYPE)
+    table = np.zeros(sum(len(sizes) for _, _, sizes in allocations), dtype=ALLOCATION)
     if len(table):
         table["sample_id"], table["ptr"], table["size"] = map(np.concatenate, zip(*allocations, strict=True))
     return table.tobytes()
@@ -60,7 +57,7 @@ def alloc_table(allocations: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 def metadata_start(num_fields: int) -> int:
     """Where the metadata begins."""
-    return HeaderType.itemsize + num_fields * FieldDescType.itemsize
+    return HEADER.itemsize + num_fields * DESCRIPTOR.itemsize
 
 
 def room(sizes: np.ndarray) -> np.ndarray:

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ffcv.fields import Field, NDArrayField
 from rich import box
 from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from ffcv_hydra.beton.fields.inference import kind_of
+from ffcv_hydra.beton.fields.array_fields import NDArrayField
+from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.own_field import OwnField
 from ffcv_hydra.terminal import TerminalConsole, print_whole
 
@@ -70,5 +70,5 @@ def _describe_field(field: Field) -> str:
     if isinstance(field, OwnField):
         return field.description()
     if isinstance(field, NDArrayField):
-        return f"{kind_of(field)} {field.dtype} {tuple(int(size) for size in field.shape)}"
-    return kind_of(field)
+        return f"{field.label} {field.dtype} {tuple(int(size) for size in field.shape)}"
+    return field.label

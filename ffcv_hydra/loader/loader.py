@@ -12,10 +12,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 import torch
-from ffcv.fields.base import Field
-from ffcv.loader import OrderOption
 
 from ffcv_hydra.beton import Beton
+from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.errors import LoaderError, PipelineError, SampleError
 from ffcv_hydra.loader.engine.batch_job import Job, jobs
@@ -26,8 +25,8 @@ from ffcv_hydra.loader.engine.failures import FailedSamples, OnError
 from ffcv_hydra.loader.engine.indices import resolve_indices
 from ffcv_hydra.loader.engine.storage import Storage
 from ffcv_hydra.loader.engine.threads import Engine
+from ffcv_hydra.loader.plan.batch_code import compiled_memory_read, usable_threads
 from ffcv_hydra.loader.plan.builder import PlanBuilder
-from ffcv_hydra.loader.plan.foreign import compiled_memory_read, usable_threads
 from ffcv_hydra.loader.plan.plan import Node
 from ffcv_hydra.loader.plan.settings import settings_of
 from ffcv_hydra.loader.position import Position
@@ -35,6 +34,7 @@ from ffcv_hydra.loader.sampler import InOrderSampler, Sampler
 from ffcv_hydra.operations.base import Scratch
 from ffcv_hydra.ordering import Sequential, as_ordering, split_over_ranks
 from ffcv_hydra.ordering.identity import digest
+from ffcv_hydra.ordering.options import OrderOption
 from ffcv_hydra.pipeline import Pipeline
 
 log = logging.getLogger(__name__)
@@ -285,7 +285,7 @@ class Loader:
     def _builder(self, sizes: Mapping[str, Any]) -> PlanBuilder:
         threads = usable_threads(self.num_workers)
         replace = self._arguments["replace_ffcv_operations"]
-        return PlanBuilder(self._beton, threads, compiled_memory_read(threads), replace, sizes)
+        return PlanBuilder(self._beton, threads, compiled_memory_read(), replace, sizes)
 
     def _build_executor(self) -> Executor:
         builder = self._builder(self._sizes)

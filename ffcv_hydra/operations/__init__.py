@@ -1,6 +1,4 @@
-"""FFCV operations that configs name. Those on chunks run from the loader's threads and are seeded by sample."""
-
-import ffcv_hydra._ffcv  # noqa: F401  (before anything of FFCV)
+"""The operations that configs name. Those on chunks run from the loader's threads and are seeded by sample."""
 
 from ffcv_hydra.operations.affine import RandomAffine
 from ffcv_hydra.operations.auto_augment import RandAugment, TrivialAugmentWide
@@ -18,10 +16,10 @@ from ffcv_hydra.operations.image_decoder import ImageDecoder, SizedDecoder
 from ffcv_hydra.operations.image_decoders import CenterCrop, RandomResizedCrop, Resize, ResizeShorterSide, WholeImage
 from ffcv_hydra.operations.mixing import CutMix, MixedTargets, MixingOperation, Mixup
 from ffcv_hydra.operations.normalize import NormalizeImage, NormalizeTensor
+from ffcv_hydra.operations.operation import AllocationQuery, Operation, State
 from ffcv_hydra.operations.padded import PaddedArray, PaddedBytes, PrefixedDecoder, SplitPrefixed
 from ffcv_hydra.operations.random_crop import RandomCrop
 from ffcv_hydra.operations.random_erasing import RandomErasing
-from ffcv_hydra.operations.replacements import replacement_of
 from ffcv_hydra.operations.rotation import RandomRotation
 from ffcv_hydra.operations.shared_decoding import decode_shared
 from ffcv_hydra.operations.sharpness import RandomAdjustSharpness
@@ -38,6 +36,7 @@ from ffcv_hydra.operations.tones import (
 from ffcv_hydra.operations.translate import RandomTranslate
 
 __all__ = [
+    "AllocationQuery",
     "ArrayDecoder",
     "BytesDecoder",
     "CenterCrop",
@@ -58,6 +57,7 @@ __all__ = [
     "Mixup",
     "NormalizeImage",
     "NormalizeTensor",
+    "Operation",
     "PaddedArray",
     "PaddedBytes",
     "PrefixedDecoder",
@@ -87,6 +87,7 @@ __all__ = [
     "SizedDecoder",
     "SplitPrefixed",
     "Squeeze",
+    "State",
     "ToDevice",
     "ToTensor",
     "ToTorchImage",
@@ -95,5 +96,4 @@ __all__ = [
     "decode_shared",
     "default_decoder",
     "default_operations",
-    "replacement_of",
 ]

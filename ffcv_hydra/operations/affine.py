@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from ffcv.pipeline.allocation_query import AllocationQuery
-from ffcv.pipeline.state import State
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.geometry.affine import affine, draw_affine
 from ffcv_hydra.operations.arguments import interval, numbers, symmetric_interval
 from ffcv_hydra.operations.base import Chunk
 from ffcv_hydra.operations.image_operation import ImageOperation
+from ffcv_hydra.operations.operation import AllocationQuery, State
 from ffcv_hydra.operations.pixels import as_bytes, check_colour, colour, colour_bytes
 
 _INTERPOLATIONS = ("nearest", "bilinear")
@@ -28,7 +27,7 @@ class AffineOperation(ImageOperation):
     """
 
     random: ClassVar[bool] = True
-    geometric: ClassVar[bool] = True
+    geometric = True
     dtypes: ClassVar[tuple[Any, ...]] = ()
     channels: ClassVar[tuple[int, ...]] = ()
 

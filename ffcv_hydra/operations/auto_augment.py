@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from ffcv.pipeline.allocation_query import AllocationQuery
-from ffcv.pipeline.state import State
 
 from ffcv_hydra.kernels.images import auto_augment as kernels
 from ffcv_hydra.operations.arguments import integer
 from ffcv_hydra.operations.base import Chunk
 from ffcv_hydra.operations.image_operation import ImageOperation
+from ffcv_hydra.operations.operation import AllocationQuery, State
 from ffcv_hydra.operations.pixels import check_colour, colour, colour_bytes
 
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
-from ffcv.fields.base import Field
-from ffcv.pipeline.operation import Operation
 
+from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.compiling.compilation import Kernel
 from ffcv_hydra.kernels.jpeg.tables import TABLES_BYTES
 from ffcv_hydra.kernels.memory.checksum import first_mismatch
+from ffcv_hydra.operations.operation import Operation
 
 
 @dataclass
@@ -133,9 +133,13 @@ class ChunkOperation(Operation):
     """
 
     random: ClassVar[bool] = False
-    geometric: ClassVar[bool] = False
+    geometric = False
     in_place: ClassVar[bool] = False
     joint_parameters: ClassVar[tuple[str, ...]] = ()
+
+    def arguments(self) -> dict[str, Any]:
+        """Its `joint_parameters`."""
+        return {name: getattr(self, name) for name in self.joint_parameters}
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:
@@ -164,6 +168,15 @@ class ChunkDecoder(ChunkOperation):
 
     field_types: ClassVar[tuple[type[Field], ...]] = ()
     reads_file: ClassVar[bool] = True
+
+    @property
+    def is_decoder(self) -> bool:
+        """It is."""
+        return True
+
+    def decodes(self, field: Any) -> bool:
+        """Whether the field is one of `field_types`."""
+        return isinstance(field, self.field_types)
 
     def fill_with_zeros(self, target: np.ndarray) -> None:
         """Fill one sample's part of the output with what data of zeros would give."""

@@ -4,13 +4,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from ffcv.fields import BytesField, FloatField, IntField, NDArrayField
-from ffcv.pipeline.allocation_query import AllocationQuery
-from ffcv.pipeline.state import State
 
 from ffcv_hydra.beton import TextField
+from ffcv_hydra.beton.fields.array_fields import NDArrayField
+from ffcv_hydra.beton.fields.bytes_fields import BytesField
+from ffcv_hydra.beton.fields.scalar_fields import FloatField, IntField
 from ffcv_hydra.kernels.memory.gather import gather
 from ffcv_hydra.operations.base import Chunk, ChunkDecoder, Extents
+from ffcv_hydra.operations.operation import AllocationQuery, State
 
 
 class ScalarDecoder(ChunkDecoder):

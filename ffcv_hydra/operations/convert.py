@@ -5,14 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from ffcv.pipeline.operation import Operation
-from ffcv.pipeline.state import State
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.operations.dtypes import any_dtype
+from ffcv_hydra.operations.operation import State
+from ffcv_hydra.operations.tensor_operation import TensorOperation
 
 
-class Convert(Operation):
+class Convert(TensorOperation):
     """Convert the values of a tensor to another dtype, on any device; after `ToTensor`.
 
     Args:

@@ -1,17 +1,19 @@
 """What a field goes through when its pipeline does not say: the decoder, and the whole of a `null` pipeline."""
 
 import torch
-from ffcv.fields import BytesField
-from ffcv.fields.base import Field
-from ffcv.pipeline.operation import Operation
-from ffcv.transforms import ToTensor, View
 
 from ffcv_hydra.beton import BFloat16TensorField, RaggedArrayField, TextField
+from ffcv_hydra.beton.fields.base import Field
+from ffcv_hydra.beton.fields.bytes_fields import BytesField
 from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.foreign import adapted
 from ffcv_hydra.operations.base import ChunkDecoder
 from ffcv_hydra.operations.basic_decoders import ArrayDecoder, BytesDecoder, ScalarDecoder
 from ffcv_hydra.operations.image_decoders import WholeImage
+from ffcv_hydra.operations.operation import Operation
 from ffcv_hydra.operations.padded import PrefixedDecoder, SplitPrefixed
+from ffcv_hydra.operations.to_tensor import ToTensor
+from ffcv_hydra.operations.view import View
 
 DEFAULT_DECODERS: tuple[type[ChunkDecoder], ...] = (WholeImage, ScalarDecoder, ArrayDecoder, BytesDecoder)
 
@@ -31,9 +33,9 @@ def default_decoder(field: Field) -> Operation:
         if isinstance(field, decoder.field_types):
             return decoder()
     try:
-        return field.get_decoder_class()()
+        return adapted(field.get_decoder_class()())  # type: ignore[misc]  # what cannot be called is told
     except TypeError as error:
-        raise PipelineError(f"{type(field).__name__} has no default decoder; name one") from error
+        raise PipelineError(f"{field.name} has no default decoder; name one") from error
 
 
 def default_operations(field: Field) -> list[Operation]:

@@ -5,14 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from ffcv.pipeline.operation import Operation
-from ffcv.pipeline.state import State
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.operations.dtypes import floating_dtype
+from ffcv_hydra.operations.operation import State
+from ffcv_hydra.operations.tensor_operation import TensorOperation
 
 
-class DivideImage255(Operation):
+class DivideImage255(TensorOperation):
     """Convert a tensor to a floating dtype and divide it by 255; after `ToTensor`.
 
     Args:

@@ -4,14 +4,13 @@ from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
-from ffcv.pipeline.allocation_query import AllocationQuery
-from ffcv.pipeline.state import State
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.compiling.compilation import Kernel
 from ffcv_hydra.kernels.geometry.flip import random_horizontal_flip, random_vertical_flip
 from ffcv_hydra.operations.arguments import number
 from ffcv_hydra.operations.image_chain import ImageFunction, ImageFunctionOperation, parameter_block
+from ffcv_hydra.operations.operation import AllocationQuery, State
 from ffcv_hydra.operations.pixels import pixel_sizes
 
 
@@ -20,7 +19,7 @@ class _RandomFlip(ImageFunctionOperation):
 
     kernel: ClassVar[Kernel]
     random: ClassVar[bool] = True
-    geometric: ClassVar[bool] = True
+    geometric = True
     joint_parameters: ClassVar[tuple[str, ...]] = ("p",)
 
     def __init__(self, p: float = 0.5) -> None:

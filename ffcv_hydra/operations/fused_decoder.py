@@ -5,8 +5,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from ffcv.pipeline.allocation_query import AllocationQuery
-from ffcv.pipeline.state import State
 
 from ffcv_hydra.kernels.colour.finish import finish
 from ffcv_hydra.kernels.compiling.compilation import Kernel
@@ -16,6 +14,7 @@ from ffcv_hydra.operations.flip import RandomHorizontalFlip
 from ffcv_hydra.operations.image_chain import ImageFunction
 from ffcv_hydra.operations.image_decoder import ImageDecoder
 from ffcv_hydra.operations.normalize import finish_function, table_bits
+from ffcv_hydra.operations.operation import AllocationQuery, State
 
 
 class FusedDecoder(ImageDecoder):

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
-from ffcv.pipeline.allocation_query import AllocationQuery
-from ffcv.pipeline.state import State
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.colour.blur import blur_chosen
 from ffcv_hydra.kernels.random.draws import draw_uniform
 from ffcv_hydra.operations.arguments import interval, is_sequence
+from ffcv_hydra.operations.operation import AllocationQuery, State
 from ffcv_hydra.operations.randomly_applied import RandomlyApplied
 
 

@@ -4,20 +4,19 @@ import copy
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
-from ffcv.fields.rgb_image import RGBImageField
-from ffcv.pipeline.allocation_query import AllocationQuery
-from ffcv.pipeline.state import State
 
 from ffcv_hydra.beton.fields.image_fields import MaskField, OwnImageField
+from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.compiling.compilation import Kernel
 from ffcv_hydra.kernels.geometry.taps import AREA, BILINEAR, NEAREST
 from ffcv_hydra.operations.arguments import size_pair
 from ffcv_hydra.operations.base import Chunk, ChunkDecoder, Extents
 from ffcv_hydra.operations.image_chain import ImageFunction
+from ffcv_hydra.operations.operation import AllocationQuery, State
 from ffcv_hydra.operations.shared_decoding import decode_shared, kernels_for
 
 INTERPOLATIONS = {"area": AREA, "bilinear": BILINEAR, "nearest": NEAREST}
@@ -42,7 +41,7 @@ class ImageDecoder(ChunkDecoder):
     """
 
     field_types = (RGBImageField, OwnImageField)
-    geometric: ClassVar[bool] = True
+    geometric = True
     channels_first: bool = False
 
     def __init__(self, interpolation: str = "area", scaled_decoding: bool = False) -> None:

@@ -4,11 +4,10 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
-from ffcv.pipeline.allocation_query import AllocationQuery
-from ffcv.pipeline.state import State
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.operations.base import ChunkOperation
+from ffcv_hydra.operations.operation import AllocationQuery, State
 
 
 class ImageOperation(ChunkOperation):

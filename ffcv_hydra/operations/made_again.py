@@ -4,7 +4,7 @@ import copy
 import inspect
 from typing import Any
 
-from ffcv.pipeline.operation import Operation
+from ffcv_hydra.operations.operation import Operation
 
 
 def made_again(operation: Operation) -> Operation:

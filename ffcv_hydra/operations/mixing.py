@@ -10,13 +10,12 @@ from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
-from ffcv.pipeline.allocation_query import AllocationQuery
-from ffcv.pipeline.state import State
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.images.mix import draw_mixed_boxes, draw_weights, exchange_boxes, mixup_bytes, mixup_floats
 from ffcv_hydra.operations.base import Chunk, ChunkOperation, FailedSample
 from ffcv_hydra.operations.image_operation import ImageOperation
+from ffcv_hydra.operations.operation import AllocationQuery, State
 from ffcv_hydra.operations.pixels import as_bytes
 
 

@@ -7,15 +7,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from ffcv.pipeline.allocation_query import AllocationQuery
-from ffcv.pipeline.operation import Operation
-from ffcv.pipeline.state import State
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.colour.finish import finish_image
 from ffcv_hydra.operations.arguments import numbers
 from ffcv_hydra.operations.dtypes import floating_dtype
 from ffcv_hydra.operations.image_chain import ImageFunction, ImageFunctionOperation, parameter_block
+from ffcv_hydra.operations.operation import AllocationQuery, State
+from ffcv_hydra.operations.tensor_operation import TensorOperation
 
 _ARRAY_DTYPES = {torch.float32: np.dtype(np.float32), torch.float16: np.dtype(np.float16)}
 
@@ -102,7 +101,7 @@ def table_bits(table: np.ndarray | None, channels: int) -> np.ndarray:
     return table.view(np.dtype(f"u{table.itemsize}")).astype(np.uint32)
 
 
-class NormalizeTensor(Operation):
+class NormalizeTensor(TensorOperation):
     """Normalise a batch of images (N, C, H, W) where it is, on the CPU or a GPU; after `ToTorchImage`.
 
     The results are (x - mean) / std, computed in float32 and then rounded to the dtype. The memory format stays. It

@@ -6,15 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from ffcv.fields import BytesField
-from ffcv.fields.base import Field
-from ffcv.pipeline.allocation_query import AllocationQuery
-from ffcv.pipeline.operation import Operation
-from ffcv.pipeline.state import State
 
 from ffcv_hydra.beton import RaggedArrayField, TextField
+from ffcv_hydra.beton.fields.base import Field
+from ffcv_hydra.beton.fields.bytes_fields import BytesField
 from ffcv_hydra.kernels.memory.gather import gather
 from ffcv_hydra.operations.base import Chunk, ChunkDecoder, Extents
+from ffcv_hydra.operations.operation import AllocationQuery, State
+from ffcv_hydra.operations.tensor_operation import TensorOperation
 
 _PREFIX = 16  # bytes before the data: the length as an int64, and as many as align items of any dtype
 
@@ -62,7 +61,7 @@ class PrefixedDecoder(ChunkDecoder):
         gather(source.data, source.offsets, source.sizes, target, _PREFIX)
 
 
-class SplitPrefixed(Operation):
+class SplitPrefixed(TensorOperation):
     """From the tensor of `PrefixedDecoder` to `PaddedBytes`, or `PaddedArray` for ragged arrays."""
 
     def declare_state_and_memory(self, previous_state: State) -> tuple[State, None]:

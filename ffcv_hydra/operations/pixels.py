@@ -6,10 +6,10 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from ffcv.pipeline.state import State
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.operations.arguments import numbers
+from ffcv_hydra.operations.operation import State
 
 
 def as_bytes(images: np.ndarray) -> np.ndarray:

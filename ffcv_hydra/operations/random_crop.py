@@ -5,14 +5,13 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
-from ffcv.pipeline.allocation_query import AllocationQuery
-from ffcv.pipeline.state import State
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.geometry.pad_crop import CONSTANT, EDGE, REFLECT, SYMMETRIC, random_pad_crop
 from ffcv_hydra.operations.arguments import size_pair
 from ffcv_hydra.operations.image_chain import ImageFunction, ImageFunctionOperation, parameter_block
 from ffcv_hydra.operations.image_operation import ImageOperation
+from ffcv_hydra.operations.operation import AllocationQuery, State
 from ffcv_hydra.operations.pixels import check_colour, colour, pixel_sizes, row_of
 
 _MODES = {"constant": CONSTANT, "edge": EDGE, "reflect": REFLECT, "symmetric": SYMMETRIC}
@@ -31,7 +30,7 @@ class RandomCrop(ImageOperation, ImageFunctionOperation):
     """
 
     random: ClassVar[bool] = True
-    geometric: ClassVar[bool] = True
+    geometric = True
     joint_parameters: ClassVar[tuple[str, ...]] = ("size", "padding")
     dtypes: ClassVar[tuple[Any, ...]] = ()
     channels: ClassVar[tuple[int, ...]] = ()

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from ffcv.pipeline.operation import Operation
-from ffcv.pipeline.state import State
 
 from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.operations.operation import State
+from ffcv_hydra.operations.tensor_operation import TensorOperation
 
 
-class ToTorchImage(Operation):
+class ToTorchImage(TensorOperation):
     """Images (N, H, W, C) as (N, C, H, W): a view in channels-last memory, or a contiguous copy.
 
     FFCV's reinterprets every int16 image as float16, which is right after its `NormalizeImage` alone; this one keeps
@@ -45,7 +45,7 @@ class ToTorchImage(Operation):
         return to_torch_image
 
 
-class Squeeze(Operation):
+class Squeeze(TensorOperation):
     """Remove axes of size 1, but never the batch's: FFCV's turns a batch of one sample into no batch.
 
     Args:

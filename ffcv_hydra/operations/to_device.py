@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from ffcv.pipeline.operation import Operation
-from ffcv.pipeline.state import State
 
 from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.operations.operation import State
+from ffcv_hydra.operations.tensor_operation import TensorOperation
 
 
 def device_of_rank() -> torch.device:
@@ -24,7 +24,7 @@ def device_of_rank() -> torch.device:
     return torch.device("cuda", index)
 
 
-class ToDevice(Operation):
+class ToDevice(TensorOperation):
     """Move tensors to a device; their memory format stays.
 
     Args:

@@ -2,24 +2,23 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import ClassVar
 
 import numpy as np
 import torch
-from ffcv.pipeline.operation import Operation
-from ffcv.pipeline.state import State
 
 from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.operations.operation import State
+from ffcv_hydra.operations.tensor_operation import TensorOperation
 
 
-class ToTensor(Operation):
+class ToTensor(TensorOperation):
     """Arrays as tensors of the same dtype and memory; what comes after works on tensors, in whole batches.
 
     Attributes:
         is_view: whether the outcome is the source's memory in another form, whatever is in it.
     """
 
-    is_view: ClassVar[bool] = True
+    is_view = True
 
     def declare_state_and_memory(self, previous_state: State) -> tuple[State, None]:
         """The previous state with torch's dtype.

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from ffcv.pipeline.allocation_query import AllocationQuery
-from ffcv.pipeline.state import State
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.geometry.pad_crop import CONSTANT
 from ffcv_hydra.operations.image_chain import ImageFunction, ImageFunctionOperation
 from ffcv_hydra.operations.image_operation import ImageOperation
+from ffcv_hydra.operations.operation import AllocationQuery, State
 from ffcv_hydra.operations.pixels import check_colour, colour
 from ffcv_hydra.operations.random_crop import pad_crop_function
 
@@ -26,7 +25,7 @@ class RandomTranslate(ImageOperation, ImageFunctionOperation):
     """
 
     random: ClassVar[bool] = True
-    geometric: ClassVar[bool] = True
+    geometric = True
     joint_parameters: ClassVar[tuple[str, ...]] = ("padding",)
     dtypes: ClassVar[tuple[Any, ...]] = ()
     channels: ClassVar[tuple[int, ...]] = ()

@@ -4,17 +4,16 @@ An order is a pure function of (seed, epoch): every rank computes the whole of i
 communicated and nothing depends on what was read before.
 """
 
-import ffcv_hydra._ffcv  # noqa: F401  (before anything of FFCV)
-
 from ffcv_hydra.ordering.base import Ordering, SampleSet
-from ffcv_hydra.ordering.from_ffcv import FFCVOrdering, as_ordering
+from ffcv_hydra.ordering.naming import as_ordering
+from ffcv_hydra.ordering.options import OrderOption
 from ffcv_hydra.ordering.orders import QuasiRandom, Random, Sequential
 from ffcv_hydra.ordering.ranks import RankBatches, occurrences, split_over_ranks
 from ffcv_hydra.ordering.sampling import ClassBalanced, Weighted
 
 __all__ = [
     "ClassBalanced",
-    "FFCVOrdering",
+    "OrderOption",
     "Ordering",
     "QuasiRandom",
     "Random",

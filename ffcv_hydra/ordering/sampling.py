@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from ffcv.fields import FloatField, IntField
 
+from ffcv_hydra.beton.fields.scalar_fields import FloatField, IntField
 from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.ordering.base import Ordering, SampleSet
 from ffcv_hydra.ordering.identity import describe

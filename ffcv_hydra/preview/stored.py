@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ffcv.fields import FloatField, IntField
-from ffcv.transforms import ToTensor
 
 from ffcv_hydra.beton import Beton
+from ffcv_hydra.beton.fields.scalar_fields import FloatField, IntField
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations import Resize
+from ffcv_hydra.operations.to_tensor import ToTensor
 from ffcv_hydra.pipeline import DISABLED
 
 LONGEST_SIDE = 256  # pixels of a shown image; larger ones are reduced

@@ -6,13 +6,11 @@ from contextlib import chdir
 from functools import partial
 from typing import Any
 
-from ffcv.traversal_order.base import TraversalOrder
-
 from ffcv_hydra.cli.resolvers import absolute_path
 from ffcv_hydra.cli.targets import locate
 from ffcv_hydra.datamodule import FFCVDataModule
 from ffcv_hydra.errors import ConfigError
-from ffcv_hydra.ordering import FFCVOrdering
+from ffcv_hydra.foreign import adapted, is_foreign
 from ffcv_hydra.pipeline import DISABLED, FFCVPipelineManager, FieldPipeline, Pipeline
 from ffcv_hydra.preparation import convert_betons
 from ffcv_hydra.training.build import Config, build
@@ -78,12 +76,12 @@ def _of_stage(by_stage: Mapping[str, Any], stage: str) -> tuple[str, Any]:
 
 
 def _build_ordering(key: str, node: Mapping[str, Any]) -> Any:
-    """An `Ordering`, or what else the loader takes; a class of FFCV's kind is made for each epoch, by its arguments."""
+    """An `Ordering`, or what else the loader takes; for another library's class, what stands for it."""
     target = locate(node["_target_"], key)
-    if not (isinstance(target, type) and issubclass(target, TraversalOrder)):
+    if not is_foreign(target):
         return build(key, node)
     arguments = {name: value for name, value in node.items() if name != "_target_"}
-    return FFCVOrdering(target, **build(key, arguments))
+    return adapted(target)(**build(key, arguments))
 
 
 def _build_pipelines(key: str, pipelines: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from ffcv.types import ALLOC_TABLE_TYPE, FieldDescType, HeaderType
 
 from ffcv_hydra import Loader
 from ffcv_hydra.beton import Beton
+from ffcv_hydra.beton.format import ALLOCATION, DESCRIPTOR, HEADER
 from ffcv_hydra.beton.reading.verification import verify
 from ffcv_hydra.errors import FFCVHydraError
 from ffcv_hydra.operations import RandomResizedCrop
@@ -29,11 +29,11 @@ Mutation = Callable[[bytearray, int, int, np.random.Generator], None]
 def regions(path: Path) -> list[tuple[int, int]]:
     """Header, descriptors, metadata, data, appendix (or padding), allocation table, everything: (start, stop)."""
     beton, num_bytes = Beton(path), path.stat().st_size
-    descriptors = [HeaderType.itemsize + n * FieldDescType.itemsize for n in range(len(beton.fields) + 1)]
+    descriptors = [HEADER.itemsize + n * DESCRIPTOR.itemsize for n in range(len(beton.fields) + 1)]
     data, data_end = int(beton.pointers[0]), int((beton.pointers + beton.sizes).max())
-    table = num_bytes - len(beton.pointers) * ALLOC_TABLE_TYPE.itemsize
+    table = num_bytes - len(beton.pointers) * ALLOCATION.itemsize
     return [
-        (0, HeaderType.itemsize),
+        (0, HEADER.itemsize),
         *((start, start + 120) for start in descriptors[:-1]),
         (descriptors[-1], descriptors[-1] + beton.metadata.nbytes),
         (data, data_end),

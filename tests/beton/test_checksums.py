@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import xxhash
 from ffcv import DatasetWriter
-from ffcv.fields import BytesField, Field, IntField
-from ffcv.types import ALLOC_TABLE_TYPE, FieldDescType, HeaderType
+from ffcv import fields as theirs
 from PIL import Image
 
 from ffcv_hydra.beton import Beton, appendix, layout, write_beton
+from ffcv_hydra.beton.fields.base import Field
+from ffcv_hydra.beton.fields.bytes_fields import BytesField
+from ffcv_hydra.beton.format import ALLOCATION, DESCRIPTOR, HEADER
 from ffcv_hydra.beton.reading.reader import read_appendix
 from ffcv_hydra.errors import BetonError
 
@@ -136,7 +138,7 @@ def test_R2_every_byte_of_header_and_tables_is_guarded(whole, copy):
 
 def test_R2_a_changed_label_is_named_as_damage(whole, copy):
     beton = Beton(whole)
-    label = HeaderType.itemsize + len(NAMES) * FieldDescType.itemsize + beton.metadata.dtype.fields["f1"][1]
+    label = HEADER.itemsize + len(NAMES) * DESCRIPTOR.itemsize + beton.metadata.dtype.fields["f1"][1]
     content = bytearray(whole.read_bytes())
     content[label] ^= 1
     copy.write_bytes(content)
@@ -146,7 +148,7 @@ def test_R2_a_changed_label_is_named_as_damage(whole, copy):
 
 def test_R2_a_file_that_lost_its_appendix_is_not_taken_for_one_of_stock_ffcv(whole, copy):
     content = bytearray(whole.read_bytes())
-    facts, table = read_appendix(whole), len(content) - len(Beton(whole).sizes) * ALLOC_TABLE_TYPE.itemsize
+    facts, table = read_appendix(whole), len(content) - len(Beton(whole).sizes) * ALLOCATION.itemsize
     content[facts.start : table] = bytes(table - facts.start)
     copy.write_bytes(content)
     with pytest.raises(BetonError, match="the appendix of this package is missing"):
@@ -163,7 +165,7 @@ def test_the_table_never_begins_where_ffcv_puts_it():
 
 def test_files_of_stock_ffcv_have_no_checksums(tmp_path):
     path = tmp_path / "a.beton"
-    writer = DatasetWriter(str(path), {"label": IntField(), "data": BytesField()}, num_workers=1)
+    writer = DatasetWriter(str(path), {"label": theirs.IntField(), "data": theirs.BytesField()}, num_workers=1)
     writer.from_indexed_dataset([(n, np.full(4, n, np.uint8)) for n in range(4)])
     beton = Beton(path)
     assert (beton.checksums, beton.checksums_of("data"), beton.checksums_of("label")) == (None, None, None)
@@ -171,11 +173,11 @@ def test_files_of_stock_ffcv_have_no_checksums(tmp_path):
 
 def test_files_of_the_first_version_have_no_checksums(whole, copy):
     content = whole.read_bytes()
-    facts, table = read_appendix(whole), len(content) - len(Beton(whole).sizes) * ALLOC_TABLE_TYPE.itemsize
+    facts, table = read_appendix(whole), len(content) - len(Beton(whole).sizes) * ALLOCATION.itemsize
     text = b'{"description":null,"fingerprint":null,"package_version":"0.1","version":1}'
     old = text + len(text).to_bytes(8, "little") + appendix.MAGIC
     changed = bytearray(content[: facts.start] + old + content[table:])
-    np.ndarray(1, HeaderType, changed)["alloc_table_ptr"] = facts.start + len(old)
+    np.ndarray(1, HEADER, changed)["alloc_table_ptr"] = facts.start + len(old)
     copy.write_bytes(changed)
     assert Beton(copy).checksums is None
 
@@ -187,7 +189,7 @@ def test_R2_a_file_of_scalars_alone_is_guarded(tmp_path, num_samples):
     beton = Beton(path)
     assert (beton.checksums.shape, beton.checksums_of("int")) == ((0,), None)
     content = bytearray(path.read_bytes())
-    content[HeaderType.itemsize + 2 * FieldDescType.itemsize] ^= 1
+    content[HEADER.itemsize + 2 * DESCRIPTOR.itemsize] ^= 1
     path.write_bytes(content)
     with pytest.raises(BetonError, match="header or tables are damaged"):
         Beton(path)
@@ -198,8 +200,8 @@ def test_R6_opening_a_million_samples_takes_no_more_memory_than_their_tables(tmp
     write_beton([(n,) for n in range(10)], path, num_workers=0)
     facts, count = read_appendix(path), 10**6
     content = bytearray(path.read_bytes())
-    metadata_start = HeaderType.itemsize + FieldDescType.itemsize
-    header = np.ndarray(1, HeaderType, content)
+    metadata_start = HEADER.itemsize + DESCRIPTOR.itemsize
+    header = np.ndarray(1, HEADER, content)
     end = metadata_start + 8 * count
     header["num_samples"] = count
     tail = bytes(content[facts.start :])

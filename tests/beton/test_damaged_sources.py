@@ -5,7 +5,6 @@ import zlib
 
 import numpy as np
 import pytest
-from ffcv.fields import RGBImageField
 from PIL import Image
 from rich.console import Console
 
@@ -16,6 +15,7 @@ from ffcv_hydra.beton import (
     print_summary,
     write_beton,
 )
+from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
 from ffcv_hydra.beton.writing import partial
 from ffcv_hydra.datasets import ImageFolder
 from ffcv_hydra.errors import ConversionError

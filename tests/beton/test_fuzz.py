@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from ffcv import DatasetWriter
-from ffcv.fields import BytesField, FloatField, IntField, NDArrayField, RGBImageField
+from ffcv import fields as theirs
 from PIL import Image
 
 from ffcv_hydra.beton import (
@@ -75,12 +75,13 @@ OWN_FIELDS = {
 
 
 def fields():
+    """FFCV's, which both writers take."""
     return {
-        "image": RGBImageField("proportion", compress_probability=0.7),
-        "label": IntField(),
-        "value": FloatField(),
-        "array": NDArrayField(np.dtype(np.float32), (2, 3)),
-        "data": BytesField(),
+        "image": theirs.RGBImageField("proportion", compress_probability=0.7),
+        "label": theirs.IntField(),
+        "value": theirs.FloatField(),
+        "array": theirs.NDArrayField(np.dtype(np.float32), (2, 3)),
+        "data": theirs.BytesField(),
     }
 
 

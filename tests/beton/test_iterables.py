@@ -6,10 +6,11 @@ import os
 import numpy as np
 import pytest
 import torch
-from ffcv.fields import BytesField, IntField
 from ffcv.reader import Reader
 
 from ffcv_hydra.beton import Beton, write_beton
+from ffcv_hydra.beton.fields.bytes_fields import BytesField
+from ffcv_hydra.beton.fields.scalar_fields import IntField
 from ffcv_hydra.beton.writing import partial, worker_pool
 from ffcv_hydra.errors import ConversionError
 

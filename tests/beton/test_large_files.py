@@ -4,10 +4,13 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from ffcv.fields import BytesField, IntField, NDArrayField, RGBImageField
-from ffcv.types import get_metadata_type
 
 from ffcv_hydra.beton import Beton, appendix, layout
+from ffcv_hydra.beton.fields.array_fields import NDArrayField
+from ffcv_hydra.beton.fields.bytes_fields import BytesField
+from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
+from ffcv_hydra.beton.fields.scalar_fields import IntField
+from ffcv_hydra.beton.format import record_type
 from ffcv_hydra.errors import BetonError
 
 NUM_SAMPLES = 10**6
@@ -27,7 +30,7 @@ def fabricate(path, fields, num_samples=NUM_SAMPLES, rotation=0):
 
     With a rotation, the data of so many of the first samples stand behind all others, as after converting a stream.
     """
-    metadata = np.zeros(num_samples, get_metadata_type(list(fields.values())))
+    metadata = np.zeros(num_samples, record_type(list(fields.values())))
     metadata_end = layout.metadata_start(len(fields)) + metadata.nbytes
     sizes, ids = np.full(num_samples, NUM_BYTES, np.uint64), np.arange(num_samples, dtype=np.uint64)
     pointers, end = layout.place(sizes, metadata_end, layout.DEFAULT_PAGE_SIZE)

@@ -13,9 +13,9 @@ import threading
 import numpy as np
 import pytest
 import torch
-from ffcv.fields import BytesField
 
 from ffcv_hydra.beton import Beton, write_beton
+from ffcv_hydra.beton.fields.bytes_fields import BytesField
 from ffcv_hydra.errors import ConversionError
 
 pytestmark = pytest.mark.timeout(60)

@@ -3,12 +3,13 @@
 import pytest
 import pytorch_lightning as pl
 import torch
-from ffcv.transforms import ToTensor, ToTorchImage
+from ffcv.transforms import ToTorchImage
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from ffcv_hydra import FFCVDataModule, FFCVPipelineManager
 from ffcv_hydra.callbacks import ProgressiveResizing
 from ffcv_hydra.operations import CenterCrop, DivideImage255, RandomResizedCrop
+from ffcv_hydra.operations.to_tensor import ToTensor
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ffcv import DatasetWriter
-from ffcv.fields import IntField, RGBImageField
-from ffcv.types import ALLOC_TABLE_TYPE, FieldDescType, HeaderType
+from ffcv import fields as theirs
 from PIL import Image
 
 from ffcv_hydra.beton import Beton, write_beton
+from ffcv_hydra.beton.format import ALLOCATION, DESCRIPTOR, HEADER
 from ffcv_hydra.beton.reading.verification import verify
 from ffcv_hydra.cli.inspection import main
 
@@ -38,7 +38,7 @@ def beton(tmp_path):
 @pytest.fixture
 def stock_beton(tmp_path):
     path = tmp_path / "stock.beton"
-    writer = DatasetWriter(str(path), {"image": RGBImageField("jpg"), "label": IntField()}, num_workers=1)
+    writer = DatasetWriter(str(path), {"image": theirs.RGBImageField("jpg"), "label": theirs.IntField()}, num_workers=1)
     writer.from_indexed_dataset([(np.asarray(sample(n)[0]), n) for n in range(NUM_SAMPLES)])
     return path
 
@@ -74,7 +74,7 @@ def test_each_damaged_allocation_is_one_line(beton, capsys, workers):
 
 
 def test_R2_a_file_that_does_not_open_is_one_finding(beton, tmp_path, capsys):
-    flip(beton, HeaderType.itemsize + 3 * FieldDescType.itemsize)
+    flip(beton, HEADER.itemsize + 3 * DESCRIPTOR.itemsize)
     (tmp_path / "text").write_text("some text\n" * 100)
     for path in (beton, tmp_path / "text", tmp_path / "missing", tmp_path):
         assert main(["verify", str(path)]) == 1
@@ -85,7 +85,7 @@ def test_R2_a_file_that_does_not_open_is_one_finding(beton, tmp_path, capsys):
 
 def test_R2_a_file_cut_short_is_a_finding(beton, capsys):
     content = beton.read_bytes()
-    for kept in (0, 10, 1000, len(content) // 2, len(content) - ALLOC_TABLE_TYPE.itemsize, len(content) - 1):
+    for kept in (0, 10, 1000, len(content) // 2, len(content) - ALLOCATION.itemsize, len(content) - 1):
         beton.write_bytes(content[:kept])
         assert main(["verify", str(beton)]) == 1
     assert len(lines(capsys)) == 12
@@ -112,7 +112,7 @@ def test_R1_decoding_finds_damage_in_files_of_stock_ffcv(stock_beton, capsys):
 def test_a_jpeg_of_another_size_than_the_metadata_say_is_a_finding(stock_beton):
     found = Beton(stock_beton)
     content = bytearray(stock_beton.read_bytes())
-    start = HeaderType.itemsize + 2 * FieldDescType.itemsize
+    start = HEADER.itemsize + 2 * DESCRIPTOR.itemsize
     metadata = np.ndarray(NUM_SAMPLES, found.metadata.dtype, content, start)
     metadata["f0"]["height"][4] = 13
     stock_beton.write_bytes(content)
@@ -125,8 +125,8 @@ def test_a_jpeg_of_another_size_than_the_metadata_say_is_a_finding(stock_beton):
 def test_an_allocation_table_that_contradicts_itself_is_a_finding(stock_beton):
     found = Beton(stock_beton)
     content = bytearray(stock_beton.read_bytes())
-    start = len(content) - NUM_SAMPLES * ALLOC_TABLE_TYPE.itemsize
-    table = np.ndarray(NUM_SAMPLES, ALLOC_TABLE_TYPE, content, start)
+    start = len(content) - NUM_SAMPLES * ALLOCATION.itemsize
+    table = np.ndarray(NUM_SAMPLES, ALLOCATION, content, start)
     table["sample_id"][6] = 7
     table["size"][8] += 1
     table["size"][NUM_SAMPLES - 1] = len(content) - start  # not yet out of the page
@@ -140,7 +140,7 @@ def test_an_allocation_table_that_contradicts_itself_is_a_finding(stock_beton):
 
 def test_an_allocation_over_a_page_border_is_a_finding(stock_beton):
     content = bytearray(stock_beton.read_bytes())
-    np.ndarray(1, HeaderType, content)["page_size"] = 512
+    np.ndarray(1, HEADER, content)["page_size"] = 512
     stock_beton.write_bytes(content)
     findings = verify(stock_beton).findings
     assert findings
@@ -164,7 +164,7 @@ def test_files_with_little_in_them_are_whole_and_can_be_shown(tmp_path, capsys, 
 
 def test_R2_a_file_without_samples_is_a_finding(beton, capsys):
     content = bytearray(beton.read_bytes())
-    np.ndarray(1, HeaderType, content)["num_samples"] = 0
+    np.ndarray(1, HEADER, content)["num_samples"] = 0
     beton.write_bytes(content)
     assert main(["verify", str(beton)]) == 1
     assert "holds no samples" in lines(capsys)[0]

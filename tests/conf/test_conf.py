@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ffcv.fields import RGBImageField
 from hydra import compose, initialize_config_module
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
@@ -14,6 +13,7 @@ from omegaconf import OmegaConf, open_dict
 
 import ffcv_hydra.cli  # noqa: F401  (registers the resolvers)
 from ffcv_hydra.beton import write_beton
+from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
 from ffcv_hydra.cli.commands import resolve
 from ffcv_hydra.cli.schema import ConvertConfig, RunConfig, check, check_trainer
 from ffcv_hydra.cli.targets import check_targets, locate

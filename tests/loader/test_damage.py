@@ -8,12 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from ffcv.fields import RGBImageField
+from ffcv import fields as theirs
 from ffcv.fields.basics import IntDecoder
 from ffcv.fields.rgb_image import CenterCropRGBImageDecoder
-from ffcv.pipeline.operation import Operation
-from ffcv.pipeline.state import State
-from ffcv.transforms import ToTensor
 from ffcv.writer import DatasetWriter
 
 from ffcv_hydra.beton import Beton
@@ -21,6 +18,8 @@ from ffcv_hydra.errors import LoaderError, SampleError
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.loader.engine.rows import rows_of
 from ffcv_hydra.operations import CenterCrop, PaddedArray, RandomHorizontalFlip, RandomResizedCrop
+from ffcv_hydra.operations.operation import Operation, State
+from ffcv_hydra.operations.to_tensor import ToTensor
 
 pytestmark = pytest.mark.timeout(200)
 DAMAGED = [12, 41, 88]
@@ -229,7 +228,9 @@ def test_R1_files_of_stock_ffcv_report_what_does_not_decode(tmp_path, capsys):
             return (coarse,)
 
     path = tmp_path / "stock.beton"
-    DatasetWriter(str(path), {"image": RGBImageField(write_mode="jpg")}, num_workers=1).from_indexed_dataset(Images())
+    DatasetWriter(str(path), {"image": theirs.RGBImageField(write_mode="jpg")}, num_workers=1).from_indexed_dataset(
+        Images()
+    )
     content = bytearray(path.read_bytes())
     offsets, sizes = Beton(path).extents("image")
     offset, size = int(offsets[5]), int(sizes[5])

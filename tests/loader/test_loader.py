@@ -8,18 +8,20 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from ffcv.transforms import ToTensor, ToTorchImage
+from ffcv.transforms import ToTorchImage
 
 from ffcv_hydra.errors import BetonError, LoaderError, SampleError
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.loader import loader as loader_module
 from ffcv_hydra.operations import (
+    AllocationQuery,
     CenterCrop,
     ChunkOperation,
     DivideImage255,
     RandomHorizontalFlip,
     RandomResizedCrop,
 )
+from ffcv_hydra.operations.to_tensor import ToTensor
 from ffcv_hydra.ordering import QuasiRandom, Random, Sequential
 
 NUM_SAMPLES = 90
@@ -63,8 +65,6 @@ class FailAt(ChunkOperation):
         self.sample = sample
 
     def declare_state_and_memory(self, previous_state):
-        from ffcv.pipeline.allocation_query import AllocationQuery
-
         return previous_state, AllocationQuery(previous_state.shape, previous_state.dtype)
 
     def run(self, source, target, chunk):

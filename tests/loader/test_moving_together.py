@@ -7,10 +7,7 @@ import numpy as np
 import pytest
 import torch
 from ffcv import transforms as t
-from ffcv.fields import JSONField, NDArrayField, RGBImageField
 from ffcv.fields.rgb_image import CenterCropRGBImageDecoder, RandomResizedCropRGBImageDecoder, SimpleRGBImageDecoder
-from ffcv.pipeline.allocation_query import AllocationQuery
-from ffcv.pipeline.operation import Operation
 from ffcv.pipeline.pipeline_spec import PipelineSpec
 from torch import nn
 from torch.nn import functional
@@ -18,6 +15,9 @@ from torchvision.transforms import v2
 
 from ffcv_hydra import FFCVDataModule, FFCVPipelineManager
 from ffcv_hydra.beton import MaskField, RaggedArrayField, write_beton
+from ffcv_hydra.beton.fields.array_fields import NDArrayField
+from ffcv_hydra.beton.fields.bytes_fields import JSONField
+from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
 from ffcv_hydra.device_transforms import DeviceTransforms
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.loader import Loader
@@ -34,6 +34,7 @@ from ffcv_hydra.operations import (
     ToTorchImage,
     WholeImage,
 )
+from ffcv_hydra.operations.operation import AllocationQuery, Operation
 from ffcv_hydra.pipeline import FieldPipeline
 from tests.loader.configurations import RANDOM_OPERATIONS
 

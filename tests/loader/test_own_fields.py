@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from ffcv.fields import BytesField
-from ffcv.transforms import ToTensor
 
 from ffcv_hydra import Loader
 from ffcv_hydra.beton import Beton, GrayscaleImageField, MaskField, RaggedArrayField, unpack_text, write_beton
+from ffcv_hydra.beton.fields.bytes_fields import BytesField
 from ffcv_hydra.errors import PipelineError, SampleError
 from ffcv_hydra.operations import BytesDecoder, PaddedArray, PaddedBytes
+from ffcv_hydra.operations.to_tensor import ToTensor
 
 COUNT = 23
 TEXTS = ["", "plain", "Größe 寸法 🙂", "nul\0 inside", "x" * 300]

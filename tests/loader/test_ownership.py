@@ -14,8 +14,6 @@ import numpy as np
 import pytest
 import torch
 from ffcv.fields.basics import IntDecoder
-from ffcv.pipeline.allocation_query import AllocationQuery
-from ffcv.pipeline.operation import Operation
 from numba.core.compiler_lock import global_compiler_lock
 
 from ffcv_hydra.beton import Beton, write_beton
@@ -23,9 +21,10 @@ from ffcv_hydra.datamodule import FFCVDataModule
 from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.loader.engine.storage import Storage
-from ffcv_hydra.loader.plan import foreign
+from ffcv_hydra.loader.plan import batch_code
 from ffcv_hydra.operations import CenterCrop, RandomHorizontalFlip, RandomResizedCrop, ToTensor, ToTorchImage
 from ffcv_hydra.operations.base import Scratch
+from ffcv_hydra.operations.operation import AllocationQuery, Operation
 from ffcv_hydra.ordering import Random, Sequential
 from ffcv_hydra.pipeline import FFCVPipelineManager
 from tests.loader.configurations import digests
@@ -130,7 +129,7 @@ def test_F27_foreign_operations_run_in_a_child_whose_parent_was_running_some(bet
     held, over = threading.Event(), threading.Event()
 
     def hold():
-        with foreign._LOCK:
+        with batch_code._LOCK:
             held.set()
             over.wait(60)
 

@@ -19,7 +19,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from ffcv.fields import RGBImageField
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -32,6 +31,7 @@ from hypothesis.stateful import (
 )
 
 from ffcv_hydra.beton import write_beton
+from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
 from ffcv_hydra.datamodule import FFCVDataModule
 from ffcv_hydra.errors import BetonError, LoaderError
 from ffcv_hydra.loader import Loader

@@ -370,10 +370,10 @@ ROWS = [
 ]  # fmt: skip
 # what makes no pixels, or leaves them alone
 OTHERS = {
-    "ArrayDecoder", "BytesDecoder", "Chunk", "ChunkDecoder", "ChunkOperation", "Extents", "FailedSample",
-    "ImageDecoder", "MixedTargets", "MixingOperation", "PaddedArray", "PaddedBytes", "PrefixedDecoder",
-    "ScalarDecoder", "SizedDecoder", "SplitPrefixed", "Squeeze", "ToDevice", "decode_shared", "default_decoder",
-    "default_operations", "replacement_of",
+    "AllocationQuery", "ArrayDecoder", "BytesDecoder", "Chunk", "ChunkDecoder", "ChunkOperation", "Extents",
+    "FailedSample", "ImageDecoder", "MixedTargets", "MixingOperation", "Operation", "PaddedArray", "PaddedBytes",
+    "PrefixedDecoder", "ScalarDecoder", "SizedDecoder", "SplitPrefixed", "Squeeze", "State", "ToDevice",
+    "decode_shared", "default_decoder", "default_operations",
 }  # fmt: skip
 
 

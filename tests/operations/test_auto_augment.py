@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from ffcv.pipeline.state import State
 from torchvision.transforms import v2
 
 from ffcv_hydra.errors import PipelineError
@@ -10,6 +9,7 @@ from ffcv_hydra.kernels.random.generator import fold, key_of
 from ffcv_hydra.operations import Chunk, RandAugment, TrivialAugmentWide
 from ffcv_hydra.operations.auto_augment import RAND_AUGMENT, SIGNED, TRIVIAL_AUGMENT_WIDE, magnitude_table
 from ffcv_hydra.operations.base import Scratch
+from ffcv_hydra.operations.operation import State
 
 KEYS = fold(key_of(4), np.arange(2000, dtype=np.uint64))
 

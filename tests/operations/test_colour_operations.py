@@ -5,8 +5,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from ffcv.pipeline.state import State
-from ffcv.transforms import ToTensor
 from scipy import stats
 
 from ffcv_hydra.errors import PipelineError
@@ -33,6 +31,8 @@ from ffcv_hydra.operations import (
     TrivialAugmentWide,
 )
 from ffcv_hydra.operations.base import Scratch
+from ffcv_hydra.operations.operation import State
+from ffcv_hydra.operations.to_tensor import ToTensor
 
 WITH_PROBABILITY: list[Callable[[float], ChunkOperation]] = [
     lambda p: RandomBrightness(0.5, p),

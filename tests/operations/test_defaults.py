@@ -1,8 +1,12 @@
 import numpy as np
 import pytest
-from ffcv.fields import BytesField, Field, IntField, JSONField, NDArrayField, RGBImageField
 
 from ffcv_hydra.beton import BFloat16TensorField, GrayscaleImageField, MaskField, RaggedArrayField, TextField
+from ffcv_hydra.beton.fields.array_fields import NDArrayField
+from ffcv_hydra.beton.fields.base import Field
+from ffcv_hydra.beton.fields.bytes_fields import BytesField, JSONField
+from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
+from ffcv_hydra.beton.fields.scalar_fields import IntField
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.operations import default_decoder, default_operations
 

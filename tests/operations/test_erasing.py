@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from ffcv.pipeline.state import State
 from scipy import stats
 from torchvision.transforms import v2
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.operations import Cutout, RandomErasing
+from ffcv_hydra.operations.operation import State
 
 
 def boxes_of(changed: np.ndarray) -> np.ndarray:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from ffcv.pipeline.state import State
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.operations import (
@@ -17,6 +16,7 @@ from ffcv_hydra.operations import (
     RandomTranslate,
     RandomVerticalFlip,
 )
+from ffcv_hydra.operations.operation import State
 
 MAKE: list[Callable[..., ChunkOperation]] = [
     lambda **_: RandomHorizontalFlip(),

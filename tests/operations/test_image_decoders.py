@@ -4,15 +4,15 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from ffcv.fields import RGBImageField
-from ffcv.transforms import ToTensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as torchvision
 
 from ffcv_hydra.beton import write_beton
+from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations import CenterCrop, RandomResizedCrop, Resize, ResizeShorterSide
+from ffcv_hydra.operations.to_tensor import ToTensor
 
 pytestmark = pytest.mark.timeout(120)
 SIZES = [(60, 80), (90, 64), (64, 64), (40, 200)]

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from ffcv.pipeline.state import State
 from scipy import stats
 from torchvision.transforms import v2
 
@@ -20,6 +19,7 @@ from ffcv_hydra.operations import (
     ToTensor,
 )
 from ffcv_hydra.operations.base import Scratch
+from ffcv_hydra.operations.operation import State
 from ffcv_hydra.pipeline import FieldPipeline
 
 pytestmark = pytest.mark.timeout(120)

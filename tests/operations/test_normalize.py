@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from ffcv.pipeline.state import State
 from torchvision.transforms.v2 import functional
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.operations import NormalizeImage, NormalizeTensor
+from ffcv_hydra.operations.operation import State
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))]

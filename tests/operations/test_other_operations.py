@@ -2,14 +2,15 @@ import numpy as np
 import pytest
 import torch
 from ffcv.fields.bytes import BytesDecoder as FFCVBytesDecoder
-from ffcv.loader import OrderOption
-from ffcv.pipeline.state import State
-from ffcv.transforms import ToTensor, ToTorchImage
+from ffcv.transforms import ToTorchImage
 
 from ffcv_hydra.beton import unpack_json, write_beton
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations import DivideImage255, RandomHorizontalFlip
+from ffcv_hydra.operations.operation import State
+from ffcv_hydra.operations.to_tensor import ToTensor
+from ffcv_hydra.ordering.options import OrderOption
 
 pytestmark = pytest.mark.timeout(120)
 

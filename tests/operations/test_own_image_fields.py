@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from ffcv.transforms import ToTensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as torchvision
 
 from ffcv_hydra.beton import GrayscaleImageField, MaskField, write_beton
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations import CenterCrop, RandomResizedCrop, Resize, ResizeShorterSide
+from ffcv_hydra.operations.to_tensor import ToTensor
 from ffcv_hydra.pipeline import FieldPipeline
 
 pytestmark = pytest.mark.timeout(120)

@@ -1,10 +1,10 @@
 import cv2
 import numpy as np
 import pytest
-from ffcv.fields import RGBImageField
 
 from ffcv_hydra.beton import GrayscaleImageField, MaskField
 from ffcv_hydra.beton.fields.restart_index import with_random_access
+from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
 from ffcv_hydra.kernels.images.windows import STORED_AS_JPEG, STORED_AS_RUNS, STORED_RAW
 from ffcv_hydra.kernels.memory.mask_codec import encode_runs
 from ffcv_hydra.kernels.random.generator import fold

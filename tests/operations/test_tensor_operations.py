@@ -3,10 +3,10 @@ import os
 import numpy as np
 import pytest
 import torch
-from ffcv.pipeline.state import State
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.operations import Convert, DivideImage255, ToDevice, ToTensor
+from ffcv_hydra.operations.operation import State
 
 CPU = torch.device("cpu")
 TENSOR = State(False, CPU, (3,), torch.uint8)

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from ffcv.loader import OrderOption
 from ffcv.traversal_order import Sequential as FFCVSequential
 from ffcv.traversal_order.base import TraversalOrder
 from hypothesis import given, settings
@@ -18,6 +17,7 @@ from ffcv_hydra.ordering import (
     orders,
     split_over_ranks,
 )
+from ffcv_hydra.ordering.options import OrderOption
 from ffcv_hydra.ordering.orders import sort_keys
 
 ORDERINGS = [Sequential(), Random(), QuasiRandom(pages=2)]

@@ -4,8 +4,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from ffcv.fields import FloatField, IntField, RGBImageField
 
+from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
+from ffcv_hydra.beton.fields.scalar_fields import FloatField, IntField
 from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.ordering import ClassBalanced, SampleSet, Weighted
 

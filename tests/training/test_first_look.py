@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from ffcv.transforms import ToTensor, ToTorchImage
+from ffcv.transforms import ToTorchImage
 from torchvision.transforms import v2
 
 from ffcv_hydra import FFCVDataModule, FFCVPipelineManager
@@ -22,6 +22,7 @@ from ffcv_hydra.operations import (
     RandomResizedCrop,
 )
 from ffcv_hydra.operations import ToTensor as OurToTensor
+from ffcv_hydra.operations.to_tensor import ToTensor
 from ffcv_hydra.pipeline import FieldPipeline
 from ffcv_hydra.training.first_look import FirstLook
 from ffcv_hydra.training.outputs import describe

@@ -35,6 +35,7 @@ def test_a_metric_of_the_training_may_be_watched(train, tmp_path):
     written = train(config(optimized_metric="train_loss", callbacks=callbacks, trainer=sanity()), tmp_path)
     assert written["best_checkpoint"]
 
+
 def test_a_checkpoints_metric_that_never_comes_is_named_after_an_epoch(train, tmp_path):
     with pytest.raises(ConfigError, match="monitor=f1 .* was not logged; the run logged .*val_loss"):
         train(config(callbacks={"best": checkpoint(tmp_path, monitor="f1")}), tmp_path)

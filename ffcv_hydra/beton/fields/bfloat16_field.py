@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from ffcv.fields import NDArrayField
 
+from ffcv_hydra.beton.fields.array_fields import NDArrayField
 from ffcv_hydra.beton.fields.coercion import dense_tensor, describe_value
 from ffcv_hydra.beton.fields.own_field import OwnField
 from ffcv_hydra.beton.layout import MAX_ARRAY_DIMS, MAX_PAGE_SIZE
@@ -27,6 +27,7 @@ class BFloat16TensorField(OwnField, NDArrayField):
     """
 
     kind = "bfloat16_tensor"
+    called = "tensor"
 
     def __init__(self, shape: Sequence[int]) -> None:
         sides = tuple(shape) if isinstance(shape, Sequence) and not isinstance(shape, str) else ()

@@ -11,22 +11,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from ffcv.fields import (
-    BytesField,
-    Field,
-    FloatField,
-    IntField,
-    JSONField,
-    NDArrayField,
-    RGBImageField,
-    TorchTensorField,
-)
 from PIL import Image
 
+from ffcv_hydra.beton.fields.array_fields import NDArrayField, TorchTensorField
+from ffcv_hydra.beton.fields.base import Field
+from ffcv_hydra.beton.fields.bytes_fields import BytesField, JSONField
 from ffcv_hydra.beton.fields.encoded_jpeg import EncodedJpeg, keep_jpeg
 from ffcv_hydra.beton.fields.random_access_image import RandomAccessImageField
 from ffcv_hydra.beton.fields.restart_index import MAX_JPEG_SIDE
 from ffcv_hydra.beton.fields.rgb import to_rgb
+from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
+from ffcv_hydra.beton.fields.scalar_fields import FloatField, IntField
 from ffcv_hydra.beton.fields.source_image import load_image
 from ffcv_hydra.errors import ConversionError
 

@@ -11,14 +11,15 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
-from ffcv.fields import Field, RGBImageField
 from PIL import Image
 
+from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.coercion import check_sides, describe_value
 from ffcv_hydra.beton.fields.encoded_jpeg import keep_jpeg
 from ffcv_hydra.beton.fields.image_encoding import JPEG, RAW, encode_image, store_image
 from ffcv_hydra.beton.fields.own_field import OwnField
 from ffcv_hydra.beton.fields.rgb import is_transparent
+from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
 from ffcv_hydra.beton.fields.source_image import image_name, load_image
 from ffcv_hydra.errors import ConversionError
 from ffcv_hydra.kernels.memory.mask_codec import encode_runs

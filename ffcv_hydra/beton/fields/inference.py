@@ -7,51 +7,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from ffcv.fields import (
-    BytesField,
-    Field,
-    FloatField,
-    IntField,
-    JSONField,
-    NDArrayField,
-    RGBImageField,
-    TorchTensorField,
-)
 from PIL import Image
 
+from ffcv_hydra.beton.fields.array_fields import NDArrayField, TorchTensorField
+from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.bfloat16_field import BFloat16TensorField
+from ffcv_hydra.beton.fields.bytes_fields import BytesField, JSONField
 from ffcv_hydra.beton.fields.image_fields import MaskField
-from ffcv_hydra.beton.fields.own_field import OwnField
 from ffcv_hydra.beton.fields.random_access_image import RandomAccessImageField
+from ffcv_hydra.beton.fields.scalar_fields import FloatField, IntField
 from ffcv_hydra.beton.fields.text_field import TextField
 from ffcv_hydra.beton.layout import MAX_ARRAY_DIMS
 from ffcv_hydra.errors import ConversionError
 
-KINDS: dict[type[Field], str] = {
-    RGBImageField: "image",
-    RandomAccessImageField: "image",
-    IntField: "int",
-    FloatField: "float",
-    NDArrayField: "array",
-    BytesField: "bytes",
-    JSONField: "json",
-    TorchTensorField: "tensor",
-    BFloat16TensorField: "tensor",
-}
-"""What field classes are called in default names, summaries and errors. Own fields have a `kind`."""
-
 MASK_NAMES = frozenset({"mask", "masks"})
 MAX_NAME_LENGTH = 16  # FFCV stores a name in 16 bytes and cuts what is longer, so that two names may collide
 STORABLE_KINDS = "biufc"  # NumPy dtype kinds that are plain numbers; objects, strings and records are not
-
-
-def kind_of(field: Field) -> str:
-    """Name of a field's kind: one of `KINDS`, an own field's `kind`, or the class name without `Field`, lowercase."""
-    if type(field) in KINDS:
-        return KINDS[type(field)]
-    if isinstance(field, OwnField):
-        return field.kind
-    return type(field).__name__.removesuffix("Field").lower() or "field"
 
 
 def infer_fields(item: Any, names: Sequence[str] | None = None, *, index: int | str = 0) -> dict[str, Field]:
@@ -93,7 +64,7 @@ def default_names(fields: Iterable[Field]) -> list[str]:
     names: list[str] = []
     counts: dict[str, int] = {}
     for field in fields:
-        kind = kind_of(field)[: MAX_NAME_LENGTH - 4]  # room for a number
+        kind = field.label[: MAX_NAME_LENGTH - 4]  # room for a number
         counts[kind] = counts.get(kind, 0) + 1
         names.append(kind if counts[kind] == 1 else f"{kind}_{counts[kind]}")
     return names

@@ -6,18 +6,19 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from ffcv.fields import Field, NDArrayField
-
+from ffcv_hydra.beton.fields.array_fields import NDArrayField
+from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.inference import (
     check_is_tuple,
     check_names,
     default_names,
     infer_field,
     infer_fields,
-    kind_of,
 )
 from ffcv_hydra.beton.fields.random_access_image import RGB_FIELDS, RandomAccessImageField
+from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
 from ffcv_hydra.errors import ConversionError
+from ffcv_hydra.foreign import adapted
 from ffcv_hydra.nearest import hint
 
 FieldSpec: TypeAlias = "Field | Mapping[str, Any] | None"
@@ -61,7 +62,7 @@ def resolve_fields(item: Any, fields: FieldSpecs = None, *, index: int | str = 0
 
 def check_field(field: Field, label: str) -> None:
     """Raise `ConversionError` if an image field's settings are ones that FFCV would fail on or silently ignore."""
-    if type(field) not in RGB_FIELDS:
+    if not isinstance(field, RGBImageField) or type(field) not in RGB_FIELDS:
         return
     if field.write_mode not in WRITE_MODES:
         advice = hint(str(field.write_mode), WRITE_MODES)
@@ -88,6 +89,7 @@ def _is_colour(value: Any) -> bool:
 
 
 def _resolve_entry(value: Any, spec: FieldSpec, label: str, name: str, index: int | str) -> Field:
+    spec = adapted(spec)
     if isinstance(spec, Field):
         _check_storable(spec, label)
         check_field(spec, label)
@@ -108,8 +110,8 @@ def _with_options(inferred: Field, options: Mapping[str, Any], label: str) -> Fi
     for option in options:
         if option not in parameters:
             advice = hint(str(option), parameters) if parameters else "it takes none"
-            raise ConversionError(f"field {label} ({kind_of(inferred)}): unknown option {option!r}; {advice}")
-    defaults = {"write_mode": inferred.write_mode} if field_class in RGB_FIELDS else {}
+            raise ConversionError(f"field {label} ({inferred.label}): unknown option {option!r}; {advice}")
+    defaults = {"write_mode": inferred.write_mode} if isinstance(inferred, RGBImageField) else {}
     try:
         field = field_class(**(defaults | dict(options)))
         check_field(field, label)

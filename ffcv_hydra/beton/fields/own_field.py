@@ -13,10 +13,9 @@ from abc import abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
-from ffcv.fields import Field
-from ffcv.fields.base import ARG_TYPE
-from ffcv.pipeline.operation import Operation
 
+from ffcv_hydra.beton.fields.base import Field
+from ffcv_hydra.beton.format import ARGUMENTS
 from ffcv_hydra.errors import BetonError, ConversionError
 
 MAGIC = b"FFCVHYDF"
@@ -41,6 +40,11 @@ class OwnField(Field):
         super().__init_subclass__(**keywords)
         if "kind" in cls.__dict__:
             _KINDS[cls.kind] = cls
+
+    @property
+    def label(self) -> str:
+        """`called`, or the `kind`."""
+        return vars(type(self)).get("called") or self.kind
 
     @abstractmethod
     def parameters(self) -> dict[str, Any]:
@@ -70,12 +74,12 @@ class OwnField(Field):
         """
         text = json.dumps({"kind": self.kind, "parameters": self.parameters()}, separators=(",", ":")).encode()
         content = MAGIC + len(text).to_bytes(2, "little") + text
-        if len(content) > ARG_TYPE.itemsize:
-            room = ARG_TYPE.itemsize - _PREFIX_BYTES
+        if len(content) > ARGUMENTS.itemsize:
+            room = ARGUMENTS.itemsize - _PREFIX_BYTES
             raise ConversionError(
                 f"the parameters of {type(self).__name__} take {len(text)} bytes of JSON, over {room}"
             )
-        result = np.zeros(1, dtype=ARG_TYPE)[0]
+        result = np.zeros(1, dtype=ARGUMENTS)[0]
         result[0][: len(content)] = np.frombuffer(content, dtype=np.uint8)
         return result
 
@@ -98,12 +102,12 @@ class OwnField(Field):
             raise BetonError(f"is of kind {kind!r}, which is not known here ({known}); update this package")
         return field_class(**parameters)
 
-    def get_decoder_class(self) -> type[Operation]:
+    def get_decoder_class(self) -> type:
         """FFCV's hook: a class that refuses to decode."""
         return NoDecoderOfFFCV
 
 
-class NoDecoderOfFFCV(Operation):
+class NoDecoderOfFFCV:
     """What an own field names to FFCV's loader as its decoder, which cannot be made.
 
     Raises:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from ffcv.fields import BytesField
 
+from ffcv_hydra.beton.fields.bytes_fields import BytesField
 from ffcv_hydra.beton.fields.coercion import describe_value
 from ffcv_hydra.beton.fields.own_field import OwnField
 from ffcv_hydra.beton.layout import MAX_ARRAY_DIMS, MAX_PAGE_SIZE

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-from ffcv.fields.rgb_image import RGBImageField
 
-from ffcv_hydra.beton.fields.image_encoding import JPEG, encode_image, store_image
+from ffcv_hydra.beton.fields.image_encoding import JPEG
 from ffcv_hydra.beton.fields.restart_index import with_random_access
+from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
 
 
 class RandomAccessImageField(RGBImageField):
@@ -23,6 +22,9 @@ class RandomAccessImageField(RGBImageField):
         random_access: False to store JPEGs as FFCV does.
         background: Red, green and blue, 0 to 255, to put behind transparent pixels. None: images with such are refused.
     """
+
+    type_id = RGBImageField.type_id
+    called = RGBImageField.called
 
     def __init__(
         self,
@@ -38,15 +40,11 @@ class RandomAccessImageField(RGBImageField):
         self.random_access = random_access
         self.background = background
 
-    def encode(self, destination: np.ndarray, image: Any, malloc: Callable[[int], tuple[int, np.ndarray]]) -> None:
-        """FFCV's hook: store one image, uint8 (H, W, 3)."""
-        mode, size, data = encode_image(
-            image, self.write_mode, self.max_resolution, self.jpeg_quality, self.smart_threshold, self.proportion
-        )
-        if self.random_access and mode == JPEG:
-            indexed = with_random_access(data)
-            data = data if indexed is None else indexed
-        store_image(destination, mode, size, data, malloc)
+    def stored(self, image: np.ndarray) -> tuple[int, tuple[int, int], np.ndarray]:
+        """What is stored of an image, as `encode_image` gives it, with an index where it is a JPEG."""
+        mode, size, data = super().stored(image)
+        indexed = with_random_access(data) if self.random_access and mode == JPEG else None
+        return mode, size, data if indexed is None else indexed
 
 
 RGB_FIELDS = (RGBImageField, RandomAccessImageField)  # what is an RGB image to FFCV; not users' own subclasses

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from ffcv.fields import BytesField
 
+from ffcv_hydra.beton.fields.bytes_fields import BytesField
 from ffcv_hydra.beton.fields.coercion import describe_value
 from ffcv_hydra.beton.fields.own_field import OwnField
 from ffcv_hydra.errors import ConversionError

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import yaml
-from ffcv.fields import Field
 from rich import box
 from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
+from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.image_fields import JPEG, is_image
 from ffcv_hydra.beton.fields.ragged_field import RaggedArrayField
 from ffcv_hydra.beton.fields.restart_index import has_index

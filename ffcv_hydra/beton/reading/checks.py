@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import BinaryIO
 
 import numpy as np
-import torch
-from ffcv.fields import Field, JSONField, NDArrayField, RGBImageField, TorchTensorField
-from ffcv.types import ALLOC_TABLE_TYPE, CURRENT_VERSION, TYPE_ID_HANDLER, HeaderType
 
 from ffcv_hydra.beton import appendix, layout
 from ffcv_hydra.beton.allocations import BLOCK_ROWS
 from ffcv_hydra.beton.appendix import Appendix
+from ffcv_hydra.beton.fields.array_fields import NDArrayField
+from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.image_fields import RAW
 from ffcv_hydra.beton.fields.inference import STORABLE_KINDS
 from ffcv_hydra.beton.fields.own_field import OwnField, describes_itself
+from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
+from ffcv_hydra.beton.fields.stored_types import TYPE_IDS
+from ffcv_hydra.beton.format import ALLOCATION, HEADER, VERSION
 from ffcv_hydra.beton.layout import CUSTOM_TYPE_ID
 from ffcv_hydra.errors import BetonError
+from ffcv_hydra.foreign import adapted
 
 AGAIN = "convert the dataset again"
 RESTORE = "restore the file or convert the dataset again"
@@ -29,11 +31,11 @@ def check_header(header: np.ndarray, num_bytes: int) -> np.void:
     if num_bytes == 0:
         raise BetonError(f"is empty; {AGAIN}")
     if len(header) == 0:
-        raise BetonError(f"is not a beton: it has only {num_bytes} of {HeaderType.itemsize} bytes of header; {AGAIN}")
+        raise BetonError(f"is not a beton: it has only {num_bytes} of {HEADER.itemsize} bytes of header; {AGAIN}")
     found = header[0]
     page_size = int(found["page_size"])
-    if found["version"] != CURRENT_VERSION or page_size == 0 or page_size & (page_size - 1):
-        raise BetonError(f"is not a beton of FFCV's format {CURRENT_VERSION}; name another file, or {AGAIN}")
+    if found["version"] != VERSION or page_size == 0 or page_size & (page_size - 1):
+        raise BetonError(f"is not a beton of FFCV's format {VERSION}; name another file, or {AGAIN}")
     if found["num_fields"] == 0 or found["num_samples"] == 0:
         raise BetonError(f"holds no samples; {AGAIN}")
     return found
@@ -69,7 +71,7 @@ def check_regions(metadata_end: int, table_start: int, num_bytes: int) -> int:
         raise BetonError(f"was cut short: it has {num_bytes} bytes, and must have at least {expected}; {AGAIN}")
     if table_start < metadata_end:
         raise BetonError(f"is damaged: its allocation table stands before the end of its metadata; {AGAIN}")
-    num_allocations, rest = divmod(num_bytes - table_start, ALLOC_TABLE_TYPE.itemsize)
+    num_allocations, rest = divmod(num_bytes - table_start, ALLOCATION.itemsize)
     if rest:
         raise BetonError(f"was cut short: the last entry of its allocation table is not whole; {AGAIN}")
     return num_allocations
@@ -158,15 +160,14 @@ def pointer_column(field: Field, metadata: np.ndarray) -> np.ndarray | None:
 
 def _build_field(name: str, descriptor: np.void, custom_field: type[Field] | None) -> Field:
     type_id = int(descriptor["type_id"])
-    field_class = custom_field or TYPE_ID_HANDLER.get(type_id)
+    field_class = adapted(custom_field) or TYPE_IDS.get(type_id)
     if field_class is None and type_id == CUSTOM_TYPE_ID and describes_itself(descriptor["arguments"]):
         field_class = OwnField
     if field_class is None:
         what = "of a class that FFCV does not know" if type_id == CUSTOM_TYPE_ID else f"of unknown type {type_id}"
         raise BetonError(f"field {name!r} is {what}; name its class in custom_fields")
     try:
-        with np.errstate(over="ignore"):  # FFCV multiplies whatever it takes for a shape; checked below
-            field = _own_class(field_class, field_class.from_binary(descriptor["arguments"]))
+        field = field_class.from_binary(descriptor["arguments"])
         itemsize = field.metadata_type.itemsize
     except BetonError as error:
         raise BetonError(f"field {name!r} {error}, or name its class in custom_fields") from error
@@ -174,19 +175,8 @@ def _build_field(name: str, descriptor: np.void, custom_field: type[Field] | Non
         raise BetonError(f"field {name!r} cannot be read from its description; {AGAIN}") from error
     if (isinstance(field, NDArrayField) and field.dtype.kind not in STORABLE_KINDS) or itemsize == 0:
         raise BetonError(f"field {name!r} has a dtype that cannot be stored; {AGAIN}")
-    if isinstance(field, NDArrayField):
-        num_bytes = math.prod(int(size) for size in field.shape) * field.dtype.itemsize
-        if num_bytes != int(field.element_size):  # it did not fit into 64 bits
-            raise BetonError(f"field {name!r} has a shape that cannot be right; {AGAIN}")
-    return field
-
-
-def _own_class(field_class: type[Field], field: Field) -> Field:
-    """FFCV reads JSON fields back as bytes fields and tensor fields as array fields; give them their class again."""
-    if field_class is JSONField:
-        return JSONField()
-    if field_class is TorchTensorField and isinstance(field, NDArrayField):
-        return TorchTensorField(torch.from_numpy(np.empty(0, dtype=field.dtype)).dtype, field.shape)
+    if isinstance(field, NDArrayField) and field.element_size > layout.MAX_PAGE_SIZE:
+        raise BetonError(f"field {name!r} has a shape that cannot be right; {AGAIN}")
     return field
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from ffcv.fields import Field
-from ffcv.types import ALLOC_TABLE_TYPE, FieldDescType, HeaderType, get_metadata_type
 
 from ffcv_hydra.beton import appendix, layout
 from ffcv_hydra.beton.allocations import BLOCK_ROWS, Allocations, read_only
 from ffcv_hydra.beton.appendix import Appendix
+from ffcv_hydra.beton.fields.base import Field
+from ffcv_hydra.beton.format import ALLOCATION, DESCRIPTOR, HEADER, record_type
 from ffcv_hydra.beton.manifest import Manifest, decode
 from ffcv_hydra.beton.reading import checks
 from ffcv_hydra.errors import BetonError
@@ -161,15 +161,15 @@ class Beton:
 
     def _read(self, file: BinaryIO, custom_fields: Mapping[str, type[Field]]) -> None:
         self._num_bytes = os.fstat(file.fileno()).st_size
-        header = checks.check_header(_read_records(file, 0, HeaderType, 1), self._num_bytes)
+        header = checks.check_header(_read_records(file, 0, HEADER, 1), self._num_bytes)
         self.num_samples = int(header["num_samples"])
         self.page_size = int(header["page_size"])
         self._table_start = int(header["alloc_table_ptr"])
-        descriptors = _read_records(file, HeaderType.itemsize, FieldDescType, int(header["num_fields"]))
+        descriptors = _read_records(file, HEADER.itemsize, DESCRIPTOR, int(header["num_fields"]))
         self.fields: dict[str, Field] = checks.check_fields(descriptors, int(header["num_fields"]), custom_fields)
 
-        metadata_start = HeaderType.itemsize + descriptors.nbytes
-        metadata_type = get_metadata_type(list(self.fields.values()))
+        metadata_start = HEADER.itemsize + descriptors.nbytes
+        metadata_type = record_type(list(self.fields.values()))
         self._metadata_end = metadata_start + self.num_samples * metadata_type.itemsize
         num_allocations = checks.check_regions(self._metadata_end, self._table_start, self._num_bytes)
         self.metadata = read_only(_read_records(file, metadata_start, metadata_type, self.num_samples))
@@ -193,9 +193,7 @@ class Beton:
         columns = [np.empty(count, dtype=np.uint64) for _ in names]
         for begin in range(0, count, BLOCK_ROWS):
             num_rows = min(BLOCK_ROWS, count - begin)
-            rows = _read_records(
-                file, self._table_start + begin * ALLOC_TABLE_TYPE.itemsize, ALLOC_TABLE_TYPE, num_rows
-            )
+            rows = _read_records(file, self._table_start + begin * ALLOCATION.itemsize, ALLOCATION, num_rows)
             if len(rows) < num_rows:
                 raise BetonError(CUT_MEANWHILE)
             checks.check_allocations(
@@ -240,7 +238,7 @@ def read_appendix(path: str | os.PathLike[str]) -> Appendix | None:
     """
     with _opened(Path(os.path.expanduser(path))) as file:
         num_bytes = os.fstat(file.fileno()).st_size
-        header = checks.check_header(_read_records(file, 0, HeaderType, 1), num_bytes)
+        header = checks.check_header(_read_records(file, 0, HEADER, 1), num_bytes)
         earliest = layout.metadata_start(int(header["num_fields"]))
         table_start = int(header["alloc_table_ptr"])
         checks.check_regions(earliest, table_start, num_bytes)

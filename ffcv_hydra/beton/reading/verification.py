@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from ffcv.fields import Field
 
+from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.image_fields import RAW, RUNS, is_image
 from ffcv_hydra.beton.reading.exact_reading import read_at
 from ffcv_hydra.beton.reading.reader import Beton

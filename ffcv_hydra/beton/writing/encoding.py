@@ -17,13 +17,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import xxhash
-from ffcv.fields import Field
-from ffcv.types import get_metadata_type
 
+from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.coercion import coerce
 from ffcv_hydra.beton.fields.encoded_jpeg import EncodedJpeg
 from ffcv_hydra.beton.fields.inference import check_is_tuple
 from ffcv_hydra.beton.fields.source_image import noting_damage
+from ffcv_hydra.beton.format import record_type
 from ffcv_hydra.beton.tables import Tables
 from ffcv_hydra.errors import ConversionError, describe_error
 
@@ -65,9 +65,9 @@ class SampleEncoder:
         self.fields = list(fields.values())
         self.seed = seed
         self.on_warning = on_warning
-        self.dtype = get_metadata_type(self.fields)
-        columns = self.dtype.names or ()
-        offsets = [list(_pointer_offsets(self.dtype[name], self.dtype.fields[name][1])) for name in columns]
+        self.dtype = record_type(self.fields)
+        columns = (self.dtype.fields or {}).values()
+        offsets = [list(_pointer_offsets(*column[:2])) for column in columns]
         self._pointers = [(position, offset) for position, found in enumerate(offsets) for offset in found]
 
     def encode_chunk(self, dataset: Any, indices: np.ndarray, start: int, stop: int) -> Iterator[Part]:

@@ -7,7 +7,6 @@ from typing import Any, NoReturn
 
 import numpy as np
 import torch
-from ffcv.pipeline.allocation_query import AllocationQuery
 
 from ffcv_hydra.errors import FFCVHydraError, LoaderError, SampleError, describe_error
 from ffcv_hydra.kernels.compiling.together import compile_together
@@ -23,12 +22,13 @@ from ffcv_hydra.loader.engine.storage import Storage
 from ffcv_hydra.loader.plan.forms import form_behind
 from ffcv_hydra.loader.plan.modules import run_per_sample
 from ffcv_hydra.loader.plan.movement import with_parents
-from ffcv_hydra.loader.plan.plan import Kind, Node, Plan, Step, fields_read_by_ffcv, torch_dtype
+from ffcv_hydra.loader.plan.plan import Kind, Node, Plan, Step, fields_read_by_pointers, torch_dtype
 from ffcv_hydra.loader.plan.segments import Segment, segments_of
 from ffcv_hydra.loader.plan.steps import chain_chunk_size, chunk_size
 from ffcv_hydra.operations import FailedSample
 from ffcv_hydra.operations.base import Scratch
 from ffcv_hydra.operations.image_chain import POSITIONS, images_of
+from ffcv_hydra.operations.operation import AllocationQuery
 
 
 class Executor:
@@ -59,7 +59,7 @@ class Executor:
             for step, segments in self.segments.items()
         }
         self._is_compiled = False
-        self._ffcv_fields = fields_read_by_ffcv(plan)
+        self._fields_by_pointer = fields_read_by_pointers(plan)
         self._thread_steps = [step for step in plan.steps if step.kind is not Kind.CONSUMER]
         self._first_steps = [step for step in self._thread_steps if step.parent is None]
         self._memory = {
@@ -193,7 +193,7 @@ class Executor:
             source = np.ascontiguousarray(source)  # a user's operation may give a view
         if segment.links is None:
             chunk = chunk_of(first, job.samples[start:stop], keys, scratch)
-            first.operation.run(source, targets[first], chunk)  # type: ignore[operator]
+            first.operation.run(source, targets[first], chunk)  # type: ignore[operator, union-attr]
         else:
             assert source is not None
             segment.chain.run(images_of(source), POSITIONS.up_to(stop - start), keys, targets[last], scratch)
@@ -282,13 +282,13 @@ class Executor:
             keys = keys_of(node, job.keys)
             if keys is not None:
                 return run_per_sample(node.operation, node.found, source, keys)  # type: ignore[arg-type]
-            return node.operation(source)
+            return node.operation(source)  # type: ignore[operator]
         assert node.code is not None
         allocate, allocate_shared = self._memory[node]
         memory, shared = allocate(count), allocate_shared(count)
         if node.parent is not None:
             return node.code(source, memory, shared, job.samples, None, None)
-        state = self.storage.state(self._ffcv_fields, job.samples)
+        state = self.storage.state(self._fields_by_pointer, job.samples)
         damaged = self._decoding.damaged(job, node)
         result = node.code(None, memory, shared, job.samples, self.storage.beton.field_metadata(node.field), state)
         if damaged:

@@ -6,19 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from ffcv.fields.base import Field
-from ffcv.fields.basics import BasicDecoder
-from ffcv.fields.bytes import BytesDecoder
-from ffcv.fields.ndarray import NDArrayDecoder
-from ffcv.fields.rgb_image import SimpleRGBImageDecoder
-from ffcv.pipeline.graph import INITIAL_STATE
-from ffcv.pipeline.operation import Operation
-from ffcv.transforms import ModuleWrapper
 from torch import nn
 
 from ffcv_hydra.beton import Beton
+from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.errors import PipelineError, describe_error
-from ffcv_hydra.loader.plan.foreign import ForeignCode
+from ffcv_hydra.foreign import adapted
+from ffcv_hydra.loader.plan.batch_code import BatchCode
 from ffcv_hydra.loader.plan.fusion import fuse
 from ffcv_hydra.loader.plan.joint import Streams, check_joint, check_mixed, follow_mixing, pictures
 from ffcv_hydra.loader.plan.levels import check_levels
@@ -27,19 +21,16 @@ from ffcv_hydra.loader.plan.plan import Kind, Node, Plan
 from ffcv_hydra.loader.plan.requests import Request, requests_of
 from ffcv_hydra.loader.plan.steps import as_steps
 from ffcv_hydra.operations import (
-    ChunkDecoder,
     ChunkOperation,
     MixedTargets,
     ScalarDecoder,
     SizedDecoder,
     default_decoder,
     default_operations,
-    replacement_of,
 )
 from ffcv_hydra.operations.made_again import made_again
+from ffcv_hydra.operations.operation import INITIAL_STATE, Operation
 from ffcv_hydra.pipeline import Pipeline
-
-_FFCV_DECODERS = (BasicDecoder, SimpleRGBImageDecoder, NDArrayDecoder, BytesDecoder)
 
 
 class PlanBuilder:
@@ -120,7 +111,7 @@ class PlanBuilder:
         """
         chain: list[Node] = []
         operations = request.operations
-        if isinstance(request.source, Operation):
+        if not isinstance(request.source, str):
             start = self._node_of_original.get(id(request.source))
             if start is None:
                 name = type(request.source).__name__
@@ -128,10 +119,11 @@ class PlanBuilder:
             chain.append(start)
         else:
             stored = self.beton.fields[request.source]
-            if not operations or not _is_decoder(operations[0]):
+            first: Any = adapted(operations[0]) if operations else None
+            if not _is_decoder(first):
                 operations = _with_default(stored, request.source, operations)
-            else:
-                _check_decoder(operations[0], stored, request.source)
+            elif not first.decodes(stored):
+                raise PipelineError(f"pipeline of '{request.source}': {first.name} cannot decode a {stored.name}")
         streams = Streams(request.output, request.joint_with, view)
         for operation in operations or []:
             chain.append(self._add(request, chain[-1] if chain else None, operation, streams))
@@ -143,11 +135,11 @@ class PlanBuilder:
 
     def _add(self, request: Request, parent: Node | None, original: Any, streams: Streams) -> Node:
         output = request.output
-        if parent is not None and _is_decoder(original):
-            raise PipelineError(f"pipeline of '{output}': the decoder {type(original).__name__} must come first")
+        operation = adapted(original)
+        if parent is not None and _is_decoder(operation):
+            raise PipelineError(f"pipeline of '{output}': the decoder {operation.name} must come first")
         source = request.source if parent is None else parent.field
         assert isinstance(source, str)
-        operation = original.module if isinstance(original, ModuleWrapper) else original
         try:
             if isinstance(operation, Operation):
                 operation = made_again(operation)
@@ -160,9 +152,7 @@ class PlanBuilder:
             operation = self._resized(request, self._replacement(operation, parent))
             node = self._operation_node(output, source, operation, parent)
         else:
-            raise PipelineError(
-                f"pipeline of '{output}': {original!r} is neither an FFCV Operation nor a torch.nn.Module"
-            )
+            raise PipelineError(f"pipeline of '{output}': {original!r} is neither an Operation nor a torch.nn.Module")
         node.stream = streams.next_of(node)
         node.view = streams.view
         if parent is not None and parent.kind is Kind.CONSUMER:
@@ -180,7 +170,7 @@ class PlanBuilder:
         if not isinstance(operation, SizedDecoder):
             raise PipelineError(
                 f"a size is set for '{request.joint_with}', but the decoder of '{request.output}', "
-                f"{type(operation).__name__}, has none; use RandomResizedCrop, CenterCrop or Resize"
+                f"{operation.name}, has none; use RandomResizedCrop, CenterCrop or Resize"
             )
         return operation.with_size(size)
 
@@ -191,20 +181,19 @@ class PlanBuilder:
         while parent is not None:
             before.append(parent.operation)
             parent = parent.parent
-        found = replacement_of(operation, before)
+        found = operation.equivalent(before)
         if found is not operation:
-            self.replaced.add(type(operation).__name__)
+            self.replaced.add(operation.name)
         return found
 
     def _operation_node(self, output: str, field_name: str, original: Operation, parent: Node | None) -> Node:
         state = INITIAL_STATE if parent is None else parent.state
         operation = copy.copy(original)
+        operation.num_threads = self.num_threads
         operation.accept_field(self.beton.fields[field_name])
         operation.accept_globals(self.beton.field_metadata(field_name), self.memory_read)
         chunked = isinstance(operation, ChunkOperation)
-        too_late = PipelineError(
-            f"pipeline of '{output}': {type(original).__name__} works on arrays; put it before ToTensor"
-        )
+        too_late = PipelineError(f"pipeline of '{output}': {original.name} works on arrays; put it before ToTensor")
         if chunked and not state.jit_mode:
             raise too_late
         try:
@@ -216,12 +205,12 @@ class PlanBuilder:
             raise
         except Exception as error:
             what = str(error) if isinstance(error, PipelineError) else describe_error(error)
-            raise PipelineError(f"pipeline of '{output}': {type(original).__name__}: {what}") from error
+            raise PipelineError(f"pipeline of '{output}': {original.name}: {what}") from error
         if not state.jit_mode and after.jit_mode:
             raise too_late
         node = Node(output, field_name, operation, parent, Kind.CHUNK if chunked else Kind.BATCH, after, memory, shared)
         if not chunked:
-            node.code = ForeignCode(operation, after.jit_mode, parent is None, self.num_threads)
+            node.code = BatchCode(operation, after.jit_mode, parent is None)
         return node
 
     def _module_node(self, output: str, field_name: str, module: nn.Module, parent: Node | None) -> Node:
@@ -245,17 +234,7 @@ class PlanBuilder:
 
 
 def _is_decoder(operation: Any) -> bool:
-    return isinstance(operation, (ChunkDecoder, *_FFCV_DECODERS))
-
-
-def _check_decoder(decoder: Any, stored: Field, name: str) -> None:
-    fits = (
-        isinstance(stored, decoder.field_types)
-        if isinstance(decoder, ChunkDecoder)
-        else isinstance(decoder, stored.get_decoder_class())
-    )
-    if not fits:
-        raise PipelineError(f"pipeline of '{name}': {type(decoder).__name__} cannot decode a {type(stored).__name__}")
+    return isinstance(operation, Operation) and operation.is_decoder
 
 
 def _with_default(stored: Field, name: str, operations: Sequence[Any] | None) -> list[Any]:

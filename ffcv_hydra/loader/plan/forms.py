@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ffcv_hydra.loader.plan.plan import Kind, Node, Plan, Step
+from ffcv_hydra.operations.tensor_operation import TensorOperation
 from ffcv_hydra.operations.to_tensor import ToTensor
 
 _NO_SAMPLES = np.empty(0, dtype=np.int64)
@@ -47,4 +48,6 @@ def form_behind(step: Step, plan: Plan) -> Form | None:
 
 
 def _is_view(node: Node) -> bool:
-    return node.kind is Kind.BATCH and not node.shares_source and getattr(node.operation, "is_view", False)
+    operation = node.operation
+    is_view = isinstance(operation, TensorOperation) and operation.is_view
+    return is_view and node.kind is Kind.BATCH and not node.shares_source

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from ffcv import transforms
 
 from ffcv_hydra.loader.plan.plan import Kind, Node
 from ffcv_hydra.operations import ImageDecoder, NormalizeImage, RandomHorizontalFlip, ToTensor, ToTorchImage
@@ -102,9 +101,7 @@ def _look_up_behind(first: Node, only_reader: Mapping[Node, Node]) -> tuple[dict
     node, moved = only_reader.get(first), False
     while node is not None and node.kind is Kind.BATCH:
         operation: Any = node.operation
-        if isinstance(operation, (ToTensor, transforms.ToTensor)) or (
-            isinstance(operation, ToTorchImage) and not moved
-        ):
+        if isinstance(operation, ToTensor) or (isinstance(operation, ToTorchImage) and not moved):
             moved = moved or isinstance(operation, ToTorchImage)
             passed.append(node)
             last = node
@@ -165,7 +162,7 @@ class _Fusion:
             self._values = values
         elif isinstance(operation, ToTorchImage) and not operation.channels_last and of_bytes and not self._moved:
             self._channels_first = self._moved = True
-        elif isinstance(operation, (ToTensor, transforms.ToTensor)) or (
+        elif isinstance(operation, ToTensor) or (
             isinstance(operation, ToTorchImage) and operation.channels_last and not self._moved
         ):
             self._moved = self._moved or isinstance(operation, ToTorchImage)

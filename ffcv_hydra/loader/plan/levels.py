@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from ffcv.pipeline.state import State
 from torch import nn
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.loader.plan.modules import generators_seeded
 from ffcv_hydra.loader.plan.plan import Node, Picture, torch_dtype
+from ffcv_hydra.operations.operation import Operation, State
 
 _KNOWN = ("ffcv", "ffcv_hydra", "torchvision")  # of others, what a name means is not known
 _NORMALIZATIONS = frozenset({"NormalizeImage", "NormalizeTensor", "Normalize"})
@@ -80,13 +80,14 @@ def _shifts(operation: Any) -> bool:
 
 def _name(operation: Any) -> str | None:
     """Of an operation or module of ours, FFCV's or torchvision's; None of others."""
-    kind = type(operation)
-    return kind.__name__ if kind.__module__.split(".")[0] in _KNOWN else None
+    is_operation = isinstance(operation, Operation)
+    full_name = operation.full_name if is_operation else f"{type(operation).__module__}.{type(operation).__name__}"
+    return full_name.rpartition(".")[2] if full_name.split(".")[0] in _KNOWN else None
 
 
 def _check(operation: Any, level: int | None) -> None:
     mean, std = _constants(operation)
-    given = f"{type(operation).__name__}: mean {_shown(mean)} and std {_shown(std)} are for images of"
+    given = f"{_name(operation)}: mean {_shown(mean)} and std {_shown(std)} are for images of"
     if level == 255 and max(mean) <= 1 and max(std) <= 0.5:
         raise PipelineError(
             f"{given} 0 to 1, but these have levels of 0 to 255: multiply both by 255, or put DivideImage255 before "

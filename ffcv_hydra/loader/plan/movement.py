@@ -11,31 +11,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from ffcv import transforms
-from ffcv.fields.base import Field
-from ffcv.fields.rgb_image import RandomResizedCropRGBImageDecoder, SimpleRGBImageDecoder
-from ffcv.pipeline.operation import Operation
-from ffcv.pipeline.state import State
 from torch import nn
 
 from ffcv_hydra.beton import TextField
+from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.image_fields import is_image
 from ffcv_hydra.loader.plan.modules import Probe, probe
 from ffcv_hydra.loader.plan.plan import Node, torch_dtype
 from ffcv_hydra.loader.plan.stillness import keeps_places
-from ffcv_hydra.operations import ChunkOperation, ImageDecoder, MixingOperation, replacement_of
+from ffcv_hydra.operations import ChunkOperation, ImageDecoder, MixingOperation
 from ffcv_hydra.operations.auto_augment import AutoAugmentation
+from ffcv_hydra.operations.operation import Operation, State
 from ffcv_hydra.ordering.identity import describe
 
-_MOVE_PIXELS_ALONE = (
-    AutoAugmentation,
-    MixingOperation,
-    transforms.ImageMixup,
-    transforms.RandomHorizontalFlip,
-    transforms.RandomResizedCrop,
-    transforms.RandomTranslate,
-    RandomResizedCropRGBImageDecoder,
-)
+_FOLLOWED_BY_NOTHING = (AutoAugmentation, MixingOperation)
 # Modules, of torchvision and of others that call theirs so, that change values where they are.
 _KEEP_PLACES = frozenset({
     "ColorJiggle", "ColorJitter", "GaussianBlur", "GaussianNoise", "JPEG", "RandomAdjustSharpness",
@@ -93,32 +82,35 @@ def with_parents(node: Node) -> list[Node]:
 
 def _move_of(node: Node) -> Move | None:
     operation: Any = node.operation
-    name = f"{type(operation).__module__}.{node.name}"
     if node.found is not None:
         assert isinstance(operation, nn.Module) and node.parent is not None
         return move_of_module(operation, node.parent.state, node.found, node)
-    if isinstance(operation, _MOVE_PIXELS_ALONE):
-        return Move(node.name, node, f"cannot follow what {name} does; leave it out")
-    if node.parent is None and not hasattr(operation, "geometric"):  # one of FFCV's decoders
-        if type(operation) is SimpleRGBImageDecoder or not is_image(operation.field):
+    if isinstance(operation, _FOLLOWED_BY_NOTHING) or operation.follows_nothing:
+        return Move(node.name, node, f"cannot follow what {operation.full_name} does; leave it out")
+    if node.parent is None and not isinstance(operation, ChunkOperation):
+        if not is_image(operation.field):
             return None
-        decoder, operation = operation, replacement_of(operation, [])
+        decoder, operation = operation, operation.equivalent([])
         operation.accept_field(decoder.field)
         operation.accept_globals(decoder.metadata, decoder.memory_read)
-    if getattr(operation, "geometric", False):
+    if operation.geometric:
         is_still = isinstance(operation, ImageDecoder) and _keeps_all_as_stored(operation)
         return None if is_still else Move(_with_arguments(operation), node.stream)
     if _is_known(operation) or (node.parent is None and not is_image(operation.field)):
         return None
-    alone = f"cannot follow {name}, which does not say whether it moves pixels; let its class say geometric = False, "
-    return Move(node.name, node, f"{alone}or True if it moves them without a draw", _DOUBT)
+    alone = (
+        f"cannot follow {operation.full_name}, which does not say whether it moves pixels; let its class say "
+        "geometric = False, or True if it moves them without a draw"
+    )
+    return Move(node.name, node, alone, _DOUBT)
 
 
 def _is_known(operation: Operation) -> bool:
-    """Whether an operation is one of the project's or FFCV's, or says `geometric`, other than by an abstract base."""
-    if type(operation).__module__.split(".")[0] in ("ffcv", "ffcv_hydra") or "geometric" in vars(operation):
-        return True
-    return any("geometric" in vars(kind) for kind in type(operation).__mro__ if not isabstract(kind))
+    """Whether an operation is one of this package's, or says `geometric`, other than by an abstract base."""
+    if operation.geometric is None or "geometric" in vars(operation):
+        return operation.geometric is not None
+    kinds = (kind for kind in type(operation).__mro__ if not isabstract(kind))
+    return type(operation).__module__.startswith("ffcv_hydra.") or any("geometric" in vars(kind) for kind in kinds)
 
 
 def move_of_module(module: nn.Module, before: State, found: Probe | None, place: object) -> Move | None:
@@ -227,9 +219,15 @@ def _sides_are_last(state: State) -> bool:
 
 def _with_arguments(operation: Operation | nn.Module) -> str:
     """The operation with what decides where pixels go."""
-    if isinstance(operation, ChunkOperation):
-        arguments = {name: getattr(operation, name) for name in operation.joint_parameters}
+    if isinstance(operation, nn.Module):
+        name, given = type(operation).__name__, vars(operation)
     else:
-        values = {name: value for name, value in vars(operation).items() if not name.startswith("_")}
-        arguments = {name: describe(value) or value for name, value in values.items() if name not in _NOT_OF_PLACES}
-    return f"{type(operation).__name__}({', '.join(f'{name}={value}' for name, value in arguments.items())})"
+        name, given = operation.name, dict(operation.arguments())
+    values = {name: value for name, value in given.items() if not name.startswith("_") and name not in _NOT_OF_PLACES}
+    arguments = (f"{name}={_shown(value)}" for name, value in values.items())
+    return f"{name}({', '.join(arguments)})"
+
+
+def _shown(value: Any) -> Any:
+    """By its content, whatever it is; plain values as they are written."""
+    return value if isinstance(value, list | tuple) else describe(value) or value

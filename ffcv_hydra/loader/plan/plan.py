@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from ffcv.pipeline.operation import Operation
-from ffcv.pipeline.state import State
 from torch import nn
 
-from ffcv_hydra.loader.plan.foreign import ForeignCode
+from ffcv_hydra.loader.plan.batch_code import BatchCode
 from ffcv_hydra.loader.plan.modules import Probe
 from ffcv_hydra.operations import MixingOperation
+from ffcv_hydra.operations.operation import Operation, State
 
 
 class Kind(Enum):
@@ -38,10 +37,10 @@ class Node:
         parent: the node before it; None for a decoder.
         kind: how it is run.
         state: after the operation.
-        memory, shared: FFCV's allocation queries.
+        memory, shared: what `AllocationQuery`s it asked for.
         stream: what is mixed into a sample's key for a random operation: (stream, ordinal, view).
         view: which of its output's views it is in.
-        code: of an operation that is not the project's.
+        code: of an operation that runs on whole batches.
         found: of a torch module.
         shares_source: whether something else also reads what `parent` gives, so that only a copy may be changed.
         fused: the nodes that this one was made of, if it does what several did.
@@ -57,7 +56,7 @@ class Node:
     shared: Any = None
     stream: tuple[int, int, int] | None = None
     view: int = 0
-    code: ForeignCode | None = None
+    code: BatchCode | None = None
     found: Probe | None = None
     shares_source: bool = False
     fused: "tuple[Node, ...]" = ()
@@ -65,7 +64,7 @@ class Node:
     @property
     def name(self) -> str:
         """Of the operation, for messages."""
-        return " + ".join(node.name for node in self.fused) or type(self.operation).__name__
+        return " + ".join(node.name for node in self.fused) or name_of(self.operation)
 
 
 @dataclass(eq=False)
@@ -126,8 +125,8 @@ class Plan:
         return [node for node in nodes if isinstance(node.operation, MixingOperation)]
 
 
-def fields_read_by_ffcv(plan: Plan) -> list[str]:
-    """The fields whose stored bytes are read by operations that are not the project's."""
+def fields_read_by_pointers(plan: Plan) -> list[str]:
+    """The fields whose decoders read stored bytes by their pointers, in compiled code."""
     decoders = [node for step in plan.steps for node in step.nodes if node.parent is None]
     return sorted({node.field for node in decoders if node.code is not None})
 
@@ -136,3 +135,8 @@ def fields_read_by_ffcv(plan: Plan) -> list[str]:
 def torch_dtype(dtype: Any) -> torch.dtype:
     """The torch dtype of a NumPy or torch dtype."""
     return dtype if isinstance(dtype, torch.dtype) else torch.from_numpy(np.empty(0, dtype=dtype)).dtype
+
+
+def name_of(operation: Operation | nn.Module) -> str:
+    """What messages call an operation or a module."""
+    return operation.name if isinstance(operation, Operation) else type(operation).__name__

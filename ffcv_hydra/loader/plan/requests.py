@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ffcv.pipeline.operation import Operation
-from ffcv.pipeline.pipeline_spec import PipelineSpec
-
 from ffcv_hydra.beton import Beton
 from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.foreign import adapted
+from ffcv_hydra.operations.operation import Operation
 from ffcv_hydra.pipeline import DISABLED, FieldPipeline, Pipeline
 
 
@@ -85,9 +84,7 @@ def _is_disabled(output: str, pipeline: Any) -> bool:
 
 
 def _normal(output: str, pipeline: Any) -> _Normal:
-    if isinstance(pipeline, PipelineSpec):
-        decoder = [] if pipeline.decoder is None else [pipeline.decoder]
-        return _Normal(pipeline.source, decoder + list(pipeline.transforms))
+    pipeline = adapted(pipeline)
     if isinstance(pipeline, Mapping):
         known = [field.name for field in fields(FieldPipeline)]
         if unknown := [key for key in pipeline if key not in known]:

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from ffcv.pipeline.operation import Operation
 
 from ffcv_hydra.beton import Beton
+from ffcv_hydra.foreign import is_foreign
 from ffcv_hydra.loader.plan.requests import requests_of
+from ffcv_hydra.operations.operation import Operation
 from ffcv_hydra.pipeline import Pipeline
 
 
@@ -27,7 +28,7 @@ def settings_of(pipelines: Mapping[str, Pipeline] | Sequence[Pipeline], beton: B
 
 
 def _comparable(value: Any) -> Any:
-    if isinstance(value, Operation):
+    if isinstance(value, Operation) or is_foreign(value):
         return id(value), [(name, _comparable(held)) for name, held in vars(value).items()]
     if isinstance(value, np.ndarray):
         return value.dtype.str, value.shape, value.tobytes()

@@ -3,11 +3,10 @@
 import math
 from collections.abc import Iterable, Mapping
 
-from ffcv.pipeline.allocation_query import AllocationQuery
-
 from ffcv_hydra.loader.plan.fusion import readers_of
 from ffcv_hydra.loader.plan.plan import Node, Step, torch_dtype
 from ffcv_hydra.operations import ImageDecoder
+from ffcv_hydra.operations.operation import AllocationQuery
 
 _CHUNK_BYTES = 1 << 20
 _CHAIN_BYTES = 1 << 22  # a millisecond's work, next to which a task's own cost is nothing

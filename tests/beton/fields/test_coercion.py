@@ -3,19 +3,14 @@ import io
 import numpy as np
 import pytest
 import torch
-from ffcv.fields import (
-    BytesField,
-    Field,
-    FloatField,
-    IntField,
-    JSONField,
-    NDArrayField,
-    RGBImageField,
-    TorchTensorField,
-)
 from PIL import Image
 
 from ffcv_hydra.beton import RandomAccessImageField, coerce
+from ffcv_hydra.beton.fields.array_fields import NDArrayField, TorchTensorField
+from ffcv_hydra.beton.fields.base import Field
+from ffcv_hydra.beton.fields.bytes_fields import BytesField, JSONField
+from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
+from ffcv_hydra.beton.fields.scalar_fields import FloatField, IntField
 from ffcv_hydra.errors import ConversionError
 
 ARRAY = NDArrayField(np.dtype("f4"), (4,))

@@ -7,11 +7,11 @@ from io import BytesIO
 import numpy as np
 import pytest
 import torch
-from ffcv.fields import RGBImageField
 from PIL import Image
 
 from ffcv_hydra.beton import Beton, GrayscaleImageField, MaskField, RandomAccessImageField, coerce, write_beton
 from ffcv_hydra.beton.fields.encoded_jpeg import EncodedJpeg
+from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
 from ffcv_hydra.beton.fields.source_image import noting_damage
 from ffcv_hydra.datasets import ImageFolder
 from ffcv_hydra.errors import ConversionError

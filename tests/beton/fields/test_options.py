@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
-from ffcv.fields import FloatField, IntField, NDArrayField, RGBImageField
 from PIL import Image
 
 from ffcv_hydra.beton import RandomAccessImageField, resolve_fields
+from ffcv_hydra.beton.fields.array_fields import NDArrayField
+from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
+from ffcv_hydra.beton.fields.scalar_fields import FloatField, IntField
 from ffcv_hydra.errors import ConversionError
 
 ITEM = (Image.new("RGB", (4, 4)), 1)

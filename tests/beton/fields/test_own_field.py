@@ -2,8 +2,6 @@ import json
 
 import numpy as np
 import pytest
-from ffcv.fields import BytesField, IntField
-from ffcv.types import FieldDescType, HeaderType
 
 from ffcv_hydra.beton import (
     Beton,
@@ -13,10 +11,12 @@ from ffcv_hydra.beton import (
     OwnField,
     RaggedArrayField,
     TextField,
-    kind_of,
     write_beton,
 )
+from ffcv_hydra.beton.fields.bytes_fields import BytesField
 from ffcv_hydra.beton.fields.own_field import MAGIC
+from ffcv_hydra.beton.fields.scalar_fields import IntField
+from ffcv_hydra.beton.format import DESCRIPTOR, HEADER
 from ffcv_hydra.beton.reading.verification import verify
 from ffcv_hydra.beton.summary import describe_fields
 from ffcv_hydra.errors import BetonError, ConversionError
@@ -51,7 +51,7 @@ def text_beton(path, values, fields=None):
 def with_arguments(path, arguments: np.ndarray):
     """The file with other arguments of its first field; nothing else is changed."""
     content = bytearray(path.read_bytes())
-    start = HeaderType.itemsize + FieldDescType.fields["arguments"][1]
+    start = HEADER.itemsize + DESCRIPTOR.fields["arguments"][1]
     content[start : start + 1024] = arguments.tobytes()
     path.write_bytes(content)
     return path
@@ -67,7 +67,7 @@ def test_arguments_give_the_field_back(text):
 
 
 def test_kinds_are_named_like_those_of_ffcvs_fields():
-    assert [kind_of(field) for field in FIELDS.values()][2:] == ["mask", "ragged", "ragged", "text", "tensor"]
+    assert [field.label for field in FIELDS.values()][2:] == ["mask", "ragged", "ragged", "text", "tensor"]
 
 
 def test_a_beton_opens_without_custom_fields_and_with_them(tmp_path):

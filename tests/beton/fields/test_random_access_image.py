@@ -4,7 +4,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from ffcv.fields import RGBImageField
 from PIL import Image
 from rich.console import Console
 from sklearn.datasets import load_sample_images
@@ -13,6 +12,7 @@ from ffcv_hydra.beton import Beton, RandomAccessImageField, coerce, write_beton
 from ffcv_hydra.beton.fields.encoded_jpeg import EncodedJpeg
 from ffcv_hydra.beton.fields.image_encoding import encode_image
 from ffcv_hydra.beton.fields.restart_index import has_index, with_random_access
+from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
 from ffcv_hydra.beton.inspection.information import print_information
 from ffcv_hydra.loader import Loader
 

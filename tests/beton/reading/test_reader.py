@@ -4,13 +4,14 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from ffcv.fields import BytesField, IntField
-from ffcv.types import ALLOC_TABLE_TYPE, FieldDescType, HeaderType
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from ffcv_hydra.beton import Beton, appendix, write_beton
+from ffcv_hydra.beton.fields.bytes_fields import BytesField
+from ffcv_hydra.beton.fields.scalar_fields import IntField
+from ffcv_hydra.beton.format import ALLOCATION, DESCRIPTOR, HEADER
 from ffcv_hydra.beton.reading.reader import read_appendix
 from ffcv_hydra.errors import BetonError
 
@@ -123,8 +124,8 @@ def test_R2_what_is_no_beton_is_refused(tmp_path):
 
 def test_R2_a_file_cut_short_anywhere_is_refused(whole, copy):
     content = whole.read_bytes()
-    cuts = {0, 1, HeaderType.itemsize, len(content) - 1, *range(0, len(content), 97)}
-    cuts |= {len(content) - entries * ALLOC_TABLE_TYPE.itemsize for entries in range(1, 3 * NUM_SAMPLES + 1)}
+    cuts = {0, 1, HEADER.itemsize, len(content) - 1, *range(0, len(content), 97)}
+    cuts |= {len(content) - entries * ALLOCATION.itemsize for entries in range(1, 3 * NUM_SAMPLES + 1)}
     for cut in cuts:
         copy.write_bytes(content[:cut])
         refused(copy, "empty|is not a beton|cut short|is damaged")
@@ -140,7 +141,7 @@ def test_tables_in_any_order_are_sorted(whole, copy):
     facts = read_appendix(whole)
     content = bytearray(whole.read_bytes())
     order = np.random.default_rng(0).permutation(len(expected.sizes))
-    table = np.ndarray(len(order), ALLOC_TABLE_TYPE, content, len(content) - len(order) * ALLOC_TABLE_TYPE.itemsize)
+    table = np.ndarray(len(order), ALLOCATION, content, len(content) - len(order) * ALLOCATION.itemsize)
     checksums = np.ndarray(len(order), "<u8", content, facts.start + appendix.DIGEST_BYTES)
     table[:], checksums[:] = table[order], checksums[order]
     copy.write_bytes(content)
@@ -152,7 +153,7 @@ def test_tables_in_any_order_are_sorted(whole, copy):
 
 
 def test_R2_a_killed_stock_conversion_is_refused(copy):
-    overwrite(copy, HeaderType, 0, alloc_table_ptr=0)
+    overwrite(copy, HEADER, 0, alloc_table_ptr=0)
     refused(copy, "was never finished")
 
 
@@ -167,13 +168,13 @@ def test_R2_a_killed_stock_conversion_is_refused(copy):
     ],
 )
 def test_R2_an_allocation_out_of_bounds_is_refused(copy, column, value, text):
-    overwrite(copy, ALLOC_TABLE_TYPE, copy.stat().st_size - ALLOC_TABLE_TYPE.itemsize, **{column: value})
+    overwrite(copy, ALLOCATION, copy.stat().st_size - ALLOCATION.itemsize, **{column: value})
     refused(copy, text)
 
 
 def test_R2_a_pointer_without_allocation_is_refused(whole, copy):
     beton = Beton(whole)
-    start = HeaderType.itemsize + 4 * FieldDescType.itemsize
+    start = HEADER.itemsize + 4 * DESCRIPTOR.itemsize
     pointer = int(beton.extents("values")[0][0])
     overwrite(copy, beton.metadata.dtype, start, f2=pointer + 1)
     refused(copy, "sample 0, field 'values' is not in its allocation table")
@@ -182,14 +183,14 @@ def test_R2_a_pointer_without_allocation_is_refused(whole, copy):
 @pytest.mark.parametrize("image", [(7, 8, 6, None), (1, 9, 6, None), (0, 0, 6, None)])
 def test_R2_an_impossible_image_is_refused(whole, copy, image):
     beton = Beton(whole)
-    start = HeaderType.itemsize + 4 * FieldDescType.itemsize
+    start = HEADER.itemsize + 4 * DESCRIPTOR.itemsize
     overwrite(copy, beton.metadata.dtype, start, f0=(*image[:3], int(beton.extents("image")[0][0])))
     refused(copy, "sample 0, field 'image' has a size that cannot be right")
 
 
 def test_R2_a_shape_that_overflows_is_refused(copy):
     """A further axis of 2**61 + 1 leaves the product as it was, modulo 2**64."""
-    start = HeaderType.itemsize + 2 * FieldDescType.itemsize + FieldDescType.fields["arguments"][1]
+    start = HEADER.itemsize + 2 * DESCRIPTOR.itemsize + DESCRIPTOR.fields["arguments"][1]
     content = bytearray(copy.read_bytes())
     np.ndarray(3, "<u8", content, start)[2] = 2**61 + 1
     copy.write_bytes(content)
@@ -207,7 +208,7 @@ def test_R2_a_shape_that_overflows_is_refused(copy):
     ],
 )
 def test_R2_an_impossible_field_is_refused(copy, values, text):
-    overwrite(copy, FieldDescType, HeaderType.itemsize, **values)
+    overwrite(copy, DESCRIPTOR, HEADER.itemsize, **values)
     refused(copy, text)
 
 
@@ -222,8 +223,8 @@ def test_custom_fields_must_be_fields_of_the_file(whole):
 def test_R2_a_fuzzed_header_or_table_opens_or_is_refused(whole, copy, data):
     content = bytearray(whole.read_bytes())
     beton = Beton(whole)
-    first_data, table = int(beton.pointers[0]), len(content) - 3 * NUM_SAMPLES * ALLOC_TABLE_TYPE.itemsize
-    places = st.one_of(st.integers(0, HeaderType.itemsize - 1), st.integers(0, first_data - 1))
+    first_data, table = int(beton.pointers[0]), len(content) - 3 * NUM_SAMPLES * ALLOCATION.itemsize
+    places = st.one_of(st.integers(0, HEADER.itemsize - 1), st.integers(0, first_data - 1))
     places = places | st.integers(table - 16, len(content) - 1)
     for place, value in data.draw(st.lists(st.tuples(places, st.integers(0, 255)), min_size=1, max_size=4)):
         content[place] = value
@@ -251,9 +252,9 @@ def test_R6_a_million_samples_take_no_more_memory_than_their_tables(tmp_path):
     path = tmp_path / "a.beton"
     write_beton([(1,)], path, num_workers=0)
     content = bytearray(path.read_bytes())
-    np.ndarray(1, HeaderType, content)["num_samples"] = 10**6
-    metadata_start = HeaderType.itemsize + FieldDescType.itemsize
-    np.ndarray(1, HeaderType, content)["alloc_table_ptr"] = metadata_start + 8 * 10**6
+    np.ndarray(1, HEADER, content)["num_samples"] = 10**6
+    metadata_start = HEADER.itemsize + DESCRIPTOR.itemsize
+    np.ndarray(1, HEADER, content)["alloc_table_ptr"] = metadata_start + 8 * 10**6
     path.write_bytes(content[:metadata_start] + np.arange(10**6).tobytes())
     tracemalloc.start()
     beton = Beton(path)

@@ -4,13 +4,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ffcv.fields import Field, IntField, RGBImageField
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from PIL import Image
 
 from ffcv_hydra.beton import Beton, write_beton
+from ffcv_hydra.beton.fields.base import Field
+from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
+from ffcv_hydra.beton.fields.scalar_fields import IntField
 from ffcv_hydra.errors import ConversionError
 
 pytestmark = pytest.mark.timeout(120)

@@ -7,19 +7,18 @@ import numpy as np
 import pytest
 import torch
 from ffcv import DatasetWriter
-from ffcv.fields import Field, RGBImageField
-from ffcv.fields.base import ARG_TYPE
-from ffcv.pipeline.allocation_query import AllocationQuery
-from ffcv.pipeline.operation import Operation
-from ffcv.transforms import ToTensor
-from ffcv.types import FieldDescType, HeaderType, get_metadata_type
+from ffcv import fields as theirs
 
 from ffcv_hydra.beton import Beton, write_beton
+from ffcv_hydra.beton.fields.base import Field
+from ffcv_hydra.beton.format import ARGUMENTS, DESCRIPTOR, HEADER, record_type
 from ffcv_hydra.errors import BetonError, SampleError
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.loader.engine.buffers import BufferPool
 from ffcv_hydra.operations import CenterCrop
 from ffcv_hydra.operations.base import Scratch
+from ffcv_hydra.operations.operation import AllocationQuery, Operation
+from ffcv_hydra.operations.to_tensor import ToTensor
 from ffcv_hydra.ordering import QuasiRandom, Random
 
 pytestmark = pytest.mark.timeout(200)
@@ -75,7 +74,7 @@ class TwoParts(Field):
         return TwoParts()
 
     def to_binary(self):
-        return np.zeros(1, dtype=ARG_TYPE)[0]
+        return np.zeros(1, dtype=ARGUMENTS)[0]
 
     def encode(self, destination, value, malloc):
         destination["size"] = 1
@@ -136,10 +135,12 @@ def lying(tmp_path_factory):
             return (np.full((24, 32, 3), 20 * index, dtype=np.uint8),)
 
     path = tmp_path_factory.mktemp("lying") / "lying.beton"
-    DatasetWriter(str(path), {"image": RGBImageField(write_mode="jpg")}, num_workers=1).from_indexed_dataset(Images())
+    DatasetWriter(str(path), {"image": theirs.RGBImageField(write_mode="jpg")}, num_workers=1).from_indexed_dataset(
+        Images()
+    )
     content = bytearray(path.read_bytes())
-    row = get_metadata_type(list(Beton(path).fields.values()))
-    metadata = np.frombuffer(content, row, count=8, offset=HeaderType.itemsize + FieldDescType.itemsize)
+    row = record_type(list(Beton(path).fields.values()))
+    metadata = np.frombuffer(content, row, count=8, offset=HEADER.itemsize + DESCRIPTOR.itemsize)
     for name in ("height", "width"):
         metadata["f0"][name][5] = 60000
     path.write_bytes(content)

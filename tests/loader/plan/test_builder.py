@@ -7,11 +7,12 @@ import pytest
 import torch
 from ffcv.fields.basics import IntDecoder
 from ffcv.pipeline.pipeline_spec import PipelineSpec
-from ffcv.transforms import Convert, Cutout, ToTensor, ToTorchImage
+from ffcv.transforms import Convert, Cutout, ToTorchImage
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations import CenterCrop, DivideImage255, RandomHorizontalFlip, RandomResizedCrop
+from ffcv_hydra.operations.to_tensor import ToTensor
 from ffcv_hydra.pipeline import FieldPipeline
 
 pytestmark = pytest.mark.timeout(120)
@@ -73,7 +74,7 @@ def test_two_outputs_of_one_field_draw_different_numbers(beton):
         ({"image": [IntDecoder()]}, "pipeline of 'image': IntDecoder cannot decode a RGBImageField"),
         ({"label": [CenterCrop(8)]}, "pipeline of 'label': CenterCrop cannot decode a IntField"),
         ({"image": [CenterCrop(8), CenterCrop(8)]}, "pipeline of 'image': the decoder CenterCrop must come first"),
-        ({"image": [CenterCrop(8), 3]}, "3 is neither an FFCV Operation nor a torch.nn.Module"),
+        ({"image": [CenterCrop(8), 3]}, "3 is neither an Operation nor a torch.nn.Module"),
         ({"image": [CenterCrop(8), torch.nn.Identity()]}, "the torch module Identity takes a tensor; put ToTensor"),
         ({"image": [CenterCrop(8), DivideImage255()]}, "DivideImage255: takes a tensor: put ToTensor before it"),
         ({"image": [CenterCrop(8), ToTensor(), torch.nn.Linear(5, 2)]}, "Linear failed on a batch of two .*uint8"),

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from ffcv.fields import RGBImageField
 from ffcv.transforms import ImageMixup
 from ffcv.transforms import RandomTranslate as FFCVRandomTranslate
 
 from ffcv_hydra.beton import MaskField, write_beton
+from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations import (

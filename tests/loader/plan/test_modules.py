@@ -5,12 +5,13 @@ import random
 import numpy as np
 import pytest
 import torch
-from ffcv.transforms import ModuleWrapper, ToTensor, ToTorchImage
+from ffcv.transforms import ModuleWrapper, ToTorchImage
 from torchvision.transforms import ColorJitter, Normalize, RandomErasing, RandomHorizontalFlip, RandomResizedCrop
 
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.loader.plan.modules import probe
 from ffcv_hydra.operations import CenterCrop
+from ffcv_hydra.operations.to_tensor import ToTensor
 
 pytestmark = pytest.mark.timeout(120)
 CPU = torch.device("cpu")

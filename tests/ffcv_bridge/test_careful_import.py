@@ -8,7 +8,7 @@ import pytest
 FORK_ON_ONE_CORE = """
 import os
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-import ffcv_hydra._ffcv
+import ffcv_hydra.ffcv_bridge
 child = os.fork()
 if child == 0:
     os._exit(0)

@@ -21,7 +21,7 @@ import numpy as np
 from ffcv import transforms
 from ffcv.fields import basics, ndarray, rgb_image
 from ffcv.fields import bytes as ffcv_bytes
-from ffcv.pipeline.operation import Operation
+from ffcv.pipeline.operation import Operation as FFCVsOperation
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.operations.basic_decoders import ArrayDecoder, BytesDecoder, ScalarDecoder
@@ -31,6 +31,7 @@ from ffcv_hydra.operations.cutout import Cutout
 from ffcv_hydra.operations.flip import RandomHorizontalFlip
 from ffcv_hydra.operations.image_decoders import CenterCrop, RandomResizedCrop, WholeImage
 from ffcv_hydra.operations.normalize import NormalizeImage
+from ffcv_hydra.operations.operation import Operation
 from ffcv_hydra.operations.tensors import Squeeze, ToTorchImage
 from ffcv_hydra.operations.to_device import ToDevice
 from ffcv_hydra.operations.to_tensor import ToTensor
@@ -47,7 +48,7 @@ def _normalize(operation: Any) -> NormalizeImage:
     return NormalizeImage.of_table(operation.lookup_table.view(operation.original_dtype))
 
 
-_REPLACEMENTS: dict[type[Operation], Callable[[Any], Operation]] = {
+_REPLACEMENTS: dict[type[FFCVsOperation], Callable[[Any], Operation]] = {
     basics.IntDecoder: lambda _: ScalarDecoder(),
     basics.FloatDecoder: lambda _: ScalarDecoder(),
     ndarray.NDArrayDecoder: lambda _: ArrayDecoder(),
@@ -69,11 +70,11 @@ _REPLACEMENTS: dict[type[Operation], Callable[[Any], Operation]] = {
 }
 
 
-def replacement_of(operation: Operation, before: Sequence[Any]) -> Operation:
-    """The project's operation that does what one of FFCV's does, or `operation` itself.
+def equivalent_of(operation: FFCVsOperation, before: Sequence[Any]) -> Operation | None:
+    """The project's operation that does what one of FFCV's does; None if there is none.
 
     Args:
-        operation: of a user's pipeline; subclasses of FFCV's operations are left alone.
+        operation: of a user's pipeline; subclasses of FFCV's operations have none.
         before: the operations before it in its pipeline.
 
     Raises:
@@ -81,19 +82,15 @@ def replacement_of(operation: Operation, before: Sequence[Any]) -> Operation:
     """
     replace = _REPLACEMENTS.get(type(operation))
     if replace is None or (isinstance(operation, transforms.ToTorchImage) and _holds_float16_as_int16(before)):
-        return operation
+        return None
     if isinstance(operation, transforms.NormalizeImage):
-        if _is_tensor(before):
+        if any(isinstance(o, ToTensor) for o in before):
             if importlib.util.find_spec("cupy") is None:
                 raise PipelineError("NormalizeImage of FFCV needs cupy on tensors; use ffcv_hydra's NormalizeTensor")
-            return operation
+            return None
         if operation.original_dtype not in (np.float16, np.float32):
-            return operation
+            return None
     return replace(operation)
-
-
-def _is_tensor(before: Sequence[Any]) -> bool:
-    return any(isinstance(o, (ToTensor, transforms.ToTensor)) for o in before)
 
 
 def _holds_float16_as_int16(before: Sequence[Any]) -> bool:

@@ -11,15 +11,15 @@ import torch
 from ffcv.fields.basics import IntDecoder
 from ffcv.fields.ndarray import NDArrayDecoder
 from ffcv.fields.rgb_image import CenterCropRGBImageDecoder
-from ffcv.pipeline.allocation_query import AllocationQuery
 from ffcv.pipeline.compiler import Compiler
-from ffcv.pipeline.operation import Operation
-from ffcv.transforms import Cutout, ReplaceLabel, ToDevice, ToTensor, ToTorchImage
+from ffcv.transforms import Cutout, ReplaceLabel, ToDevice, ToTorchImage
 
 from ffcv_hydra.beton import Beton
 from ffcv_hydra.errors import SampleError
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations import CenterCrop
+from ffcv_hydra.operations.operation import AllocationQuery, Operation
+from ffcv_hydra.operations.to_tensor import ToTensor
 
 pytestmark = pytest.mark.timeout(300)
 COMPILED = {"image": "disabled", "label": [IntDecoder(), ToTensor()]}
@@ -121,7 +121,8 @@ def test_L16_loaders_run_side_by_side_under_every_threading_layer(beton, layer):
     script = f"""
 import threading
 from ffcv.fields.rgb_image import CenterCropRGBImageDecoder
-from ffcv.transforms import RandomHorizontalFlip, ToTensor
+from ffcv.transforms import RandomHorizontalFlip
+from ffcv_hydra.operations.to_tensor import ToTensor
 from ffcv_hydra import Loader
 
 def run():

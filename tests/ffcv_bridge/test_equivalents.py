@@ -9,8 +9,9 @@ from ffcv import transforms
 
 from ffcv_hydra import operations
 from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.ffcv_bridge.equivalents import equivalent_of
 from ffcv_hydra.loader import Loader
-from ffcv_hydra.operations import CenterCrop, replacement_of
+from ffcv_hydra.operations import CenterCrop, ToTensor
 
 SQUARE = np.full((4, 4, 3), 9.0), np.full((4, 4), 0.5)
 REPLACED = [
@@ -41,7 +42,7 @@ KEPT = [
 
 @pytest.mark.parametrize("operation", REPLACED, ids=lambda operation: type(operation).__name__)
 def test_replaced_by_the_operation_of_that_name_with_its_arguments(operation):
-    ours = replacement_of(operation, [])
+    ours = equivalent_of(operation, [])
     assert type(ours) is getattr(operations, type(operation).__name__)
     for name in ("magnitude", "crop_size", "padding", "channels_last", "non_blocking"):
         assert getattr(ours, name, None) == getattr(operation, name, None)
@@ -50,7 +51,7 @@ def test_replaced_by_the_operation_of_that_name_with_its_arguments(operation):
 
 @pytest.mark.parametrize("operation", KEPT, ids=lambda operation: type(operation).__name__)
 def test_kept_as_it_is(operation):
-    assert replacement_of(operation, []) is operation
+    assert equivalent_of(operation, []) is None
 
 
 def test_subclasses_are_kept():
@@ -58,14 +59,14 @@ def test_subclasses_are_kept():
         pass
 
     operation = Mine(3)
-    assert replacement_of(operation, []) is operation
+    assert equivalent_of(operation, []) is None
 
 
 @pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="cupy is there")
 def test_normalisation_of_tensors_points_to_what_needs_no_cupy():
     normalize = transforms.NormalizeImage(np.zeros(3), np.ones(3), np.float16)
     with pytest.raises(PipelineError, match="needs cupy on tensors; use ffcv_hydra's NormalizeTensor"):
-        replacement_of(normalize, [transforms.ToTensor()])
+        equivalent_of(normalize, [ToTensor()])
 
 
 @pytest.mark.timeout(120)

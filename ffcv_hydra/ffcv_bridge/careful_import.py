@@ -1,6 +1,6 @@
 """Importing FFCV sets torch to one thread for the whole process; this imports it and puts the number back.
 
-Every module that imports FFCV imports this one before.
+The room imports this module before any other of its own.
 """
 
 import ctypes

@@ -1,24 +1,22 @@
-"""FFCV's own and user-written operations: compiled as FFCV compiles them, run on whole batches, one at a time.
+"""Code that operations give for whole batches: compiled where they say so, and run by one thread at a time.
 
 numba's thread pool belongs to the process and its default layer must not be entered by two threads at once, hence one
-lock for all loaders. FFCV's `Compiler` keeps its number of threads for the whole process too, so it is set for as long
-as the lock is held and put back.
+lock for all loaders. The options of the compiler are FFCV's, whose operations count on them.
 """
 
 import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numba
 import numba.core.config as numba_config
 import numpy as np
-from ffcv.pipeline.compiler import Compiler
-from ffcv.pipeline.operation import Operation
 
 from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.loader.engine.storage import read_pointer
+from ffcv_hydra.operations import Operation
 
 _LOCK = threading.RLock()
 
@@ -37,38 +35,29 @@ def _begin_in_child() -> None:
 os.register_at_fork(after_in_child=_begin_in_child)
 
 
-@contextmanager
-def compiling_for(num_threads: int) -> Iterator[None]:
-    """FFCV's operations generate and compile code for so many threads inside; other threads wait."""
-    with _LOCK:
-        previous = Compiler.num_threads
-        Compiler.num_threads = num_threads
-        try:
-            yield
-        finally:
-            Compiler.num_threads = previous
-
-
 def usable_threads(num_workers: int) -> int:
     """How many of numba's threads `num_workers` may use: never more than its pool has."""
     pool = numba_config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
     return max(1, min(num_workers, pool))
 
 
-def compiled_memory_read(num_threads: int) -> Callable[..., Any]:
-    """What FFCV's decoders call to get at stored bytes."""
-    with compiling_for(num_threads):
-        return Compiler.compile(read_pointer)
+def compiled_memory_read() -> Callable[..., Any]:
+    """What compiled decoders call to get at stored bytes."""
+    return _compiled(read_pointer, 1)
 
 
-class ForeignCode:
+def _compiled(function: Callable[..., Any], num_threads: int) -> Callable[..., Any]:
+    parallel = getattr(function, "is_parallel", False) and num_threads > 1
+    return numba.njit(fastmath=True, nogil=True, error_model="numpy", parallel=parallel)(function)
+
+
+class BatchCode:
     """The code of one operation, generated and compiled at the first call."""
 
-    def __init__(self, operation: Operation, jitted: bool, decodes: bool, num_threads: int) -> None:
+    def __init__(self, operation: Operation, jitted: bool, decodes: bool) -> None:
         self._operation = operation
         self._jitted = jitted
         self._decodes = decodes
-        self._num_threads = num_threads
         self._code: Callable[..., Any] | None = None
         self._prepare_shared: Callable[..., Any] | None = None
         self._with_indices = False
@@ -77,17 +66,19 @@ class ForeignCode:
     def _generate(self) -> None:
         if self._jitted and _has_parents_threads:
             raise LoaderError(
-                f"{type(self._operation).__name__} is compiled by numba, whose OpenMP threads end a process that was "
+                f"{self._operation.name} is compiled by numba, whose OpenMP threads end a process that was "
                 "forked beside them: start it by 'spawn', or set NUMBA_THREADING_LAYER=workqueue"
             )
-        with compiling_for(self._num_threads):
+        with _LOCK:  # operations of FFCV's kind set what belongs to the process while they make their code
             code = self._operation.generate_code()
             prepare = self._operation.generate_code_for_shared_state()
             self._with_indices = getattr(code, "with_indices", False)
-            compiled = Compiler.compile if self._jitted else (lambda function: function)
-            self._prepare_shared = compiled(prepare) if prepare is not None else None
-            self._is_plain = not self._decodes and not self._with_indices and prepare is None
-            self._code = compiled(code)
+            if self._jitted:
+                threads = self._operation.num_threads
+                code, prepare = _compiled(code, threads), None if prepare is None else _compiled(prepare, threads)
+        self._prepare_shared = prepare
+        self._is_plain = not self._decodes and not self._with_indices and prepare is None
+        self._code = code
 
     def __call__(
         self, source: Any, memory: Any, shared: Any, samples: np.ndarray, metadata: np.ndarray | None, state: Any
@@ -109,7 +100,7 @@ class ForeignCode:
         with _LOCK:
             if self._code is None:
                 self._generate()
-            numba.set_num_threads(self._num_threads)
+            numba.set_num_threads(self._operation.num_threads)
             return self._run(source, memory, shared, samples, metadata, state)
 
     def _run(

@@ -1,0 +1,122 @@
+"""What an operation is: its state and memory per sample, and code for whole batches. FFCV's names and meanings.
+
+The package's own work on chunks of a batch instead (`ffcv_hydra.operations.base`), or give a function of a tensor.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class State:
+    """What a batch is between two operations.
+
+    Attributes:
+        jit_mode: whether it is an array that compiled code may work on; otherwise it is a tensor.
+        device: where it is.
+        shape: of one sample; None before the decoder.
+        dtype: of NumPy for an array, of torch for a tensor.
+    """
+
+    jit_mode: bool
+    device: torch.device
+    shape: Any
+    dtype: Any
+
+
+INITIAL_STATE = State(jit_mode=True, device=torch.device("cpu"), shape=None, dtype=np.dtype(np.uint8))
+
+
+@dataclass(frozen=True)
+class AllocationQuery:
+    """Memory that an operation asks for.
+
+    Attributes:
+        shape: of one sample's part.
+        dtype: of NumPy for an array, of torch for a tensor.
+        device: of a tensor; None for the CPU.
+    """
+
+    shape: tuple[int, ...]
+    dtype: Any
+    device: torch.device | None = None
+
+
+class Operation(ABC):
+    """Base of what pipelines are made of.
+
+    Attributes:
+        geometric: whether it moves pixels; None if nobody has said.
+        follows_nothing: whether no other output can be moved as it moves images.
+        num_threads: that its compiled code may use; the loader sets it before it asks for code.
+        field, metadata, memory_read: of what is read; the loader sets them.
+    """
+
+    geometric: bool | None = None
+    follows_nothing: ClassVar[bool] = False
+    num_threads: int = 1
+    field: Any = None
+    metadata: Any = None
+    memory_read: Callable[..., Any] | None = None
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return type(self).__name__
+
+    @property
+    def full_name(self) -> str:
+        """The name with the module that its class is from."""
+        return f"{type(self).__module__}.{type(self).__qualname__}"
+
+    def accept_field(self, field: Any) -> None:
+        """Learn of the field whose data it is given."""
+        self.field = field
+
+    def accept_globals(self, metadata: Any, memory_read: Any) -> None:
+        """Learn of the field's metadata (num_samples,), and of the function that gives stored bytes at a pointer."""
+        self.metadata, self.memory_read = metadata, memory_read
+
+    def decodes(self, field: Any) -> bool:
+        """Whether a pipeline of the field may begin with it."""
+        return False
+
+    @property
+    def is_decoder(self) -> bool:
+        """Whether it works on stored bytes or metadata, and so comes first in a pipeline."""
+        return False
+
+    def equivalent(self, before: "Sequence[Operation | torch.nn.Module]") -> "Operation":
+        """An operation of this package that does the same behind those `before` it; itself where there is none."""
+        return self
+
+    def arguments(self) -> Mapping[str, Any]:
+        """What it was made with, as far as that may say where pixels go."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_") and name not in _SET}
+
+    @abstractmethod
+    def declare_state_and_memory(self, previous_state: State) -> tuple[State, Any]:
+        """The state after it, and an `AllocationQuery`, several, or None."""
+
+    def declare_shared_memory(self, previous_state: State) -> Any:
+        """An `AllocationQuery` for memory that all of a batch shares, or None."""
+        return None
+
+    @abstractmethod
+    def generate_code(self) -> Callable[..., Any]:
+        """A function of the batch and of its memory; it is compiled where `jit_mode` is set after it.
+
+        A decoder's takes the samples' ids, its memory, the metadata and the storage's state.
+        """
+
+    def generate_code_for_shared_state(self) -> Callable[..., Any] | None:
+        """A function that fills the shared memory before the batch is worked on, or None."""
+        return None
+
+
+_SET = frozenset({"field", "metadata", "memory_read", "num_threads"})

@@ -1,0 +1,31 @@
+"""What stands for an ordering: an `OrderOption`, an `Ordering`, or what another library calls one."""
+
+from typing import Any
+
+from ffcv_hydra.errors import LoaderError
+from ffcv_hydra.foreign import adapted
+from ffcv_hydra.ordering.base import Ordering
+from ffcv_hydra.ordering.options import OrderOption
+from ffcv_hydra.ordering.orders import QuasiRandom, Random, Sequential
+
+_OPTIONS: dict[OrderOption, type[Ordering]] = {
+    OrderOption.SEQUENTIAL: Sequential,
+    OrderOption.RANDOM: Random,
+    OrderOption.QUASI_RANDOM: QuasiRandom,
+}
+
+
+def as_ordering(ordering: Any) -> Ordering:
+    """The `Ordering` that an `OrderOption`, an FFCV `OrderOption` or `TraversalOrder` class, or itself stands for.
+
+    Raises:
+        LoaderError: for anything else.
+    """
+    found = adapted(ordering)
+    if isinstance(found, Ordering):
+        return found
+    if isinstance(found, OrderOption):
+        return _OPTIONS[found]()
+    raise LoaderError(
+        f"ordering must be an OrderOption, an ffcv_hydra Ordering or an FFCV TraversalOrder class; got {ordering!r}"
+    )
