@@ -96,6 +96,8 @@ def _import(parts: list[str], where: str) -> tuple[Any, int]:
         except ModuleNotFoundError as error:
             if error.name is None or not f"{module}.".startswith(f"{error.name}."):
                 raise ConfigError(f"{where}: {module} needs a package that is missing ({error})") from error
+            if depth == 0 and module == "ffcv":
+                raise ConfigError(f"{where}: FFCV is not installed; pip install 'ffcv_hydra[ffcv]'") from None
             if depth == 0:
                 advice = _similar(module, [*_local_modules(), *packages_distributions()])
                 raise ConfigError(f"{where}: no module '{module}'{advice}") from None

@@ -1,0 +1,67 @@
+"""The product without FFCV and OpenCV, which only `ffcv_hydra.ffcv_bridge` may import."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "ffcv_hydra"
+BLOCKED = "import sys; sys.modules.update(ffcv=None, cv2=None)\n"
+
+LOAD = """
+import pkgutil, importlib, numpy as np
+import ffcv_hydra
+from PIL import Image
+for module in pkgutil.walk_packages(ffcv_hydra.__path__, "ffcv_hydra."):
+    if not module.name.startswith(("ffcv_hydra.ffcv_bridge", "ffcv_hydra.conf", "ffcv_hydra.__main__")):
+        importlib.import_module(module.name)
+
+from ffcv_hydra import Loader, create_beton_wrapper
+from ffcv_hydra.operations import RandomHorizontalFlip, RandomResizedCrop, ToTensor
+
+items = [(Image.fromarray(np.full((40, 50, 3), n, np.uint8)), n, np.ones(3, np.float32), {"n": n}) for n in range(8)]
+create_beton_wrapper(items, sys.argv[1], num_workers=0)
+loader = Loader(sys.argv[1], 4, pipelines={"image": [RandomResizedCrop(16), RandomHorizontalFlip(), ToTensor()]})
+assert sum(len(images) for images, *_ in loader) == 8
+"""
+
+REFUSED = """
+import os
+os.chdir(sys.argv[1])
+from ffcv_hydra.cli.targets import locate
+from ffcv_hydra.errors import ConfigError
+try:
+    locate("ffcv.transforms.ToTensor", "pipeline.train.image[1]")
+except ConfigError as error:
+    print(error)
+"""
+
+
+def imported(path: Path) -> set[str]:
+    """The first names of the packages that a module imports anywhere."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    return {name.partition(".")[0] for name in names}
+
+
+def test_only_one_room_knows_ffcv_and_none_opencv():
+    found = {path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py") if imported(path) & {"ffcv", "cv2"}}
+    assert {path.parts[0] for path in found} == {"ffcv_bridge"}
+    assert not [path for path in found if "cv2" in imported(PACKAGE / path)]
+
+
+@pytest.mark.timeout(300)
+def test_everything_else_is_imported_and_images_are_converted_and_loaded(tmp_path):
+    subprocess.run([sys.executable, "-c", BLOCKED + LOAD, str(tmp_path / "a.beton")], check=True)
+
+
+def test_naming_something_of_ffcvs_says_how_to_install_it(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKED + REFUSED, str(tmp_path)], check=True, capture_output=True, text=True
+    )
+    where = "pipeline.train.image[1]._target_=ffcv.transforms.ToTensor"
+    expected = f"{where}: FFCV is not installed; pip install 'ffcv_hydra[ffcv]'\n"
+    assert done.stdout == expected
