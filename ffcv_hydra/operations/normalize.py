@@ -116,7 +116,7 @@ class NormalizeTensor(TensorOperation):
     def __init__(self, mean: Sequence[float], std: Sequence[float], type: Any = "float32") -> None:
         super().__init__()
         self.mean, self.std = _mean_and_std("NormalizeTensor", mean, std)
-        self.dtype = floating_dtype("NormalizeTensor", "type", type)
+        self.type = self.dtype = floating_dtype("NormalizeTensor", "type", type)
 
     def declare_state_and_memory(self, previous_state: State) -> tuple[State, None]:
         """The previous state with the new dtype."""
