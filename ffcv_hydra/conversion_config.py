@@ -8,6 +8,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from ffcv_hydra.errors import ConfigError, FFCVHydraError, SourceMissingError, root_cause, root_error
@@ -138,7 +139,12 @@ def convert_beton(
 
     def build() -> Any:
         log.info("converting %s into %s", source["_target_"], beton.path)
-        dataset = build_dataset(source)
+        try:
+            dataset = build_dataset(source)
+        except InstantiationException as error:
+            if isinstance(error.__cause__, FFCVHydraError):
+                raise ConfigError(f"{beton.key}: {error.__cause__}") from error
+            raise
         other = (earlier or {}).get(source["_target_"])
         if other is not None and getattr(dataset, "is_drawn", False):
             raise ConfigError(

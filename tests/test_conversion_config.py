@@ -108,3 +108,11 @@ def test_own_fields_are_chosen_by_target(tmp_path, monkeypatch):
         "text": "text",
         "weights": "tensor bfloat16 (3,)",
     }
+
+
+def test_a_dataset_that_refuses_is_told_with_its_split(tmp_path):
+    (tmp_path / "images/train/cat").mkdir(parents=True)
+    source = {"_target_": "ffcv_hydra.datasets.ImageFolder", "root": str(tmp_path / "images"), "split": "val"}
+    [beton] = distinct_betons(config(tmp_path, val={"source": source}))
+    with pytest.raises(ConfigError, match=r"^dataset\.splits\.val: \S*images: no folder for split 'val'; it has train"):
+        convert_beton(beton, CONVERSION)

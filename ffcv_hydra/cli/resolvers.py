@@ -22,7 +22,7 @@ def register() -> None:
     OmegaConf.register_new_resolver("run_folder", _this_run_folder, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("run_dir", run_dir, replace=True)
     OmegaConf.register_new_resolver("absolute_path", absolute_path, replace=True)
-    OmegaConf.register_new_resolver("folder_name", lambda path: Path(absolute_path(path)).name, replace=True)
+    OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
     OmegaConf.register_new_resolver("count_classes", count_classes, replace=True)
     OmegaConf.register_new_resolver("fill_fractions", fill_fractions, replace=True)
     OmegaConf.register_new_resolver("has_split", has_split, replace=True)
@@ -59,6 +59,17 @@ def run_dir() -> str:
 def absolute_path(path: str) -> str:
     """`path` with `~` expanded, relative to the folder the command was started in."""
     return os.path.abspath(os.path.expanduser(path))
+
+
+def folder_name(root: str) -> str:
+    """The name of a folder of images.
+
+    Raises:
+        ConfigError: it is no path.
+    """
+    if not isinstance(root, str):
+        raise ConfigError(f"dataset.root={root}: give the path of the folder that holds the images")
+    return Path(absolute_path(root)).name
 
 
 def count_classes(root: str, beton: str | None = None) -> int | None:

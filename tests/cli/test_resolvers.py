@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ffcv_hydra.cli.resolvers import count_classes, has_split, run_folder
+from ffcv_hydra.cli.resolvers import count_classes, folder_name, has_split, run_folder
 from ffcv_hydra.errors import ConfigError
 
 SLURM = {"SLURM_JOB_ID": "17", "SLURM_NTASKS": "2", "SLURM_JOB_NAME": "train"}
@@ -30,6 +30,13 @@ def test_other_command_of_the_same_slurm_job_has_its_own_folder():
 @pytest.mark.parametrize("name", ["bash", "interactive"])
 def test_interactive_slurm_job_is_no_job(name):
     assert not run_folder({**SLURM, "SLURM_JOB_NAME": name}, []).startswith("slurm")
+
+
+@pytest.mark.parametrize("root", [None, 5, ["a"]], ids=str)
+def test_a_root_that_is_no_path_is_named(root):
+    with pytest.raises(ConfigError, match=r"dataset\.root=.*: give the path of the folder"):
+        folder_name(root)
+    assert folder_name("data/flowers/") == "flowers"
 
 
 def test_classes_are_counted_with_and_without_train(tmp_path):
