@@ -37,7 +37,7 @@ from ffcv_hydra.kernels.memory.parts import (
     TABLES,
 )
 from ffcv_hydra.operations.base import Chunk, Extents, FailedSample, Scratch
-from ffcv_hydra.operations.views import StoredImages, Views, scales_of, views_of
+from ffcv_hydra.operations.views import StoredImages, Views, choose_scales, views_of
 
 if TYPE_CHECKING:
     from ffcv_hydra.operations.image_decoder import ImageDecoder
@@ -94,8 +94,10 @@ def decode_shared(
     images = StoredImages(source.data, source.offsets, source.sizes, modes, heights, widths)
     workplace = _Workplace(decoders[0], images, max(target[0].size for target in targets), chunks[0].scratch)
     views = views_of(decoders, images, targets, chunks, workplace.on_the_way)
-    scales = scales_of(decoders, images, views.windows)
-    for_kernels = replace(images, modes=np.where((scales > 1).any(axis=0), np.uint8(_LEFT_OUT), modes))
+    for_kernels, scales = images, np.ones(views.windows.shape[:2], dtype=np.int64)
+    if any(decoder.scaled_decoding for decoder in decoders):
+        choose_scales(decoders, images, views.windows, scales)
+        for_kernels = replace(images, modes=np.where((scales > 1).any(axis=0), np.uint8(_LEFT_OUT), modes))
     position = -1
     while (position := workplace.decode(for_kernels, views, begin=position + 1)) >= 0:
         reason = ""
@@ -173,7 +175,7 @@ class _Workplace:
             ValueError: what is wrong with it.
         """
         jpeg, height, width = images.stored(position), int(images.heights[position]), int(images.widths[position])
-        for scale in np.unique(scales).tolist():
+        for scale in sorted(set(scales.tolist())):
             some = views.of_image(position, scales == scale, self._channels)
             if scale == 1 and scales.max() > 1 and self.decode(images.one(position), some) < 0:
                 continue

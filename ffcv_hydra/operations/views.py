@@ -102,32 +102,38 @@ def views_of(
     Raises:
         TypeError: if a target does not fit its decoder.
     """
-    layouts = np.array(
-        [_layout(*pair, len(images.offsets), on_the_way) for pair in zip(decoders, targets, strict=True)]
-    )
-    windows = np.empty((len(decoders), len(images.offsets), 9), dtype=np.int64)
+    count = len(images.offsets)
+    layouts = [_layout(decoder, target, count, on_the_way) for decoder, target in zip(decoders, targets, strict=True)]
+    windows = np.empty((len(decoders), count, 9), dtype=np.int64)
     for window, decoder, chunk in zip(windows, decoders, chunks, strict=True):
         window[:, :4] = decoder.boxes(images.heights, images.widths, chunk.keys)
         window[:, 4:8] = decoder.placements(images.heights, images.widths)
         window[:, 8] = decoder.mirrored(chunk)
     interpolations = np.array([decoder.interpolation_code for decoder in decoders])
-    as_stored = not layouts[:, 4].any() and all(decoder.result_dtype == decoder.dtype for decoder in decoders)
-    none = np.empty((len(decoders), 0), dtype=np.uint32)
-    return Views(
-        windows, interpolations, layouts, none if as_stored else np.stack([each.value_bits() for each in decoders])
-    )
+    as_stored = all(not planes and value_bytes == decoders[0].dtype.itemsize for *_, value_bytes, planes, _ in layouts)
+    tables = np.empty((len(decoders), 0), dtype=np.uint32)
+    if not as_stored:
+        tables = np.stack([decoder.value_bits() for decoder in decoders])
+    return Views(windows, interpolations, np.array(layouts), tables)
 
 
-def scales_of(decoders: Sequence[ImageDecoder], images: StoredImages, windows: np.ndarray) -> np.ndarray:
-    """int64 (V, N): how many times smaller than it is a JPEG is decoded for a view: never smaller than the outcome."""
-    scales = np.ones(windows.shape[:2], dtype=np.int64)
+def choose_scales(
+    decoders: Sequence[ImageDecoder], images: StoredImages, windows: np.ndarray, scales: np.ndarray
+) -> None:
+    """How many times smaller than it is a JPEG is decoded for a view: never smaller than the outcome.
+
+    Args:
+        decoders: those that views are for.
+        images: the stored ones.
+        windows: int64 (V, N, 9), of the views.
+        scales: int64 (V, N), ones, changed where it is more.
+    """
     is_jpeg = images.modes == STORED_AS_JPEG
     for scale, decoder, window in zip(scales, decoders, windows, strict=True):
         if decoder.scaled_decoding and decoder.interpolation_code != NEAREST:
             for factor in _FACTORS:
                 is_enough = (window[:, 2] >= factor * window[:, 4]) & (window[:, 3] >= factor * window[:, 5])
                 scale[is_jpeg & is_enough] = factor
-    return scales
 
 
 def _layout(decoder: ImageDecoder, target: np.ndarray, count: int, on_the_way: int) -> tuple[int, ...]:

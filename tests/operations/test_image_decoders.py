@@ -1,9 +1,11 @@
+import io
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as torchvision
 
@@ -13,6 +15,7 @@ from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations import CenterCrop, RandomResizedCrop, Resize, ResizeShorterSide
 from ffcv_hydra.operations.to_tensor import ToTensor
+from ffcv_hydra.pipeline import FieldPipeline
 
 pytestmark = pytest.mark.timeout(120)
 SIZES = [(60, 80), (90, 64), (64, 64), (40, 200)]
@@ -65,6 +68,28 @@ def test_random_resized_crop_differs_by_sample_and_epoch(beton):
     (first,), (second,) = next(iter(loader)), (loader.sampler.set_epoch(1), next(iter(loader)))[1]
     assert len(first.unique(dim=0)) == 4  # the same sample four times: each occurrence draws anew
     assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("options", [{"progressive": True}, {"subsampling": 2}], ids=["progressive", "baseline"])
+def test_any_number_of_threads_decodes_jpegs_to_the_same_pixels(tmp_path, options):
+    class Photos:
+        def __len__(self):
+            return 160
+
+        def __getitem__(self, index):
+            buffer = io.BytesIO()
+            Image.fromarray(pixels(index % 4)).save(buffer, "jpeg", quality=60 + index % 40, **options)
+            return (Image.open(buffer),)
+
+    path = tmp_path / "jpegs.beton"
+    write_beton(Photos(), path, {"image": {"random_access": False}}, num_workers=0)
+    kept = path.read_bytes().count(b"\xff\xc2\x00\x11")
+    assert kept == (160 if "progressive" in options else 0)
+    pipelines = {"image": [RandomResizedCrop(24)], "other": FieldPipeline([Resize([20, 30])], source="image")}
+    one, many = (list(Loader(path, 32, pipelines=pipelines, num_workers=count, seed=1)) for count in (1, 8))
+    assert len(one) == 5
+    for single, several in zip(one, many, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(single, several, strict=True))
 
 
 def test_images_of_one_size_need_no_crop(tmp_path):
