@@ -43,7 +43,7 @@ def test_F10_photographs_are_shrunk_by_the_mean_of_what_a_pixel_covers_by_any_fa
         assert np.abs(image - expected).max() <= 1
 
 
-@pytest.mark.parametrize("interpolation, mean, most", [("area", 2.1, 66), ("bilinear", 1.6, 43)])
+@pytest.mark.parametrize("interpolation, mean, most", [("area", 2.1, 66), ("bilinear", 1.6, 44)])
 def test_F10_scaled_decoding_is_as_far_off_as_its_docstring_says(photos, interpolation, mean, most):
     differences = []
     for factor in (2, 2.5, 3, 4, 5, 6, 8, 10, 12, 16):
