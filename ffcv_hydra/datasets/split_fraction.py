@@ -18,12 +18,17 @@ def fill_fractions(fractions: Mapping[str, float | None]) -> dict[str, float]:
     """The fractions of the splits that there are: None is what the others leave, and 0 no split.
 
     Raises:
-        ConfigError: if more than one is None.
+        ConfigError: if more than one is None, one is no share, or they add up to more than 1.
     """
+    for name, fraction in fractions.items():
+        if fraction is not None and not (isinstance(fraction, int | float) and 0 <= fraction <= 1):
+            raise ConfigError(f"dataset.fractions.{name}={fraction}: use a share from 0 to 1, or null for what is left")
     open_ones = [name for name, fraction in fractions.items() if fraction is None]
     if len(open_ones) > 1:
         raise ConfigError(f"dataset.fractions: {' and '.join(open_ones)} are null; only one can have what others leave")
     rest = round(1 - sum(fraction for fraction in fractions.values() if fraction is not None), 9)
+    if rest < 0:
+        raise ConfigError(f"dataset.fractions={dict(fractions)}: the shares add up to more than 1")
     filled = {name: rest if fraction is None else fraction for name, fraction in fractions.items()}
     return {name: fraction for name, fraction in filled.items() if fraction != 0}
 

@@ -74,3 +74,17 @@ def test_the_share_of_a_named_split_comes_from_all_fractions():
 def test_impossible_bounds_are_refused(bounds):
     with pytest.raises(ConfigError, match="use 0 <= start < stop <= 1"):
         SplitFraction(*bounds)
+
+
+@pytest.mark.parametrize(
+    ("fractions", "message"),
+    [
+        ({"train": None, "val": "abc"}, "dataset.fractions.val=abc: use a share from 0 to 1"),
+        ({"train": None, "val": 1.5}, "dataset.fractions.val=1.5: use a share from 0 to 1"),
+        ({"train": None, "val": -0.1}, "dataset.fractions.val=-0.1: use a share from 0 to 1"),
+        ({"train": 0.8, "val": 0.3}, "the shares add up to more than 1"),
+    ],
+)
+def test_F2_what_is_no_share_is_refused_at_its_key(fractions, message):
+    with pytest.raises(ConfigError, match=message):
+        fill_fractions(fractions)
