@@ -6,11 +6,10 @@ import os
 import numpy as np
 import pytest
 import torch
+from ffcv import fields as theirs
 from ffcv.reader import Reader
 
 from ffcv_hydra.beton import Beton, write_beton
-from ffcv_hydra.beton.fields.bytes_fields import BytesField
-from ffcv_hydra.beton.fields.scalar_fields import IntField
 from ffcv_hydra.beton.writing import partial, worker_pool
 from ffcv_hydra.errors import ConversionError
 
@@ -67,7 +66,7 @@ def test_stock_ffcv_reads_it(tmp_path):
     write_beton(Sharded([30, 40], 50), tmp_path / "a.beton", num_workers=0, **OPTIONS)
     reader = Reader(str(tmp_path / "a.beton"))
     assert reader.num_samples == 70
-    assert [type(field) for field in reader.handlers.values()] == [BytesField, IntField]
+    assert [type(field) for field in reader.handlers.values()] == [theirs.BytesField, theirs.IntField]
     data = (tmp_path / "a.beton").read_bytes()
     rows = reader.metadata["f0"]
     assert [data[row["ptr"] : row["ptr"] + row["size"]] for row in rows] == contents(tmp_path / "a.beton")
