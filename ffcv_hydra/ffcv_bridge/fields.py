@@ -15,6 +15,7 @@ from ffcv_hydra.beton.fields.base import Field, Malloc
 from ffcv_hydra.beton.fields.bytes_fields import BytesField, JSONField
 from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
 from ffcv_hydra.beton.fields.scalar_fields import FloatField, IntField
+from ffcv_hydra.ffcv_bridge.wrapping import Wrapping
 
 
 def _torch_dtype(dtype: Any) -> torch.dtype:
@@ -41,25 +42,8 @@ _BUILT_IN: dict[type, tuple[type[Field], Callable[[Any], Field]]] = {
 }
 
 
-class _Wrapped(Field):
-    """A user's field that is derived from one of FFCV's; what is not said here is the original's.
-
-    Attributes:
-        original: the user's.
-    """
-
-    def __init__(self, original: ffcv_fields.Field) -> None:
-        self.original = original
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "original":  # not set yet: a copy is being made
-            raise AttributeError(name)
-        return getattr(self.original, name)
-
-    @property
-    def name(self) -> str:
-        """The original's class."""
-        return type(self.original).__name__
+class _Wrapped(Wrapping, Field):
+    """A user's field that is derived from one of FFCV's."""
 
     @property
     def metadata_type(self) -> np.dtype:

@@ -11,7 +11,6 @@ from ffcv.fields import basics, ndarray, rgb_image
 from ffcv.fields import bytes as ffcv_bytes
 from ffcv.pipeline.allocation_query import AllocationQuery as FFCVsQuery
 from ffcv.pipeline.compiler import Compiler
-from ffcv.pipeline.operation import Operation as FFCVsOperation
 from ffcv.pipeline.state import State as FFCVsState
 
 from ffcv_hydra.beton.fields.array_fields import NDArrayField
@@ -19,6 +18,7 @@ from ffcv_hydra.beton.fields.bytes_fields import BytesField
 from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
 from ffcv_hydra.beton.fields.scalar_fields import FloatField, IntField
 from ffcv_hydra.ffcv_bridge.equivalents import equivalent_of
+from ffcv_hydra.ffcv_bridge.wrapping import Wrapping
 from ffcv_hydra.operations.operation import AllocationQuery, Operation, State
 
 _DECODED = {
@@ -39,28 +39,11 @@ _FOLLOWED_BY_NOTHING = (
 _SET_BY_FFCV = frozenset({"field", "memory_read", "metadata"})
 
 
-class FFCVOperation(Operation):
-    """An operation of FFCV's kind; what is not said here is the original's.
-
-    Attributes:
-        original: FFCV's, or a user's.
-    """
-
-    def __init__(self, original: FFCVsOperation) -> None:
-        self.original = original
+class FFCVOperation(Wrapping, Operation):
+    """An operation of FFCV's kind."""
 
     def __copy__(self) -> "FFCVOperation":
         return FFCVOperation(copy.copy(self.original))
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "original":  # not set yet: a copy is being made
-            raise AttributeError(name)
-        return getattr(self.original, name)
-
-    @property
-    def name(self) -> str:
-        """The original's class."""
-        return type(self.original).__name__
 
     @property
     def full_name(self) -> str:
