@@ -1,10 +1,12 @@
 """What happens in a forked child, which may hang."""
 
 import contextlib
+import faulthandler
 import os
 import pickle
 import select
 import signal
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -12,13 +14,17 @@ from typing import Any
 
 
 def in_child(rule: Callable[[], Any], seconds: float = 10.0) -> Any:
-    """What `rule` gives in a child of this process, or the text of what it raises; the child is killed if it hangs."""
+    """What `rule` gives in a child of this process, or the text of what it raises.
+
+    A child that hangs is killed, and says before on stderr where its threads are.
+    """
     read_end, write_end = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads, which is what is tried
         child = os.fork()
     if child == 0:
         answer: Any = None
+        faulthandler.dump_traceback_later(0.9 * seconds, file=sys.__stderr__)
         try:
             answer = rule()
         except BaseException as error:
