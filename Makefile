@@ -7,7 +7,7 @@ BENCHMARKS := random-crop center-crop ffcv-file-random-crop ffcv-file-center-cro
 	loader-overhead start memory conversion gpu-training
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run convert test fuzz crash-test state-machine pixel-table lint clean bench bench-setup $(BENCHMARKS:%=bench-%)
+.PHONY: help setup run convert test fuzz crash-test state-machine golden pixel-table lint clean bench bench-setup $(BENCHMARKS:%=bench-%)
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ $(BENCH_STAMP): $(STAMP) benchmarks/requirements-mosaic.txt
 	.venv/bin/python -m pip install --no-deps -r benchmarks/requirements-mosaic.txt
 	@{ ldconfig -p || /sbin/ldconfig -p; } | grep -q libavdevice || echo "SPDL needs FFmpeg: apt-get install ffmpeg"
 	@touch $@
+
+golden: setup  ## keep anew what loaders give; make golden ENTRY="words of CHANGELOG.md that say why it is another"
+	.venv/bin/python -m tests.loader.golden.batches "$(ENTRY)"
 
 pixel-table: setup  ## print the table in docs/pixels.md anew
 	.venv/bin/python -m tests.operations.pixel_table
