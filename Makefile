@@ -7,7 +7,7 @@ BENCHMARKS := random-crop center-crop ffcv-file-random-crop ffcv-file-center-cro
 	loader-overhead start memory conversion gpu-training
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run convert test fuzz crash-test state-machine golden pixel-table lint clean bench bench-setup $(BENCHMARKS:%=bench-%)
+.PHONY: help setup run convert test fuzz crash-test state-machine golden pixel-table rooms-picture lint clean bench bench-setup $(BENCHMARKS:%=bench-%)
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ golden: setup  ## keep anew what loaders give; make golden ENTRY="words of CHANG
 
 pixel-table: setup  ## print the table in docs/pixels.md anew
 	.venv/bin/python -m tests.operations.pixel_table
+
+rooms-picture: setup  ## draw docs/rooms.svg anew, and list the imports that break a rule
+	.venv/bin/python -m tools.rooms
 
 lint: setup  ## ruff and mypy
 	.venv/bin/python -m ruff check .

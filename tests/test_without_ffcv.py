@@ -30,7 +30,7 @@ assert sum(len(images) for images, *_ in loader) == 8
 REFUSED = """
 import os
 os.chdir(sys.argv[1])
-from ffcv_hydra.cli.targets import locate
+from ffcv_hydra.building.targets import locate
 from ffcv_hydra.errors import ConfigError
 try:
     locate("ffcv.transforms.ToTensor", "pipeline.train.image[1]")

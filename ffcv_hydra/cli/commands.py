@@ -56,15 +56,15 @@ def _interrupts_end_at_once() -> Iterator[None]:
 
 
 def _convert(config: DictConfig) -> None:
+    from ffcv_hydra.building.targets import check_targets
     from ffcv_hydra.cli.schema import ConvertConfig, check
-    from ffcv_hydra.cli.targets import check_targets
 
     resolved = resolve(config)
     check(ConvertConfig, resolved)
     check_targets(resolved["dataset"], "dataset", _made_sources(resolved))
     check_targets(resolved["conversion"], "conversion")
     from ffcv_hydra.beton import print_summary
-    from ffcv_hydra.preparation import convert_betons
+    from ffcv_hydra.building.preparation import convert_betons
 
     for beton, summary in convert_betons(resolved):
         if summary is None:
@@ -79,8 +79,8 @@ def checked_run_config(config: DictConfig) -> dict[str, Any]:
     Raises:
         ConfigError: naming the key that is wrong.
     """
+    from ffcv_hydra.building.targets import check_targets
     from ffcv_hydra.cli.schema import RunConfig, check, check_trainer
-    from ffcv_hydra.cli.targets import check_targets
 
     resolved = resolve(config)
     check(RunConfig, resolved)

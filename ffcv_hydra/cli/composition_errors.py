@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from yaml import YAMLError
 
-from ffcv_hydra.cli.targets import accepted_keys
+from ffcv_hydra.building.targets import accepted_keys
 from ffcv_hydra.errors import ConfigError, FFCVHydraError
 from ffcv_hydra.nearest import hint, nearest
 from ffcv_hydra.printable import printable

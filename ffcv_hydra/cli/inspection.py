@@ -183,7 +183,7 @@ def _compare_with_source(chosen: argparse.Namespace) -> Iterator[str]:
     from ffcv_hydra.beton.appendix import MANIFEST_VERSION
     from ffcv_hydra.beton.inspection.source_comparison import compare_with_source
     from ffcv_hydra.beton.reading.reader import Beton
-    from ffcv_hydra.conversion_config import build_described
+    from ffcv_hydra.building.conversion_config import build_described
 
     beton = Beton(chosen.file)
     if beton.description is None or not beton.description.get("source"):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origi
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from ffcv_hydra.cli.targets import accepted_keys, locate, target_nodes
+from ffcv_hydra.building.targets import accepted_keys, locate, target_nodes
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.nearest import hint, nearest
 from ffcv_hydra.stages import STAGES

@@ -8,8 +8,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
+from ffcv_hydra.building.targets import target_nodes
 from ffcv_hydra.cli.composition_errors import one_line
-from ffcv_hydra.cli.targets import target_nodes
 from ffcv_hydra.errors import FFCVHydraError, describe_error, users_line
 
 _TRACEBACK = "HYDRA_FULL_ERROR=1 shows the traceback"

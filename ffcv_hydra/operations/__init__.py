@@ -12,7 +12,7 @@ from ffcv_hydra.operations.defaults import default_decoder, default_operations
 from ffcv_hydra.operations.divide import DivideImage255
 from ffcv_hydra.operations.flip import RandomHorizontalFlip, RandomVerticalFlip
 from ffcv_hydra.operations.gaussian_blur import GaussianBlur
-from ffcv_hydra.operations.image_decoder import ImageDecoder, SizedDecoder
+from ffcv_hydra.operations.image_decoder import ImageDecoder, decode_shared
 from ffcv_hydra.operations.image_decoders import CenterCrop, RandomResizedCrop, Resize, ResizeShorterSide, WholeImage
 from ffcv_hydra.operations.mixing import CutMix, MixedTargets, MixingOperation, Mixup
 from ffcv_hydra.operations.normalize import NormalizeImage, NormalizeTensor
@@ -21,8 +21,8 @@ from ffcv_hydra.operations.padded import PaddedArray, PaddedBytes, PrefixedDecod
 from ffcv_hydra.operations.random_crop import RandomCrop
 from ffcv_hydra.operations.random_erasing import RandomErasing
 from ffcv_hydra.operations.rotation import RandomRotation
-from ffcv_hydra.operations.shared_decoding import decode_shared
 from ffcv_hydra.operations.sharpness import RandomAdjustSharpness
+from ffcv_hydra.operations.sized_decoder import SizedDecoder
 from ffcv_hydra.operations.tensors import Squeeze, ToTorchImage
 from ffcv_hydra.operations.to_device import ToDevice
 from ffcv_hydra.operations.to_tensor import ToTensor

@@ -1,10 +1,11 @@
 """Base of the image decoders: which part of an image is kept, and how it is resampled to the output's size."""
 
-import copy
+from __future__ import annotations
+
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -13,13 +14,15 @@ from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.compiling.compilation import Kernel
 from ffcv_hydra.kernels.geometry.taps import AREA, BILINEAR, NEAREST
-from ffcv_hydra.operations.arguments import size_pair
+from ffcv_hydra.kernels.images.windows import STORED_AS_JPEG
 from ffcv_hydra.operations.base import Chunk, ChunkDecoder, Extents
 from ffcv_hydra.operations.image_chain import ImageFunction
 from ffcv_hydra.operations.operation import AllocationQuery, State
-from ffcv_hydra.operations.shared_decoding import decode_shared, kernels_for
+from ffcv_hydra.operations.shared_decoding import decode_views, kernels_for
+from ffcv_hydra.operations.views import StoredImages, Views
 
 INTERPOLATIONS = {"area": AREA, "bilinear": BILINEAR, "nearest": NEAREST}
+_FACTORS = (2, 4, 8)  # that JPEGs are decoded smaller by
 
 
 class ImageDecoder(ChunkDecoder):
@@ -132,34 +135,67 @@ class ImageDecoder(ChunkDecoder):
         """Decode the chunk's images into `target` (N, H, W, C)."""
         decode_shared([self], source, [target], [chunk])
 
+    def windows(self, images: StoredImages, chunk: Chunk) -> np.ndarray:
+        """int64 (N, 9): what is wanted of each image, as `Views` has it."""
+        windows = np.empty((len(images.offsets), 9), dtype=np.int64)
+        windows[:, :4] = self.boxes(images.heights, images.widths, chunk.keys)
+        windows[:, 4:8] = self.placements(images.heights, images.widths)
+        windows[:, 8] = self.mirrored(chunk)
+        return windows
 
-class SizedDecoder(ImageDecoder):
-    """Base of the decoders whose output has a size that is chosen.
+    def scales(self, images: StoredImages, windows: np.ndarray) -> np.ndarray:
+        """int64 (N,): how many times smaller than it is each image is decoded: never smaller than the outcome.
+
+        Args:
+            images: the stored ones.
+            windows: int64 (N, 9), of them.
+        """
+        scales = np.ones(len(windows), dtype=np.int64)
+        if self.scaled_decoding and self.interpolation_code != NEAREST:
+            for factor in _FACTORS:
+                is_enough = (windows[:, 2] >= factor * windows[:, 4]) & (windows[:, 3] >= factor * windows[:, 5])
+                scales[(images.modes == STORED_AS_JPEG) & is_enough] = factor
+        return scales
+
+    def layout(self, images: StoredImages, target: np.ndarray) -> tuple[int, ...]:
+        """What kernels know of a target; they get its address alone, and trust it.
+
+        Raises:
+            TypeError: if it does not fit.
+        """
+        height, width = self.output_size
+        image = (self.channels, height, width) if self.channels_first else (height, width, self.channels)
+        shape = (len(images.offsets), *image)
+        if target.shape != shape or target.dtype != self.result_dtype or not target.flags.c_contiguous:
+            raise TypeError(f"{type(self).__name__} fills a contiguous {self.result_dtype} array {shape}")
+        return target.ctypes.data, height, width, target.itemsize, self.channels_first, 0
+
+
+def decode_shared(
+    decoders: Sequence[ImageDecoder], source: Extents, targets: Sequence[np.ndarray], chunks: Sequence[Chunk]
+) -> None:
+    """Decode each image once, and give each decoder its part of it; the same as if each ran alone.
 
     Args:
-        size: (height, width) of the output in pixels, or one number for both.
-        interpolation, scaled_decoding: as in `ImageDecoder`.
+        decoders: of one field of one file.
+        source: where the stored images lie.
+        targets: per decoder the array (N, H, W, C) that it fills; (N, C, H, W) for one with `channels_first`.
+        chunks: per decoder the samples, which are the same for all, and its keys.
 
-    Both `size` and FFCV's name for it, `output_size`, may be set between two epochs.
+    Raises:
+        FailedSample: if an image cannot be decoded.
+        TypeError: if a target does not fit its decoder.
     """
-
-    def __init__(self, size: int | Sequence[int], interpolation: str = "area", scaled_decoding: bool = False) -> None:
-        super().__init__(interpolation, scaled_decoding)
-        self.size = size
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the output, in pixels; may be set to one number for both."""
-        return self._size
-
-    @size.setter
-    def size(self, size: int | Sequence[int]) -> None:
-        self._size = size_pair(type(self).__name__, size)
-
-    output_size = size
-
-    def with_size(self, size: int | Sequence[int]) -> Self:
-        """A copy with another output size, which is random in the same way."""
-        other = copy.copy(self)
-        other.size = size
-        return other
+    if len(source.offsets) == 0:
+        return
+    one = decoders[0]
+    heights, widths, modes = one.stored(chunks[0].samples)
+    stored = StoredImages(source.data, source.offsets, source.sizes, modes, heights, widths, one.channels, one.dtype)
+    windows = [decoder.windows(stored, chunk) for decoder, chunk in zip(decoders, chunks, strict=True)]
+    scales = [decoder.scales(stored, wanted) for decoder, wanted in zip(decoders, windows, strict=True)]
+    layouts = [decoder.layout(stored, target) for decoder, target in zip(decoders, targets, strict=True)]
+    as_stored = all(not planes and value_bytes == one.dtype.itemsize for *_, value_bytes, planes, _ in layouts)
+    tables = [np.empty(0, dtype=np.uint32) if as_stored else decoder.value_bits() for decoder in decoders]
+    codes = [decoder.interpolation_code for decoder in decoders]
+    views = Views(np.stack(windows), np.array(codes), np.stack(scales), np.array(layouts), np.stack(tables))
+    decode_views(stored, views, chunks[0].scratch)

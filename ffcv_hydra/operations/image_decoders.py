@@ -11,7 +11,8 @@ from ffcv_hydra.kernels.compiling.compilation import Kernel
 from ffcv_hydra.kernels.geometry.crop import random_resized_crop_boxes
 from ffcv_hydra.kernels.images.windows import STORED_RAW
 from ffcv_hydra.operations.arguments import interval
-from ffcv_hydra.operations.image_decoder import ImageDecoder, SizedDecoder
+from ffcv_hydra.operations.image_decoder import ImageDecoder
+from ffcv_hydra.operations.sized_decoder import SizedDecoder
 
 
 class RandomResizedCrop(SizedDecoder):

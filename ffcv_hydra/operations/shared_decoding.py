@@ -1,10 +1,8 @@
-"""Several outputs of one image, such as the views of self-supervised training, for one decode."""
+"""Several parts of one image, such as the views of self-supervised training, for one decode."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -36,11 +34,8 @@ from ffcv_hydra.kernels.memory.parts import (
     SMALL,
     TABLES,
 )
-from ffcv_hydra.operations.base import Chunk, Extents, FailedSample, Scratch
-from ffcv_hydra.operations.views import StoredImages, Views, choose_scales, views_of
-
-if TYPE_CHECKING:
-    from ffcv_hydra.operations.image_decoder import ImageDecoder
+from ffcv_hydra.operations.base import FailedSample, Scratch
+from ffcv_hydra.operations.views import ON_THE_WAY, StoredImages, Views
 
 # kernels by their places in `kernels.parts`: what each JPEG takes, and what any image may take
 JPEG_KERNELS = {READ_BASELINE: read_baseline, DECODE_BOX: decode_box, PREPARE_TABLES: prepare_tables}
@@ -56,7 +51,7 @@ _LEFT_OUT = 255  # a mode that no kernel decodes
 
 
 def kernels_for(dtype: np.dtype, modes: np.ndarray, interpolation: int) -> tuple[Kernel, ...]:
-    """Those that `decode_shared` certainly calls, the longest first.
+    """Those that `decode_views` certainly calls, the longest first.
 
     Args:
         dtype: of the pixels.
@@ -69,46 +64,36 @@ def kernels_for(dtype: np.dtype, modes: np.ndarray, interpolation: int) -> tuple
     return (*jpeg, *runs, nearest_window) if interpolation == NEAREST else (*jpeg, *runs)
 
 
-def decode_shared(
-    decoders: Sequence[ImageDecoder], source: Extents, targets: Sequence[np.ndarray], chunks: Sequence[Chunk]
-) -> None:
-    """Decode each image once, and give each decoder its part of it; the same as if each ran alone.
+def decode_views(images: StoredImages, views: Views, scratch: Scratch) -> None:
+    """Decode each image once, and resample each of its views; the same as if each view were made alone.
 
     One image is in memory at a time, so the scratch is that of the largest image, and its pixels are in the
-    processor's cache when the decoders read them. JPEGs that the kernels leave out, and those that are decoded at a
+    processor's cache when views are made of them. JPEGs that the kernels leave out, and those that are decoded at a
     part of their size, are decoded by TurboJPEG, once for each size.
 
     Args:
-        decoders: of one field of one file.
-        source: where the stored images lie.
-        targets: per decoder the array (N, H, W, C) that it fills; (N, C, H, W) for one with `channels_first`.
-        chunks: per decoder the samples, which are the same for all, and its keys.
+        images: at least one.
+        views: of them.
+        scratch: of the calling thread.
 
     Raises:
         FailedSample: if an image cannot be decoded.
-        TypeError: if a target does not fit its decoder.
     """
-    if len(source.offsets) == 0:
-        return
-    heights, widths, modes = decoders[0].stored(chunks[0].samples)
-    images = StoredImages(source.data, source.offsets, source.sizes, modes, heights, widths)
-    workplace = _Workplace(decoders[0], images, max(target[0].size for target in targets), chunks[0].scratch)
-    views = views_of(decoders, images, targets, chunks, workplace.on_the_way)
-    for_kernels, scales = images, np.ones(views.windows.shape[:2], dtype=np.int64)
-    if any(decoder.scaled_decoding for decoder in decoders):
-        choose_scales(decoders, images, views.windows, scales)
-        for_kernels = replace(images, modes=np.where((scales > 1).any(axis=0), np.uint8(_LEFT_OUT), modes))
+    workplace = _Workplace(images, views, scratch)
+    for_kernels = images
+    if (is_scaled := (views.scales > 1).any(axis=0)).any():
+        for_kernels = replace(images, modes=np.where(is_scaled, np.uint8(_LEFT_OUT), images.modes))
     position = -1
     while (position := workplace.decode(for_kernels, views, begin=position + 1)) >= 0:
-        reason = ""
-        if modes[position] == STORED_AS_JPEG and workplace.pixels.itemsize == 1:
+        reason, mode = "", int(images.modes[position])
+        if mode == STORED_AS_JPEG and images.dtype.itemsize == 1:
             try:
-                workplace.decode_left_out(images, views, position, scales[:, position])
+                workplace.decode_left_out(images, views, position)
                 continue
             except ValueError as error:
                 reason = f" ({error})"
-        kind = _KINDS.get(int(modes[position]), f"image of the unknown mode {modes[position]}")
-        size = f"{heights[position]} x {widths[position]} pixels"
+        kind = _KINDS.get(mode, f"image of the unknown mode {mode}")
+        size = f"{images.heights[position]} x {images.widths[position]} pixels"
         raise FailedSample(position, f"the {kind}{reason} cannot be decoded as {size}")
 
 
@@ -116,29 +101,28 @@ class _Workplace:
     """Kernels, and the memory that they take for one image at a time.
 
     Args:
-        decoder: one of those that the images are decoded for.
         images: all of them.
-        target_values: of one image in the largest target.
+        views: of them; told where there is memory for an image on the way to its target.
         scratch: of the calling thread.
 
     Attributes:
         pixels: of the stored dtype, for the largest image; raw ones of 8 bits take none.
-        on_the_way: the address of memory for one image of the largest target.
     """
 
-    def __init__(self, decoder: ImageDecoder, images: StoredImages, target_values: int, scratch: Scratch) -> None:
-        self._channels, dtype = decoder.channels, decoder.dtype
+    def __init__(self, images: StoredImages, views: Views, scratch: Scratch) -> None:
+        channels, dtype = images.channels, images.dtype
         self._decode, weight = (decode_windows_8, np.float32) if dtype == np.uint8 else (decode_windows_16, np.float64)
         in_scratch = (images.modes != STORED_RAW) | (dtype.itemsize > 1)
-        num_bytes = int((images.heights * images.widths * in_scratch).max()) * self._channels * dtype.itemsize
-        row = 2 * (self._channels * int(images.widths.max()) + 1) * np.dtype(weight).itemsize
+        num_bytes = int((images.heights * images.widths * in_scratch).max()) * channels * dtype.itemsize
+        row = 2 * (channels * int(images.widths.max()) + 1) * np.dtype(weight).itemsize
         has_jpegs = STORED_AS_JPEG in images.modes
         small = int(images.sizes.max()) + EXTRA_BYTES if has_jpegs else 0
         num_bytes, row = num_bytes + -num_bytes % 8, row + -row % 8
-        memory = scratch.pixels_for(num_bytes + row + small + target_values)
+        largest_target = int(views.targets[:, 1:3].prod(axis=1).max()) * channels
+        memory = scratch.pixels_for(num_bytes + row + small + largest_target)
         self.pixels, self._row = memory[:num_bytes].view(dtype), memory[num_bytes : num_bytes + row].view(weight)
         self._small = memory[num_bytes + row :][:small]
-        self.on_the_way = memory.ctypes.data + num_bytes + row + small
+        views.targets[:, ON_THE_WAY] = memory.ctypes.data + num_bytes + row + small
         self._parts = np.zeros(PARTS_LENGTH, dtype=np.int64)
         self._parts[list(DEFERRED_KERNELS)] = [kernel.deferred_address for kernel in DEFERRED_KERNELS.values()]
         if has_jpegs:
@@ -155,7 +139,7 @@ class _Workplace:
             images.modes,
             images.heights,
             images.widths,
-            self._channels,
+            images.channels,
             scale,
             views.windows,
             views.interpolations,
@@ -166,25 +150,27 @@ class _Workplace:
             begin,
         )
 
-    def decode_left_out(self, images: StoredImages, views: Views, position: int, scales: np.ndarray) -> None:
-        """Decode one JPEG by TurboJPEG, once for each of `scales`, int64 (V,).
+    def decode_left_out(self, images: StoredImages, views: Views, position: int) -> None:
+        """Decode one JPEG by TurboJPEG, once for each of its views' scales.
 
         What a view is made of does not depend on the other ones: each has the pixels of its own scale.
 
         Raises:
             ValueError: what is wrong with it.
         """
-        jpeg, height, width = images.stored(position), int(images.heights[position]), int(images.widths[position])
+        one, scales = images.one(position), views.scales[:, position]
+        jpeg, height, width = images.stored(position), int(one.heights[0]), int(one.widths[0])
         for scale in sorted(set(scales.tolist())):
-            some = views.of_image(position, scales == scale, self._channels)
-            if scale == 1 and scales.max() > 1 and self.decode(images.one(position), some) < 0:
+            some = views.of_image(position, scales == scale, images.channels)
+            if scale == 1 and scales.max() > 1 and self.decode(one, some) < 0:
                 continue
             top, left, height_of_part, width_of_part = decode_region(
-                jpeg, height, width, self._channels, some.box(), scale, self._small, self.pixels
+                jpeg, height, width, images.channels, some.box(), scale, self._small, self.pixels
             )
             some.windows[:, 0, :2] -= top, left
             rows, columns = -(-height_of_part // scale), -(-width_of_part // scale)
-            numbers = ([0], [rows * columns * self._channels], [rows], [columns])
+            numbers = ([0], [rows * columns * images.channels], [rows], [columns])
             offsets, sizes, heights, widths = np.array(numbers)
-            decoded = StoredImages(self.pixels, offsets, sizes, np.array([STORED_RAW], dtype=np.uint8), heights, widths)
+            raw = np.array([STORED_RAW], dtype=np.uint8)
+            decoded = StoredImages(self.pixels, offsets, sizes, raw, heights, widths, images.channels, images.dtype)
             self.decode(decoded, some, scale)

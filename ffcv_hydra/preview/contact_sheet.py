@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from ffcv_hydra.beton import Beton
+from ffcv_hydra.building.stage_loader import stage_loader
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.pipeline import FFCVPipelineManager
 from ffcv_hydra.preview.columns import columns_of
 from ffcv_hydra.preview.drawing import draw
-from ffcv_hydra.training.stage_loader import stage_loader
 
 
 def preview(

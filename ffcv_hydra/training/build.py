@@ -9,17 +9,15 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from lightning_fabric.plugins import TorchCheckpointIO
-from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ModelSummary
 from pytorch_lightning.callbacks import ProgressBar as LightningProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from ffcv_hydra.building.instantiation import Config, build
 from ffcv_hydra.callbacks import GracefulStop, ParameterSummary, PredictionWriter, StopSignals, Throughput
-from ffcv_hydra.errors import ConfigError, FFCVHydraError, describe_error
+from ffcv_hydra.errors import ConfigError, describe_error
 from ffcv_hydra.training.checkpoint_io import AtomicCheckpointIO
 from ffcv_hydra.training.epoch_metrics import EpochMetrics
 from ffcv_hydra.training.first_look import FirstLook
@@ -28,36 +26,6 @@ from ffcv_hydra.training.optimized_metric import OptimizedMetric
 from ffcv_hydra.training.plain_checkpoints import PlainCheckpoints
 from ffcv_hydra.training.sweep_job import sweep_callbacks
 from ffcv_hydra.training.watched_metrics import WatchedMetrics
-
-Config = Mapping[str, Any]
-
-
-def build(key: str, node: Any, **options: Any) -> Any:
-    """Instantiate a node of the config; lists and mappings in it arrive as plain ones.
-
-    Args:
-        key: where the node is in the config, for errors.
-        node: plain containers with a `_target_`.
-        options: of `hydra.utils.instantiate`.
-
-    Raises:
-        ConfigError: the target cannot be built; says where and why. Errors of this package pass as they are.
-    """
-    root: Any = {}
-    for part in reversed(key.split(".")):
-        root = {part: root if root else node}
-    try:
-        return instantiate(OmegaConf.select(OmegaConf.create(root), key), _convert_="all", **options)
-    except InstantiationException as error:
-        cause = error.__cause__
-        if isinstance(cause, FFCVHydraError):
-            raise cause from cause.__cause__
-        lines = str(error).splitlines()
-        where = next((line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")), key)
-        reason = " ".join(line.strip() for line in lines if not line.startswith("full_key: "))
-        if cause is not None:
-            reason = describe_error(cause)
-        raise ConfigError(f"{where}: {reason}") from error
 
 
 def build_model(config: Config) -> pl.LightningModule:

@@ -13,12 +13,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from ffcv_hydra.bench import bench, print_report
+from ffcv_hydra.building.data import build_datamodule
 from ffcv_hydra.callbacks import EXIT_STATUS, Pruning, RunInterrupted, StopSignals, Throughput
 from ffcv_hydra.datamodule import FFCVDataModule
 from ffcv_hydra.errors import WriteError, describe_error
 from ffcv_hydra.training.build import build_callbacks, build_loggers, build_model, build_trainer
 from ffcv_hydra.training.checkpoints import check_checkpoint, find_checkpoint
-from ffcv_hydra.training.data import build_datamodule
 from ffcv_hydra.training.epoch_metrics import EpochMetrics
 from ffcv_hydra.training.failed_samples import failed_samples
 from ffcv_hydra.training.first_step import FirstStep
@@ -168,8 +169,6 @@ class _Run:
             self._take_metrics(trainer)
 
     def _bench(self) -> dict[str, Any]:
-        from ffcv_hydra.bench import bench, print_report  # imports this package
-
         report = bench(self.config, seconds=self.config["bench_seconds"])
         print_report(report)
         self.record.complete(**{**self._facts(), "samples_per_second": report.samples_per_second})

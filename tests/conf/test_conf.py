@@ -14,9 +14,9 @@ from omegaconf import OmegaConf, open_dict
 import ffcv_hydra.cli  # noqa: F401  (registers the resolvers)
 from ffcv_hydra.beton import write_beton
 from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
+from ffcv_hydra.building.targets import check_targets, locate
 from ffcv_hydra.cli.commands import resolve
 from ffcv_hydra.cli.schema import ConvertConfig, RunConfig, check, check_trainer
-from ffcv_hydra.cli.targets import check_targets, locate
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.loader import Loader
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ffcv_hydra.building.targets import check_targets
 from ffcv_hydra.cli.schema import Pipeline, check
-from ffcv_hydra.cli.targets import check_targets
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 BLOCKS = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)

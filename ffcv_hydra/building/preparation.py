@@ -11,16 +11,16 @@ from ffcv_hydra.beton.appendix import MANIFEST_VERSION
 from ffcv_hydra.beton.inspection.manifest_difference import compare
 from ffcv_hydra.beton.reading.reader import read_appendix, read_manifest
 from ffcv_hydra.beton.writing.source_manifest import LOOK_SECONDS, is_constant
-from ffcv_hydra.conversion import check_description
-from ffcv_hydra.conversion_config import (
+from ffcv_hydra.building.conversion_config import (
     BetonConfig,
     build_to_look,
     convert_beton,
     dataset_class,
     distinct_betons,
 )
+from ffcv_hydra.building.source_look import look
+from ffcv_hydra.conversion import check_description
 from ffcv_hydra.errors import BetonError
-from ffcv_hydra.source_look import look
 from ffcv_hydra.stages import STAGES
 
 log = logging.getLogger(__name__)

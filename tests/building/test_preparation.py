@@ -9,15 +9,15 @@ import pytest
 from hydra.errors import InstantiationException
 from PIL import Image
 
-from ffcv_hydra import preparation, source_look
 from ffcv_hydra.beton import Beton, Manifest, appendix
+from ffcv_hydra.building import preparation, source_look
+from ffcv_hydra.building.preparation import convert_betons
+from ffcv_hydra.building.targets import check_targets
 from ffcv_hydra.cli.commands import _made_sources
 from ffcv_hydra.cli.inspection import main
 from ffcv_hydra.cli.resolvers import count_classes
-from ffcv_hydra.cli.targets import check_targets
 from ffcv_hydra.datasets import progress
 from ffcv_hydra.errors import BetonError, ConfigError, SourceMissingError
-from ffcv_hydra.preparation import convert_betons
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -174,7 +174,7 @@ def test_F1_a_file_that_is_missing_below_a_source_that_is_here_is_a_change(tmp_p
 
 
 def test_F1_what_would_have_to_be_downloaded_or_lies_elsewhere_is_not_here(tmp_path):
-    from ffcv_hydra.conversion_config import build_to_look
+    from ffcv_hydra.building.conversion_config import build_to_look
 
     (tmp_path / "data").mkdir()
     absent = {"_target_": f"{__name__}.listed", "root": str(tmp_path / "data"), "split": "train"}
@@ -294,7 +294,7 @@ def test_F1_nothing_is_looked_at_whose_items_follow_from_its_arguments(tmp_path,
 
 
 def test_F1_nothing_is_downloaded_in_order_to_look():
-    from ffcv_hydra.conversion_config import build_to_look
+    from ffcv_hydra.building.conversion_config import build_to_look
 
     assert build_to_look({"_target_": "builtins.dict", "download": True}) == {"download": False}
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ffcv_hydra.conversion_config import convert_beton, distinct_betons
+from ffcv_hydra.building.conversion_config import convert_beton, distinct_betons
 from ffcv_hydra.datasets import SplitFraction
 from ffcv_hydra.errors import BetonError, ConfigError
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ffcv_hydra.building.data import build_datamodule
+from ffcv_hydra.building.preparation import convert_betons
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.pipeline import FFCVPipelineManager
-from ffcv_hydra.preparation import convert_betons
-from ffcv_hydra.training.data import build_datamodule
 
 _MODES = {"train": "fit", "val": "validate", "test": "test", "predict": "predict"}
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from ffcv.traversal_order.base import TraversalOrder
 
+from ffcv_hydra.building.data import build_datamodule
 from ffcv_hydra.datasets import SplitFraction
 from ffcv_hydra.errors import BetonError, ConfigError
-from ffcv_hydra.training.data import build_datamodule
 
 pytestmark = pytest.mark.timeout(120)
 TOY = {"_target_": "ffcv_hydra.datasets.ToyImages", "num_samples": 16, "size": 8}

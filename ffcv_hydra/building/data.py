@@ -6,14 +6,13 @@ from contextlib import chdir
 from functools import partial
 from typing import Any
 
-from ffcv_hydra.cli.resolvers import absolute_path
-from ffcv_hydra.cli.targets import locate
+from ffcv_hydra.building.instantiation import Config, build
+from ffcv_hydra.building.preparation import convert_betons
+from ffcv_hydra.building.targets import locate
 from ffcv_hydra.datamodule import FFCVDataModule
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.foreign import adapted, is_foreign
 from ffcv_hydra.pipeline import DISABLED, FFCVPipelineManager, FieldPipeline, Pipeline
-from ffcv_hydra.preparation import convert_betons
-from ffcv_hydra.training.build import Config, build
 
 _STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("predict",)}
 """The splits that a mode reads. All but the validation of `fit` have to be there."""
@@ -62,7 +61,7 @@ def _build_manager(config: Config, stage: str) -> FFCVPipelineManager:
     if isinstance(indices, Mapping):
         indices = build(f"dataset.splits.{stage}.indices", indices)
     return FFCVPipelineManager(
-        absolute_path(split["beton"]),
+        split["beton"],
         pipeline_transforms=None if pipelines is None else _build_pipelines(f"pipeline.{key}", pipelines),
         ordering=_build_ordering(f"ordering.{order}", config["ordering"][order]),
         indices=indices,

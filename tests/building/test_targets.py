@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from ffcv_hydra.cli.targets import check_targets, locate, target_nodes
+from ffcv_hydra.building.targets import check_targets, locate, target_nodes
 from ffcv_hydra.errors import ConfigError
 
 

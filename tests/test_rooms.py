@@ -1,0 +1,84 @@
+"""Imports lead downwards, nowhere around, and to other libraries only from where these are known."""
+
+import re
+
+import pytest
+
+from tools.rooms import LIBRARIES, ROOT, ROWS, arrows, broken_rules, imports_of, picture, room_of
+
+
+@pytest.fixture(scope="module")
+def imports():
+    return imports_of()
+
+
+def test_no_import_leads_upwards_or_around(imports):
+    assert broken_rules(imports) == []
+
+
+def test_all_of_the_package_is_read(imports):
+    assert {room_of(module) for module in imports} == {room for row in ROWS for room in row}
+    assert "ffcv_hydra.kernels.random.generator" in imports["ffcv_hydra.kernels.random.draws"]
+    assert "ffcv_hydra.ffcv_bridge" in imports["ffcv_hydra.foreign"]
+    assert all(any(name.partition(".")[0] == library for found in imports.values() for name in found)
+               for library in LIBRARIES if library != "cv2")  # fmt: skip
+
+
+def test_the_picture_is_of_these_imports(imports):
+    assert (ROOT / "docs/rooms.svg").read_text() == picture(imports), "python -m tools.rooms draws it anew"
+
+
+def test_every_room_is_described(imports):
+    text = (ROOT / "docs/architecture.md").read_text()
+    assert [room for row in ROWS for room in row if f"`{room}`" not in text and not room.startswith("__")] == []
+
+
+def test_the_files_that_are_named_are_there():
+    text = (ROOT / "docs/architecture.md").read_text()
+    named = [*re.findall(r"`([a-z_/]+\.py)`", text), *re.findall(r"`([a-z_/]+/)`", text)]
+    places = [ROOT, ROOT / "ffcv_hydra", ROOT / "ffcv_hydra/loader"]
+    assert len(named) > 20
+    assert [name for name in named if not any((place / name).exists() for place in places)] == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "broken"),
+    [
+        ("beton/a.py", "from ffcv_hydra.loader.b import x", "beton.a imports ffcv_hydra.loader.b, which is not below"),
+        ("beton/a.py", "def f():\n    import ffcv_hydra.loader.b", "beton.a imports ffcv_hydra.loader.b"),
+        ("beton/a.py", "if TYPE_CHECKING:\n    from ffcv_hydra.loader import b", "beton.a imports ffcv_hydra.loader.b"),
+        ("beton/a.py", "import_module('ffcv_hydra.loader.b')", "beton.a imports ffcv_hydra.loader.b"),
+        ("pipeline.py", "from ffcv_hydra.loader.b import x", "ffcv_hydra.pipeline imports ffcv_hydra.loader"),
+        ("bench/a.py", "from ffcv_hydra.preview import x", "ffcv_hydra.bench.a imports ffcv_hydra.preview"),
+        ("loader/a.py", "import ffcv.fields", "loader.a imports ffcv.fields; that is for ffcv_bridge alone"),
+        ("loader/a.py", "def f():\n    from hydra import compose", "loader.a imports hydra.compose; that is for"),
+        ("news/a.py", "", "its room 'news' is in no row"),
+        ("loader/b.py", "from ffcv_hydra.loader import b", None),
+        ("loader/a.py", "import ffcv_hydra.loader.b\nimport ffcv_hydra.beton", None),
+        ("foreign.py", "import ffcv_hydra.ffcv_bridge", None),
+    ],
+)
+def test_what_breaks_a_rule(tmp_path, module, source, broken):
+    for name in ("loader/__init__.py", "loader/b.py", "beton/__init__.py", "preview/__init__.py", module):
+        path = tmp_path / "ffcv_hydra" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source if name == module else "")
+    found = broken_rules(imports_of(tmp_path))
+    assert broken is None and not found or broken in found[0]
+
+
+def test_a_cycle_is_named(tmp_path):
+    (tmp_path / "ffcv_hydra").mkdir()
+    for name, imported in (("a", "b"), ("b", "c"), ("c", "a")):
+        (tmp_path / f"ffcv_hydra/loader_{name}.py").write_text(f"def f():\n    import ffcv_hydra.loader_{imported}\n")
+    *_, last = broken_rules(imports_of(tmp_path))
+    assert last.startswith("a cycle of imports: ffcv_hydra.loader_") and last.count("->") == 3
+
+
+def test_an_arrow_that_follows_from_others_is_left_out():
+    found = arrows({
+        "ffcv_hydra.cli": {"ffcv_hydra.loader", "ffcv_hydra.beton.a"},
+        "ffcv_hydra.loader": {"ffcv_hydra.beton.a", "numpy"},
+        "ffcv_hydra.beton.a": set(),
+    })  # fmt: skip
+    assert found == {("cli", "loader"), ("loader", "beton")}
