@@ -13,7 +13,7 @@ from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.device_transforms import DeviceTransforms, DeviceTransformSpec
 from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.kernels.random.generator import key_of, key_of_name
-from ffcv_hydra.lightning_internals import go_on_where_it_ended
+from ffcv_hydra.lightning_internals import begun_batches, go_on_where_it_ended
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.loader.plan.plan import Picture
 from ffcv_hydra.nearest import nearest
@@ -290,16 +290,8 @@ class FFCVDataModule(pl.LightningDataModule):
 
     def _epoch_and_batch(self, stage: str) -> tuple[int, int]:
         """The epoch, and the number in it of the batch that was transferred last."""
-        trainer = self.trainer
-        assert trainer is not None
-        fits = trainer.state.fn == TrainerFn.FITTING
-        loop: Any = {
-            "train": trainer.fit_loop.epoch_loop,
-            "val": trainer.fit_loop.epoch_loop.val_loop if fits else trainer.validate_loop,
-            "test": trainer.test_loop,
-            "predict": trainer.predict_loop,
-        }[stage]
-        return trainer.current_epoch, loop.batch_progress.current.ready
+        assert self.trainer is not None
+        return self.trainer.current_epoch, begun_batches(self.trainer, stage)
 
     def _overfits(self) -> bool:
         """Whether the trainer wants the same few batches in every epoch."""

@@ -1,8 +1,27 @@
 """What is taken from inside Lightning; a test of each says when a release changes it."""
 
+import subprocess
+from collections.abc import Mapping
 from traceback import walk_tb
+from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
+from pytorch_lightning.trainer.states import TrainerFn
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+CHATTER = (
+    "\N{ELECTRIC LIGHT BULB} Tip:",
+    "Seed set to",
+    "Trainer already configured with model summary",
+    "TPU available",
+    "Loading `train_dataloader` to estimate",
+    "`Trainer.fit` stopped: `max_epochs",
+)
+"""What log lines begin with that say nothing about a run."""
+
+CHATTING_LOGGERS = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.seed")
 
 
 def is_of_a_callback(error: BaseException) -> bool:
@@ -29,3 +48,101 @@ def go_on_where_it_ended(trainer: pl.Trainer) -> None:
     if epoch_is_over:
         batches["current"] = dict.fromkeys(batches["current"], 0)
         batches["is_last_batch"] = False
+
+
+def validate_anew(checkpoint: dict[str, Any]) -> None:
+    """Have a run that goes on from a checkpoint, made in the middle of a validation, do the whole validation again.
+
+    It would else go on in the middle of it: with the batches that are left counted, but from the first one.
+    """
+    progress = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]
+    for counts in (progress["total"], progress["current"]):
+        counts.update(ready=1, started=1, processed=0, completed=0)
+    progress["is_last_batch"] = False
+
+
+def is_resumable(trainer: pl.Trainer, batch_idx: int) -> bool:
+    """Whether a checkpoint saved at the end of this training batch loses nothing.
+
+    Gradients that are still being accumulated are not in a checkpoint; the validation and the end of the epoch that
+    follow this batch would be skipped by a resumed run.
+    """
+    fetcher = trainer.fit_loop._data_fetcher
+    assert fetcher is not None
+    accumulated = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+    validates = trainer.fit_loop.epoch_loop._should_check_val_fx(fetcher)
+    return accumulated and not trainer.is_last_batch and not validates
+
+
+def begun_batches(trainer: pl.Trainer, stage: str) -> int:
+    """How many batches of its pass a stage (train, val, test or predict) has begun, the present one included."""
+    fits = trainer.state.fn == TrainerFn.FITTING
+    loop: Any = {
+        "train": trainer.fit_loop.epoch_loop,
+        "val": trainer.fit_loop.epoch_loop.val_loop if fits else trainer.validate_loop,
+        "test": trainer.test_loop,
+        "predict": trainer.predict_loop,
+    }[stage]
+    return loop.batch_progress.current.ready
+
+
+def child_ranks(trainer: pl.Trainer | None) -> list[subprocess.Popen[bytes]]:
+    """The processes of the ranks that this one has started."""
+    launcher = None if trainer is None else trainer.strategy.launcher
+    return list(launcher.procs) if isinstance(launcher, _SubprocessScriptLauncher) else []
+
+
+def dismiss_observer(trainer: pl.Trainer) -> None:
+    """Keep the observer of child ranks from killing rank 0 because a child has left with a status of its own.
+
+    The observer looks at the very list that the launcher keeps, so the launcher gets a copy and the list is emptied.
+    """
+    launcher = trainer.strategy.launcher
+    if isinstance(launcher, _SubprocessScriptLauncher):
+        observed = launcher.procs
+        launcher.procs = list(observed)
+        observed.clear()
+
+
+def cluster_environment(trainer: pl.Trainer) -> Any:
+    """What Lightning knows of the cluster it runs on; None if there is none."""
+    return getattr(trainer.strategy, "cluster_environment", None) or trainer._accelerator_connector.cluster_environment
+
+
+class CheckpointOfTheLast(ModelCheckpoint):
+    """Lightning's, but `save_last` saves after each evaluation and at the end of the training.
+
+    Lightning saves `last.ckpt` only together with one of the best: when the last epochs of a run were no better, what
+    was learnt in them is in no file.
+    """
+
+    def check_monitored(self, candidates: Mapping[str, Any]) -> None:
+        """Called after an evaluation with what `monitor` may be; may raise."""
+
+    def _save_topk_checkpoint(self, trainer: pl.Trainer, monitor_candidates: dict[str, Any]) -> None:
+        if trainer.fit_loop.epoch_loop.val_loop._has_run:
+            self.check_monitored(monitor_candidates)
+        super()._save_topk_checkpoint(trainer, monitor_candidates)
+        self._last_global_step_saved = trainer.global_step  # what Lightning then looks at
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not self._should_skip_saving_checkpoint(trainer):
+            self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
+
+
+class EarlyStoppingByLogged(EarlyStopping):
+    """Lightning's, with an error that is known for one of the configuration where the metric was not logged."""
+
+    def _validate_condition_metric(self, logs: Mapping[str, Any]) -> bool:
+        try:
+            return super()._validate_condition_metric(dict(logs))
+        except RuntimeError as error:
+            raise MisconfigurationException(str(error)) from error
+
+
+class ProgressBarFromOne(RichProgressBar):
+    """Lightning's Rich bar with `Epoch 1/10` for the first one: it counts from 0, other lines of a run from 1."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        epochs = f"/{self.trainer.max_epochs}" if self.trainer.max_epochs and self.trainer.max_epochs > 0 else ""
+        return f"Epoch {current_epoch + 1}{epochs}".ljust(len(self.validation_description))

@@ -16,7 +16,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "ffcv_hydra"
 
 # From the ground up. A room, which is a folder or a file of the package, imports from rows below its own only.
-GROUND = [["errors", "stages", "cores", "nearest", "printable", "process_ends"], ["atomic_file", "terminal", "foreign"]]
+GROUND = [
+    ["errors", "stages", "cores", "nearest", "printable", "process_ends"],
+    ["atomic_file", "terminal", "foreign", "torch_internals"],
+]
 ROWS = [
     *GROUND,
     ["kernels"],
@@ -81,7 +84,7 @@ def _imported(name: str, tree: ast.Module, modules: Mapping[str, Path]) -> Itera
                 continue
             module = imported if imported in modules else imported.rpartition(".")[0]
             parents = {part for part in _with_parents(module) if not f"{name}.".startswith(f"{part}.")}
-            yield from parents | {module}
+            yield from (parents | {module}) - {name}
 
 
 def _with_parents(module: str) -> Iterator[str]:

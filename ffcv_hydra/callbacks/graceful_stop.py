@@ -5,12 +5,12 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, distributed
 
 from ffcv_hydra.callbacks.stop_signals import RunInterrupted, StopSignals
 from ffcv_hydra.errors import WriteError
+from ffcv_hydra.lightning_internals import dismiss_observer, is_resumable, validate_anew
 
 
 class GracefulStop(pl.Callback):
@@ -40,7 +40,7 @@ class GracefulStop(pl.Callback):
         self.signals.deferred = False
         # A signal that arrived just now, after the ranks have settled, is no longer deferred: it ends this rank.
         if signum := signum or self.signals.signum:
-            _dismiss_observer(trainer)
+            dismiss_observer(trainer)
             raise RunInterrupted(signum)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
@@ -65,7 +65,8 @@ class GracefulStop(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if (signum := self._poll()) and _is_resumable(trainer, batch_idx):
+        # Where it is not, the stop waits for the next boundary.
+        if (signum := self._poll()) and is_resumable(trainer, batch_idx):
             self._stop(trainer, signum, validating=False)
 
     def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
@@ -87,13 +88,8 @@ class GracefulStop(pl.Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        # A resumed Lightning would go on in the middle of the validation: with the batches that are left counted, but
-        # from the first one. Written as "in its first batch", it does the whole validation again.
         if self._validating:
-            progress = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]
-            for counts in (progress["total"], progress["current"]):
-                counts.update(ready=1, started=1, processed=0, completed=0)
-            progress["is_last_batch"] = False
+            validate_anew(checkpoint)
 
     def _defer(self) -> None:
         self.signals.deferred = True
@@ -106,7 +102,7 @@ class GracefulStop(pl.Callback):
         return self._agreement.settle(self.signals.signum) if self._agreement else 0
 
     def _stop(self, trainer: pl.Trainer, signum: int, validating: bool) -> None:
-        _dismiss_observer(trainer)
+        dismiss_observer(trainer)  # the child ranks are still here: they cannot leave before the checkpoint is saved
         interruption = RunInterrupted(signum)
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
             self._validating = validating
@@ -161,29 +157,3 @@ class _Agreement:
             self._pending = None
             work.wait()
             self._agreed = max(self._agreed, int(flag))
-
-
-def _is_resumable(trainer: pl.Trainer, batch_idx: int) -> bool:
-    """Whether a checkpoint saved at the end of this training batch loses nothing.
-
-    Gradients that are still being accumulated are not in a checkpoint; the validation and the end of the epoch that
-    follow this batch would be skipped by a resumed run. In those cases the stop waits for the next boundary.
-    """
-    epoch_loop = trainer.fit_loop.epoch_loop
-    fetcher = trainer.fit_loop._data_fetcher
-    assert fetcher is not None
-    accumulated = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-    return accumulated and not trainer.is_last_batch and not epoch_loop._should_check_val_fx(fetcher)
-
-
-def _dismiss_observer(trainer: pl.Trainer) -> None:
-    """Keep Lightning's observer of child ranks from killing rank 0 because a child has left with status 130.
-
-    The observer looks at the very list that the launcher keeps, so the launcher gets a copy and the list is emptied.
-    The child ranks are still here: they cannot leave before the checkpoint is saved.
-    """
-    launcher = trainer.strategy.launcher
-    if isinstance(launcher, _SubprocessScriptLauncher):
-        observed = launcher.procs
-        launcher.procs = list(observed)
-        observed.clear()

@@ -4,17 +4,17 @@ import sys
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.callbacks.progress.rich_progress import ProcessingSpeedColumn
 from rich.progress import Task
 from rich.text import Text
 
 from ffcv_hydra.callbacks.batch_size import global_batch_size
 from ffcv_hydra.callbacks.throughput import Throughput
+from ffcv_hydra.lightning_internals import ProgressBarFromOne
 from ffcv_hydra.printable import printable
 
 
-class ProgressBar(RichProgressBar):
+class ProgressBar(ProgressBarFromOne):
     """Lightning's Rich progress bar with images per second (over all ranks) in the place of batches per second.
 
     Where standard output is no terminal (a file, a pipe, a job's log) it draws nothing and prints one line with the
@@ -45,11 +45,6 @@ class ProgressBar(RichProgressBar):
         metrics.pop("v_num", None)
         return metrics
 
-    def _get_train_description(self, current_epoch: int) -> str:
-        """`Epoch 1/10` for the first one: Lightning counts from 0, other lines of a run from 1."""
-        epochs = f"/{self.trainer.max_epochs}" if self.trainer.max_epochs and self.trainer.max_epochs > 0 else ""
-        return f"Epoch {current_epoch + 1}{epochs}".ljust(len(self.validation_description))
-
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, *args: Any) -> None:
         self.samples_per_batch = global_batch_size(trainer, batch)
 
@@ -69,7 +64,7 @@ class ProgressBar(RichProgressBar):
         # On all ranks: what is not reduced yet is reduced when it is read, and a rank that reads alone waits for ever.
         _ = trainer.callback_metrics
         super().on_train_epoch_end(trainer, pl_module)
-        if self.lines and self._enabled and trainer.is_global_zero:
+        if self.lines and super().is_enabled and trainer.is_global_zero:
             print(printable(epoch_line(trainer)), flush=True)
 
 

@@ -1,7 +1,6 @@
 """Whether the checkpoints of a run can be loaded again, said before there are any."""
 
 import io
-import re
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 
 from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.torch_internals import refused_class
 
 
 class PlainCheckpoints(pl.Callback):
@@ -40,7 +40,7 @@ class PlainCheckpoints(pl.Callback):
                 torch.load(file, map_location="cpu", weights_only=True)
             except Exception as error:
                 raise ConfigError(
-                    f"{name} puts {_class(error)} into each checkpoint, which is refused when it is loaded: "
+                    f"{name} puts {refused_class(error)} into each checkpoint, which is refused when it is loaded: "
                     f"{advice}, or set trust_checkpoint=true, here and where it is loaded"
                 ) from error
 
@@ -85,12 +85,6 @@ def _without_tensors(value: Any) -> Any:
     if type(value) in (list, tuple):
         return type(value)(map(_without_tensors, value))
     return torch.empty(0, dtype=value.dtype) if type(value) in (torch.Tensor, torch.nn.Parameter) else value
-
-
-def _class(error: Exception) -> str:
-    """The class that `torch.load` does not take, by its name in the message."""
-    found = re.search(r"GLOBAL (\S+)", str(error))
-    return found[1] if found else "an object"
 
 
 def _brief(error: Exception) -> str:

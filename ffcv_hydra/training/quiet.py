@@ -3,15 +3,8 @@
 import logging
 import warnings
 
-_CHATTER = (
-    "\N{ELECTRIC LIGHT BULB} Tip:",
-    "Seed set to",
-    "Trainer already configured with model summary",
-    "TPU available",
-    "HPU available",
-    "Loading `train_dataloader` to estimate",
-    "`Trainer.fit` stopped: `max_epochs",
-)
+from ffcv_hydra.lightning_internals import CHATTER, CHATTING_LOGGERS
+
 _WARNINGS = (
     r".*isinstance\(treespec, LeafSpec\).*",  # a deprecation in Lightning's own code
     # the models look at labels before these are on the device, and data modules of ours have no such hook
@@ -21,12 +14,12 @@ _WARNINGS = (
 
 
 def _keep(record: logging.LogRecord) -> bool:
-    return not record.getMessage().startswith(_CHATTER)
+    return not record.getMessage().startswith(CHATTER)
 
 
 def hide_library_chatter() -> None:
     """Drop Lightning's tips for other products, and what it says of a run that is as it should be."""
-    for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.seed"):
+    for name in CHATTING_LOGGERS:
         logging.getLogger(name).addFilter(_keep)
     for message in _WARNINGS:
         warnings.filterwarnings("ignore", message=message)

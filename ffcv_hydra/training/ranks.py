@@ -8,9 +8,9 @@ import subprocess
 import time
 
 import pytorch_lightning as pl
-from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 from pytorch_lightning.utilities import rank_zero_only
 
+from ffcv_hydra.lightning_internals import child_ranks
 from ffcv_hydra.process_ends import how_it_ended
 
 _logger = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ def global_rank() -> int:
 
 def join_child_ranks(trainer: pl.Trainer | None, timeout: float) -> None:
     """Wait at most `timeout` seconds for the ranks that this process has started; kill those that are left then."""
-    processes = _child_ranks(trainer)
+    processes = child_ranks(trainer)
     deadline = time.monotonic() + timeout
     for process in processes:
         try:
@@ -43,12 +43,7 @@ def join_child_ranks(trainer: pl.Trainer | None, timeout: float) -> None:
 
 def kill_children(trainer: pl.Trainer | None) -> None:
     """Kill the ranks and the worker processes that this process has started."""
-    for rank in _child_ranks(trainer):
+    for rank in child_ranks(trainer):
         rank.kill()
     for worker in multiprocessing.active_children():
         worker.kill()
-
-
-def _child_ranks(trainer: pl.Trainer | None) -> list[subprocess.Popen[bytes]]:
-    launcher = trainer.strategy.launcher if trainer is not None else None
-    return list(launcher.procs) if isinstance(launcher, _SubprocessScriptLauncher) else []

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytorch_lightning as pl
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 
+from ffcv_hydra.lightning_internals import cluster_environment
+
 log = logging.getLogger(__name__)
 
 
@@ -27,8 +29,7 @@ def requeue(trainer: pl.Trainer, signum: int) -> None:
 
     Called on rank 0, last of all: SLURM then ends the job.
     """
-    environment = trainer.strategy.cluster_environment if hasattr(trainer.strategy, "cluster_environment") else None
-    environment = environment or getattr(trainer._accelerator_connector, "cluster_environment", None)
+    environment = cluster_environment(trainer)
     if not isinstance(environment, SLURMEnvironment) or not environment.auto_requeue:
         return
     if signum != environment.requeue_signal:

@@ -17,17 +17,19 @@ from typing import Any
 
 import llvmlite.binding
 import numba
-import numba.core.config as numba_config
 from filelock import FileLock, Timeout
-from numba import types
-from numba.core import caching, sigutils
-from numba.core.compiler_lock import global_compiler_lock
-from numba.np.numpy_support import as_dtype
 
 from ffcv_hydra.errors import LoaderError
-from ffcv_hydra.kernels.compiling.shared_types import unspoiled_types
+from ffcv_hydra.kernels.compiling.numba_internals import (
+    argument_types,
+    array_arguments,
+    cache_name,
+    compile_for,
+    global_compiler_lock,
+    is_cached,
+    without_writing,
+)
 
-_OPTIONS: dict[str, Any] = {"error_model": "numpy", "cache": True}
 _failures: dict[int, BaseException] = {}  # of kernels that were to be compiled when they were called, by thread
 
 
@@ -57,18 +59,6 @@ def _cannot_be_kept(error: OSError) -> LoaderError:
     )
 
 
-@contextmanager
-def _without_writing() -> Iterator[None]:
-    """numba takes a cache folder that it cannot write."""
-    with global_compiler_lock:
-        locator: Any = caching._CacheLocator
-        ensure, locator.ensure_cache_path = locator.ensure_cache_path, lambda self: None
-        try:
-            yield
-        finally:
-            locator.ensure_cache_path = ensure
-
-
 # A forked child would wait for ever for a thread of its parent's that was compiling: fork when none is.
 os.register_at_fork(
     before=global_compiler_lock.acquire,
@@ -80,8 +70,8 @@ os.register_at_fork(
 class Kernel:
     """A serial kernel with one signature, compiled or loaded from the disk cache when it is first called.
 
-    It is called by its entry point, past numba's choice by argument types, which FFCV can spoil (see `shared_types`);
-    so arrays are compared with the signature here.
+    It is called by its entry point, past numba's choice by argument types, which FFCV can spoil (see
+    `unspoiled_types`); so arrays are compared with the signature here.
     """
 
     def __init__(self, function: Callable[..., Any], signature: str | Any, brief: bool = False) -> None:
@@ -89,12 +79,7 @@ class Kernel:
         self.python = function
         self._signature = signature
         self._brief = brief
-        arguments, _ = sigutils.normalize_signature(signature)
-        self._arrays = [
-            (position, as_dtype(type_.dtype), type_.ndim)
-            for position, type_ in enumerate(arguments)
-            if isinstance(type_, types.Array)
-        ]
+        self._arrays = array_arguments(signature)
         self._dispatcher: Any = None  # owns the code
         self._address = 0
         self._entry_point: Callable[..., Any] | None = None
@@ -114,12 +99,6 @@ class Kernel:
         return result
 
     @property
-    def _file_name(self) -> str:
-        """What numba's files of the compiled code begin with."""
-        module = self.python.__module__.rpartition(".")[2]
-        return f"{module}.{self.python.__qualname__}-{self.python.__code__.co_firstlineno}"
-
-    @property
     def loaded(self) -> bool:
         """Whether the code is in this process."""
         return self._entry_point is not None
@@ -127,7 +106,7 @@ class Kernel:
     @property
     def compiled(self) -> bool:
         """Whether calls start at once: the code is in this process, or on disk."""
-        return self._entry_point is not None or any(cache_directory().rglob(f"{self._file_name}.*.nbi"))
+        return self._entry_point is not None or is_cached(self.python, cache_directory())
 
     @property
     def address(self) -> int:
@@ -142,8 +121,7 @@ class Kernel:
         if self._entry_point is not None:
             return self._address
         if self._deferred is None:
-            arguments, _ = sigutils.normalize_signature(self._signature)
-            prototype = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * len(arguments))
+            prototype = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * len(argument_types(self._signature)))
             self._deferred = prototype(self._compile_and_call)
         address = ctypes.cast(self._deferred, ctypes.c_void_p).value
         assert address is not None
@@ -184,32 +162,26 @@ class Kernel:
         with ExitStack() as stack:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(FileLock(folder / f".{self._file_name}.lock", timeout=timeout))
+                stack.enter_context(FileLock(folder / f".{cache_name(self.python)}.lock", timeout=timeout))
             except Timeout:
                 raise
             except OSError as error:
                 if not self.compiled:
                     raise _cannot_be_kept(error) from error
-                stack.enter_context(_without_writing())
+                stack.enter_context(without_writing())
             yield
 
     def _compile(self) -> None:
         """`compile`, with the lock held."""
         if self._entry_point is not None:
             return
-        with unspoiled_types():
-            previous = numba_config.CACHE_DIR  # type: ignore[attr-defined]
-            numba_config.CACHE_DIR = str(cache_directory())  # type: ignore[attr-defined]
-            try:
-                self._dispatcher = numba.njit(nogil=not self._brief, **_OPTIONS)(self.python)
-                entry_point = self._dispatcher.compile(self._signature)
-                (compiled,) = self._dispatcher.overloads.values()
-                self._address = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_cfunc_wrapper_name)
-                self._entry_point = entry_point
-            except OSError as error:
-                raise _cannot_be_kept(error) from error
-            finally:
-                numba_config.CACHE_DIR = previous  # type: ignore[attr-defined]
+        options = {"nogil": not self._brief, "error_model": "numpy"}
+        try:
+            found = compile_for(self.python, self._signature, cache_directory(), **options)
+        except OSError as error:
+            raise _cannot_be_kept(error) from error
+        self._dispatcher, entry_point, self._address = found
+        self._entry_point = entry_point  # last: other threads look at it
 
 
 def kernel(signature: Any, brief: bool = False) -> Callable[[Callable[..., Any]], Kernel]:

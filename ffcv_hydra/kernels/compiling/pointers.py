@@ -3,10 +3,10 @@
 import numba
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ffcv_hydra.kernels.compiling.compilation import device_function
+from ffcv_hydra.kernels.compiling.numba_internals import cgutils
 
 
 @intrinsic

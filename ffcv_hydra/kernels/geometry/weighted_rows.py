@@ -8,10 +8,10 @@ the same number of taps, since a number that varies from pixel to pixel is one t
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ffcv_hydra.kernels.compiling.compilation import device_function
+from ffcv_hydra.kernels.compiling.numba_internals import cgutils
 
 _LANES = 4  # of a pixel
 _ROWS = 2

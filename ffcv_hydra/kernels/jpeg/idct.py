@@ -10,10 +10,10 @@ import math
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ffcv_hydra.kernels.compiling.compilation import device_function, innermost_function
+from ffcv_hydra.kernels.compiling.numba_internals import cgutils
 from ffcv_hydra.kernels.compiling.vectors import INT8, INT16, Vectors
 
 COEFFICIENTS = 64  # of a block, 8 rows of 8

@@ -3,10 +3,10 @@
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ffcv_hydra.kernels.compiling.compilation import device_function, innermost_function
+from ffcv_hydra.kernels.compiling.numba_internals import cgutils
 
 _BYTE = ir.IntType(8)
 _VECTOR = 16  # bytes; one `pshufb` on x86, one `tbl` on ARM

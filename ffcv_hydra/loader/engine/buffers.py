@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from ffcv_hydra.torch_internals import references_to, storage_of
+
 _Form = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -24,14 +26,14 @@ class _Buffer:
 
     def __init__(self, tensor: torch.Tensor) -> None:
         self.tensor = tensor
-        self._storage = tensor.untyped_storage()._cdata  # the address, which is good for as long as the tensor is there
+        self._storage = storage_of(tensor)
         self._unshared = self._references()
 
     def _references(self) -> int:
-        return torch._C._storage_Use_Count(self._storage)
+        return references_to(self._storage)
 
     def is_free(self) -> bool:
-        """Whether nothing but this refers to the storage; in some versions of torch the count includes the look."""
+        """Whether nothing but this refers to the storage."""
         return self._references() == self._unshared
 
     def is_lost(self) -> bool:

@@ -29,6 +29,7 @@ from ffcv_hydra.operations import FailedSample
 from ffcv_hydra.operations.base import Scratch
 from ffcv_hydra.operations.image_chain import POSITIONS, images_of
 from ffcv_hydra.operations.operation import AllocationQuery
+from ffcv_hydra.torch_internals import is_of_memory
 
 
 class Executor:
@@ -110,7 +111,7 @@ class Executor:
                     for node in step.kept:
                         job.values[node] = self._memory[node][0](count)
             except (MemoryError, RuntimeError) as error:
-                if not isinstance(error, MemoryError) and "alloc" not in str(error):  # torch's words
+                if not is_of_memory(error):
                     raise
                 raise SampleError(self._too_large(step.kept[0])) from error
         tasks = [(step, begin, min(begin + size, count)) for begin in range(0, count, size)]

@@ -11,7 +11,6 @@ from contextlib import suppress
 from typing import Any
 
 import numba
-import numba.core.config as numba_config
 import numpy as np
 
 from ffcv_hydra.errors import LoaderError
@@ -37,7 +36,7 @@ os.register_at_fork(after_in_child=_begin_in_child)
 
 def usable_threads(num_workers: int) -> int:
     """How many of numba's threads `num_workers` may use: never more than its pool has."""
-    pool = numba_config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    pool = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
     return max(1, min(num_workers, pool))
 
 

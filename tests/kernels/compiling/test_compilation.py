@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ffcv_hydra.errors import LoaderError
-from ffcv_hydra.kernels.compiling import compilation
+from ffcv_hydra.kernels.compiling import compilation, numba_internals
 from ffcv_hydra.kernels.memory.gather import gather
 
 FLIP = "from ffcv_hydra.kernels.geometry.flip import random_horizontal_flip as kernel; kernel.compile()"
@@ -100,7 +100,7 @@ def test_F41_a_disk_that_is_full_is_named(monkeypatch: pytest.MonkeyPatch, tmp_p
         raise OSError(28, "No space left on device")
 
     monkeypatch.setenv("FFCV_HYDRA_CACHE", str(tmp_path))
-    monkeypatch.setattr(compilation.caching.IndexDataCacheFile, "save", full)
+    monkeypatch.setattr(numba_internals.caching.IndexDataCacheFile, "save", full)
     kernel = compilation.Kernel(lambda number: number, "int64(int64)")
     with pytest.raises(LoaderError, match="cannot be kept in .*: No space left on device; set FFCV_HYDRA_CACHE"):
         kernel.compile()

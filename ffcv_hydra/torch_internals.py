@@ -1,0 +1,26 @@
+"""What is taken from inside torch; a test of each says when a release changes it."""
+
+import re
+
+import torch
+
+
+def storage_of(tensor: torch.Tensor) -> int:
+    """The address of what holds a tensor's memory; good for as long as the tensor is there."""
+    return tensor.untyped_storage()._cdata
+
+
+def references_to(storage: int) -> int:
+    """How many tensors and others refer to a storage; in some versions of torch the count includes the look."""
+    return torch._C._storage_Use_Count(storage)
+
+
+def refused_class(error: Exception) -> str:
+    """The class that `torch.load` does not take, by its name in the message."""
+    found = re.search(r"GLOBAL (\S+)", str(error))
+    return found[1] if found else "an object"
+
+
+def is_of_memory(error: Exception) -> bool:
+    """Whether there is not enough memory, which torch says by a RuntimeError of its allocator."""
+    return isinstance(error, MemoryError) or "alloc" in str(error)

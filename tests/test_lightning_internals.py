@@ -1,0 +1,140 @@
+"""What is taken from inside Lightning is still there, and does what is expected of it."""
+
+from pathlib import Path
+
+import lightning_fabric
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.plugins.environments import ClusterEnvironment
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch.utils.data import DataLoader, TensorDataset
+
+from ffcv_hydra import lightning_internals
+from ffcv_hydra.models import AutoEncoder
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def fit(*callbacks, max_epochs=1, **options):
+    data = DataLoader(TensorDataset(torch.rand(16, 1, 2, 2)), batch_size=4)
+    options = {"enable_checkpointing": any(isinstance(c, ModelCheckpoint) for c in callbacks), **options}
+    trainer = pl.Trainer(
+        accelerator="cpu", max_epochs=max_epochs, logger=False, enable_model_summary=False, num_sanity_val_steps=0,
+        enable_progress_bar=any(isinstance(c, RichProgressBar) for c in callbacks), callbacks=list(callbacks),
+        **options,
+    )  # fmt: skip
+    trainer.fit(AutoEncoder([1, 2, 2], 2, 1), data, data)
+    return trainer
+
+
+class Failing(pl.Callback):
+    def on_train_batch_start(self, *args):
+        raise RuntimeError("by a callback")
+
+
+def test_an_error_of_a_callback_is_told_from_one_of_the_model(monkeypatch):
+    with pytest.raises(RuntimeError) as raised:
+        fit(Failing())
+    assert lightning_internals.is_of_a_callback(raised.value)
+    monkeypatch.setattr(AutoEncoder, "training_step", lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError) as raised:
+        fit()
+    assert not lightning_internals.is_of_a_callback(raised.value)
+
+
+class Looking(pl.Callback):
+    def __init__(self):
+        self.begun, self.resumable = [], []
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+        self.begun.append(("train", lightning_internals.begun_batches(trainer, "train")))
+        self.resumable.append(lightning_internals.is_resumable(trainer, batch_idx))
+
+    def on_validation_batch_end(self, trainer, *args):
+        self.begun.append(("val", lightning_internals.begun_batches(trainer, "val")))
+
+
+def test_batches_are_counted_and_boundaries_known():
+    look = Looking()
+    trainer = fit(look, val_check_interval=2, limit_val_batches=1, max_epochs=1)
+    assert look.begun == [("train", 1), ("train", 2), ("val", 1), ("train", 3), ("train", 4), ("val", 1)]
+    assert look.resumable == [True, False, True, False]  # a validation comes after the others
+    assert lightning_internals.child_ranks(trainer) == lightning_internals.child_ranks(None) == []
+    assert isinstance(lightning_internals.cluster_environment(trainer), ClusterEnvironment)
+    lightning_internals.dismiss_observer(trainer)
+
+
+def test_a_checkpoint_of_a_validation_begins_it_anew():
+    checkpoints = []
+
+    class Saving(pl.Callback):
+        def on_validation_batch_end(self, trainer, module, outputs, batch, batch_idx):
+            if batch_idx == 2:
+                checkpoints.append(trainer._checkpoint_connector.dump_checkpoint())
+
+    fit(Saving())
+    lightning_internals.validate_anew(checkpoints[0])
+    progress = checkpoints[0]["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]
+    assert progress["current"] == {"ready": 1, "started": 1, "processed": 0, "completed": 0}
+
+
+class Resuming(pl.LightningDataModule):
+    def train_dataloader(self):
+        return DataLoader(TensorDataset(torch.rand(16, 1, 2, 2)), batch_size=4)
+
+    def load_state_dict(self, state):
+        lightning_internals.go_on_where_it_ended(self.trainer)
+
+
+@pytest.mark.parametrize(("max_steps", "rest"), [(2, [3, 4]), (4, [])])
+def test_a_run_that_was_ended_goes_on_at_its_next_batch(tmp_path, max_steps, rest):
+    path, look = tmp_path / "a.ckpt", Looking()
+    fit(max_steps=max_steps, max_epochs=-1).save_checkpoint(path)
+    torch.save(torch.load(path, weights_only=False) | {"Resuming": {"": 0}}, path)
+    trainer = pl.Trainer(
+        accelerator="cpu", max_epochs=2, logger=False, enable_model_summary=False, enable_checkpointing=False,
+        enable_progress_bar=False, callbacks=[look], max_steps=8,
+    )  # fmt: skip
+    trainer.fit(AutoEncoder([1, 2, 2], 2, 1), datamodule=Resuming(), ckpt_path=path, weights_only=False)
+    assert [number for _, number in look.begun] == [*rest, 1, 2, 3, 4]
+
+
+def test_the_last_checkpoint_is_of_the_last_step(tmp_path):
+    class Checkpoint(lightning_internals.CheckpointOfTheLast):
+        candidates = None
+
+        def check_monitored(self, candidates):
+            self.candidates = candidates
+
+    checkpoint = Checkpoint(dirpath=tmp_path, save_last=True, monitor="val_loss", mode="min")
+    fit(checkpoint, max_epochs=2, max_steps=7)
+    assert "val_loss" in checkpoint.candidates
+    assert torch.load(tmp_path / "last.ckpt", weights_only=False)["global_step"] == 7
+
+
+def test_a_metric_that_is_not_there_is_a_misconfiguration():
+    with pytest.raises(MisconfigurationException, match="val_nothing"):
+        fit(lightning_internals.EarlyStoppingByLogged("val_nothing"))
+    assert issubclass(lightning_internals.EarlyStoppingByLogged, EarlyStopping)
+
+
+def test_a_bar_counts_epochs_from_one(monkeypatch):
+    told = []
+
+    class Bar(lightning_internals.ProgressBarFromOne):
+        def _get_train_description(self, current_epoch):
+            told.append(super()._get_train_description(current_epoch))
+            return told[-1]
+
+    fit(Bar(), max_epochs=2)
+    assert {text.strip() for text in told} == {"Epoch 1/2", "Epoch 2/2"}
+
+
+def test_what_is_left_out_of_the_log_is_still_said():
+    folders = [Path(library.__file__).parent for library in (pl, lightning_fabric)]
+    sources = "\n".join(path.read_text() for folder in folders for path in folder.rglob("*.py"))
+    written = [text.replace("`Trainer.fit` stopped: ", "") for text in lightning_internals.CHATTER]
+    bulb = "\N{ELECTRIC LIGHT BULB}"
+    assert [text for text in written if text.replace(bulb, "").strip() not in sources] == []

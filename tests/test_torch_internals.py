@@ -1,0 +1,39 @@
+"""What is taken from inside torch is still there, and does what is expected of it."""
+
+import io
+from pathlib import PurePosixPath
+
+import pytest
+import torch
+
+from ffcv_hydra import torch_internals
+
+
+def test_references_to_a_storage_are_counted():
+    tensor = torch.zeros(4)
+    storage = torch_internals.storage_of(tensor)
+    alone = torch_internals.references_to(storage)
+    view, array = tensor[1:], tensor.numpy()
+    assert torch_internals.references_to(storage) == alone + 2
+    del view
+    assert torch_internals.references_to(storage) == alone + 1
+    del array
+    assert torch_internals.references_to(storage) == alone
+
+
+def test_the_class_that_a_checkpoint_must_not_hold_is_named():
+    file = io.BytesIO()
+    torch.save(PurePosixPath("a"), file)
+    file.seek(0)
+    with pytest.raises(Exception, match="Weights only") as raised:
+        torch.load(file, weights_only=True)
+    assert torch_internals.refused_class(raised.value) == "pathlib.PurePosixPath"
+
+
+def test_memory_that_there_is_not_is_told_from_other_errors():
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    assert torch_internals.is_of_memory(raised.value) and torch_internals.is_of_memory(MemoryError())
+    with pytest.raises(RuntimeError) as raised:
+        torch.zeros(2) @ torch.zeros(3)
+    assert not torch_internals.is_of_memory(raised.value)
