@@ -11,7 +11,7 @@ from ffcv_hydra.bench.measuring import MeasuringExecutor
 from ffcv_hydra.bench.report import Part, Report, machine
 from ffcv_hydra.building.stage_loader import stage_loader
 from ffcv_hydra.loader import Loader
-from ffcv_hydra.loader.plan.plan import Kind, Node
+from ffcv_hydra.loader.plan.node import Kind, Node
 
 _WARM_UP_BATCHES = 4
 _SAMPLES_TO_SPLIT = 64

@@ -14,7 +14,7 @@ from ffcv_hydra.kernels.geometry.taps import NEAREST
 from ffcv_hydra.kernels.images.windows import STORED_AS_JPEG
 from ffcv_hydra.loader.engine.chunks import chunk_of
 from ffcv_hydra.loader.engine.execution import Executor
-from ffcv_hydra.loader.plan.plan import Node
+from ffcv_hydra.loader.plan.node import Node
 from ffcv_hydra.operations import FailedSample, ImageDecoder, decode_shared
 from ffcv_hydra.operations.base import Scratch
 

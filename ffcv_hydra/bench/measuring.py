@@ -12,8 +12,8 @@ import numpy as np
 
 from ffcv_hydra.loader.engine.batch_job import Job
 from ffcv_hydra.loader.engine.execution import Executor
-from ffcv_hydra.loader.plan.plan import Node
-from ffcv_hydra.loader.plan.segments import Segment
+from ffcv_hydra.loader.plan.node import Node
+from ffcv_hydra.loader.plan.step import Link
 from ffcv_hydra.operations.base import Scratch
 
 
@@ -54,11 +54,11 @@ class MeasuringExecutor(Executor):
         self.samples += len(job.samples)
         return batch
 
-    def _run_segment(
-        self, job: Job, segment: Segment, targets: dict[Node, np.ndarray], start: int, stop: int, scratch: Scratch
+    def _run_link(
+        self, job: Job, link: Link, targets: dict[Node, np.ndarray], start: int, stop: int, scratch: Scratch
     ) -> None:
-        with self._measured(segment.nodes):
-            super()._run_segment(job, segment, targets, start, stop, scratch)
+        with self._measured(link.nodes):
+            super()._run_link(job, link, targets, start, stop, scratch)
 
     def _result(self, job: Job, node: Node) -> Any:
         with self._measured([node]):

@@ -43,9 +43,16 @@ def _size(operation: Any) -> tuple[int, ...]:
     return tuple(int(side) for side in ((size, size) if isinstance(size, int) else size))
 
 
-def _normalize(operation: Any) -> NormalizeImage:
+def _table(operation: Any) -> np.ndarray:
     # float16 lies in FFCV's table as the int16 of the same bits
-    return NormalizeImage.of_table(operation.lookup_table.view(operation.original_dtype))
+    return operation.lookup_table.view(operation.original_dtype)
+
+
+def normalization_of(operation: Any) -> tuple[list[float], list[float]]:
+    """Mean and std per channel of FFCV's `NormalizeImage`."""
+    table = _table(operation).astype(np.float64)
+    std = 255 / (table[255] - table[0])
+    return (-table[0] * std).tolist(), std.tolist()
 
 
 _REPLACEMENTS: dict[type[FFCVsOperation], Callable[[Any], Operation]] = {
@@ -58,7 +65,7 @@ _REPLACEMENTS: dict[type[FFCVsOperation], Callable[[Any], Operation]] = {
     rgb_image.RandomResizedCropRGBImageDecoder: lambda o: RandomResizedCrop(_size(o), tuple(o.scale), tuple(o.ratio)),
     transforms.Convert: lambda o: Convert(o.target_dtype),
     transforms.Cutout: lambda o: Cutout(o.crop_size, o.fill.tolist()),
-    transforms.NormalizeImage: _normalize,
+    transforms.NormalizeImage: lambda o: NormalizeImage.of_table(_table(o), *normalization_of(o)),
     transforms.RandomBrightness: lambda o: RandomBrightness(o.magnitude, o.p),
     transforms.RandomContrast: lambda o: RandomContrast(o.magnitude, o.p),
     transforms.RandomHorizontalFlip: lambda o: RandomHorizontalFlip(o.flip_prob),

@@ -17,7 +17,7 @@ from ffcv_hydra.beton.fields.array_fields import NDArrayField
 from ffcv_hydra.beton.fields.bytes_fields import BytesField
 from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
 from ffcv_hydra.beton.fields.scalar_fields import FloatField, IntField
-from ffcv_hydra.ffcv_bridge.equivalents import equivalent_of
+from ffcv_hydra.ffcv_bridge.equivalents import equivalent_of, normalization_of
 from ffcv_hydra.ffcv_bridge.wrapping import Wrapping
 from ffcv_hydra.operations.operation import AllocationQuery, Operation, State
 
@@ -36,6 +36,9 @@ _FOLLOWED_BY_NOTHING = (
     transforms.RandomTranslate,
     rgb_image.RandomResizedCropRGBImageDecoder,
 )
+_KEEP_LEVELS = (
+    transforms.Convert, transforms.Squeeze, transforms.ToDevice, transforms.ToTensor, transforms.ToTorchImage,
+)  # fmt: skip
 _SET_BY_FFCV = frozenset({"field", "memory_read", "metadata"})
 
 
@@ -60,6 +63,25 @@ class FFCVOperation(Wrapping, Operation):
     def follows_nothing(self) -> bool:  # type: ignore[override]
         """Whether it draws where pixels go from generators that nobody else can be given."""
         return isinstance(self.original, _FOLLOWED_BY_NOTHING)
+
+    @property
+    def random(self) -> bool:  # type: ignore[override]
+        """What the original says."""
+        return getattr(self.original, "random", False)
+
+    @property
+    def keeps_levels(self) -> bool:  # type: ignore[override]
+        """Whether the values of images stay what they are."""
+        return isinstance(self.original, _KEEP_LEVELS)
+
+    @property
+    def mixed_targets(self) -> str | None:  # type: ignore[override]
+        """`LabelMixup` for `ImageMixup`."""
+        return "LabelMixup" if isinstance(self.original, transforms.ImageMixup) else None
+
+    def as_normalization(self) -> tuple[Sequence[float], Sequence[float]] | None:
+        """Of `NormalizeImage`, by its table: FFCV's keeps nothing else."""
+        return normalization_of(self.original) if isinstance(self.original, transforms.NormalizeImage) else None
 
     @property
     def is_decoder(self) -> bool:

@@ -25,9 +25,9 @@ from ffcv_hydra.loader.engine.failures import FailedSamples, OnError
 from ffcv_hydra.loader.engine.indices import resolve_indices
 from ffcv_hydra.loader.engine.storage import Storage
 from ffcv_hydra.loader.engine.threads import Engine
-from ffcv_hydra.loader.plan.batch_code import compiled_memory_read, usable_threads
-from ffcv_hydra.loader.plan.builder import PlanBuilder
-from ffcv_hydra.loader.plan.plan import Node
+from ffcv_hydra.loader.plan.node import Node
+from ffcv_hydra.loader.plan.passes import make_plan
+from ffcv_hydra.loader.plan.plan import Plan
 from ffcv_hydra.loader.plan.settings import settings_of
 from ffcv_hydra.loader.position import Position
 from ffcv_hydra.loader.sampler import InOrderSampler, Sampler
@@ -218,6 +218,11 @@ class Loader:
         return values[self.indices] if values.dtype.kind == "i" and values.ndim == 1 else None
 
     @property
+    def plan(self) -> Plan:
+        """What is done to every batch; `print` shows it."""
+        return self._executor.plan
+
+    @property
     def failed_samples(self) -> list[int]:
         """The ids of the damaged samples that this rank has met so far, sorted; with `on_error` other than 'raise'."""
         return self._failures.samples()
@@ -234,7 +239,7 @@ class Loader:
             PipelineError: if there is no such output, or its decoder has one size only.
         """
         epoch = self.sampler.epoch
-        self._builder(self._sizes | {output: size(epoch)}).build(self._pipelines)  # raises
+        self._make_plan(self._sizes | {output: size(epoch)})  # raises
         self._size_schedules[output] = size
 
     def filter(self, output: str, condition: Callable[[Any], bool]) -> "Loader":
@@ -282,17 +287,22 @@ class Loader:
         epoch, epoch_set = self._position.load_state_dict(state)
         self.sampler.go_on(epoch, epoch_set, is_over=state["batches"] >= len(self))
 
-    def _builder(self, sizes: Mapping[str, Any]) -> PlanBuilder:
-        threads = usable_threads(self.num_workers)
-        replace = self._arguments["replace_ffcv_operations"]
-        return PlanBuilder(self._beton, threads, compiled_memory_read(), replace, sizes)
+    def _make_plan(self, sizes: Mapping[str, Any]) -> Plan:
+        return make_plan(
+            self._pipelines,
+            self._beton,
+            batch_size=self.batch_size,
+            num_workers=self.num_workers,
+            batches_ahead=self.batches_ahead,
+            replace=self._arguments["replace_ffcv_operations"],
+            sizes=sizes,
+        )
 
     def _build_executor(self) -> Executor:
-        builder = self._builder(self._sizes)
         settings = settings_of(self._pipelines, self._beton)
-        plan = builder.build(self._pipelines)
+        plan = self._make_plan(self._sizes)
         self._settings = settings
-        _log_replaced(builder.replaced)
+        _log_replaced(plan.replaced)
         for node in plan.mixing:
             self._check_mixing(node)
         return Executor(
@@ -300,8 +310,6 @@ class Loader:
             self._storage,
             BufferPool(pinned=torch.cuda.is_available()),
             self.batch_size,
-            self.num_workers,
-            self.batches_ahead,
             self._on_error,
             self._failures,
         )
@@ -468,7 +476,7 @@ def _log_replaced_once(names: str) -> None:
     log.debug("ffcv_hydra's operations stand in for FFCV's %s (replace_ffcv_operations=false keeps FFCV's)", names)
 
 
-def _log_replaced(names: set[str]) -> None:
+def _log_replaced(names: frozenset[str]) -> None:
     if names:
         _log_replaced_once(", ".join(sorted(names)))
 

@@ -72,6 +72,7 @@ class AutoAugmentation(ImageOperation):
     """
 
     random: ClassVar[bool] = True
+    follows_nothing: ClassVar[bool] = True
     space: ClassVar[Space]
 
     def __init__(self, num_magnitude_bins: int, fill: Any) -> None:

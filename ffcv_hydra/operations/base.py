@@ -132,7 +132,6 @@ class ChunkOperation(Operation):
         joint_parameters: the attributes that decide where pixels go; equal in all outputs that share the draws.
     """
 
-    random: ClassVar[bool] = False
     geometric = False
     in_place: ClassVar[bool] = False
     joint_parameters: ClassVar[tuple[str, ...]] = ()

@@ -19,6 +19,8 @@ class Convert(TensorOperation):
         dtype: as a name such as `float16`, or as the dtype of torch or NumPy.
     """
 
+    keeps_levels = True
+
     def __init__(self, dtype: Any) -> None:
         super().__init__()
         self.dtype = any_dtype("Convert", "dtype", dtype)

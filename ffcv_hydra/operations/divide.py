@@ -29,7 +29,11 @@ class DivideImage255(TensorOperation):
             raise PipelineError("takes a tensor: put ToTensor before it")
         return replace(previous_state, dtype=self.dtype), None
 
-    def tabulate(self, values: torch.Tensor) -> torch.Tensor:
+    def as_normalization(self) -> tuple[list[float], list[float]]:
+        """Of all channels alike."""
+        return [0.0], [255.0]
+
+    def as_table(self, values: torch.Tensor) -> torch.Tensor:
         """What becomes of `values` (256, C), one column per channel."""
         return self.generate_code()(values, None)
 

@@ -43,6 +43,10 @@ class RandomHorizontalFlip(_RandomFlip):
 
     kernel = random_horizontal_flip
 
+    def as_flip(self) -> float:
+        """Its probability."""
+        return self.p
+
 
 class RandomVerticalFlip(_RandomFlip):
     """Mirror each image top to bottom with probability `p`; arrays (N, H, W) or (N, H, W, C) of any dtype."""

@@ -22,7 +22,7 @@ class FusedDecoder(ImageDecoder):
 
     Args:
         decoder: knows its field and metadata already.
-        flip: what mirrors the images; it draws from the first of the chunk's `fused_keys`.
+        flip: the probability that an image is mirrored, drawn from the first of the chunk's `fused_keys`; None: never.
         table: torch tensor (256, C), float32 or float16: what each byte becomes; None for the bytes themselves.
         channels_first: whether the output is (C, H, W).
     """
@@ -32,7 +32,7 @@ class FusedDecoder(ImageDecoder):
     def __init__(
         self,
         decoder: ImageDecoder,
-        flip: RandomHorizontalFlip | None = None,
+        flip: float | None = None,
         table: torch.Tensor | None = None,
         channels_first: bool = False,
     ) -> None:
@@ -40,7 +40,7 @@ class FusedDecoder(ImageDecoder):
         self.accept_field(decoder.field)
         self.accept_globals(decoder.metadata, decoder.memory_read)
         self.decoder = decoder
-        self.flip = flip
+        self.flip = None if flip is None else RandomHorizontalFlip(flip)
         self.table = None if table is None else np.ascontiguousarray(table.numpy().T)
         self.channels_first = channels_first
 

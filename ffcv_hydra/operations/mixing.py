@@ -4,6 +4,7 @@ Samples 2j and 2j + 1 of the order are a pair and are mixed into each other; a l
 is. What is drawn for a pair comes from the key of its first sample, so images and targets find the same shares.
 """
 
+import copy
 from abc import abstractmethod
 from dataclasses import replace
 from numbers import Real
@@ -27,6 +28,8 @@ class MixingOperation(ImageOperation):
     """
 
     random: ClassVar[bool] = True
+    follows_nothing: ClassVar[bool] = True
+    mixed_targets: ClassVar[str | None] = "MixedTargets"
     dtypes: ClassVar[tuple[Any, ...]] = (np.uint8, np.float32)
     channels: ClassVar[tuple[int, ...]] = ()
 
@@ -109,8 +112,7 @@ class MixedTargets(ChunkOperation):
         num_classes: labels are from 0 to num_classes - 1.
 
     Attributes:
-        mixing, mixing_shape: the operation that mixes the images, and their height and width; set by the loader, which
-            also hands this operation that one's keys.
+        mixing, mixing_shape: the operation that mixes the images, and their height and width.
     """
 
     random: ClassVar[bool] = True
@@ -122,6 +124,12 @@ class MixedTargets(ChunkOperation):
         self.num_classes = num_classes
         self.mixing: MixingOperation | None = None
         self.mixing_shape = (0, 0)
+
+    def following(self, mixing: MixingOperation, shape: tuple[int, int]) -> "MixedTargets":
+        """A copy for images of height and width `shape` that `mixing` mixes; it must be given that one's keys."""
+        other = copy.copy(self)
+        other.mixing, other.mixing_shape = mixing, shape
+        return other
 
     def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
         """The state after the operation, float32 (num_classes,), and the memory for it.

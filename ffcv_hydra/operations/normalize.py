@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,8 +41,6 @@ class NormalizeImage(ImageFunctionOperation):
         type: float32 or float16, as a name or as the dtype of torch or NumPy.
     """
 
-    random: ClassVar[bool] = False
-
     def __init__(self, mean: Sequence[float], std: Sequence[float], type: Any = "float32") -> None:
         super().__init__()
         self.mean, self.std = _mean_and_std("NormalizeImage", mean, std)
@@ -53,10 +51,12 @@ class NormalizeImage(ImageFunctionOperation):
         self.type = self.table.dtype
 
     @classmethod
-    def of_table(cls, table: np.ndarray) -> "NormalizeImage":
-        """The operation that looks each value up in `table`, float32 or float16 (256, C)."""
+    def of_table(
+        cls, table: np.ndarray, mean: Sequence[float] | None = None, std: Sequence[float] | None = None
+    ) -> "NormalizeImage":
+        """The operation that looks each value up in `table`, float32 or float16 (256, C); made by `mean` and `std`."""
         channels = table.shape[1]
-        operation = cls([0.0] * channels, [1.0] * channels, table.dtype)
+        operation = cls(mean or [0.0] * channels, std or [1.0] * channels, table.dtype)
         operation.table = table.copy()
         return operation
 
@@ -71,7 +71,11 @@ class NormalizeImage(ImageFunctionOperation):
             raise PipelineError(f"takes uint8 images (H, W, {self.table.shape[1]}); got {dtype} {shape}")
         return replace(previous_state, dtype=self.table.dtype), AllocationQuery(shape, self.table.dtype)
 
-    def tabulate(self, values: torch.Tensor) -> torch.Tensor:
+    def as_normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and std per channel."""
+        return self.mean, self.std
+
+    def as_table(self, values: torch.Tensor) -> torch.Tensor:
         """What becomes of every byte in each channel, (256, C); `values`, uint8 (256, C), are these bytes."""
         return torch.from_numpy(self.table)
 
@@ -127,7 +131,11 @@ class NormalizeTensor(TensorOperation):
             )
         return replace(previous_state, dtype=self.dtype), None
 
-    def tabulate(self, values: torch.Tensor) -> torch.Tensor:
+    def as_normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and std per channel."""
+        return self.mean, self.std
+
+    def as_table(self, values: torch.Tensor) -> torch.Tensor:
         """What becomes of `values` (256, C), one column per channel."""
         return self.generate_code()(values[:, :, None, None], None)[:, :, 0, 0]
 

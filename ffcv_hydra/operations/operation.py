@@ -6,6 +6,7 @@ The package's own work on chunks of a batch instead (`ffcv_hydra.operations.base
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, ClassVar
 
 import numpy as np
@@ -47,18 +48,34 @@ class AllocationQuery:
     device: torch.device | None = None
 
 
+class Layout(Enum):
+    """What an operation makes of arrays or images (N, H, W, C) that changes none of their values."""
+
+    TENSOR = "a tensor of the same memory"
+    CHANNELS_LAST = "(N, C, H, W) of the same memory"
+    CHANNELS_FIRST = "(N, C, H, W), copied"
+
+
 class Operation(ABC):
     """Base of what pipelines are made of.
 
+    What a loader may do in its place, the `as_...` methods say; by default that is nothing.
+
     Attributes:
+        random: whether it draws, from keys that the loader hands to it.
         geometric: whether it moves pixels; None if nobody has said.
         follows_nothing: whether no other output can be moved as it moves images.
+        keeps_levels: whether the values of images stay what they are, maybe in another dtype.
+        mixed_targets: the name of the operation that mixes labels as this one mixes images; None if it mixes nothing.
         num_threads: that its compiled code may use; the loader sets it before it asks for code.
         field, metadata, memory_read: of what is read; the loader sets them.
     """
 
+    random: ClassVar[bool] = False
     geometric: bool | None = None
     follows_nothing: ClassVar[bool] = False
+    keeps_levels: ClassVar[bool] = False
+    mixed_targets: ClassVar[str | None] = None
     num_threads: int = 1
     field: Any = None
     metadata: Any = None
@@ -94,6 +111,22 @@ class Operation(ABC):
     def equivalent(self, before: "Sequence[Operation | torch.nn.Module]") -> "Operation":
         """An operation of this package that does the same behind those `before` it; itself where there is none."""
         return self
+
+    def as_table(self, values: torch.Tensor) -> torch.Tensor | None:
+        """What it makes of `values` (256, C), one column per channel; None if it is no function of single values."""
+        return None
+
+    def as_flip(self) -> float | None:
+        """The probability by which it mirrors each image left to right; None if it does anything else."""
+        return None
+
+    def as_layout(self) -> Layout | None:
+        """What it makes of memory; None if it changes values."""
+        return None
+
+    def as_normalization(self) -> tuple[Sequence[float], Sequence[float]] | None:
+        """Mean and std, for all channels or one for each, if it makes (x - mean) / std of images."""
+        return None
 
     def arguments(self) -> Mapping[str, Any]:
         """What it was made with, as far as that may say where pixels go."""

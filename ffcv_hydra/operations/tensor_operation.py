@@ -4,11 +4,6 @@ from ffcv_hydra.operations.operation import Operation
 
 
 class TensorOperation(Operation):
-    """Base of what leaves pixels where they are, and needs no memory of its own.
-
-    Attributes:
-        is_view: whether the outcome is the source's memory in another form, whatever is in it.
-    """
+    """Base of what leaves pixels where they are, and needs no memory of its own."""
 
     geometric = False
-    is_view: bool = False

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 
 from ffcv_hydra.errors import PipelineError
-from ffcv_hydra.operations.operation import State
+from ffcv_hydra.operations.operation import Layout, State
 from ffcv_hydra.operations.tensor_operation import TensorOperation
 
 
@@ -18,14 +18,17 @@ class ToTorchImage(TensorOperation):
 
     Args:
         channels_last: keep the memory as it is (`torch.channels_last`), or copy it into `torch.contiguous_format`.
-
-    Attributes:
-        is_view: as of `ToTensor`.
     """
+
+    keeps_levels = True
 
     def __init__(self, channels_last: bool = True) -> None:
         super().__init__()
-        self.channels_last = self.is_view = channels_last
+        self.channels_last = channels_last
+
+    def as_layout(self) -> Layout:
+        """Channels before height and width."""
+        return Layout.CHANNELS_LAST if self.channels_last else Layout.CHANNELS_FIRST
 
     def declare_state_and_memory(self, previous_state: State) -> tuple[State, None]:
         """The previous state with the axes moved."""
@@ -51,6 +54,8 @@ class Squeeze(TensorOperation):
     Args:
         dims: axes to remove, counted with the batch as axis 0; all of size 1 by default.
     """
+
+    keeps_levels = True
 
     def __init__(self, *dims: int) -> None:
         super().__init__()

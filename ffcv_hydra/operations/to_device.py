@@ -34,6 +34,8 @@ class ToDevice(TensorOperation):
             not used again before the copy is done.
     """
 
+    keeps_levels = True
+
     def __init__(self, device: torch.device | str | int | None = None, non_blocking: bool = True) -> None:
         super().__init__()
         try:

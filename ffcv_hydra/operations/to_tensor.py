@@ -7,18 +7,18 @@ import numpy as np
 import torch
 
 from ffcv_hydra.errors import PipelineError
-from ffcv_hydra.operations.operation import State
+from ffcv_hydra.operations.operation import Layout, State
 from ffcv_hydra.operations.tensor_operation import TensorOperation
 
 
 class ToTensor(TensorOperation):
-    """Arrays as tensors of the same dtype and memory; what comes after works on tensors, in whole batches.
+    """Arrays as tensors of the same dtype and memory; what comes after works on tensors, in whole batches."""
 
-    Attributes:
-        is_view: whether the outcome is the source's memory in another form, whatever is in it.
-    """
+    keeps_levels = True
 
-    is_view = True
+    def as_layout(self) -> Layout:
+        """A tensor of the same memory."""
+        return Layout.TENSOR
 
     def declare_state_and_memory(self, previous_state: State) -> tuple[State, None]:
         """The previous state with torch's dtype.

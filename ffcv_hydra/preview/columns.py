@@ -8,7 +8,7 @@ import numpy as np
 
 from ffcv_hydra.beton import Beton, MaskField
 from ffcv_hydra.beton.fields.image_fields import is_image
-from ffcv_hydra.loader.plan.requests import Request, requests_of
+from ffcv_hydra.loader.plan.request import Request, request
 from ffcv_hydra.pipeline import FFCVPipelineManager
 from ffcv_hydra.preview.drawing import Column
 from ffcv_hydra.preview.pictures import as_images, as_masks, overlay, picture, value_range
@@ -33,9 +33,9 @@ class _Shown:
         return self.arrays[0][0].ndim == 3
 
     @property
-    def source(self) -> str | None:
+    def reads(self) -> str | None:
         """The field it is read from; None if it starts from another pipeline's result."""
-        return self.request.source if isinstance(self.request.source, str) else None
+        return self.request.reads if isinstance(self.request.reads, str) else None
 
 
 def columns_of(
@@ -73,17 +73,17 @@ def _images_and_masks(
 ) -> tuple[list[_Shown], list[_Shown]]:
     images: list[_Shown] = []
     masks: list[_Shown] = []
-    for request in requests_of(manager.pipeline_transforms or {}, beton):
-        source = beton.fields.get(request.source) if isinstance(request.source, str) else None
-        is_mask = isinstance(source, MaskField)
+    for one in request(manager.pipeline_transforms or {}, beton):
+        field = beton.fields.get(one.reads) if isinstance(one.reads, str) else None
+        is_mask = isinstance(field, MaskField)
         found = []
         for outputs in batches.values():
-            value = outputs[request.output]
-            views = value if request.views is not None else [value]
+            value = outputs[one.output]
+            views = value if one.views is not None else [value]
             found.append([as_masks(view) if is_mask else as_images(view) for view in views])
         arrays = [[array for array in views if array is not None] for views in found]
         if all(len(kept) == len(views) > 0 for kept, views in zip(arrays, found, strict=True)):
-            (masks if is_mask else images).append(_Shown(request, arrays))
+            (masks if is_mask else images).append(_Shown(one, arrays))
     return images, masks
 
 
@@ -107,18 +107,18 @@ def _fits(image: _Shown, mask: _Shown) -> bool:
 
 def _stored_column(manager: FFCVPipelineManager, beton: Beton, one: _Shown, ids: np.ndarray) -> list[Column]:
     """The images as they are in the file, with numbers and classes below; nothing if they come from no field."""
-    if one.source is None or not is_image(beton.fields[one.source]):
+    if one.reads is None or not is_image(beton.fields[one.reads]):
         return []
     captions = [[text] if text else [] for text in stored_numbers(beton, ids)]
     images: list[np.ndarray] | None = None
     masks: list[np.ndarray] | None = None
     if not one.is_mask:
-        images = stored_images(beton.path, one.source, ids, manager.custom_fields)
+        images = stored_images(beton.path, one.reads, ids, manager.custom_fields)
     mask = one if one.is_mask else one.mask
-    if mask is not None and mask.source is not None:
-        masks = [image[..., 0] for image in stored_images(beton.path, mask.source, ids, manager.custom_fields)]
+    if mask is not None and mask.reads is not None:
+        masks = [image[..., 0] for image in stored_images(beton.path, mask.reads, ids, manager.custom_fields)]
         for lines, classes in zip(captions, masks, strict=True):
-            lines.append(f"{mask.source}: {', '.join(str(number) for number in np.unique(classes) if number)}")
+            lines.append(f"{mask.reads}: {', '.join(str(number) for number in np.unique(classes) if number)}")
     texts = [", ".join(lines) for lines in captions]
     return [Column("stored", _pictures(images, masks, value_range(images or [])), texts if any(texts) else [])]
 

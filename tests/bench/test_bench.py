@@ -57,9 +57,7 @@ def test_shares_of_decoding_sum_to_one(scenes):
     loader = make(scenes, "views")
     executor = loader._executor
     job = next(loader._jobs(executor, 0, 0))
-    [decoders] = [
-        found for segment in executor.segments[executor.plan.steps[0]] if (found := decoders_of(segment.nodes))
-    ]
+    [decoders] = [found for link in loader.plan.steps[0].links if (found := decoders_of(link.nodes))]
     shares = decoding_shares(executor, decoders, job.samples, job.keys)
     assert shares.checksum + shares.decode + shares.resample == pytest.approx(1)
     assert min(shares.checksum, shares.decode, shares.resample) >= 0
@@ -71,8 +69,8 @@ def test_F10_samples_that_scaled_decoding_would_pay_for_are_counted(scenes, size
         pipelines = {**ONLY_IMAGE, "image": [CenterCrop(size, **options), RandomHorizontalFlip(), ToTensor()]}
         loader = Loader(scenes, 8, pipelines=pipelines, num_workers=1)
         job = next(loader._jobs(loader._executor, 0, 0))
-        segments = [segment for found in loader._executor.segments.values() for segment in found]
-        [decoders] = [found for segment in segments if (found := decoders_of(segment.nodes))]
+        links = [link for step in loader.plan.steps for link in step.links]
+        [decoders] = [found for link in links if (found := decoders_of(link.nodes))]
         assert shrinkable_share(decoders, job.samples, job.keys) == share
 
 

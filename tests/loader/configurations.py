@@ -152,6 +152,14 @@ def make(beton: Any, name: str, batch_size: int = 8, **options: Any) -> Loader:
     return Loader(beton, batch_size, **{**chosen, **CONFIGURATIONS[name](), **options})
 
 
+def of_chunks(loader: Loader, size: int) -> Loader:
+    """The loader, with tasks of `size` samples."""
+    for step in loader.plan.steps:
+        if step.chunk_size is not None:
+            vars(step)["chunk_size"] = size  # a frozen dataclass keeps its attributes there
+    return loader
+
+
 def leaves(output: Any) -> Iterator[torch.Tensor | np.ndarray]:
     """The arrays of a batch or of one of its outputs."""
     if isinstance(output, (tuple, list)):

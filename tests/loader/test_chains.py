@@ -13,7 +13,7 @@ from ffcv_hydra import operations
 from ffcv_hydra.beton import Beton, GrayscaleImageField, MaskField, RandomAccessImageField, write_beton
 from ffcv_hydra.errors import SampleError
 from ffcv_hydra.loader import Loader
-from ffcv_hydra.loader.plan import steps
+from ffcv_hydra.loader.plan import schedule
 from ffcv_hydra.operations import (
     Cutout,
     NormalizeImage,
@@ -27,7 +27,7 @@ from ffcv_hydra.operations import (
     WholeImage,
 )
 from ffcv_hydra.ordering import QuasiRandom, Random, Sequential
-from tests.loader.configurations import check_resume, digests
+from tests.loader.configurations import check_resume, digests, of_chunks
 
 pytestmark = pytest.mark.timeout(200)
 DAMAGED = [0, 5, 6, 7, 20, 47]
@@ -81,18 +81,17 @@ def make(path: Path, name: str, **options: Any) -> Loader:
     return Loader(path, 10, pipelines=pipelines, **{"ordering": Random(), "num_workers": 2, "seed": 3, **options})
 
 
-def links(loader: Loader) -> int:
-    segments = [segment for found in loader._executor.segments.values() for segment in found]
-    return sum(len(segment.links or ()) for segment in segments)
+def functions(loader: Loader) -> int:
+    return sum(len(link.functions or ()) for step in loader.plan.steps for link in step.links)
 
 
 def one_by_one(monkeypatch: pytest.MonkeyPatch, *arguments: Any, **options: Any) -> Loader:
     """The loader without chains: each operation runs on chunks by itself, behind `decode_shared`."""
     with monkeypatch.context() as patch:
         patch.setattr(WholeImage, "is_stored_as_made", lambda *_: False)
-        patch.setattr("ffcv_hydra.loader.plan.segments.ImageFunctionOperation", type("None_", (), {}))
+        patch.setattr("ffcv_hydra.loader.plan.links.ImageFunctionOperation", type("None_", (), {}))
         loader = make(*arguments, **options)
-    assert links(loader) == 0
+    assert functions(loader) == 0
     return loader
 
 
@@ -101,11 +100,10 @@ def test_the_same_batches_as_one_by_one(stored, monkeypatch, name):
     expected = digests(one_by_one(monkeypatch, stored, name))
     for options in ({}, {"os_cache": False}, {"num_workers": 5, "batches_ahead": 1}):
         loader = make(stored, name, **options)
-        assert links(loader) >= 2
+        assert functions(loader) >= 2
         assert digests(loader) == expected
         loader = make(stored, name, **options)
-        loader._executor.chunk_sizes = dict.fromkeys(loader._executor.chunk_sizes, 6)
-        assert digests(loader) == expected
+        assert digests(of_chunks(loader, 6)) == expected
     by_pages = {"ordering": QuasiRandom(1), "os_cache": False}
     assert digests(make(stored, name, **by_pages)) == digests(one_by_one(monkeypatch, stored, name, **by_pages))
     check_resume(make(stored, name), make(stored, name, num_workers=1, os_cache=False), batches=2)
@@ -145,5 +143,5 @@ def test_what_an_operation_of_a_chain_raises_names_the_samples_and_the_operation
     ("num_workers", "batches_ahead", "expected"), [(1, 3, 512), (2, 3, 512), (2, 1, 256), (8, 3, 128)]
 )
 def test_tasks_of_a_chain_are_as_large_as_leaves_work_for_all_threads(stored, num_workers, batches_ahead, expected):
-    step = make(stored, "cifar")._executor.plan.steps[0]
-    assert steps.chain_chunk_size(step, 512, num_workers, batches_ahead) == expected
+    step = make(stored, "cifar").plan.steps[0]
+    assert schedule.chain_chunk_size(step, 512, num_workers, batches_ahead) == expected

@@ -4,14 +4,17 @@ import pytest
 
 from ffcv_hydra import operations
 from ffcv_hydra.operations import ChunkOperation
-from tests.loader.configurations import CONFIGURATIONS, RANDOM_OPERATIONS, check_resume, digests, joined, make
+from tests.loader.configurations import (
+    CONFIGURATIONS,
+    RANDOM_OPERATIONS,
+    check_resume,
+    digests,
+    joined,
+    make,
+    of_chunks,
+)
 
 pytestmark = pytest.mark.timeout(180)
-
-
-def of_chunks(loader, size: int):
-    loader._executor.chunk_sizes = dict.fromkeys(loader._executor.chunk_sizes, size)
-    return loader
 
 
 def test_every_random_operation_has_a_configuration():

@@ -19,7 +19,7 @@ from ffcv_hydra import operations
 from ffcv_hydra.beton import Beton, write_beton
 from ffcv_hydra.errors import BetonError, PipelineError
 from ffcv_hydra.loader import Loader
-from ffcv_hydra.loader.plan.plan import Kind
+from ffcv_hydra.loader.plan.node import Kind
 from ffcv_hydra.operations import CenterCrop
 from ffcv_hydra.ordering import QuasiRandom, Random
 
@@ -198,7 +198,7 @@ def test_T7_squeeze_takes_axes_and_names_those_that_are_not_there(beton):
 def test_T9_arrays_are_decoded_by_all_threads(beton, decoder):
     pipeline = None if decoder is None else [decoder, ToTensor()]
     loader = Loader(beton, 80, pipelines={"image": "disabled", "array": pipeline}, num_workers=2)
-    step = next(step for step in loader._executor.plan.steps if step.nodes[0].field == "array")
+    step = next(step for step in loader.plan.steps if step.nodes[0].field == "array")
     assert step.kind is Kind.CHUNK
     job = next(loader._jobs(loader._executor, 0, 0))
     loader._executor.start(job)
@@ -216,7 +216,7 @@ def test_T9_bytes_are_decoded_by_all_threads(tmp_path):
     write_beton(Texts(), tmp_path / "texts.beton", {"text": None}, num_workers=0)
     for pipeline in (None, [ffcv_bytes.BytesDecoder(), ToTensor()]):
         loader = Loader(tmp_path / "texts.beton", 64, pipelines={"text": pipeline}, num_workers=2)
-        assert loader._executor.plan.steps[0].kind is Kind.CHUNK
+        assert loader.plan.steps[0].kind is Kind.CHUNK
 
 
 def test_ffcvs_operations_are_replaced_where_ours_mean_the_same(beton):
@@ -242,4 +242,4 @@ def test_subclasses_of_ffcvs_operations_are_left_alone(beton):
         pass
 
     loader = Loader(beton, 30, pipelines=only_image(Fixed((8, 8), 1.0), ToTensor()))
-    assert isinstance(loader._executor.plan.steps[0].nodes[0].operation.original, Fixed)
+    assert isinstance(loader.plan.steps[0].nodes[0].operation.original, Fixed)

@@ -32,8 +32,7 @@ def chunk(count: int, seed: int = 0) -> Chunk:
 
 
 def targets(mixing, labels: list[int], classes: int, seed: int = 0) -> np.ndarray:
-    operation = MixedTargets(classes)
-    operation.mixing, operation.mixing_shape = mixing, (13, 17)
+    operation = MixedTargets(classes).following(mixing, (13, 17))
     found = np.full((len(labels), classes), 7, dtype=np.float32)
     operation.run(np.array(labels)[:, None], found, chunk(len(labels), seed))
     return found

@@ -9,7 +9,8 @@ import numpy as np
 
 from ffcv_hydra.loader.engine.epoch_order import EpochOrder
 from ffcv_hydra.loader.engine.pages import PageCache
-from ffcv_hydra.loader.plan.plan import Node, Step
+from ffcv_hydra.loader.plan.node import Node
+from ffcv_hydra.loader.plan.step import Step
 from ffcv_hydra.ordering.ranks import RankBatches
 
 _SAMPLES_AT_ONCE = 4096  # for which ids and keys are made by one call; of small images it counts for every batch

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from ffcv_hydra.loader.plan.node import torch_dtype
+from ffcv_hydra.operations.operation import AllocationQuery
 from ffcv_hydra.torch_internals import references_to, storage_of
 
 _Form = Callable[[torch.Tensor], torch.Tensor]
@@ -125,3 +127,24 @@ class BufferPool:
         """Bytes that the pool holds, lent or free."""
         with self._lock:
             return sum(buffer.tensor.nbytes for buffers in self._buffers.values() for buffer in buffers)
+
+
+def allocator(query: Any, pool: BufferPool, batch_size: int) -> Callable[[int], Any]:
+    """What gives the memory that an operation's `AllocationQuery`s ask for, for a number of samples.
+
+    Args:
+        query: one, several, or None.
+        pool: that lends it.
+        batch_size: the largest number of samples.
+    """
+    if query is None:
+        return lambda count: None
+    if not isinstance(query, AllocationQuery):
+        parts = [allocator(part, pool, batch_size) for part in query]
+        return lambda count: tuple(part(count) for part in parts)
+    dtype, shape = torch_dtype(query.dtype), tuple(int(side) for side in query.shape)
+    if query.device is not None and torch.device(query.device).type != "cpu":
+        return lambda count: torch.empty((count, *shape), dtype=dtype, device=query.device)
+    if isinstance(query.dtype, torch.dtype):
+        return lambda count: pool.take(count, batch_size, shape, dtype)
+    return lambda count: pool.take(count, batch_size, shape, dtype).numpy()

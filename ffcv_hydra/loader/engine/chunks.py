@@ -3,7 +3,7 @@
 import numpy as np
 
 from ffcv_hydra.kernels.random.generator import fold
-from ffcv_hydra.loader.plan.plan import Node
+from ffcv_hydra.loader.plan.node import Node
 from ffcv_hydra.operations import Chunk
 from ffcv_hydra.operations.base import Scratch
 

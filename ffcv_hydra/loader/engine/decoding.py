@@ -1,5 +1,6 @@
 """From stored bytes to the results of a step's decoders: compared with their checksums, and what becomes of damage."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,8 @@ from ffcv_hydra.loader.engine.batch_job import Job
 from ffcv_hydra.loader.engine.chunks import chunk_of
 from ffcv_hydra.loader.engine.failures import FailedSamples, OnError
 from ffcv_hydra.loader.engine.storage import Storage
-from ffcv_hydra.loader.plan.plan import Node
-from ffcv_hydra.loader.plan.segments import Segment
+from ffcv_hydra.loader.plan.node import Node
+from ffcv_hydra.loader.plan.step import Link
 from ffcv_hydra.operations import FailedSample, ImageDecoder, decode_shared
 from ffcv_hydra.operations.base import Scratch
 from ffcv_hydra.operations.image_chain import POSITIONS, images_of
@@ -32,34 +33,32 @@ class Decoding:
         self._on_error = on_error
         self._failures = failures
 
-    def run(
-        self, job: Job, segment: Segment, targets: list[np.ndarray], start: int, stop: int, scratch: Scratch
-    ) -> None:
+    def run(self, job: Job, link: Link, targets: list[np.ndarray], start: int, stop: int, scratch: Scratch) -> None:
         """Fill one target (stop - start, ...) per decoder, or that of the chain, for samples start to stop of a batch.
 
         Raises:
             SampleError: a sample is damaged, and the policy is to raise.
         """
-        if segment.links is None:
-            self._decode(job, segment.nodes, targets, start, stop, scratch)
+        if link.functions is None:
+            self._decode(job, link.nodes, targets, start, stop, scratch)
         else:
-            self._chain(job, segment, targets[-1], start, stop, scratch)
+            self._chain(job, link, targets[-1], start, stop, scratch)
 
-    def _chain(self, job: Job, segment: Segment, target: np.ndarray, start: int, stop: int, scratch: Scratch) -> None:
-        node, chain, keys = segment.nodes[0], segment.chain, job.keys[start:stop]
+    def _chain(self, job: Job, link: Link, target: np.ndarray, start: int, stop: int, scratch: Scratch) -> None:
+        node, chain, keys = link.nodes[0], link.chain, job.keys[start:stop]
         source, places = self.storage.images(
-            node.field, segment.stored_bytes, job.samples[start:stop], scratch.file_for, job.pages
+            node.field, link.stored_bytes, job.samples[start:stop], scratch.file_for, job.pages
         )
         done, count = chain.run(source, places, keys, target, scratch), stop - start
         while done < count:
             self.fail(job, node, start + done, DAMAGED)
-            zeros = images_of(np.zeros((1, segment.stored_bytes), dtype=np.uint8))
+            zeros = images_of(np.zeros((1, link.stored_bytes), dtype=np.uint8))
             chain.run(zeros, POSITIONS.up_to(1), keys[done : done + 1], target[done : done + 1], scratch)
             done += 1
             done += chain.run(source, places[done:], keys[done:], target[done:], scratch)
 
     def _decode(
-        self, job: Job, nodes: list[Node], targets: list[np.ndarray], start: int, stop: int, scratch: Scratch
+        self, job: Job, nodes: Sequence[Node], targets: list[np.ndarray], start: int, stop: int, scratch: Scratch
     ) -> None:
         """Decode with the memory that there is; a sample that it does not suffice for is damaged."""
         try:
@@ -88,7 +87,7 @@ class Decoding:
         return needed
 
     def _decode_at_once(
-        self, job: Job, nodes: list[Node], targets: list[np.ndarray], start: int, stop: int, scratch: Scratch
+        self, job: Job, nodes: Sequence[Node], targets: list[np.ndarray], start: int, stop: int, scratch: Scratch
     ) -> None:
         samples, keys = job.samples[start:stop], job.keys[start:stop]
         decoders: list[Any] = [node.operation for node in nodes]

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -10,25 +10,22 @@ import torch
 
 from ffcv_hydra.errors import FFCVHydraError, LoaderError, SampleError, describe_error
 from ffcv_hydra.kernels.compiling.together import compile_together
-from ffcv_hydra.kernels.random.generator import fold_kernel
+from ffcv_hydra.kernels.random.generator import fold, fold_kernel
 from ffcv_hydra.loader.engine.batch_job import Job
-from ffcv_hydra.loader.engine.buffers import BufferPool
-from ffcv_hydra.loader.engine.chunks import chunk_of, keys_of
+from ffcv_hydra.loader.engine.buffers import BufferPool, allocator
+from ffcv_hydra.loader.engine.chunks import chunk_of
 from ffcv_hydra.loader.engine.decoding import Decoding
 from ffcv_hydra.loader.engine.failures import FailedSamples, OnError
 from ffcv_hydra.loader.engine.pages import PageCache
 from ffcv_hydra.loader.engine.rows import rows_of
 from ffcv_hydra.loader.engine.storage import Storage
-from ffcv_hydra.loader.plan.forms import form_behind
-from ffcv_hydra.loader.plan.modules import run_per_sample
-from ffcv_hydra.loader.plan.movement import with_parents
-from ffcv_hydra.loader.plan.plan import Kind, Node, Plan, Step, fields_read_by_pointers, torch_dtype
-from ffcv_hydra.loader.plan.segments import Segment, segments_of
-from ffcv_hydra.loader.plan.steps import chain_chunk_size, chunk_size
+from ffcv_hydra.loader.plan.node import Kind, Node, torch_dtype, with_parents
+from ffcv_hydra.loader.plan.plan import Plan
+from ffcv_hydra.loader.plan.step import Form, Link, Step
+from ffcv_hydra.loader.plan.torch_module import TorchModule
 from ffcv_hydra.operations import FailedSample
 from ffcv_hydra.operations.base import Scratch
 from ffcv_hydra.operations.image_chain import POSITIONS, images_of
-from ffcv_hydra.operations.operation import AllocationQuery
 from ffcv_hydra.torch_internals import is_of_memory
 
 
@@ -41,8 +38,6 @@ class Executor:
         storage: Storage,
         pool: BufferPool,
         batch_size: int,
-        num_workers: int,
-        batches_ahead: int,
         on_error: OnError,
         failures: FailedSamples,
     ) -> None:
@@ -52,25 +47,16 @@ class Executor:
         self.on_error = on_error
         self._decoding = Decoding(storage, on_error, failures)
         self.batch_size = batch_size
-        self.segments = {step: segments_of(step, self._stored_sizes) for step in plan.steps if step.kind is Kind.CHUNK}
-        self.chunk_sizes = {
-            step: chain_chunk_size(step, batch_size, num_workers, batches_ahead)
-            if len(segments) == 1 and segments[0].links is not None
-            else chunk_size(step, batch_size, num_workers)
-            for step, segments in self.segments.items()
-        }
         self._is_compiled = False
-        self._fields_by_pointer = fields_read_by_pointers(plan)
+        decoders = [node for node in plan.nodes if node.parent is None]
+        self._fields_by_pointer = sorted({node.field for node in decoders if node.code is not None})
         self._thread_steps = [step for step in plan.steps if step.kind is not Kind.CONSUMER]
-        self._first_steps = [step for step in self._thread_steps if step.parent is None]
-        self._memory = {
-            node: (self._allocator(node.memory), self._allocator(node.shared))
-            for step in plan.steps
-            for node in step.nodes
-        }
-        self._forms = {step: form for step in plan.steps if (form := form_behind(step, plan)) is not None}
-        self._formed = {form.step for form in self._forms.values()}
         self._consumer_steps = [step for step in plan.steps if step.kind is Kind.CONSUMER]
+        self._memory = {
+            node: [allocator(query, pool, batch_size) for query in (node.memory, node.shared)] for node in plan.nodes
+        }
+        self._read_often = {node for node, times in plan.readers().items() if times > 1}
+        self._formed = {step.children[0] for step in plan.steps if step.form is not None}
 
     def compile(self) -> None:
         """Have what the first batch needs compiled, by several processes, unless it is on disk.
@@ -80,33 +66,29 @@ class Executor:
         """
         if self._is_compiled:
             return
-        segments = [segment for segments in self.segments.values() for segment in segments]
-        compile_together([*(kernel for segment in segments for kernel in segment.kernels), fold_kernel])
+        links = [link for step in self.plan.steps for link in step.links]
+        compile_together([*(kernel for link in links for kernel in link.kernels), fold_kernel])
         self._is_compiled = True
-
-    def _stored_sizes(self, field: str) -> np.ndarray:
-        extents = self.storage.beton.extents(field)
-        assert extents is not None
-        return extents[1]
 
     def pages_for(self, samples: np.ndarray) -> PageCache | None:
         """Pages to be kept for a pass over `samples`, int64 (N,)."""
-        read = [step.nodes[0].field for step in self._thread_steps if step.parent is None and step.kind is Kind.CHUNK]
+        read = [step.nodes[0].field for step in self._thread_steps if step.is_first and step.kind is Kind.CHUNK]
         return self.storage.pages_for([field for field in read if self.storage.reads(field)], samples)
 
     def start(self, job: Job) -> None:
         """Make the tasks that need nothing done before."""
         job.steps_left = len(self._thread_steps)
-        for step in self._first_steps:
-            self._open(job, step)
+        for step in self._thread_steps:
+            if step.is_first:
+                self._open(job, step)
 
     def _open(self, job: Job, step: Step) -> None:
         count = len(job.samples)
-        size = self.chunk_sizes.get(step, count)
+        size = step.chunk_size or count
         if step.kind is Kind.CHUNK:
             try:
-                if step in self._forms:
-                    self._lend(job, step)
+                if step.form is not None:
+                    self._lend(job, step, step.form)
                 else:
                     for node in step.kept:
                         job.values[node] = self._memory[node][0](count)
@@ -123,7 +105,8 @@ class Executor:
         shape, extents = tuple(node.memory.shape), self.storage.beton.extents(node.field)
         num_bytes = self.batch_size * math.prod(shape) * torch_dtype(node.memory.dtype).itemsize
         lacking = f"there is not enough memory for the {num_bytes:,} bytes of a batch, {self.batch_size} rows {shape}"
-        sized = [one for one in with_parents(node) if hasattr(getattr(one.operation, "decoder", one.operation), "size")]
+        parts = [part for one in with_parents(node) for part in one.fused or (one,)]
+        sized = [part for part in parts if "size" in part.operation.arguments()]
         if sized:
             return f"pipeline of '{node.output}': {lacking}; take a smaller size in {sized[0].name}, or batch_size"
         where = self._decoding.where(node, 0 if extents is None else int(extents[1].argmax()))
@@ -132,11 +115,11 @@ class Executor:
             "batch_size"
         )
 
-    def _lend(self, job: Job, step: Step) -> None:
+    def _lend(self, job: Job, step: Step, form: Form) -> None:
         """Memory for what a step makes, and the form that the step behind it gives it."""
-        form, query = self._forms[step], step.kept[0].memory
+        query = step.kept[0].memory
         shape, dtype = tuple(query.shape), torch_dtype(query.dtype)
-        job.values[step.kept[0]], job.values[form.step.nodes[-1]] = self.pool.take_formed(
+        job.values[step.kept[0]], job.values[form.nodes[-1]] = self.pool.take_formed(
             len(job.samples), self.batch_size, shape, dtype, form
         )
 
@@ -174,30 +157,30 @@ class Executor:
 
     def _run_chunk(self, job: Job, step: Step, start: int, stop: int, scratch: Scratch) -> None:
         targets = self._targets(job, step, start, stop, scratch)
-        for segment in self.segments[step]:
+        for link in step.links:
             try:
-                self._run_segment(job, segment, targets, start, stop, scratch)
+                self._run_link(job, link, targets, start, stop, scratch)
             except Exception as error:
-                self._explain(error, segment.nodes, job, start, stop)
+                self._explain(error, link.nodes, job, start, stop)
 
-    def _run_segment(
-        self, job: Job, segment: Segment, targets: dict[Node, np.ndarray], start: int, stop: int, scratch: Scratch
+    def _run_link(
+        self, job: Job, link: Link, targets: dict[Node, np.ndarray], start: int, stop: int, scratch: Scratch
     ) -> None:
-        first, last = segment.nodes[0], segment.nodes[-1]
-        if segment.reads_file:
-            decoded = [targets[node] for node in segment.nodes if node in targets]
-            self._decoding.run(job, segment, decoded, start, stop, scratch)
+        first, last = link.nodes[0], link.nodes[-1]
+        if link.reads_file:
+            decoded = [targets[node] for node in link.nodes if node in targets]
+            self._decoding.run(job, link, decoded, start, stop, scratch)
             return
         keys, source = job.keys[start:stop], None
         if first.parent is not None:
             source = targets[first.parent] if first.parent in targets else job.values[first.parent][start:stop]
             source = np.ascontiguousarray(source)  # a user's operation may give a view
-        if segment.links is None:
+        if link.functions is None:
             chunk = chunk_of(first, job.samples[start:stop], keys, scratch)
-            first.operation.run(source, targets[first], chunk)  # type: ignore[operator, union-attr]
+            first.operation.run(source, targets[first], chunk)  # type: ignore[attr-defined]
         else:
             assert source is not None
-            segment.chain.run(images_of(source), POSITIONS.up_to(stop - start), keys, targets[last], scratch)
+            link.chain.run(images_of(source), POSITIONS.up_to(stop - start), keys, targets[last], scratch)
 
     def _run_batch(self, job: Job, step: Step) -> None:
         for node in step.nodes:
@@ -218,18 +201,18 @@ class Executor:
         raise SampleError(where(node, *job.samples[[start, stop - 1]]) + what) from error
 
     def _targets(self, job: Job, step: Step, start: int, stop: int, scratch: Scratch) -> dict[Node, np.ndarray]:
-        """Where each segment's result goes: the batch's memory, or the thread's if only the next segment reads it."""
+        """Where each link's result goes: the batch's memory, or the thread's if only the next link reads it."""
         targets = {node: job.values[node][start:stop] for node in step.kept}
-        buffer, after = 0, self.segments[step][-1]
-        for segment in reversed(self.segments[step]):
-            node = segment.nodes[-1]
+        buffer, after = 0, step.links[-1]
+        for link in reversed(step.links):
+            node = link.nodes[-1]
             if node not in targets:
                 if after.in_place:
                     targets[node] = targets[after.nodes[-1]]
                 else:
                     targets[node] = scratch.passed_on(buffer, (stop - start, *node.memory.shape), node.memory.dtype)
                     buffer = 1 - buffer
-            after = segment
+            after = link
         return targets
 
     def outputs(self, job: Job) -> tuple[Any, ...] | None:
@@ -276,14 +259,12 @@ class Executor:
 
     def _result(self, job: Job, node: Node) -> Any:
         """What a node gives for a whole batch."""
-        source, count = job.values[node.parent] if node.parent is not None else None, len(job.samples)
-        if node.shares_source:  # FFCV's and users' operations may work in place
-            source = copy.copy(source) if isinstance(source, np.ndarray) else source.clone()  # type: ignore[union-attr]
-        if node.found is not None:
-            keys = keys_of(node, job.keys)
-            if keys is not None:
-                return run_per_sample(node.operation, node.found, source, keys)  # type: ignore[arg-type]
-            return node.operation(source)  # type: ignore[operator]
+        source: Any = None if node.parent is None else job.values[node.parent]
+        count = len(job.samples)
+        if node.parent in self._read_often:  # FFCV's and users' operations may work in place
+            source = copy.copy(source) if isinstance(source, np.ndarray) else source.clone()
+        if isinstance(node.operation, TorchModule) and node.stream is not None:
+            return node.operation.run_per_sample(source, fold(job.keys, *node.stream))
         assert node.code is not None
         allocate, allocate_shared = self._memory[node]
         memory, shared = allocate(count), allocate_shared(count)
@@ -295,20 +276,6 @@ class Executor:
         if damaged:
             result[damaged] = 0
         return result
-
-    def _allocator(self, query: Any) -> Callable[[int], Any]:
-        """What gives the memory that one of FFCV's queries asks for, for a number of samples."""
-        if query is None:
-            return lambda count: None
-        if not isinstance(query, AllocationQuery):
-            parts = [self._allocator(part) for part in query]
-            return lambda count: tuple(part(count) for part in parts)
-        dtype, shape = torch_dtype(query.dtype), tuple(int(side) for side in query.shape)
-        if query.device is not None and torch.device(query.device).type != "cpu":
-            return lambda count: torch.empty((count, *shape), dtype=dtype, device=query.device)
-        if isinstance(query.dtype, torch.dtype):
-            return lambda count: self.pool.take(count, self.batch_size, shape, dtype)
-        return lambda count: self.pool.take(count, self.batch_size, shape, dtype).numpy()
 
 
 def _check_declared(node: Node, result: Any, count: int) -> None:

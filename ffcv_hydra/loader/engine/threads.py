@@ -32,7 +32,7 @@ import torch
 
 from ffcv_hydra.loader.engine.batch_job import Job
 from ffcv_hydra.loader.engine.execution import Executor
-from ffcv_hydra.loader.plan.plan import Step
+from ffcv_hydra.loader.plan.step import Step
 from ffcv_hydra.operations.base import Scratch
 
 _left_to_parent: list[list[Scratch]] = []

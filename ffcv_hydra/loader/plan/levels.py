@@ -6,7 +6,6 @@ What a torch module makes of levels is found out by trying.
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,36 +13,34 @@ from torch import nn
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.loader.plan.modules import generators_seeded
-from ffcv_hydra.loader.plan.plan import Node, Picture, torch_dtype
+from ffcv_hydra.loader.plan.node import Node, torch_dtype
+from ffcv_hydra.loader.plan.plan import Picture
+from ffcv_hydra.loader.plan.torch_module import TorchModule
 from ffcv_hydra.operations.operation import Operation, State
 
-_KNOWN = ("ffcv", "ffcv_hydra", "torchvision")  # of others, what a name means is not known
-_NORMALIZATIONS = frozenset({"NormalizeImage", "NormalizeTensor", "Normalize"})
-_KEEPING = frozenset({"Convert", "Squeeze", "ToDevice", "ToTensor", "ToTorchImage"})
 
-
-def check_levels(operation: Any, parent: Node | None) -> None:
+def check_levels(node: Node) -> None:
     """Whether a normalisation can be meant for what it is given; anything else passes, as do images of unknown levels.
-
-    Args:
-        operation: as the user gave it.
-        parent: what it is given.
 
     Raises:
         PipelineError: its constants are of images of 0 to 1, and these have levels of 0 to 255, or the reverse.
     """
-    if parent is not None and _name(operation) in _NORMALIZATIONS:
-        _check(operation, largest_level(parent))
+    if node.operation.as_normalization() is None:
+        return
+    try:
+        _check(node.operation, largest_level(node.parent))
+    except PipelineError as error:
+        raise PipelineError(f"pipeline of '{node.output}': {error}") from None
 
 
 def behind_modules(modules: Sequence[nn.Module], picture: Picture) -> Picture:
     """What is known of an output's levels behind modules that are run on it; raises as `check_levels`."""
     state, level = replace(picture.state, dtype=torch_dtype(picture.state.dtype)), picture.level
-    for module in modules:
-        if _name(module) in _NORMALIZATIONS:
-            _check(module, level)
-        level, state = _tried(module, level, replace(state, device=torch.device("cpu")))
-    shifted = picture.is_normalized or any(map(_shifts, modules))
+    operations = [TorchModule(module) for module in modules]
+    for operation in operations:
+        _check(operation, level)
+        level, state = _tried(operation.module, level, replace(state, device=torch.device("cpu")))
+    shifted = picture.is_normalized or any(map(_shifts, operations))
     return replace(picture, state=state, level=level, is_normalized=shifted)
 
 
@@ -59,35 +56,32 @@ def largest_level(node: Node | None) -> int | None:
     dtype = node.state.dtype
     if dtype == torch.uint8 if isinstance(dtype, torch.dtype) else np.dtype(dtype) == np.uint8:
         return 255
-    level, name = largest_level(node.parent), _name(node.operation)
+    level, operation = largest_level(node.parent), node.operation
     if level is None or node.parent is None:
         return None
-    if isinstance(node.operation, nn.Module):
-        return _tried(node.operation, level, node.parent.state)[0]
-    if name in _NORMALIZATIONS:
-        mean, std = _constants(node.operation)
+    if isinstance(operation, TorchModule):
+        return _tried(operation.module, level, node.parent.state)[0]
+    if (constants := operation.as_normalization()) is not None:
+        mean, std = constants
         return None if any(mean) or len(set(std)) > 1 else _known_level(level / std[0])
-    return _known_level(level / 255) if name == "DivideImage255" else level if name in _KEEPING else None
+    return level if operation.keeps_levels else None
 
 
 def _known_level(level: float) -> int | None:
     return next((known for known in (1, 255) if math.isclose(level, known, rel_tol=0.01)), None)
 
 
-def _shifts(operation: Any) -> bool:
-    return _name(operation) in _NORMALIZATIONS and any(_constants(operation)[0])
+def _shifts(operation: Operation) -> bool:
+    constants = operation.as_normalization()
+    return constants is not None and any(constants[0])
 
 
-def _name(operation: Any) -> str | None:
-    """Of an operation or module of ours, FFCV's or torchvision's; None of others."""
-    is_operation = isinstance(operation, Operation)
-    full_name = operation.full_name if is_operation else f"{type(operation).__module__}.{type(operation).__name__}"
-    return full_name.rpartition(".")[2] if full_name.split(".")[0] in _KNOWN else None
-
-
-def _check(operation: Any, level: int | None) -> None:
-    mean, std = _constants(operation)
-    given = f"{_name(operation)}: mean {_shown(mean)} and std {_shown(std)} are for images of"
+def _check(operation: Operation, level: int | None) -> None:
+    constants = operation.as_normalization()
+    if level is None or constants is None:
+        return
+    mean, std = constants
+    given = f"{operation.name}: mean {_shown(mean)} and std {_shown(std)} are for images of"
     if level == 255 and max(mean) <= 1 and max(std) <= 0.5:
         raise PipelineError(
             f"{given} 0 to 1, but these have levels of 0 to 255: multiply both by 255, or put DivideImage255 before "
@@ -97,16 +91,6 @@ def _check(operation: Any, level: int | None) -> None:
         raise PipelineError(
             f"{given} 0 to 255, but these are 0 to 1: divide both by 255, or leave out what scales the images before"
         )
-
-
-def _constants(operation: Any) -> tuple[list[float], list[float]]:
-    """Mean and std, one per channel."""
-    if hasattr(operation, "mean"):
-        mean, std = (np.atleast_1d(np.asarray(values, np.float64)) for values in (operation.mean, operation.std))
-        return mean.tolist(), std.tolist()
-    table = operation.lookup_table.view(operation.original_dtype).astype(np.float64)  # FFCV keeps nothing else
-    std = 255 / (table[255] - table[0])
-    return list(-table[0] * std), list(std)
 
 
 def _tried(module: nn.Module, level: int | None, state: State) -> tuple[int | None, State]:

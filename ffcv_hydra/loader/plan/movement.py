@@ -17,14 +17,13 @@ from ffcv_hydra.beton import TextField
 from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.image_fields import is_image
 from ffcv_hydra.loader.plan.modules import Probe, probe
-from ffcv_hydra.loader.plan.plan import Node, torch_dtype
+from ffcv_hydra.loader.plan.node import Node, torch_dtype, with_parents
 from ffcv_hydra.loader.plan.stillness import keeps_places
-from ffcv_hydra.operations import ChunkOperation, ImageDecoder, MixingOperation
-from ffcv_hydra.operations.auto_augment import AutoAugmentation
+from ffcv_hydra.loader.plan.torch_module import TorchModule
+from ffcv_hydra.operations import ChunkOperation, ImageDecoder
 from ffcv_hydra.operations.operation import Operation, State
 from ffcv_hydra.ordering.identity import describe
 
-_FOLLOWED_BY_NOTHING = (AutoAugmentation, MixingOperation)
 # Modules, of torchvision and of others that call theirs so, that change values where they are.
 _KEEP_PLACES = frozenset({
     "ColorJiggle", "ColorJitter", "GaussianBlur", "GaussianNoise", "JPEG", "RandomAdjustSharpness",
@@ -75,17 +74,12 @@ def moves_of(node: Node) -> list[Move]:
     return [move for move in moves if move is not None]
 
 
-def with_parents(node: Node) -> list[Node]:
-    """A node and those before it, back to the decoder."""
-    return [node] if node.parent is None else [node, *with_parents(node.parent)]
-
-
 def _move_of(node: Node) -> Move | None:
-    operation: Any = node.operation
-    if node.found is not None:
-        assert isinstance(operation, nn.Module) and node.parent is not None
-        return move_of_module(operation, node.parent.state, node.found, node)
-    if isinstance(operation, _FOLLOWED_BY_NOTHING) or operation.follows_nothing:
+    operation = node.operation
+    if isinstance(operation, TorchModule):
+        assert node.parent is not None
+        return move_of_module(operation.module, node.parent.state, operation.found, node)
+    if operation.follows_nothing:
         return Move(node.name, node, f"cannot follow what {operation.full_name} does; leave it out")
     if node.parent is None and not isinstance(operation, ChunkOperation):
         if not is_image(operation.field):
@@ -135,7 +129,7 @@ def move_of_module(module: nn.Module, before: State, found: Probe | None, place:
     if _is_of_torchvision(module):
         doubt = ""
     if found is not None and not found.random:
-        return Move(_with_arguments(module), doubt=doubt)
+        return Move(_with_arguments(TorchModule(module)), doubt=doubt)
     name = type(module).__name__
     reason = (
         f"cannot follow the torch module {name}, which draws for itself; use one of ffcv_hydra.operations, or give a "
@@ -217,15 +211,12 @@ def _sides_are_last(state: State) -> bool:
     return isinstance(state.dtype, torch.dtype) and not state.shape[-1] <= _CHANNELS < state.shape[0]
 
 
-def _with_arguments(operation: Operation | nn.Module) -> str:
+def _with_arguments(operation: Operation) -> str:
     """The operation with what decides where pixels go."""
-    if isinstance(operation, nn.Module):
-        name, given = type(operation).__name__, vars(operation)
-    else:
-        name, given = operation.name, dict(operation.arguments())
-    values = {name: value for name, value in given.items() if not name.startswith("_") and name not in _NOT_OF_PLACES}
+    given = operation.arguments().items()
+    values = {name: value for name, value in given if not name.startswith("_") and name not in _NOT_OF_PLACES}
     arguments = (f"{name}={_shown(value)}" for name, value in values.items())
-    return f"{name}({', '.join(arguments)})"
+    return f"{operation.name}({', '.join(arguments)})"
 
 
 def _shown(value: Any) -> Any:

@@ -1,89 +1,17 @@
-"""The steps that every batch goes through: operations, their states, and who feeds whom.
+"""What a loader does to every batch, as a value. Knows nothing of threads and epochs; passes make one of another."""
 
-A plan knows nothing of threads, files or epochs.
-"""
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
-import functools
-from dataclasses import dataclass, field
-from enum import Enum
-from typing import Any
-
-import numpy as np
-import torch
-from torch import nn
-
-from ffcv_hydra.loader.plan.batch_code import BatchCode
-from ffcv_hydra.loader.plan.modules import Probe
+from ffcv_hydra.loader.plan.node import Node, with_parents
+from ffcv_hydra.loader.plan.request import Request
+from ffcv_hydra.loader.plan.step import Step
 from ffcv_hydra.operations import MixingOperation
-from ffcv_hydra.operations.operation import Operation, State
+from ffcv_hydra.operations.operation import State
 
-
-class Kind(Enum):
-    """How an operation is run."""
-
-    CHUNK = "by the loader's threads, on chunks of a batch"
-    BATCH = "by one of the loader's threads, on a whole batch"
-    CONSUMER = "by the thread that takes the batch"
-
-
-@dataclass(eq=False)
-class Node:
-    """One operation at its place in a pipeline.
-
-    Attributes:
-        output: the name of the output whose pipeline it is in.
-        field: the field that the data comes from.
-        operation: the loader's own copy.
-        parent: the node before it; None for a decoder.
-        kind: how it is run.
-        state: after the operation.
-        memory, shared: what `AllocationQuery`s it asked for.
-        stream: what is mixed into a sample's key for a random operation: (stream, ordinal, view).
-        view: which of its output's views it is in.
-        code: of an operation that runs on whole batches.
-        found: of a torch module.
-        shares_source: whether something else also reads what `parent` gives, so that only a copy may be changed.
-        fused: the nodes that this one was made of, if it does what several did.
-    """
-
-    output: str
-    field: str
-    operation: Operation | nn.Module
-    parent: "Node | None"
-    kind: Kind
-    state: State
-    memory: Any = None
-    shared: Any = None
-    stream: tuple[int, int, int] | None = None
-    view: int = 0
-    code: BatchCode | None = None
-    found: Probe | None = None
-    shares_source: bool = False
-    fused: "tuple[Node, ...]" = ()
-
-    @property
-    def name(self) -> str:
-        """Of the operation, for messages."""
-        return " + ".join(node.name for node in self.fused) or name_of(self.operation)
-
-
-@dataclass(eq=False)
-class Step:
-    """Nodes that run one after another without waiting in between, or decoders of one field that share the decoding."""
-
-    nodes: list[Node]
-    parent: "Step | None"
-    children: "list[Step]" = field(default_factory=list)
-
-    @functools.cached_property
-    def kept(self) -> list[Node]:
-        """The nodes whose results are read outside of this step; the other ones' are read by the next node alone."""
-        return self.nodes if len(self.nodes) > 1 and self.nodes[1].parent is None else self.nodes[-1:]
-
-    @functools.cached_property
-    def kind(self) -> Kind:
-        """How its nodes are run."""
-        return self.nodes[0].kind
+Delivered = Node | tuple[Node, ...]
+"""What gives an output; one node for each of its views, if it has some."""
 
 
 @dataclass(frozen=True)
@@ -107,36 +35,58 @@ class Picture:
     is_normalized: bool = False
 
 
-@dataclass
+@dataclass(frozen=True)
 class Plan:
-    """All steps, each after the one that feeds it, and which node gives each output, or which ones its views.
+    """What a loader does to every batch; `print` shows it.
 
-    `pictures` says by output what must be moved together.
+    Attributes:
+        requests: what was asked for, in the order of the outputs.
+        nodes: all operations, each after the one that feeds it.
+        outputs: by name, what gives each one.
+        replaced: the names of operations that some of this package's stand in for.
+        pictures: by output, what must be moved together; known once the outputs are joined.
+        steps: what threads run, each after the one that feeds it; none before they are scheduled.
     """
 
-    steps: list[Step]
-    outputs: dict[str, Node | list[Node]]
-    pictures: dict[str, Picture]
+    requests: tuple[Request, ...]
+    nodes: tuple[Node, ...]
+    outputs: Mapping[str, Delivered]
+    replaced: frozenset[str] = frozenset()
+    pictures: Mapping[str, Picture] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+
+    def ends(self, output: str) -> tuple[Node, ...]:
+        """The nodes that give an output: one for each view."""
+        delivered = self.outputs[output]
+        return (delivered,) if isinstance(delivered, Node) else delivered
+
+    def readers(self) -> Counter[Node]:
+        """How many times each node's result is read: by another node, or as an output."""
+        readers = Counter(node.parent for node in self.nodes if node.parent is not None)
+        for output in self.outputs:
+            readers.update(self.ends(output))
+        return readers
+
+    def rewritten(self, change: Callable[[Node, Node | None], Node]) -> "Plan":
+        """The plan with other nodes.
+
+        Args:
+            change: gives what stands for a node, whose parent may have become another: the node itself (`behind` its
+                new parent), the new parent if the node is gone, or a node of which some parents are new. It is called
+                for each node after the one that feeds it.
+        """
+        made: dict[Node, Node] = {}
+        nodes: dict[Node, None] = {}  # in their order, each once
+        for node in self.nodes:
+            made[node] = change(node, None if node.parent is None else made[node.parent])
+            nodes.update(dict.fromkeys(reversed(with_parents(made[node]))))
+        outputs: dict[str, Delivered] = {
+            output: made[one] if isinstance(one, Node) else tuple(made[view] for view in one)
+            for output, one in self.outputs.items()
+        }
+        return replace(self, nodes=tuple(nodes), outputs=outputs)
 
     @property
-    def mixing(self) -> list[Node]:
+    def mixing(self) -> tuple[Node, ...]:
         """The nodes that mix pairs of samples."""
-        nodes = [node for step in self.steps for node in step.nodes]
-        return [node for node in nodes if isinstance(node.operation, MixingOperation)]
-
-
-def fields_read_by_pointers(plan: Plan) -> list[str]:
-    """The fields whose decoders read stored bytes by their pointers, in compiled code."""
-    decoders = [node for step in plan.steps for node in step.nodes if node.parent is None]
-    return sorted({node.field for node in decoders if node.code is not None})
-
-
-@functools.cache
-def torch_dtype(dtype: Any) -> torch.dtype:
-    """The torch dtype of a NumPy or torch dtype."""
-    return dtype if isinstance(dtype, torch.dtype) else torch.from_numpy(np.empty(0, dtype=dtype)).dtype
-
-
-def name_of(operation: Operation | nn.Module) -> str:
-    """What messages call an operation or a module."""
-    return operation.name if isinstance(operation, Operation) else type(operation).__name__
+        return tuple(node for node in self.nodes if isinstance(node.operation, MixingOperation))

@@ -11,7 +11,7 @@ import numpy as np
 
 from ffcv_hydra.beton import Beton
 from ffcv_hydra.foreign import is_foreign
-from ffcv_hydra.loader.plan.requests import requests_of
+from ffcv_hydra.loader.plan.request import request
 from ffcv_hydra.operations.operation import Operation
 from ffcv_hydra.pipeline import Pipeline
 
@@ -22,8 +22,8 @@ def settings_of(pipelines: Mapping[str, Pipeline] | Sequence[Pipeline], beton: B
     Torch modules are used as they are, so that what is changed in them needs no look.
     """
     return [
-        (request.output, [_comparable(operation) for operation in request.operations or ()])
-        for request in requests_of(pipelines, beton)
+        (one.output, [_comparable(operation) for operation in one.operations or ()])
+        for one in request(pipelines, beton)
     ]
 
 

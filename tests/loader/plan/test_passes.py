@@ -75,9 +75,9 @@ def test_two_outputs_of_one_field_draw_different_numbers(beton):
         ({"label": [CenterCrop(8)]}, "pipeline of 'label': CenterCrop cannot decode a IntField"),
         ({"image": [CenterCrop(8), CenterCrop(8)]}, "pipeline of 'image': the decoder CenterCrop must come first"),
         ({"image": [CenterCrop(8), 3]}, "3 is neither an Operation nor a torch.nn.Module"),
-        ({"image": [CenterCrop(8), torch.nn.Identity()]}, "the torch module Identity takes a tensor; put ToTensor"),
+        ({"image": [CenterCrop(8), torch.nn.Identity()]}, "Identity: a torch module takes a tensor; put ToTensor"),
         ({"image": [CenterCrop(8), DivideImage255()]}, "DivideImage255: takes a tensor: put ToTensor before it"),
-        ({"image": [CenterCrop(8), ToTensor(), torch.nn.Linear(5, 2)]}, "Linear failed on a batch of two .*uint8"),
+        ({"image": [CenterCrop(8), ToTensor(), torch.nn.Linear(5, 2)]}, "Linear: failed on a batch of two .*uint8"),
         ({"image": "dropped"}, "expected a list, null or 'disabled'; got 'dropped'"),
         ({"image": 3}, "expected a list of operations, or a mapping; got int"),
         ({"image": {"joint": "label"}}, "no key 'joint'; keys are operations, source, joint_with, views"),
@@ -109,7 +109,7 @@ def test_T1_shape_and_dtype_after_a_torch_module_are_found(beton):
     batch = next(iter(loader))[0]
     assert batch.shape == (8, 8, 8) and batch.dtype == torch.float64
     assert 0 < batch.mean() < 1
-    node = loader._executor.plan.outputs["image"]
+    node = loader.plan.outputs["image"]
     assert node.parent.state.shape == (8, 8) and node.parent.state.dtype == torch.float32
 
 

@@ -31,6 +31,10 @@ def loader(images, *behind, num_workers=2):
     return Loader(images, BATCH, pipelines={"image": pipeline, "label": "disabled"}, num_workers=num_workers)
 
 
+def forms(of):
+    return [step.form for step in of.plan.steps if step.form is not None]
+
+
 def values(held):
     return held.numpy() if isinstance(held, torch.Tensor) else held
 
@@ -88,6 +92,6 @@ def test_memory_that_nobody_holds_is_used_again(images):
 
 
 def test_only_what_looks_at_memory_in_another_way_is_a_form(images):
-    (form,) = loader(images, ToTorchImage())._executor._forms.values()
-    assert [node.name for node in form.step.nodes] == ["ToTensor", "ToTorchImage"]
-    assert not loader(images, ToDevice("cpu"))._executor._forms
+    (form,) = forms(loader(images, ToTorchImage()))
+    assert [node.name for node in form.nodes] == ["ToTensor", "ToTorchImage"]
+    assert not forms(loader(images, ToDevice("cpu")))

@@ -7,7 +7,7 @@ from ffcv.transforms import ToTensor as FFCVToTensor
 
 from ffcv_hydra.beton import Beton, GrayscaleImageField, write_beton
 from ffcv_hydra.loader import Loader
-from ffcv_hydra.loader.plan import builder as plan_builder
+from ffcv_hydra.loader.plan import passes
 from ffcv_hydra.operations import (
     CenterCrop,
     ColorJitter,
@@ -80,11 +80,11 @@ def compare(monkeypatch):
     def check(path, pipelines, joined=1, **options):
         chosen = {"pipelines": pipelines, "ordering": Random(), "num_workers": 2, "seed": 5, **options}
         fused = Loader(path, 16, **chosen)
-        assert sum(_is_fused(node) for step in fused._executor.plan.steps for node in step.nodes) == joined
+        assert sum(_is_fused(node) for node in fused.plan.nodes) == joined
         with monkeypatch.context() as patched:
-            patched.setattr(plan_builder, "fuse", lambda nodes, outputs: (nodes, outputs))
+            patched.setattr(passes, "fuse", lambda plan: plan)
             separate = Loader(path, 16, **chosen)
-        assert not any(_is_fused(node) for step in separate._executor.plan.steps for node in step.nodes)
+        assert not any(_is_fused(node) for node in separate.plan.nodes)
         assert digests(fused) == digests(separate)
         [ours], [theirs] = ([next(iter(loader))] for loader in (fused, separate))
         for one, other in zip(ours, theirs, strict=True):
@@ -131,16 +131,14 @@ def test_values_behind_other_operations_are_looked_up_before_they_are_tensors(im
     path, channels = images
     tail = [Cutout(6), ToTensor(), ToTorchImage(channels_last), *TENSOR_VALUES[values](channels)]
     loader = compare(path, ONLY_IMAGE | {"image": [RandomResizedCrop(24), *tail]}, joined=0)
-    looked_up = any(
-        isinstance(node.operation, NormalizeImage) for step in loader._executor.plan.steps for node in step.nodes
-    )
+    looked_up = any(isinstance(node.operation, NormalizeImage) for node in loader.plan.nodes)
     assert looked_up == (values not in ("bytes", "bfloat16"))
 
 
 def test_what_cannot_be_joined_ends_the_joining(scenes, compare):
     jitter = [RandomResizedCrop(24), RandomHorizontalFlip(), ColorJitter(0.4), RandomHorizontalFlip(), ToTensor()]
     loader = compare(scenes, ONLY_IMAGE | {"image": jitter})
-    names = [node.name for step in loader._executor.plan.steps for node in step.nodes if node.output == "image"]
+    names = [node.name for node in loader.plan.nodes if node.output == "image"]
     assert names == ["RandomResizedCrop + RandomHorizontalFlip", "ColorJitter", "RandomHorizontalFlip", "ToTensor"]
     twice = [RandomResizedCrop(24), RandomHorizontalFlip(), RandomHorizontalFlip(), ToTensor()]
     compare(scenes, ONLY_IMAGE | {"image": twice})

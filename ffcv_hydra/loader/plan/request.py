@@ -1,4 +1,4 @@
-"""What outputs a loader is asked for: users' lists, mappings and specs in one form. Knows no operation."""
+"""The first pass: what outputs a loader is asked for. Knows no operation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -17,7 +17,7 @@ class Request:
 
     Attributes:
         output: its name.
-        source: the field that is read, or an operation of another pipeline whose result is used.
+        reads: the field, or an operation of another pipeline whose result is used.
         operations: what its data goes through; None for the field's default ones.
         joint_with: the output at the root of those that share geometric draws; its own name if it shares none.
         views: how many times the operations are drawn and applied; None: once, not as a list.
@@ -25,18 +25,21 @@ class Request:
     """
 
     output: str
-    source: str | Operation
-    operations: list[Any] | None
+    reads: str | Operation
+    operations: tuple[Any, ...] | None
     joint_with: str
     views: int | None
     stays: bool = False
 
 
-def requests_of(pipelines: Mapping[str, Pipeline] | Sequence[Pipeline], beton: Beton) -> list[Request]:
-    """The outputs to build, in the order they are delivered in: that of the fields, then further ones.
+def request(pipelines: Mapping[str, Pipeline] | Sequence[Pipeline], beton: Beton) -> tuple[Request, ...]:
+    """From users' pipelines to requests, in the order that outputs are delivered in: that of the fields, then others.
+
+    Before: lists, mappings and specs, by output name or in the order of the fields. After: every output is one
+    request, which reads a field of the file or another pipeline's operation; partners are there, and in no circle.
 
     Args:
-        pipelines: by output name, or in the order of the fields; fields that are not named get their default pipeline.
+        pipelines: fields that are not named get their default pipeline.
         beton: the open file.
 
     Raises:
@@ -56,22 +59,22 @@ def requests_of(pipelines: Mapping[str, Pipeline] | Sequence[Pipeline], beton: B
         output: _normal(output, pipeline) for output, pipeline in wanted.items() if not _is_disabled(output, pipeline)
     }
     for one in found.values():
-        if isinstance(one.source, str) and one.source not in fields:
+        if isinstance(one.reads, str) and one.reads not in fields:
             raise PipelineError(
-                f"pipeline for '{one.source}': {beton.path} has no such field; it has {', '.join(fields)}"
+                f"pipeline for '{one.reads}': {beton.path} has no such field; it has {', '.join(fields)}"
             )
     if not found:
         raise PipelineError(f"{beton.path}: every field's pipeline is '{DISABLED}'; keep at least one")
-    return [
-        Request(output, one.source, one.operations, _root(output, found), one.views, one.stays)
+    return tuple(
+        Request(output, one.reads, one.operations, _root(output, found), one.views, one.stays)
         for output, one in found.items()
-    ]
+    )
 
 
 @dataclass(frozen=True)
 class _Normal:
-    source: str | Operation
-    operations: list[Any] | None
+    reads: str | Operation
+    operations: tuple[Any, ...] | None
     joint_with: str | None = None
     views: int | None = None
     stays: bool = False
@@ -93,14 +96,14 @@ def _normal(output: str, pipeline: Any) -> _Normal:
     if isinstance(pipeline, FieldPipeline):
         if pipeline.views is not None and (not isinstance(pipeline.views, int) or pipeline.views < 1):
             raise PipelineError(f"pipeline of '{output}': views is a number from 1 on; got {pipeline.views!r}")
-        operations = None if pipeline.operations is None else list(pipeline.operations)
+        operations = None if pipeline.operations is None else tuple(pipeline.operations)
         stays = pipeline.joint_with == DISABLED
         joint_with = None if stays else pipeline.joint_with
         return _Normal(pipeline.source or output, operations, joint_with, pipeline.views, stays)
     if pipeline is None:
         return _Normal(output, None)
     if isinstance(pipeline, Sequence):
-        return _Normal(output, list(pipeline))
+        return _Normal(output, tuple(pipeline))
     given = type(pipeline).__name__
     raise PipelineError(f"pipeline of '{output}': expected a list of operations, or a mapping; got {given}")
 

@@ -1,0 +1,69 @@
+"""Targets that follow the mixing of their images, and labels that would not."""
+
+from dataclasses import replace
+
+from ffcv_hydra.beton import Beton
+from ffcv_hydra.beton.fields.image_fields import is_image
+from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.loader.plan.node import Node, with_parents
+from ffcv_hydra.loader.plan.plan import Plan
+from ffcv_hydra.operations import MixedTargets, MixingOperation
+from ffcv_hydra.pipeline import DISABLED
+
+
+def with_followers(plan: Plan) -> Plan:
+    """Let `MixedTargets` use the draws of the mixing operation in the output that its own one is joint with.
+
+    Raises:
+        PipelineError: there is no such operation, or more than one.
+    """
+    roots = {request.output: request.joint_with for request in plan.requests}
+
+    def following(node: Node, parent: Node | None) -> Node:
+        node = node.behind(parent)
+        if not isinstance(node.operation, MixedTargets):
+            return node
+        root = roots[node.output]
+        before = with_parents(plan.ends(root)[node.view]) if root != node.output else []
+        mixing = [one for one in before if isinstance(one.operation, MixingOperation)]
+        if len(mixing) != 1:
+            known = f"'{root}' has {len(mixing)} of them" if before else "it is joint with no output"
+            raise PipelineError(
+                f"pipeline of '{node.output}': MixedTargets follows one Mixup or CutMix of the output that joint_with "
+                f"names; {known}"
+            )
+        assert isinstance(mixing[0].operation, MixingOperation)
+        height, width, _ = mixing[0].state.shape
+        operation = node.operation.following(mixing[0].operation, (int(height), int(width)))
+        return replace(node, operation=operation, stream=mixing[0].stream)
+
+    return plan.rewritten(following)
+
+
+def check_mixed(plan: Plan, beton: Beton) -> None:
+    """Check that what is said of images follows where these are mixed.
+
+    Raises:
+        PipelineError: images are mixed, no targets follow, and there is a field beside them that does not say it stays.
+    """
+    ends = {request.output: plan.ends(request.output)[0] for request in plan.requests}
+    nodes = [node for end in ends.values() for node in with_parents(end)]
+    followers = {node: _followers(node, nodes) for node in nodes if node.operation.mixed_targets is not None}
+    following = {follower.output for found in followers.values() for follower in found}
+    labels = [
+        request.output
+        for request in plan.requests
+        if not (request.stays or request.output in following or is_image(beton.fields[ends[request.output].field]))
+    ]
+    for node, found in followers.items():
+        if labels and not found:
+            targets = node.operation.mixed_targets
+            remedy = targets if node.stream is None else f"{targets} and joint_with: {node.output}"
+            raise PipelineError(
+                f"pipeline of '{labels[0]}': {node.name} mixes '{node.output}', and this would say what it was; "
+                f"add {remedy}, or say joint_with: {DISABLED} for what shall not follow"
+            )
+
+
+def _followers(mixing: Node, nodes: list[Node]) -> list[Node]:
+    return [node for node in nodes if node.name == mixing.operation.mixed_targets and node.stream == mixing.stream]

@@ -1,0 +1,77 @@
+"""One operation at its place in a plan. Nodes are values: what changes one makes another."""
+
+import functools
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import torch
+
+from ffcv_hydra.loader.plan.batch_code import BatchCode
+from ffcv_hydra.operations.operation import Operation, State
+
+
+class Kind(Enum):
+    """How an operation is run."""
+
+    CHUNK = "by the loader's threads, on chunks of a batch"
+    BATCH = "by one of the loader's threads, on a whole batch"
+    CONSUMER = "by the thread that takes the batch"
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One operation at its place in a pipeline; two are the same node only if they are one object.
+
+    Attributes:
+        output: the name of the output whose pipeline it is in.
+        view: which of its output's views it is in.
+        field: the field that the data comes from.
+        operation: the loader's own copy.
+        parent: the node before it; None for a decoder.
+        kind: how it is run.
+        state: after the operation.
+        memory, shared: what `AllocationQuery`s it asked for.
+        stream: what is mixed into a sample's key for a random operation: (stream, ordinal, view).
+        code: of an operation that runs on whole batches.
+        fused: the nodes that this one was made of, if it does what several did.
+    """
+
+    output: str
+    view: int
+    field: str
+    operation: Operation
+    parent: "Node | None"
+    kind: Kind
+    state: State
+    memory: Any = None
+    shared: Any = None
+    stream: tuple[int, int, int] | None = None
+    code: BatchCode | None = None
+    fused: "tuple[Node, ...]" = ()
+
+    @property
+    def name(self) -> str:
+        """Of the operation, for messages."""
+        return " + ".join(node.name for node in self.fused) or self.operation.name
+
+    def behind(self, parent: "Node | None") -> "Node":
+        """The same operation, given what `parent` makes; declared anew if that is of another state."""
+        if parent is self.parent:
+            return self
+        if parent is None or self.parent is None or parent.state == self.parent.state:
+            return replace(self, parent=parent)
+        state, memory = self.operation.declare_state_and_memory(parent.state)
+        return replace(self, parent=parent, state=state, memory=memory)
+
+
+def with_parents(node: Node) -> list[Node]:
+    """A node and those before it, back to the decoder."""
+    return [node] if node.parent is None else [node, *with_parents(node.parent)]
+
+
+@functools.cache
+def torch_dtype(dtype: Any) -> torch.dtype:
+    """The torch dtype of a NumPy or torch dtype."""
+    return dtype if isinstance(dtype, torch.dtype) else torch.from_numpy(np.empty(0, dtype=dtype)).dtype

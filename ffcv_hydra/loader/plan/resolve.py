@@ -1,0 +1,154 @@
+"""The second pass: which operations an output goes through, from the decoder on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from ffcv_hydra.beton import Beton
+from ffcv_hydra.beton.fields.base import Field
+from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.foreign import adapted
+from ffcv_hydra.loader.plan.request import Request
+from ffcv_hydra.loader.plan.torch_module import TorchModule
+from ffcv_hydra.operations import ScalarDecoder, SizedDecoder, default_decoder, default_operations
+from ffcv_hydra.operations.made_again import made_again
+from ffcv_hydra.operations.operation import Operation
+
+Sizes = Mapping[str, int | Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What one output, or one of its views, goes through.
+
+    Attributes:
+        output: its name.
+        view: which of its views.
+        field: that the data comes from.
+        start: the operation that it goes on from, as (chain, position in that chain's operations); None if it begins
+            with a decoder.
+        operations: the loader's own copies.
+        replaced: the names of operations that some of these stand in for.
+    """
+
+    output: str
+    view: int
+    field: str
+    start: tuple[int, int] | None
+    operations: tuple[Operation, ...]
+    replaced: frozenset[str]
+
+
+def resolve(requests: Sequence[Request], beton: Beton, replace: bool, sizes: Sizes) -> tuple[Chain, ...]:
+    """From requests to chains of operations; those that outputs are joint with come before these.
+
+    Before: what the user gave, maybe nothing. After: each chain begins with a decoder of its field, or goes on from a
+    chain before it; FFCV's classes have become ours; all is the loader's own, made again as it is set now, and of the
+    sizes that are set.
+
+    Args:
+        requests: the outputs.
+        beton: the open file.
+        replace: put the project's operations for FFCV's, where they mean the same.
+        sizes: output sizes, by output, in place of those that the decoders were made with; also for joint outputs.
+
+    Raises:
+        PipelineError: naming the output and the operation that do not fit.
+    """
+    _check_sizes(requests, sizes)
+    chains: list[Chain] = []
+    places: dict[int, tuple[int, int]] = {}  # of the users' operations
+    for request in sorted(requests, key=lambda request: request.joint_with != request.output):
+        field, start, given = _beginning(request, beton, chains, places)
+        before = () if start is None else chains[start[0]].operations[: start[1] + 1]
+        size = sizes.get(request.joint_with)
+        for view in range(request.views or 1):
+            operations = list(before)
+            replaced = set()
+            for original in given:
+                operation = _own(request.output, original, is_first=not operations)
+                found = _equivalent(request.output, operation, operations) if replace else operation
+                if found is not operation:
+                    replaced.add(operation.name)
+                operations.append(_resized(request, found, size))
+            own = tuple(operations[len(before) :])
+            chains.append(Chain(request.output, view, field, start, own, frozenset(replaced)))
+            if view == 0:
+                places |= {id(original): (len(chains) - 1, place) for place, original in enumerate(given)}
+    return tuple(chains)
+
+
+def _check_sizes(requests: Sequence[Request], sizes: Sizes) -> None:
+    joint_with = {request.output: request.joint_with for request in requests}
+    for output in sizes:
+        if output not in joint_with:
+            known = ", ".join(joint_with)
+            raise PipelineError(f"a size is set for '{output}', which is no output; outputs are {known}")
+        if joint_with[output] != output:
+            raise PipelineError(
+                f"a size is set for '{output}', which is joint with '{joint_with[output]}'; set that one's"
+            )
+
+
+def _beginning(
+    request: Request, beton: Beton, chains: Sequence[Chain], places: Mapping[int, tuple[int, int]]
+) -> tuple[str, tuple[int, int] | None, Sequence[Any]]:
+    """The field, the place that the chain starts from, if it is in another one, and what comes behind that."""
+    if not isinstance(request.reads, str):
+        start = places.get(id(request.reads))
+        if start is None:
+            name = type(request.reads).__name__
+            raise PipelineError(f"pipeline of '{request.output}' starts from {name}, which no other one holds")
+        return chains[start[0]].field, start, request.operations or ()
+    stored = beton.fields[request.reads]
+    first: Any = adapted(request.operations[0]) if request.operations else None
+    if not (isinstance(first, Operation) and first.is_decoder):
+        return request.reads, None, _with_default(stored, request.reads, request.operations)
+    if not first.decodes(stored):
+        raise PipelineError(f"pipeline of '{request.reads}': {first.name} cannot decode a {stored.name}")
+    assert request.operations is not None
+    return request.reads, None, request.operations
+
+
+def _with_default(stored: Field, name: str, operations: Sequence[Any] | None) -> list[Any]:
+    """The operations behind the field's default decoder; without any, the field's default pipeline."""
+    try:
+        return default_operations(stored) if operations is None else [default_decoder(stored), *operations]
+    except PipelineError as error:
+        raise PipelineError(f"pipeline of '{name}': {error}") from error
+
+
+def _own(output: str, original: Any, is_first: bool) -> Operation:
+    """The loader's own operation for one of a user's."""
+    operation = adapted(original)
+    if isinstance(operation, nn.Module):
+        return TorchModule(operation)
+    if not isinstance(operation, Operation):
+        raise PipelineError(f"pipeline of '{output}': {original!r} is neither an Operation nor a torch.nn.Module")
+    if operation.is_decoder and not is_first:
+        raise PipelineError(f"pipeline of '{output}': the decoder {operation.name} must come first")
+    try:
+        return made_again(operation)
+    except PipelineError as error:
+        raise PipelineError(f"pipeline of '{output}': {error}") from None
+
+
+def _equivalent(output: str, operation: Operation, before: Sequence[Operation]) -> Operation:
+    try:
+        return operation.equivalent(before)
+    except PipelineError as error:
+        raise PipelineError(f"pipeline of '{output}': {error}") from None
+
+
+def _resized(request: Request, operation: Operation, size: int | Sequence[int] | None) -> Operation:
+    is_label = isinstance(operation, ScalarDecoder) and request.joint_with != request.output
+    if size is None or not operation.is_decoder or is_label:
+        return operation
+    if not isinstance(operation, SizedDecoder):
+        raise PipelineError(
+            f"a size is set for '{request.joint_with}', but the decoder of '{request.output}', "
+            f"{operation.name}, has none; use RandomResizedCrop, CenterCrop or Resize"
+        )
+    return operation.with_size(size)

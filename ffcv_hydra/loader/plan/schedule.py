@@ -1,0 +1,125 @@
+"""The last pass: what threads run without waiting in between, and on how many samples at a time."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ffcv_hydra.beton import Beton
+from ffcv_hydra.loader.plan.links import links_of
+from ffcv_hydra.loader.plan.node import Kind, Node, torch_dtype
+from ffcv_hydra.loader.plan.plan import Plan
+from ffcv_hydra.loader.plan.step import Form, Step
+from ffcv_hydra.operations import ImageDecoder
+from ffcv_hydra.operations.operation import AllocationQuery, Layout
+
+_CHUNK_BYTES = 1 << 20
+_CHAIN_BYTES = 1 << 22  # a millisecond's work, next to which a task's own cost is nothing
+_VIEWS = (Layout.TENSOR, Layout.CHANNELS_LAST)
+
+
+def schedule(plan: Plan, beton: Beton, batch_size: int, num_workers: int, batches_ahead: int) -> Plan:
+    """Put nodes that feed one another into steps, and decoders of one field's images into one.
+
+    Before: nodes, each after the one that feeds it. After: `steps` holds each node once, with what runs as one call,
+    how many samples a task has, and the form that memory is lent in.
+
+    Args:
+        plan: the nodes.
+        beton: whose images may be stored as they are wanted.
+        batch_size: samples per batch.
+        num_workers: threads.
+        batches_ahead: how many batches are made at the same time.
+    """
+    readers = plan.readers()
+    groups = _groups(plan.nodes, readers)
+    children: dict[int, list[Step]] = {}
+    steps: list[Step] = []
+    for number, (nodes, before) in reversed(list(enumerate(groups))):
+        step = Step(tuple(nodes), tuple(children.pop(number, [])[::-1]))
+        if step.kind is Kind.CHUNK:
+            links = links_of(step, beton)
+            is_chain = len(links) == 1 and links[0].functions is not None
+            size = (
+                chain_chunk_size(step, batch_size, num_workers, batches_ahead)
+                if is_chain
+                else chunk_size(step, batch_size, num_workers)
+            )
+            step = replace(step, links=links, chunk_size=size, form=_form_behind(step, readers))
+        steps.append(step)
+        if before is not None:
+            children.setdefault(before, []).append(step)
+    return replace(plan, steps=tuple(reversed(steps)))
+
+
+def _groups(nodes: Sequence[Node], readers: Counter[Node]) -> list[tuple[list[Node], int | None]]:
+    """The nodes of each step, and the number of the one that feeds it."""
+    groups: list[tuple[list[Node], int | None]] = [(decoders, None) for decoders in _decoders_by_image(nodes)]
+    number_of = {node: number for number, (decoders, _) in enumerate(groups) for node in decoders}
+    for node in nodes:
+        if node.parent is None:
+            continue
+        before = number_of[node.parent]
+        others = groups[before][0]
+        is_chain = len(others) == 1 or others[1].parent is not None
+        if is_chain and others[-1] is node.parent and readers[node.parent] == 1 and others[0].kind is node.kind:
+            others.append(node)
+            number_of[node] = before
+        else:
+            number_of[node] = len(groups)
+            groups.append(([node], before))
+    return groups
+
+
+def _decoders_by_image(nodes: Sequence[Node]) -> list[list[Node]]:
+    """The nodes without parent: those that decode images of the same field together, every other one alone."""
+    groups: list[list[Node]] = []
+    of_field: dict[str, list[Node]] = {}
+    for node in nodes:
+        if node.parent is not None:
+            continue
+        if isinstance(node.operation, ImageDecoder) and node.field in of_field:
+            of_field[node.field].append(node)
+            continue
+        groups.append([node])
+        if isinstance(node.operation, ImageDecoder):
+            of_field[node.field] = groups[-1]
+    return groups
+
+
+def _form_behind(step: Step, readers: Counter[Node]) -> Form | None:
+    """The form in which alone the result of a step of chunks is read, if there is such a one."""
+    if len(step.kept) > 1 or len(step.children) != 1 or step.children[0].kind is not Kind.BATCH:
+        return None
+    nodes = step.children[0].nodes
+    layouts = [node.operation.as_layout() for node in nodes]
+    is_view = layouts[0] is Layout.TENSOR and all(layout in _VIEWS for layout in layouts)
+    is_read_elsewhere = any(readers[node] > 1 for node in (step.kept[0], *nodes[:-1]))
+    return Form(nodes) if is_view and not is_read_elsewhere else None
+
+
+def chunk_size(step: Step, batch_size: int, num_workers: int) -> int:
+    """Samples per task: an even number, which keeps the pairs that are mixed together.
+
+    A chunk and what is made of it should stay in a core's cache, and fewer than 16 samples are not worth a call.
+    """
+    most = max(16, min(_CHUNK_BYTES // max(1, _sample_bytes(step)), -(-batch_size // num_workers)))
+    return _even_share(batch_size, -(-batch_size // most))
+
+
+def chain_chunk_size(step: Step, batch_size: int, num_workers: int, batches_ahead: int) -> int:
+    """Samples per task of a step that is one chain, in which single images stay in the cache whatever the task's size.
+
+    A whole batch, if there is work for all threads in the batches that are made at the same time.
+    """
+    most = max(16, _CHAIN_BYTES // max(1, _sample_bytes(step)))
+    return _even_share(batch_size, max(-(-batch_size // most), -(-num_workers // max(1, batches_ahead - 1))))
+
+
+def _sample_bytes(step: Step) -> int:
+    queries = [node.memory for node in step.nodes if isinstance(node.memory, AllocationQuery)]
+    return max((math.prod(q.shape) * torch_dtype(q.dtype).itemsize for q in queries), default=0)
+
+
+def _even_share(batch_size: int, num_chunks: int) -> int:
+    return -(-batch_size // (2 * num_chunks)) * 2
