@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tools.rooms import LIBRARIES, ROOT, ROWS, arrows, broken_rules, imports_of, picture, room_of
+from tools.rooms import LIBRARIES, ROOT, ROWS, arrows, broken_rules, imports_of, picture, private_names, room_of
 
 
 @pytest.fixture(scope="module")
@@ -14,6 +14,32 @@ def imports():
 
 def test_no_import_leads_upwards_or_around(imports):
     assert broken_rules(imports) == []
+
+
+def test_what_is_inside_others_is_taken_by_internals_alone():
+    assert private_names() == []
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("import numba.core.caching", "beton.a imports numba.core.caching"),
+        ("def f():\n    from torch._C import x", "beton.a imports torch._C.x"),
+        ("def f(trainer):\n    return trainer._loop", "beton.a:2 takes trainer._loop"),
+        ("class A(B):\n    def f(self):\n        return super()._loop()", "beton.a:3 takes super()._loop"),
+        ("class A:\n    def f(self):\n        self._x = 1\n        return self._x", None),
+        ("class A:\n    def f(self):\n        return self._of_another_module", None),
+        ("import os\nos._exit(0)\nprint(f.__name__, config._target_)", None),
+    ],
+)
+def test_what_is_taken_from_inside(tmp_path, source, found):
+    folder = tmp_path / "ffcv_hydra" / "beton"
+    folder.mkdir(parents=True)
+    (folder / "a.py").write_text(source)
+    (folder / "b.py").write_text("def _of_another_module():\n    pass\n")
+    assert private_names(tmp_path) == ([] if found is None else [f"ffcv_hydra.{found}"])
+    (folder / "a.py").rename(folder / "a_internals.py")
+    assert private_names(tmp_path) == []
 
 
 def test_all_of_the_package_is_read(imports):

@@ -18,7 +18,7 @@ PACKAGE = "ffcv_hydra"
 # From the ground up. A room, which is a folder or a file of the package, imports from rows below its own only.
 GROUND = [
     ["errors", "stages", "cores", "nearest", "printable", "process_ends"],
-    ["atomic_file", "terminal", "foreign", "torch_internals"],
+    ["atomic_file", "terminal", "foreign", "torch_internals", "hydra_internals"],
 ]
 ROWS = [
     *GROUND,
@@ -41,8 +41,8 @@ EXCEPTIONS = {("foreign", "ffcv_bridge")}  # the file that loads the bridge when
 LIBRARIES = {
     "ffcv": {"ffcv_bridge"},
     "cv2": {"ffcv_bridge"},
-    "hydra": {"building", "training", "sweeps", "cli"},
-    "omegaconf": {"building", "training", "sweeps", "cli"},
+    "hydra": {"hydra_internals", "building", "training", "sweeps", "cli"},
+    "omegaconf": {"hydra_internals", "building", "training", "sweeps", "cli"},
     "pytorch_lightning": {"models", "lightning_internals", "datamodule", "callbacks", "training"},
     "lightning_fabric": {"lightning_internals", "training"},
     "numba": {"kernels", "loader"},
@@ -50,6 +50,9 @@ LIBRARIES = {
     "pydantic": {"sweeps", "cli"},
     "matplotlib": {"preview", "sweeps"},
 }
+
+_INSIDE = ("numba.core.", "numba.np.")  # what is not for others, though its name does not say so
+_PUBLIC = {"_exit", "_replace", "_asdict", "_fields"}  # in spite of their names, of `os` and of named tuples
 
 Imports = dict[str, set[str]]
 
@@ -59,9 +62,13 @@ def imports_of(root: Path = ROOT) -> Imports:
 
     Whoever imports from another folder runs that folder's `__init__` too.
     """
-    files = {_module_name(path, root): path for path in sorted((root / PACKAGE).rglob("*.py"))}
-    files = {name: path for name, path in files.items() if not name.startswith(f"{PACKAGE}.conf.")}
+    files = _files(root)
     return {name: set(_imported(name, ast.parse(path.read_text()), files)) for name, path in files.items()}
+
+
+def _files(root: Path) -> dict[str, Path]:
+    files = {_module_name(path, root): path for path in sorted((root / PACKAGE).rglob("*.py"))}
+    return {name: path for name, path in files.items() if not name.startswith(f"{PACKAGE}.conf.")}
 
 
 def _module_name(path: Path, root: Path) -> str:
@@ -130,6 +137,54 @@ def _cycle(imports: Imports) -> Iterator[list[str]]:
         yield error.args[1][::-1]
 
 
+def private_names(root: Path = ROOT) -> list[str]:
+    """What modules other than `*_internals` take from inside another library or another module's class, a line each.
+
+    That is an import with a private part in its name, and `x._name` where the module defines no `_name`, or, of its own
+    `self`, no module does.
+    """
+    trees = {
+        name: ast.parse(path.read_text()) for name, path in _files(root).items() if not name.endswith("_internals")
+    }
+    everywhere = {name for tree in trees.values() for name in _defined(tree)}
+    found = []
+    for module, tree in trees.items():
+        here = _defined(tree) | _PUBLIC
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and _is_private(node.attr):
+                owner = ast.unparse(node.value)
+                known = everywhere | here if owner in ("self", "cls", "super()", "type(self)") else here
+                if node.attr not in known:
+                    found.append(f"{module}:{node.lineno} takes {owner}.{node.attr}")
+    return found + [
+        f"{module} imports {imported}"
+        for module, names in imports_of(root).items()
+        for imported in sorted(names)
+        if not module.endswith("_internals") and imported.partition(".")[0] != PACKAGE and _is_inside(imported)
+    ]
+
+
+def _defined(tree: ast.Module) -> set[str]:
+    """Names that are given a value anywhere in a module, as variables, attributes, functions or classes."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            found.add(node.attr)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+    return found
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.endswith("_")  # neither Python's `__name__` nor Hydra's `_target_`
+
+
+def _is_inside(imported: str) -> bool:
+    return imported.startswith(_INSIDE) or any(_is_private(part) for part in imported.split(".")[1:])
+
+
 def arrows(imports: Imports) -> set[tuple[str, str]]:
     """(room, room that it imports from), without exceptions and without those that follow from others."""
     direct: dict[str, set[str]] = {room: set() for row in ROWS for room in row}
@@ -171,7 +226,7 @@ def picture(imports: Imports) -> str:
     return "\n".join([_HEAD.format(width=_WIDTH, height=height), *shapes, "</svg>\n"])
 
 
-_WIDTH, _ROW_HEIGHT, _BOX_HEIGHT = 880, 62, 26
+_WIDTH, _ROW_HEIGHT, _BOX_HEIGHT = 1000, 62, 26
 _HEAD = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-size="13"
  font-family="monospace">
 <defs><marker id="arrow" viewBox="0 0 8 8" refX="2" refY="4" markerWidth="7" markerHeight="7" orient="auto">
@@ -183,7 +238,7 @@ def main() -> int:
     """Draw the picture; returns how many rules are broken."""
     imports = imports_of()
     (ROOT / "docs/rooms.svg").write_text(picture(imports))
-    broken = broken_rules(imports)
+    broken = broken_rules(imports) + private_names()
     for line in broken:
         print(line)
     return len(broken)

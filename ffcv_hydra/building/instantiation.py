@@ -8,6 +8,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from ffcv_hydra.errors import ConfigError, FFCVHydraError, describe_error
+from ffcv_hydra.hydra_internals import instantiation_failure
 
 Config = Mapping[str, Any]
 
@@ -32,9 +33,6 @@ def build(key: str, node: Any, **options: Any) -> Any:
         cause = error.__cause__
         if isinstance(cause, FFCVHydraError):
             raise cause from cause.__cause__
-        lines = str(error).splitlines()
-        where = next((line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")), key)
-        reason = " ".join(line.strip() for line in lines if not line.startswith("full_key: "))
-        if cause is not None:
-            reason = describe_error(cause)
-        raise ConfigError(f"{where}: {reason}") from error
+        _, where, message = instantiation_failure(error)
+        reason = " ".join(message.split()) if cause is None else describe_error(cause)
+        raise ConfigError(f"{where or key}: {reason}") from error

@@ -1,6 +1,5 @@
 """What went wrong while a config was composed, in one line that names the nearest right name."""
 
-import re
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +16,14 @@ from yaml import YAMLError
 
 from ffcv_hydra.building.targets import accepted_keys
 from ffcv_hydra.errors import ConfigError, FFCVHydraError
+from ffcv_hydra.hydra_internals import (
+    is_about_options,
+    is_no_option,
+    root_of,
+    several_values,
+    unknown_group,
+    without_search_path,
+)
 from ffcv_hydra.nearest import hint, nearest
 from ffcv_hydra.printable import printable
 from ffcv_hydra.sweeps.program import quoted
@@ -37,9 +44,9 @@ def explain(error: BaseException) -> str | None:
         return _other_hydra_error(error)
     if isinstance(error, OmegaConfBaseException):
         return _omegaconf_error(error)
-    if isinstance(error, ValueError) and str(error).startswith("Only one of --"):  # Hydra's, about its own options
+    if is_about_options(error):
         return one_line(str(error))
-    if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
+    if is_no_option(error):
         return "a group's option is chosen by its name, as in dataset=toy; a number, true, false or a mapping is none"
     return f"a config file is not valid YAML: {one_line(str(error))}" if isinstance(error, YAMLError) else None
 
@@ -72,7 +79,7 @@ def _missing_option(error: MissingConfigException) -> str:
     group, _, option = (error.missing_cfg_file or "").rpartition("/")
     options = error.options or (_options(group) if group else None)  # an option in a list comes without its siblings
     if not options:
-        return one_line(str(error).partition("Config search path")[0])
+        return one_line(without_search_path(error))
     return f"{group}={option}: there is no such option; {hint(option, options)}"
 
 
@@ -95,7 +102,7 @@ def _unknown_key(cause: ConfigAttributeError | ConfigKeyError) -> str:
             return _unknown_group(key)
         siblings += _groups()
     if nearest(key, siblings) is None:
-        elsewhere = [name for name in _all_keys(parent._get_root()) if name.rpartition(".")[2] == key]
+        elsewhere = [name for name in _all_keys(root_of(parent)) if name.rpartition(".")[2] == key]
         if elsewhere:
             return f"unknown key '{full_key}': did you mean '{elsewhere[0]}'?{advice}"
     return f"unknown key '{full_key}': {hint(key, set(siblings), prefix)}{advice}"
@@ -112,7 +119,7 @@ def _takes(full_key: str, parent: DictConfig) -> bool:
     """Whether a key that is added passes the checks that come after the composition."""
     from ffcv_hydra.cli.schema import ConvertConfig, RunConfig, takes_key  # imports pydantic
 
-    config = OmegaConf.to_container(parent._get_root())
+    config = OmegaConf.to_container(root_of(parent))
     assert isinstance(config, dict)
     with suppress(ConfigError):
         return takes_key(RunConfig if "mode" in config else ConvertConfig, config, full_key.split("."))
@@ -129,12 +136,10 @@ def _unknown_group(name: str) -> str:
 def _other_hydra_error(error: HydraException) -> str:
     if isinstance(error.__cause__, OmegaConfBaseException) and not str(error):
         return _omegaconf_error(error.__cause__)
-    group = re.match(r"Could not override '([^'@]+)[^']*'\. No match", str(error))
-    if group:
-        return _unknown_group(group[1])
-    several = re.match(r"Ambiguous value for argument '([^=]+)=(.*)'\n", str(error))
-    if several:
-        key, values = several.groups()
+    if (group := unknown_group(error)) is not None:
+        return _unknown_group(group)
+    if (several := several_values(error)) is not None:
+        key, values = several
         return (
             f"Ambiguous value for argument '{key}={values}': -m runs each of the values, {key}=[{values}] is a list, "
             f"and text with commas is quoted for the shell and for Hydra: {_as_text(key, values)}"

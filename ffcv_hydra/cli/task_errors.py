@@ -1,6 +1,5 @@
 """What went wrong while a composed config was put to work, in one line that names the config key."""
 
-import re
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from ffcv_hydra.building.targets import target_nodes
 from ffcv_hydra.cli.composition_errors import one_line
 from ffcv_hydra.errors import FFCVHydraError, describe_error, users_line
+from ffcv_hydra.hydra_internals import instantiation_failure
 
 _TRACEBACK = "HYDRA_FULL_ERROR=1 shows the traceback"
 
@@ -38,14 +38,12 @@ def _is_misconfiguration(error: BaseException) -> bool:
 
 
 def _instantiation_error(error: InstantiationException, config: DictConfig) -> str:
-    message = str(error)
-    target = re.search(r"target '([^']+)'", message)
-    full_key = re.search(r"^full_key: (\S+)", message, re.MULTILINE)
-    key = _config_key(target[1] if target else "", full_key[1] if full_key else "", config)
+    target, full_key, message = instantiation_failure(error)
+    key = _config_key(target, full_key, config)
     cause = error.__cause__
     if isinstance(cause, FFCVHydraError):
         return one_line(f"{key}: {cause}")
-    what = describe_error(cause) if cause is not None else message.partition("\nfull_key")[0]
+    what = describe_error(cause) if cause is not None else message
     return one_line(f"{key}: {what} ({_TRACEBACK})")
 
 

@@ -324,7 +324,8 @@ class Loader:
         if self._on_error is OnError.SKIP:
             raise LoaderError(f"{what}, and the partner of a skipped sample has none; use on_error=raise or zero")
 
-    def _jobs(self, executor: Executor, epoch: int, first_batch: int) -> Iterator[Job]:
+    def batch_jobs(self, executor: Executor, epoch: int, first_batch: int) -> Iterator[Job]:
+        """The batches of this rank from one on, for `executor`, which keeps what an order by pages reads."""
         ids = self._order.ids(epoch)
         by_pages = self._order.ordering.by_pages
         pages = executor.pages_for(ids[self._split.positions(first_batch)]) if by_pages else None
@@ -347,7 +348,7 @@ class Loader:
             while self._abandoned:
                 self._scratches.append(self._abandoned.popleft().join())
             scratches = self._scratches.pop() if self._scratches else [Scratch() for _ in range(self.num_workers)]
-            jobs = self._jobs(self._executor, epoch, first_batch)
+            jobs = self.batch_jobs(self._executor, epoch, first_batch)
             return epoch, first_batch, Engine(self._executor, jobs, scratches, self.batches_ahead)
 
     def _begin_in_child(self) -> None:

@@ -8,6 +8,7 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
 from ffcv_hydra.errors import SweepError
+from ffcv_hydra.hydra_internals import failure_of
 from ffcv_hydra.sweeps.summary import summarized
 
 
@@ -41,7 +42,7 @@ def run_batches(launcher: Launcher, config: DictConfig, batches: Sequence[Sequen
 
 def raise_failures(jobs: Sequence[JobReturn], total: int) -> None:
     """Raise `SweepError`, in one line, if any of the jobs failed."""
-    failed = [job._return_value for job in jobs if job.status == JobStatus.FAILED]
+    failed = [failure_of(job) for job in jobs if job.status == JobStatus.FAILED]
     if failed:
         reasons = "; ".join(str(error) for error in failed[:3])
         more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""

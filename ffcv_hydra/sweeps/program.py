@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Quote, QuotedString
+
+from ffcv_hydra.hydra_internals import config_flags
 
 _RANK_VARIABLES = frozenset(
     {
@@ -45,10 +46,8 @@ class Program:
             program: tuple[str, ...] = ("-m", spec.name.removesuffix(".__main__"))
         else:
             program = (os.path.abspath(sys.argv[0]),)
-        chosen = get_args_parser().parse_known_args(sys.argv[1:])[0]
-        names = [name for name in ("config_path", "config_name", "config_dir") if getattr(chosen, name)]
-        flags = [part for name in names for part in (f"--{name.replace('_', '-')}", getattr(chosen, name))]
-        return cls((sys.executable, *program), tuple(flags), os.getcwd(), os.environ.get("HYDRA_FULL_ERROR"))
+        flags = tuple(config_flags(sys.argv[1:]))
+        return cls((sys.executable, *program), flags, os.getcwd(), os.environ.get("HYDRA_FULL_ERROR"))
 
     def job_command(self, overrides: Sequence[str], folder: Path) -> list[str]:
         """Return the command of a single run with these overrides, whose outputs go to `folder`."""

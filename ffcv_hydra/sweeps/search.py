@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from ffcv_hydra.errors import SweepError
 from ffcv_hydra.sweeps.grid import raise_failures
 from ffcv_hydra.sweeps.job import FINISHED, RECORD, RESULT, optimized_name, optimized_value, read_json
+from ffcv_hydra.sweeps.optuna_internals import is_stopped_by_sampler, mark, storage_id
 from ffcv_hydra.sweeps.program import quoted
 from ffcv_hydra.sweeps.search_space import split_overrides
 from ffcv_hydra.sweeps.summary import summarized
@@ -110,7 +111,7 @@ class Search:
     def _take_up_unfinished(self) -> None:
         """Trials that a stopped sweep has left are begun again with their parameters, before new ones."""
         for trial in self.study.get_trials(deepcopy=False, states=(self._states.RUNNING,)):
-            self.study._storage.set_trial_user_attr(trial._trial_id, "retried", True)
+            mark(self.study, trial, "retried", True)
             self.study.tell(trial.number, state=self._states.FAIL)
             self.study.enqueue_trial(trial.params)
 
@@ -122,7 +123,7 @@ class Search:
 
     def _overrides(self, trial: "Trial") -> list[str]:
         description = self.sweep_dir / ".trials" / f"{trial.number}.json"
-        write_trial(description, self.storage, self.study.study_name, trial._trial_id, self.options.pruner)
+        write_trial(description, self.storage, self.study.study_name, storage_id(trial), self.options.pruner)
         chosen = [f"{key}={value}" for key, value in trial.params.items()]
         return [*self.fixed, *chosen, f"+hydra.job.env_set.{TRIAL_VARIABLE}={quoted(str(description))}"]
 
@@ -142,11 +143,9 @@ class Search:
         try:
             self.study.tell(trial, value, state)
         except RuntimeError as error:
-            # A sampler that has tried everything stops the study, after the trial is stored; Optuna allows that only
-            # where it runs the loop itself.
-            if "Study.stop" not in str(error):
+            if not is_stopped_by_sampler(error):
                 raise
-            self._exhausted = True
+            self._exhausted = True  # the trial is stored
 
     def _outcome(self, number: int) -> tuple[str | None, float | None]:
         """State and value of a job, from its folder: launchers return neither that a trial was pruned nor why."""

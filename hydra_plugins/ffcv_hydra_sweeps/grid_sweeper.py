@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+# Not by way of another module: Hydra makes this class anew when it looks for plugins.
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn
@@ -29,7 +30,7 @@ class GridSweeper(BasicSweeper):
 
         assert self.hydra_context is not None and self.config is not None and self.launcher is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        overrides = parser.parse_overrides([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
         check_swept_values(overrides, self.hydra_context.config_loader, takes_intervals=False)
         batches = self.split_arguments(overrides, self.max_batch_size)
         for batch in batches:

@@ -56,7 +56,7 @@ def test_measuring_changes_no_batch_and_meets_every_operation(scenes):
 def test_shares_of_decoding_sum_to_one(scenes):
     loader = make(scenes, "views")
     executor = loader._executor
-    job = next(loader._jobs(executor, 0, 0))
+    job = next(loader.batch_jobs(executor, 0, 0))
     [decoders] = [found for link in loader.plan.steps[0].links if (found := decoders_of(link.nodes))]
     shares = decoding_shares(executor, decoders, job.samples, job.keys)
     assert shares.checksum + shares.decode + shares.resample == pytest.approx(1)
@@ -68,7 +68,7 @@ def test_F10_samples_that_scaled_decoding_would_pay_for_are_counted(scenes, size
     for options, share in (({}, expected), ({"scaled_decoding": True}, 0), ({"interpolation": "nearest"}, 0)):
         pipelines = {**ONLY_IMAGE, "image": [CenterCrop(size, **options), RandomHorizontalFlip(), ToTensor()]}
         loader = Loader(scenes, 8, pipelines=pipelines, num_workers=1)
-        job = next(loader._jobs(loader._executor, 0, 0))
+        job = next(loader.batch_jobs(loader._executor, 0, 0))
         links = [link for step in loader.plan.steps for link in step.links]
         [decoders] = [found for link in links if (found := decoders_of(link.nodes))]
         assert shrinkable_share(decoders, job.samples, job.keys) == share

@@ -200,7 +200,7 @@ def test_T9_arrays_are_decoded_by_all_threads(beton, decoder):
     loader = Loader(beton, 80, pipelines={"image": "disabled", "array": pipeline}, num_workers=2)
     step = next(step for step in loader.plan.steps if step.nodes[0].field == "array")
     assert step.kind is Kind.CHUNK
-    job = next(loader._jobs(loader._executor, 0, 0))
+    job = next(loader.batch_jobs(loader._executor, 0, 0))
     loader._executor.start(job)
     assert len([task for task in job.tasks if task[0] is step]) >= 2
 

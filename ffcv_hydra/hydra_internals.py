@@ -1,0 +1,61 @@
+"""What is taken from inside Hydra and OmegaConf, and read out of their messages; each has a test of its own."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from hydra._internal.utils import get_args_parser
+from hydra.core.utils import JobReturn
+from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from omegaconf import Container
+
+
+def config_flags(arguments: Sequence[str]) -> list[str]:
+    """Those of Hydra's options in a command line that say which config is composed, such as `--config-dir DIR`."""
+    chosen = get_args_parser().parse_known_args(list(arguments))[0]
+    names = [name for name in ("config_path", "config_name", "config_dir") if getattr(chosen, name)]
+    return [part for name in names for part in (f"--{name.replace('_', '-')}", getattr(chosen, name))]
+
+
+def failure_of(job: JobReturn) -> Any:
+    """What a job that failed has raised, or a launcher says of it."""
+    return job._return_value
+
+
+def root_of(node: Container) -> Any:
+    """The whole config that a node is in."""
+    return node._get_root()
+
+
+def unknown_group(error: HydraException) -> str | None:
+    """The group that an override names and that there is not."""
+    found = re.match(r"Could not override '([^'@]+)[^']*'\. No match", str(error))
+    return None if found is None else found[1]
+
+
+def several_values(error: HydraException) -> tuple[str, str] | None:
+    """Key and values of an override with several values where one is wanted."""
+    found = re.match(r"Ambiguous value for argument '([^=]+)=(.*)'\n", str(error))
+    return None if found is None else (found[1], found[2])
+
+
+def is_about_options(error: BaseException) -> bool:
+    """Whether options of Hydra's exclude one another."""
+    return isinstance(error, ValueError) and str(error).startswith("Only one of --")
+
+
+def is_no_option(error: BaseException) -> bool:
+    """Whether a group's option is given as something else than text."""
+    return isinstance(error, ValueError) and str(error).startswith("Config group override must be")
+
+
+def without_search_path(error: MissingConfigException) -> str:
+    """The message without the places that were searched."""
+    return str(error).partition("Config search path")[0]
+
+
+def instantiation_failure(error: InstantiationException) -> tuple[str, str, str]:
+    """The target of the node that failed, its key in what was instantiated, and the message without that key."""
+    message, _, key = str(error).partition("\nfull_key: ")
+    target = re.search(r"target '([^']+)'", message)
+    return target[1] if target else "", key.strip(), message
