@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ffcv_hydra.bench.decoding import DecodingShares, decoders_of, decoding_shares, shrinkable_share
-from ffcv_hydra.bench.measuring import MeasuringExecutor
+from ffcv_hydra.bench.measuring import MeasuringExecutor, measure
 from ffcv_hydra.bench.report import Part, Report, machine
 from ffcv_hydra.building.stage_loader import stage_loader
 from ffcv_hydra.loader import Loader
@@ -33,8 +33,7 @@ def bench(config: Mapping[str, Any], stage: str = "train", seconds: float = 10.0
         FFCVHydraError: as training with this config would.
     """
     manager, loader = stage_loader(config, stage)
-    executor = MeasuringExecutor(loader._executor)
-    loader._executor = executor
+    executor = measure(loader)
     _iterate(loader, batches=_WARM_UP_BATCHES)
     executor.reset()
     reads = _reads()

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ffcv_hydra.loader import Loader
 from ffcv_hydra.loader.engine.batch_job import Job
 from ffcv_hydra.loader.engine.execution import Executor
 from ffcv_hydra.loader.plan.node import Node
@@ -28,6 +29,12 @@ class Spent:
     def waiting(self) -> float:
         """Seconds in which the thread did not run."""
         return max(0.0, self.wall - self.cpu)
+
+
+def measure(loader: Loader) -> "MeasuringExecutor":
+    """Let the time of all that a loader does be taken from here on."""
+    executor = loader._executor = MeasuringExecutor(loader._executor)
+    return executor
 
 
 class MeasuringExecutor(Executor):

@@ -1,4 +1,4 @@
-"""`python -m ffcv_hydra info|verify|preview|bench|sweep`: what is in a beton, what runs make of it, how sweeps ended.
+"""`python -m ffcv_hydra info|verify|preview|explain|bench|sweep`: a beton, what runs make of it, how sweeps ended.
 
 A subcommand is a parser here and a function; what is heavy is imported when the function runs.
 """
@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_info(commands)
     _add_verify(commands)
     _add_preview(commands)
+    _add_explain(commands)
     _add_bench(commands)
     _add_sweep(commands)
     chosen, rest = parser.parse_known_args(arguments)
@@ -92,6 +93,17 @@ def _add_preview(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.set_defaults(run=_preview)
 
 
+def _add_explain(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "explain",
+        help="say what a run's loaders do to every batch",
+        description="Say per stage and output what runs in which order, what was fused, and what it takes; some "
+        "batches are read, nothing is trained.",
+    )
+    _add_composition(parser, "all that the dataset has")
+    parser.set_defaults(run=_explain, stage=None)
+
+
 def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = commands.add_parser(
         "bench",
@@ -105,7 +117,7 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.set_defaults(run=_bench)
 
 
-def _add_composition(parser: argparse.ArgumentParser) -> None:
+def _add_composition(parser: argparse.ArgumentParser, default_stage: str = "train") -> None:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="groups and keys of run.py")
     for short, name, what in (
         ("-cd", "--config-dir", "a folder of configs of your own, beside the shipped ones"),
@@ -113,11 +125,11 @@ def _add_composition(parser: argparse.ArgumentParser) -> None:
         ("-cp", "--config-path", "the folder that it is in"),
     ):
         parser.add_argument(short, name, metavar="NAME" if short == "-cn" else "PATH", help=f"as for run.py: {what}")
-    parser.add_argument("--stage", choices=STAGES, default="train", help="default: train")
+    parser.add_argument("--stage", choices=STAGES, default="train", help=f"default: {default_stage}")
 
 
 def _hydra_arguments(chosen: argparse.Namespace) -> list[str]:
-    """What Hydra is given: neither a picture nor a measurement has a run folder."""
+    """What Hydra is given: no such command has a run folder."""
     options = ("config_dir", "config_name", "config_path")
     flags = [f"--{name.replace('_', '-')}={value}" for name in options if (value := getattr(chosen, name)) is not None]
     return [*flags, "hydra.run.dir=.", *chosen.overrides]
@@ -215,6 +227,21 @@ def _preview(chosen: argparse.Namespace) -> int:
         print(preview(checked, chosen.output, chosen.stage, chosen.samples, chosen.epoch, chosen.epochs))
 
     execute(draw, "run", _hydra_arguments(chosen))
+    return 0
+
+
+def _explain(chosen: argparse.Namespace) -> int:
+    from ffcv_hydra.cli.commands import checked_run_config
+    from ffcv_hydra.cli.entry import execute
+
+    def say(config: "DictConfig") -> None:
+        checked = checked_run_config(config)
+        from ffcv_hydra.bench import explain
+
+        for text in explain(checked, chosen.stage):
+            print(printable(text), end="\n\n")
+
+    execute(say, "run", _hydra_arguments(chosen))
     return 0
 
 

@@ -29,6 +29,7 @@ from ffcv_hydra.beton import write_beton
 from ffcv_hydra.kernels.random.generator import fold, key_of
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations.base import Scratch
+from ffcv_hydra.operations.promises import PROMISES, WARPED, Promise
 from tests.kernels.images.test_auto_augment import MAGNITUDES, NAMES, applied
 
 DOCS = Path(__file__).parents[2] / "docs" / "pixels.md"
@@ -52,21 +53,22 @@ class Row:
 
     Attributes:
         name: of the operation, in `ffcv_hydra.operations`.
-        equals: whose pixels they are.
-        levels: the largest difference, of 255.
         ways: on which they were made and compared.
         difference: measures it, but for the share of pixels that may be others.
         setting: of the operation.
-        share: of pixels that may be others.
+        remark: on what is compared.
     """
 
     name: str
-    equals: str
-    levels: float
     ways: str
     difference: Callable[[], float] = field(repr=False)
     setting: str = ""
-    share: float = 0.0
+    remark: str = ""
+
+    @property
+    def promise(self) -> Promise:
+        """What is compared with."""
+        return PROMISES[self.name, self.setting]
 
 
 def photographs() -> list[np.ndarray]:
@@ -281,91 +283,89 @@ def policy() -> float:
     return worst
 
 
-WARPED = 0.03  # of pixels that two others are equally near to
 NEAREST, BILINEAR = InterpolationMode.NEAREST, InterpolationMode.BILINEAR
-AREA_OF_FFCV = "FFCV's decoder of the same name: OpenCV's INTER_AREA of what TurboJPEG decodes"
 FACTORS = (0.0, 0.3, 0.77, 1.3, 2.5)
 ROWS = [
-    Row("WholeImage", "FFCV's `SimpleRGBImageDecoder`", 0, DECODED.replace("; alone", " (fastdct); alone"),
+    Row("WholeImage", DECODED.replace("; alone", " (fastdct); alone"),
         of_decoder(lambda _: o.WholeImage(), lambda image, _: image)),
-    Row("RandomResizedCrop", AREA_OF_FFCV, 1, DECODED, of_decoder(random_whole, area)),
-    Row("CenterCrop", AREA_OF_FFCV, 1, DECODED,
+    Row("RandomResizedCrop", DECODED, of_decoder(random_whole, area)),
+    Row("CenterCrop", DECODED,
         of_decoder(lambda size: o.CenterCrop(size, 0.875), lambda image, size: area(center(image), size))),
-    Row("Resize", "OpenCV's `resize` with INTER_AREA", 1, DECODED, of_decoder(o.Resize, area)),
-    Row("Resize", "torchvision's `resize` with BILINEAR, antialias", 1, DECODED,
+    Row("Resize", DECODED, of_decoder(o.Resize, area)),
+    Row("Resize", DECODED,
         of_decoder(lambda size: o.Resize(size, "bilinear"), resized(BILINEAR)), "interpolation: bilinear"),
-    Row("Resize", "torchvision's `resize` with NEAREST_EXACT", 0, DECODED,
+    Row("Resize", DECODED,
         of_decoder(lambda size: o.Resize(size, "nearest"), resized(InterpolationMode.NEAREST_EXACT)),
         "interpolation: nearest"),
-    Row("ResizeShorterSide", "torchvision's `resize` and `center_crop`", 1, DECODED,
+    Row("ResizeShorterSide", DECODED,
         of_decoder(lambda size: o.ResizeShorterSide(150, size, "bilinear"), shorter_side), "interpolation: bilinear"),
-    Row("RandomCrop", "torchvision's `pad`, and a part of that", 0, ARRAYS,
+    Row("RandomCrop", ARRAYS,
         of_arrays(o.RandomCrop([HEIGHT + 8, WIDTH + 8], 4, padding_mode="reflect"),
                   as_torchvision(F.pad, [4, 4, 4, 4], padding_mode="reflect"))),
-    Row("RandomHorizontalFlip", "torchvision's `horizontal_flip`", 0, f"{ARRAYS}; fused with the decoder",
+    Row("RandomHorizontalFlip", f"{ARRAYS}; fused with the decoder",
         of_arrays(o.RandomHorizontalFlip(1), as_torchvision(F.horizontal_flip))),
-    Row("RandomVerticalFlip", "torchvision's `vertical_flip`", 0, ARRAYS,
+    Row("RandomVerticalFlip", ARRAYS,
         of_arrays(o.RandomVerticalFlip(1), as_torchvision(F.vertical_flip))),
-    Row("RandomTranslate", "FFCV's operation of the same name", 0, ARRAYS, translated),
-    Row("RandomRotation", "torchvision's `rotate`", 1, ARRAYS,
+    Row("RandomTranslate", ARRAYS, translated),
+    Row("RandomRotation", ARRAYS,
         of_arrays(o.RandomRotation([31.3, 31.3], "bilinear"), as_torchvision(F.rotate, 31.3, BILINEAR)),
         "interpolation: bilinear"),
-    Row("RandomRotation", "torchvision's `rotate`", 0, ARRAYS,
+    Row("RandomRotation", ARRAYS,
         of_arrays(o.RandomRotation([31.3, 31.3]), as_torchvision(F.rotate, 31.3, NEAREST), 1e-3),
-        "interpolation: nearest", 1e-3),
-    Row("RandomAffine", "torchvision's `affine`", 1, ARRAYS,
+        "interpolation: nearest"),
+    Row("RandomAffine", ARRAYS,
         of_arrays(o.RandomAffine([20, 20], None, [0.8, 0.8], [11, 11, -7, -7], "bilinear"),
                   as_torchvision(F.affine, 20, [0, 0], 0.8, [11, -7], BILINEAR)),
         "interpolation: bilinear"),
-    Row("RandomAffine", "torchvision's `affine`", 0, ARRAYS,
+    Row("RandomAffine", ARRAYS,
         of_arrays(o.RandomAffine([20, 20], None, [0.8, 0.8], [11, 11, -7, -7]),
                   as_torchvision(F.affine, 20, [0, 0], 0.8, [11, -7], NEAREST), 1e-3),
-        "interpolation: nearest", 1e-3),
-    Row("RandomBrightness", "torchvision's `adjust_brightness`", 0, ARRAYS,
+        "interpolation: nearest"),
+    Row("RandomBrightness", ARRAYS,
         of_factor(o.RandomBrightness(1), F.adjust_brightness, FACTORS)),
-    Row("RandomContrast", "torchvision's `adjust_contrast`", 1, ARRAYS,
+    Row("RandomContrast", ARRAYS,
         of_factor(o.RandomContrast(1), F.adjust_contrast, FACTORS)),
-    Row("RandomSaturation", "torchvision's `adjust_saturation`", 1, ARRAYS,
+    Row("RandomSaturation", ARRAYS,
         of_factor(o.RandomSaturation(1), F.adjust_saturation, FACTORS)),
-    Row("RandomHue", "torchvision's `adjust_hue`", 1, ARRAYS,
+    Row("RandomHue", ARRAYS,
         of_factor(o.RandomHue(0.5), F.adjust_hue, (-0.5, -0.1, 0.05, 0.25, 0.5))),
-    Row("ColorJitter", "these four, in an order that is drawn, each of which rounds", 5, ARRAYS, jitter),
-    Row("RandomGrayscale", "torchvision's `rgb_to_grayscale`", 0, ARRAYS,
+    Row("ColorJitter", ARRAYS, jitter),
+    Row("RandomGrayscale", ARRAYS,
         of_arrays(o.RandomGrayscale(1), as_torchvision(F.rgb_to_grayscale, 3))),
-    Row("RandomSolarize", "torchvision's `solarize`", 0, ARRAYS,
+    Row("RandomSolarize", ARRAYS,
         of_arrays(o.RandomSolarize(128, 1), as_torchvision(F.solarize, 128))),
-    Row("RandomPosterize", "torchvision's `posterize`", 0, ARRAYS,
+    Row("RandomPosterize", ARRAYS,
         of_arrays(o.RandomPosterize(3, 1), as_torchvision(F.posterize, 3))),
-    Row("RandomEqualize", "torchvision's `equalize`", 0, ARRAYS,
+    Row("RandomEqualize", ARRAYS,
         of_arrays(o.RandomEqualize(1), as_torchvision(F.equalize))),
-    Row("RandomAutocontrast", "torchvision's `autocontrast`", 1, ARRAYS,
+    Row("RandomAutocontrast", ARRAYS,
         of_arrays(o.RandomAutocontrast(1), as_torchvision(F.autocontrast))),
-    Row("RandomInvert", "torchvision's `invert`", 0, ARRAYS, of_arrays(o.RandomInvert(1), as_torchvision(F.invert))),
-    Row("RandomAdjustSharpness", "torchvision's `adjust_sharpness`", 1, ARRAYS,
+    Row("RandomInvert", ARRAYS, of_arrays(o.RandomInvert(1), as_torchvision(F.invert))),
+    Row("RandomAdjustSharpness", ARRAYS,
         of_arrays(o.RandomAdjustSharpness(2, 1), as_torchvision(F.adjust_sharpness, 2.0))),
-    Row("GaussianBlur", "torchvision's `gaussian_blur`", 1, ARRAYS,
+    Row("GaussianBlur", ARRAYS,
         of_arrays(o.GaussianBlur([23, 5], [2, 2]), as_torchvision(F.gaussian_blur, [23, 5], [2.0, 2.0]))),
-    Row("Cutout", "FFCV's operation of the same name", 0, ARRAYS, lambda: painted(o.Cutout(20, [1, 2, 3]), (1, 2, 3))),
-    Row("RandomErasing", "torchvision's `erase`", 0, ARRAYS,
+    Row("Cutout", ARRAYS, lambda: painted(o.Cutout(20, [1, 2, 3]), (1, 2, 3))),
+    Row("RandomErasing", ARRAYS,
         lambda: painted(o.RandomErasing(1, value=[1, 2, 3]), (1, 2, 3))),
-    Row("RandAugment", "torchvision's functions of the same names, one after another", 1, ARRAYS, policy,
-        "each of them; warps by `nearest`", WARPED),
-    Row("TrivialAugmentWide", "torchvision's functions of the same names", 1, ARRAYS, policy,
-        "warps by `nearest`", WARPED),
-    Row("Mixup", "the weighted mean of a pair, rounded", 0.51, ARRAYS, mixed),
-    Row("CutMix", "a pair with a box exchanged", 0, ARRAYS, exchanged),
-    Row("NormalizeImage", "(x - mean) / std in float64, rounded once, as FFCV's", 0,
+    Row("RandAugment", ARRAYS, policy,
+        remark="each of them; warps by `nearest`"),
+    Row("TrivialAugmentWide", ARRAYS, policy,
+        remark="warps by `nearest`"),
+    Row("Mixup", ARRAYS, mixed),
+    Row("CutMix", ARRAYS, exchanged),
+    Row("NormalizeImage",
         f"{ARRAYS}; fused with the decoder", normalized),
-    Row("NormalizeTensor", "torchvision's `normalize`", 0.001, TENSORS,
+    Row("NormalizeTensor", TENSORS,
         of_tensors(o.NormalizeTensor(MEAN, STD), lambda images: F.normalize(images.float(), MEAN, STD))),
-    Row("DivideImage255", "torch's division in the dtype", 0, TENSORS,
+    Row("DivideImage255", TENSORS,
         of_tensors(o.DivideImage255(), lambda images: images.float() / 255)),
-    Row("ToTorchImage", "`permute(0, 3, 1, 2)`", 0, "fused with the decoder, and not",
+    Row("ToTorchImage", "fused with the decoder, and not",
         lambda: largest(load("raw", o.WholeImage(), o.ToTensor(), o.ToTorchImage(False)).transpose(0, 2, 3, 1),
                         np.stack(photographs()))),
-    Row("ToTensor", "`torch.from_numpy`", 0, ARRAYS,
+    Row("ToTensor", ARRAYS,
         lambda: largest(load("raw", o.WholeImage(), o.RandomVerticalFlip(0), o.ToTensor()), np.stack(photographs()))),
-    Row("Convert", "torch's `to`", 0, "tensors",
+    Row("Convert", "tensors",
         lambda: largest(load("raw", o.WholeImage(), o.ToTensor(), o.Convert("float32")), np.stack(photographs()))),
 ]  # fmt: skip
 # what makes no pixels, or leaves them alone
@@ -381,9 +381,9 @@ def printed() -> str:
     """The table in Markdown."""
     lines = ["| operation | its pixels equal | within levels of 255 | compared on |", "|---|---|---|---|"]
     for row in ROWS:
-        name = f"`{row.name}`" + (f" ({row.setting})" if row.setting else "")
-        tolerance = f"{row.levels:g}" + (f", but for {row.share:.1%} of the pixels" if row.share else "")
-        lines.append(f"| {name} | {row.equals} | {tolerance} | {row.ways} |")
+        setting = row.setting or row.remark
+        name = f"`{row.name}`" + (f" ({setting})" if setting else "")
+        lines.append(f"| {name} | {row.promise.equals} | {row.promise.tolerance} | {row.ways} |")
     return "\n".join(lines) + "\n"
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from ffcv_hydra.loader.plan.node import Node, with_parents
 from ffcv_hydra.loader.plan.request import Request
 from ffcv_hydra.loader.plan.step import Step
+from ffcv_hydra.loader.plan.text import Times, output_in_words
 from ffcv_hydra.operations import MixingOperation
 from ffcv_hydra.operations.operation import State
 
@@ -85,6 +86,20 @@ class Plan:
             for output, one in self.outputs.items()
         }
         return replace(self, nodes=tuple(nodes), outputs=outputs)
+
+    def in_words(self, times: Times | None = None) -> str:
+        """What runs for each output, with what it was measured to take, if that is given."""
+        lines: list[str] = []
+        for request in self.requests:
+            picture = self.pictures.get(request.output)
+            together = sorted(picture.together) if picture is not None else []
+            lines += output_in_words(request, self.ends(request.output), self.steps, together, times or {})
+        if self.replaced:
+            lines.append(f"Operations of ffcv_hydra stand in for FFCV's {', '.join(sorted(self.replaced))}.")
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.in_words()
 
     @property
     def mixing(self) -> tuple[Node, ...]:

@@ -1,0 +1,66 @@
+"""`python -m ffcv_hydra explain`."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ffcv_hydra.bench.explanation import _times
+from ffcv_hydra.cli.inspection import main
+from tests.loader.configurations import digests, make
+
+pytestmark = pytest.mark.timeout(300)
+ROOT = Path(__file__).parents[2]
+
+
+def explain(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ffcv_hydra", "explain", "dataset.source.num_samples=40", *arguments],
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=280,
+        check=False,
+    )  # fmt: skip
+
+
+def test_says_per_stage_what_the_config_of_a_run_does_and_leaves_no_run_folder(tmp_path):
+    done = explain(tmp_path, "pipeline=randcrop", "loader.batch_size=8", "loader.num_workers=1")
+    assert done.returncode == 0, done.stderr
+    titles = [line for line in done.stdout.splitlines() if line.startswith("toy, ")]
+    assert titles[:2] == [f"toy, {stage}: batches of 8, 1 thread" for stage in ("train", "val")]
+    assert "RandomHorizontalFlip: fused with RandomResizedCrop; as torchvision's `horizontal_flip`" in done.stdout
+    assert re.search(r"on chunks of 8 samples, by all threads \([\d.]+ µs per sample\)", done.stdout)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_stage_that_the_dataset_lacks_and_a_pipeline_that_cannot_be_are_one_line(tmp_path):
+    for arguments, message in (
+        (["--stage=test", "dataset.splits.test=null"], "dataset.splits.test"),
+        (["--stage=val", "pipeline=default", "~pipeline.val", "+pipeline.val.image=[]",
+          "+pipeline.val.nothing=null"], "pipeline for 'nothing': .*toy.beton has no such field"),
+    ):  # fmt: skip
+        done = explain(tmp_path, *arguments)
+        assert done.returncode == 1
+        assert len(done.stderr.splitlines()) == 1 and re.search(message, done.stderr), done.stderr
+
+
+def test_looking_changes_no_batch(scenes):
+    loader = make(scenes, "random")
+    times = _times(loader)
+    assert min(times.values()) > 0
+    measured = {node for nodes in times for node in nodes}
+    formed = {node for step in loader.plan.steps if step.form for node in step.children[0].nodes}
+    assert measured == set(loader.plan.nodes) - formed
+    assert digests(loader) == digests(make(scenes, "random"))
+
+
+def test_a_single_batch_is_enough(scenes):
+    assert min(_times(make(scenes, "random", batch_size=48)).values()) > 0
+
+
+def test_bad_usage_ends_with_status_2(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["explain", "--seconds=3"])
+    assert caught.value.code == 2
+    assert "usage" in capsys.readouterr().err

@@ -1,0 +1,51 @@
+"""Plans that are rewritten."""
+
+from dataclasses import replace
+
+import pytest
+
+from ffcv_hydra.beton import Beton
+from ffcv_hydra.loader.plan.passes import make_plan
+from tests.loader.configurations import everything
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture
+def plan(scenes):
+    return make_plan(everything(), Beton(scenes), batch_size=16, num_workers=2, batches_ahead=3)
+
+
+def test_what_no_change_reaches_is_the_same_object(plan):
+    assert plan.rewritten(lambda node, parent: node.behind(parent)).nodes == plan.nodes
+
+
+def test_nodes_behind_a_change_are_made_anew_and_others_stay(plan):
+    changed = plan.ends("image")[0].parent
+
+    def change(node, parent):
+        return replace(node, view=7) if node is changed else node.behind(parent)
+
+    after = plan.rewritten(change)
+    assert after.ends("image")[0].parent.view == 7 and changed.view == 0
+    assert after.ends("image")[0].operation is plan.ends("image")[0].operation
+    assert after.outputs["image"] is not plan.outputs["image"]
+    assert after.outputs["mask"] is plan.outputs["mask"]
+    assert len(after.nodes) == len(plan.nodes) and changed not in after.nodes
+
+
+def test_a_node_may_be_gone_and_another_come_in(plan):
+    gone = plan.ends("mask")[0]
+    without = plan.rewritten(lambda node, parent: parent if node is gone else node.behind(parent))
+    assert without.outputs["mask"] is gone.parent
+    assert gone not in without.nodes and len(without.nodes) == len(plan.nodes) - 1
+
+    def twice(node, parent):
+        node = node.behind(parent)
+        return replace(node, parent=node) if node is gone else node
+
+    more = plan.rewritten(twice)
+    assert more.outputs["mask"].parent is gone
+    assert len(more.nodes) == len(plan.nodes) + 1
+    assert more.nodes.index(gone) == more.nodes.index(more.outputs["mask"]) - 1
+    assert more.readers()[gone] == 1
