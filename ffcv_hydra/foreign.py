@@ -1,9 +1,18 @@
 """Where classes of other libraries become this package's own. Knows their names alone, until one is met."""
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 _BRIDGES = {"ffcv": "ffcv_hydra.ffcv_bridge"}  # by the first part of a class's module
+
+
+INSTALL_FFCV = "pip install 'ffcv_hydra[ffcv]'"
+
+
+def advice_for_unknown_classes() -> str:
+    """What to say of a class that has to be named, if one of FFCV's kind could not be: nothing where FFCV is there."""
+    return "" if find_spec("ffcv") else f"; if it is derived from FFCV's, {INSTALL_FFCV} first"
 
 
 def adapted(thing: Any) -> Any:

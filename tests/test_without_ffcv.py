@@ -27,6 +27,19 @@ loader = Loader(sys.argv[1], 4, pipelines={"image": [RandomResizedCrop(16), Rand
 assert sum(len(images) for images, *_ in loader) == 8
 """
 
+UNKNOWN_FIELD = """
+import numpy as np
+from ffcv_hydra.beton import Beton, write_beton
+from ffcv_hydra.beton.fields.bytes_fields import BytesField
+from ffcv_hydra.errors import BetonError
+Plain = type("Plain", (BytesField,), {})
+write_beton([(np.zeros(3, np.uint8),)], sys.argv[1], {"sound": Plain()}, num_workers=0)
+try:
+    Beton(sys.argv[1])
+except BetonError as error:
+    print(error)
+"""
+
 REFUSED = """
 import os
 os.chdir(sys.argv[1])
@@ -65,3 +78,16 @@ def test_naming_something_of_ffcvs_says_how_to_install_it(tmp_path):
     where = "pipeline.train.image[1]._target_=ffcv.transforms.ToTensor"
     expected = f"{where}: FFCV is not installed; pip install 'ffcv_hydra[ffcv]'\n"
     assert done.stdout == expected
+
+
+@pytest.mark.parametrize(
+    ("blocked", "advice"), [(BLOCKED, "; if it is derived from FFCV's, {} first"), ("import sys\n", "")]
+)
+def test_a_field_of_a_class_that_may_be_of_ffcvs_kind_says_how_to_install_it(tmp_path, blocked, advice):
+    path = tmp_path / "a.beton"
+    done = subprocess.run(
+        [sys.executable, "-c", blocked + UNKNOWN_FIELD, str(path)], check=True, capture_output=True, text=True
+    )
+    install = advice.format("pip install 'ffcv_hydra[ffcv]'")
+    what = f"field 'sound' is of a class that FFCV does not know; name its class in custom_fields{install}"
+    assert done.stdout == f"{path}: {what}\n"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ffcv_hydra.errors import ConfigError, describe_error
+from ffcv_hydra.foreign import INSTALL_FFCV
 from ffcv_hydra.nearest import hint, nearest
 
 _HYDRA_KEYS = frozenset({"_target_", "_convert_", "_recursive_", "_partial_", "_args_"})
@@ -97,7 +98,7 @@ def _import(parts: list[str], where: str) -> tuple[Any, int]:
             if error.name is None or not f"{module}.".startswith(f"{error.name}."):
                 raise ConfigError(f"{where}: {module} needs a package that is missing ({error})") from error
             if depth == 0 and module == "ffcv":
-                raise ConfigError(f"{where}: FFCV is not installed; pip install 'ffcv_hydra[ffcv]'") from None
+                raise ConfigError(f"{where}: FFCV is not installed; {INSTALL_FFCV}") from None
             if depth == 0:
                 advice = _similar(module, [*_local_modules(), *packages_distributions()])
                 raise ConfigError(f"{where}: no module '{module}'{advice}") from None

@@ -20,7 +20,7 @@ from ffcv_hydra.beton.fields.stored_types import TYPE_IDS
 from ffcv_hydra.beton.format import ALLOCATION, HEADER, VERSION
 from ffcv_hydra.beton.layout import CUSTOM_TYPE_ID
 from ffcv_hydra.errors import BetonError
-from ffcv_hydra.foreign import adapted
+from ffcv_hydra.foreign import adapted, advice_for_unknown_classes
 
 AGAIN = "convert the dataset again"
 RESTORE = "restore the file or convert the dataset again"
@@ -165,7 +165,7 @@ def _build_field(name: str, descriptor: np.void, custom_field: type[Field] | Non
         field_class = OwnField
     if field_class is None:
         what = "of a class that FFCV does not know" if type_id == CUSTOM_TYPE_ID else f"of unknown type {type_id}"
-        raise BetonError(f"field {name!r} is {what}; name its class in custom_fields")
+        raise BetonError(f"field {name!r} is {what}; name its class in custom_fields{advice_for_unknown_classes()}")
     try:
         field = field_class.from_binary(descriptor["arguments"])
         itemsize = field.metadata_type.itemsize
