@@ -1,6 +1,5 @@
 """Files that are there as a whole or not at all."""
 
-import fcntl
 import os
 import uuid
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ffcv_hydra.errors import WriteError
+from ffcv_hydra.locks import lock
 
 _SUFFIX = ".writing"
 
@@ -24,7 +24,7 @@ def written_beside(path: Path) -> Iterator[BinaryIO]:
     try:
         with open(temporary, "xb") as file:
             with suppress(OSError):  # some network disks have no locks: there nothing is removed
-                fcntl.flock(file, fcntl.LOCK_EX)
+                lock(file, wait=True)
             yield file
             file.flush()
             os.replace(temporary, path)
@@ -36,8 +36,7 @@ def written_beside(path: Path) -> Iterator[BinaryIO]:
 def _remove_abandoned(folder: Path) -> None:
     for path in folder.glob(f".*{_SUFFIX}"):
         with suppress(OSError), open(path, "r+b") as file:  # which network disks want for a lock
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(file.fileno()).st_size:  # one that is empty may not be locked yet
+            if lock(file) and os.fstat(file.fileno()).st_size:  # one that is empty may not be locked yet
                 path.unlink()
 
 

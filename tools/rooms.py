@@ -17,7 +17,7 @@ PACKAGE = "ffcv_hydra"
 
 # From the ground up. A room, which is a folder or a file of the package, imports from rows below its own only.
 GROUND = [
-    ["errors", "stages", "cores", "nearest", "printable", "process_ends"],
+    ["errors", "stages", "cores", "nearest", "printable", "process_ends", "locks", "parent_death"],
     ["atomic_file", "terminal", "foreign", "torch_internals", "hydra_internals"],
 ]
 ROWS = [

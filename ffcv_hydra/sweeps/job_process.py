@@ -1,16 +1,15 @@
 """The process of a job: started afresh in a session of its own, ended with everything that it has started."""
 
-import ctypes
-import fcntl
 import os
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+from ffcv_hydra.locks import lock
+from ffcv_hydra.parent_death import die_with
 from ffcv_hydra.process_ends import how_it_ended
 from ffcv_hydra.sweeps.job import PROGRESS, RESULT, Job, State, last_lines
 from ffcv_hydra.sweeps.program import Program
@@ -18,7 +17,6 @@ from ffcv_hydra.sweeps.slots import Slot
 
 PROGRESS_VARIABLE = "FFCV_HYDRA_PROGRESS"
 """Names the file that a run writes its progress to."""
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class JobBusy(Exception):
@@ -55,10 +53,8 @@ class JobProcess:
         if slot is not None and slot.gpus is not None:
             variables["CUDA_VISIBLE_DEVICES"] = ",".join(slot.gpus)
         with open(self.log, "ab") as output:
-            try:
-                fcntl.flock(output, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise JobBusy from None
+            if not lock(output):
+                raise JobBusy
             if self.task == 0:
                 self._begin()
             output.write(f"$ {shlex.join(command)}\n".encode())
@@ -133,16 +129,12 @@ def _state(exit_status: int, status: str | None, is_stopped: bool) -> State:
 def _child_set_up(slot: Slot | None) -> Callable[[], None]:
     """What the new process does before it runs the program: little, since the worker of a launcher may have threads."""
     parent = os.getpid()
-    prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
     def set_up() -> None:
         if slot is not None:
             os.sched_setaffinity(0, slot.cores)
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored in what a script starts in the background
-        if prctl is not None:
-            prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-            if os.getppid() != parent:  # it died before the kernel was told
-                os._exit(1)
+        die_with(parent, signal.SIGTERM)
 
     return set_up
 

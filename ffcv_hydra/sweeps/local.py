@@ -1,6 +1,5 @@
 """What the local launcher does with a batch of jobs."""
 
-import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 
 from ffcv_hydra.errors import SweepError
+from ffcv_hydra.locks import lock
 from ffcv_hydra.sweeps.display import Display
 from ffcv_hydra.sweeps.job import Job
 from ffcv_hydra.sweeps.planning import common_overrides, make_job, place, sweep_configs
@@ -85,12 +85,8 @@ def failure(job: Job) -> str:
 def _only_sweep_in(folder: Path) -> Iterator[None]:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SweepError(
-                f"another sweep is at work in {folder}; wait for it, or choose another hydra.sweep.dir"
-            ) from None
+        if not lock(descriptor):
+            raise SweepError(f"another sweep is at work in {folder}; wait for it, or choose another hydra.sweep.dir")
         yield
     finally:
         os.close(descriptor)

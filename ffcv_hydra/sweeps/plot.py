@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ffcv_hydra.atomic_file import written_beside
 from ffcv_hydra.printable import printable
 from ffcv_hydra.sweeps.formats import number
 from ffcv_hydra.sweeps.results import Results, Row
@@ -54,9 +55,8 @@ def plot(results: Results, path: Path) -> bool:
             _over_two_keys(figure, axes, title, (keys[0], keys[1]), points, results.rows, colours)
         else:
             _as_bars(axes, title, keys, points)
-    temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, format="png")
-    temporary.replace(path)
+    with written_beside(path) as file:
+        figure.savefig(file, format="png")
     return True
 
 

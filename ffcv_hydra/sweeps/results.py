@@ -1,7 +1,6 @@
 """What became of the jobs of a sweep: rows of a table, as files and on the console."""
 
 import csv
-import fcntl
 import io
 import json
 import math
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ffcv_hydra.atomic_file import write_whole
+from ffcv_hydra.locks import lock
 from ffcv_hydra.sweeps.formats import duration, number
 from ffcv_hydra.sweeps.job import FINISHED, LOG, RECORD, RESULT, optimized_name, optimized_value, read_json
 from ffcv_hydra.terminal import print_whole
@@ -143,10 +143,9 @@ def _is_locked(log: Path) -> bool:
     """Whether processes of the job are at work: they lock its log."""
     try:
         with open(log, "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return not lock(file, shared=True)
     except OSError:
         return True
-    return False
 
 
 def _by_key(overrides: Sequence[str]) -> dict[str, str]:

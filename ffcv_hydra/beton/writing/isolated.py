@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ffcv_hydra.beton.parent_death import die_with
 from ffcv_hydra.beton.writing.own_positions import take_own_positions
+from ffcv_hydra.parent_death import die_with
 
 Send = Callable[[Any], None]
 _END = "the end"

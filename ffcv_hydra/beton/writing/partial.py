@@ -8,7 +8,6 @@ killed at any moment, and the machine lose power: the path itself holds what it 
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 import os
 import stat
@@ -21,6 +20,7 @@ from typing import BinaryIO
 from ffcv_hydra.beton.tables import Tables
 from ffcv_hydra.beton.writing.journal import Entry, Journal
 from ffcv_hydra.errors import ConversionError
+from ffcv_hydra.locks import lock, unlock
 
 COMMIT_SECONDS = 2.0  # how much work a kill may cost
 COMMIT_SHARE = 20  # commits take at most one part in so many of the time, however slow the disk
@@ -197,10 +197,9 @@ def _lock(path: Path) -> Iterator[BinaryIO]:
     while True:
         with _open_own(journal_path(path)) as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                logger.info("waiting for another process that converts %s", path)
-                fcntl.flock(file, fcntl.LOCK_EX)
+                if not lock(file):
+                    logger.info("waiting for another process that converts %s", path)
+                    lock(file, wait=True)
             except OSError as error:
                 if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP):
                     raise
@@ -210,7 +209,7 @@ def _lock(path: Path) -> Iterator[BinaryIO]:
                     yield file
                 finally:
                     with suppress(OSError):
-                        fcntl.flock(file, fcntl.LOCK_UN)  # a process that was forked meanwhile may have it open
+                        unlock(file)
                 return
 
 

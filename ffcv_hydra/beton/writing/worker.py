@@ -10,11 +10,11 @@ from multiprocessing.connection import Connection
 
 import torch
 
-from ffcv_hydra.beton.parent_death import die_with
 from ffcv_hydra.beton.writing.encoding import SampleEncoder
 from ffcv_hydra.beton.writing.own_positions import take_own_positions
 from ffcv_hydra.beton.writing.source import ChunkEnd, Source
 from ffcv_hydra.errors import MAX_TEXT, ConversionError, describe_error
+from ffcv_hydra.parent_death import die_with
 
 MAX_TRACEBACK = 20_000  # characters, from its end
 

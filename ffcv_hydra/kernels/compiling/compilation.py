@@ -11,13 +11,12 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import llvmlite.binding
 import numba
-from filelock import FileLock, Timeout
 
 from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.kernels.compiling.numba_internals import (
@@ -29,6 +28,7 @@ from ffcv_hydra.kernels.compiling.numba_internals import (
     is_cached,
     without_writing,
 )
+from ffcv_hydra.locks import locked
 
 _failures: dict[int, BaseException] = {}  # of kernels that were to be compiled when they were called, by thread
 
@@ -151,25 +151,24 @@ class Kernel:
         Raises:
             LoaderError: the cache folder cannot be written.
         """
-        with suppress(Timeout), self._locked(timeout=0):
-            if not self.compiled:
+        with self._locked(wait=False) as has_it:
+            if has_it and not self.compiled:
                 self._compile()
 
     @contextmanager
-    def _locked(self, timeout: float = -1) -> Iterator[None]:
-        """No other process is at this kernel. In a folder that cannot be written nobody is; what is there is used."""
+    def _locked(self, wait: bool = True) -> Iterator[bool]:
+        """No other process is at this kernel, or False. In a folder that cannot be written what is there is used."""
         folder = cache_directory()
         with ExitStack() as stack:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(FileLock(folder / f".{cache_name(self.python)}.lock", timeout=timeout))
-            except Timeout:
-                raise
+                has_it = stack.enter_context(locked(folder / f".{cache_name(self.python)}.lock", wait))
             except OSError as error:
                 if not self.compiled:
                     raise _cannot_be_kept(error) from error
                 stack.enter_context(without_writing())
-            yield
+                has_it = True
+            yield has_it
 
     def _compile(self) -> None:
         """`compile`, with the lock held."""

@@ -4,14 +4,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from ffcv_hydra.kernels.compiling import together
 from ffcv_hydra.kernels.compiling.compilation import Kernel, cache_directory
+from ffcv_hydra.kernels.compiling.numba_internals import cache_name
 from ffcv_hydra.kernels.compiling.together import compile_together
 from ffcv_hydra.kernels.geometry.flip import random_horizontal_flip
 from ffcv_hydra.kernels.memory.gather import gather
 from ffcv_hydra.kernels.random.draws import draw_chosen
+from ffcv_hydra.locks import locked
 
 pytestmark = pytest.mark.timeout(120)
 KERNELS = [random_horizontal_flip, draw_chosen, gather]
@@ -57,7 +58,7 @@ def test_what_another_process_compiles_is_left_to_it(monkeypatch: pytest.MonkeyP
     fresh = Kernel(gather.python, gather._signature)
     folder = cache_directory()
     folder.mkdir(parents=True)
-    with FileLock(folder / f".{fresh._file_name}.lock"):
+    with locked(folder / f".{cache_name(fresh.python)}.lock"):
         fresh.compile_unless_taken()
         assert not fresh.compiled
     fresh.compile_unless_taken()
