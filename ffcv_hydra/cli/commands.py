@@ -108,6 +108,8 @@ def missing_keys(container: Any, key: str = "") -> Iterator[str]:
 def resolve(config: DictConfig) -> dict[str, Any]:
     """The config as plain containers, without interpolations; `data_dir` made absolute.
 
+    Lists of operations that stand in lists, as `${pipeline.to_tensor}` does, are part of these then.
+
     Raises:
         ConfigError: a mandatory value is missing, or an interpolation leads nowhere.
     """
@@ -120,4 +122,15 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         raise ConfigError(composition_errors.explain(error)) from error
     assert isinstance(resolved, dict)
-    return {str(key): value for key, value in resolved.items()}
+    return {str(key): _flat(value) if key == "pipeline" else value for key, value in resolved.items()}
+
+
+def _flat(pipelines: Any) -> Any:
+    """`pipelines` with the operations of each list that stands in a list, in its place."""
+    if isinstance(pipelines, dict):
+        return {name: _flat(value) for name, value in pipelines.items()}
+    if not isinstance(pipelines, list):
+        return pipelines
+    is_spliced = [isinstance(item, list) and all(isinstance(node, dict) for node in item) for item in pipelines]
+    parts = [item if spliced else [item] for item, spliced in zip(pipelines, is_spliced, strict=True)]
+    return [_flat(node) for part in parts for node in part]

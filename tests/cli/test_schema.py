@@ -7,6 +7,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 import ffcv_hydra.cli  # noqa: F401  (registers the resolvers)
+from ffcv_hydra.cli.commands import resolve
 from ffcv_hydra.cli.schema import ConvertConfig, RunConfig, check, check_trainer
 from ffcv_hydra.errors import ConfigError
 
@@ -15,9 +16,7 @@ from ffcv_hydra.errors import ConfigError
 def config() -> dict[str, Any]:
     with initialize_config_module("ffcv_hydra.conf", version_base="1.3"):
         composed = compose("run", ["logger=none", "callbacks=none", "trainer.default_root_dir=."])
-    container = OmegaConf.to_container(composed, resolve=True)
-    assert isinstance(container, dict)
-    return container
+    return resolve(composed)
 
 
 def changed(config: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
@@ -38,6 +37,9 @@ def test_composed_config_is_accepted(config):
         ("loader.batch_sise", 3, r"unknown key 'loader.batch_sise': did you mean 'loader.batch_size'\?"),
         ("loader.batch_size", True, r"loader.batch_size=True"),
         ("loader.os_cache", "yes", r"loader.os_cache='yes'"),
+        ("loader.num_workers", 0, r"loader.num_workers=0: must be a whole number of threads from 1 to 1024, or -1"),
+        ("loader.test_batches_ahead", 0, r"loader.test_batches_ahead=0: must be a whole number of at least 1"),
+        ("loader.val_on_error", "skp", r"loader.val_on_error='skp': did you mean 'skip'"),
         ("trainr", {}, r"unknown key 'trainr': did you mean 'trainer'\?"),
         ("dataset.feilds", {}, r"unknown key 'dataset.feilds': did you mean 'dataset.fields'\?"),
         ("dataset.splits.valid", None, r"unknown key 'dataset.splits.valid': did you mean 'dataset.splits.val'\?"),

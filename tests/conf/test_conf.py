@@ -12,8 +12,11 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf, open_dict
 
 import ffcv_hydra.cli  # noqa: F401  (registers the resolvers)
-from ffcv_hydra.beton import write_beton
+from ffcv_hydra.beton import RandomAccessImageField, fingerprint, write_beton
+from ffcv_hydra.beton.fields.options import WRITE_MODES
 from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
+from ffcv_hydra.building.conversion_config import distinct_betons
+from ffcv_hydra.building.data import build_datamodule
 from ffcv_hydra.building.targets import check_targets, locate
 from ffcv_hydra.cli.commands import resolve
 from ffcv_hydra.cli.schema import ConvertConfig, RunConfig, check, check_trainer
@@ -22,6 +25,8 @@ from ffcv_hydra.loader import Loader
 
 CONF = Path(__file__).parents[2] / "conf"
 FILES = sorted(CONF.rglob("*.yaml"))
+PLACED = {"dataset/field": "dataset/field@dataset.fields.image"}
+"""How the command line names groups whose options stand elsewhere in the config."""
 OPTIONS = sorted(
     f"{path.parent.relative_to(CONF)}={path.stem}"
     for path in FILES
@@ -36,12 +41,21 @@ NEEDED = {
     **{option: ["hparams_search=optuna"] for option in OPTIONS if option.startswith("hydra/sweeper/sampler=")},
     "dataset=webdataset": ["dataset.train_shards=train-*.tar", "dataset.val_shards=val.tar"],
 }
+FINGERPRINTS = {
+    "cifar10": ["7131746b", "f960cd95"],
+    "digit_scenes": ["e5674047", "54781e9a", "cdf9a386"],
+    "digits": ["89ae2620", "ff275911", "a4fea1ae"],
+    "toy": ["c4f742fb"],
+    "webdataset": ["f48d9081", "316dff1b"],
+}
+"""How those begin that betons hold: another one would have them all converted again."""
 
 
 def composed(name: str, *overrides: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The resolved config and the chosen options."""
+    placed = [PLACED.get(key := text.partition("=")[0], key) + text.removeprefix(key) for text in overrides]
     with initialize_config_module("ffcv_hydra.conf", version_base="1.3"):
-        config = compose(name, list(overrides), return_hydra_config=True)
+        config = compose(name, placed, return_hydra_config=True)
     HydraConfig.instance().set_config(config)
     choices = dict(config.hydra.runtime.choices)
     OmegaConf.set_readonly(config.hydra, None)
@@ -66,11 +80,13 @@ def test_file_says_in_its_first_comment_what_it_is(path):
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("option", OPTIONS)
-def test_option_composes_and_its_targets_exist(option):
+def test_option_composes_and_what_it_says_of_data_can_be_built(option):
     config, _ = composed("run", option, *NEEDED.get(option, []))
     check(RunConfig, config)
     check_targets(config)
     check_trainer(config["trainer"])
+    for mode in ("fit", "predict"):
+        build_datamodule({**config, "mode": mode})  # pipelines, orderings, indices and the loader's options; no file
 
 
 @pytest.mark.parametrize("dataset", [option for option in OPTIONS if option.startswith("dataset=")])
@@ -94,21 +110,38 @@ def test_trainer_lists_all_arguments_but_callbacks_and_logger():
     assert set(trainer) - {"_target_"} == set(parameters) - {"callbacks", "logger"}
 
 
-@pytest.mark.parametrize("dataset", ["toy", "digits", "cifar10", "image_folder"])
+@pytest.mark.parametrize("dataset", [option for option in OPTIONS if option.startswith("dataset=")])
 def test_image_options_are_those_of_the_field(dataset):
-    from ffcv_hydra.beton import RandomAccessImageField
-
-    image = OmegaConf.to_container(OmegaConf.load(CONF / "dataset" / f"{dataset}.yaml"))["fields"]["image"]
+    fields = composed("convert", dataset, *NEEDED.get(dataset, []))[0]["dataset"]["fields"] or {}
     parameters = inspect.signature(RandomAccessImageField).parameters
-    assert set(image) == set(parameters)
-    assert {name: value for name, value in image.items() if name != "write_mode"} == {
-        name: parameter.default for name, parameter in parameters.items() if name != "write_mode"
-    }
+    defaults = {name: parameter.default for name, parameter in parameters.items() if name != "write_mode"}
+    for image in (fields[name] for name in fields if name == "image"):
+        assert {name: value for name, value in image.items() if name != "write_mode"} == defaults
+        assert image["write_mode"] in WRITE_MODES
 
 
-def test_override_of_a_field_option_needs_no_plus():
-    config, _ = composed("run", "dataset.fields.image.max_resolution=256")
+@pytest.mark.parametrize("dataset", sorted(FINGERPRINTS))
+def test_betons_of_a_shipped_dataset_stay_known_by_their_fingerprints(dataset):
+    config, _ = composed("convert", f"dataset={dataset}", *NEEDED.get(f"dataset={dataset}", []))
+    betons = distinct_betons(config)
+    assert [fingerprint(beton.description)[:8] for beton in betons] == FINGERPRINTS[dataset]
+
+
+def test_overrides_of_what_defaults_lists_bring_need_no_plus():
+    config, _ = composed(
+        "run", "dataset.fields.image.max_resolution=256", "pipeline=randcrop", "pipeline.train.image.1.p=1",
+        "pipeline.to_tensor.2.dtype=float16",
+    )  # fmt: skip
     assert config["dataset"]["fields"]["image"]["max_resolution"] == 256
+    train, val = config["pipeline"]["train"]["image"], config["pipeline"]["val"]["image"]
+    assert train[1]["p"] == 1
+    assert train[-1] == val[-1] == {"_target_": "ffcv_hydra.operations.DivideImage255", "dtype": "float16"}
+
+
+def test_what_pipelines_end_with_is_a_choice():
+    crop, *rest = composed("run", "pipeline/to_tensor=imagenet")[0]["pipeline"]["val"]["image"]
+    assert rest == composed("run", "pipeline=imagenet")[0]["pipeline"]["val"]["image"][1:]
+    assert composed("run", "pipeline.to_tensor=[]")[0]["pipeline"]["val"]["image"] == [crop]
 
 
 @pytest.mark.parametrize("dataset", ["image_folder", "custom"])
