@@ -24,7 +24,7 @@ CHUNK_SIZE = 16
 def batches(work: Work) -> Epochs:
     """Epochs of one batch each, as long as a loader's epoch."""
     loader = ours.loader(ours.beton(work), work)
-    executor, storage = loader._executor, loader._storage
+    executor, storage = loader.passes.executor, loader.passes.storage
     nodes = [node for step in executor.plan.steps for node in step.nodes if node.kind is Kind.CHUNK]
     threads = ThreadPoolExecutor(work.workers)
     scratches = [Scratch() for _ in range(work.workers)]

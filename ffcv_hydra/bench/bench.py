@@ -78,7 +78,7 @@ def _reads() -> int:
 
 def _shrinkable(loader: Loader, executor: MeasuringExecutor) -> float:
     """The largest share, of all image fields, of samples that `scaled_decoding` would decode at a fraction."""
-    job = next(loader.batch_jobs(executor, loader.sampler.epoch, 0))
+    job = next(loader.passes.batch_jobs(executor, loader.sampler.epoch, 0))
     decoders = [found for nodes in executor.spent if (found := decoders_of(nodes))]
     return max((shrinkable_share(found, job.samples, job.keys) for found in decoders), default=0.0)
 
@@ -88,7 +88,7 @@ def _parts(loader: Loader, executor: MeasuringExecutor, has_read: bool) -> tuple
 
     A thread that reads waits for the disk if anything was read; otherwise it waited for a core.
     """
-    job = next(loader.batch_jobs(executor, loader.sampler.epoch, 0))
+    job = next(loader.passes.batch_jobs(executor, loader.sampler.epoch, 0))
     samples, keys = job.samples[:_SAMPLES_TO_SPLIT], job.keys[:_SAMPLES_TO_SPLIT]
     parts: list[Part] = []
     consumer_parts: list[Part] = []

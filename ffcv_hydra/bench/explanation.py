@@ -49,7 +49,7 @@ def _times(loader: Loader) -> Times:
     try:
         for count in (1, _BATCHES):  # for the first one, code and memory are made
             times.clear()
-            for job in islice(loader.batch_jobs(executor, loader.sampler.epoch, 0), count):
+            for job in islice(loader.passes.batch_jobs(executor, loader.sampler.epoch, 0), count):
                 executor.reset()
                 executor.outputs(executor.complete(job, scratch))
                 for nodes, spent in executor.spent.items():

@@ -33,7 +33,7 @@ class Spent:
 
 def measure(loader: Loader) -> "MeasuringExecutor":
     """Let the time of all that a loader does be taken from here on."""
-    executor = loader._executor = MeasuringExecutor(loader._executor)
+    executor = loader.passes.executor = MeasuringExecutor(loader.passes.executor)
     return executor
 
 

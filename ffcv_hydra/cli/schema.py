@@ -5,11 +5,23 @@ from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from ffcv_hydra.building.targets import accepted_keys, locate, target_nodes
 from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.loader_options import STAGE_OPTIONS, Option
 from ffcv_hydra.nearest import hint, nearest
 from ffcv_hydra.stages import STAGES
 
@@ -25,15 +37,11 @@ class Section(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="allow")
     free_keys: ClassVar[bool] = False
-    stage_keys: ClassVar[bool] = False
-    """Whether each key also exists for one stage alone, as `val_batch_size`."""
 
     @model_validator(mode="before")
     @classmethod
     def _no_unknown_keys(cls, values: Any) -> Any:
         known = {field.alias or name for name, field in cls.model_fields.items()}
-        if cls.stage_keys:
-            known |= {f"{stage}_{name}" for stage in STAGES for name in known}
         for key in values if isinstance(values, Mapping) else ():
             if key not in known and (not cls.free_keys or nearest(str(key), known)):
                 raise PydanticCustomError("unknown_key", "{key}", {"key": str(key), "known": known})
@@ -127,16 +135,22 @@ class Ordering(Section):
     eval: Target
 
 
-class Loader(Section):
-    stage_keys: ClassVar[bool] = True
-    batch_size: Positive | None
-    num_workers: Annotated[int, Field(ge=-1)]
-    os_cache: bool
-    batches_ahead: Positive
-    drop_last: bool | None
-    on_error: Literal["raise", "skip", "zero"]
-    replace_ffcv_operations: bool
-    global_batch_size: Positive | None
+def _loader_key(key: str, option: Option) -> tuple[Any, Any]:
+    """Type and default of a key of `loader`; null leaves it to the data module."""
+
+    def in_range(value: Any) -> Any:
+        if value is not None and not option.is_in_range(value):
+            raise PydanticCustomError("range", "must be {text}", {"text": option.text})
+        return value
+
+    return Annotated[option.kind | None, AfterValidator(in_range)], None if key.partition("_")[0] in STAGES else ...
+
+
+Loader = create_model(  # type: ignore[call-overload]
+    "Loader",
+    __base__=Section,
+    **{key: _loader_key(key, option) for key, option in STAGE_OPTIONS.items() if key != "seed"},
+)
 
 
 class ConvertConfig(Section):
@@ -158,7 +172,7 @@ class RunConfig(ConvertConfig):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     pipeline: Pipeline
     ordering: Ordering
-    loader: Loader
+    loader: Loader  # type: ignore[valid-type]  (it is made from the options)
     model: Target
     callbacks: dict[str, Target | None]
     logger: dict[str, Target | None]
@@ -193,7 +207,7 @@ def takes_key(kind: Any, value: Any, key: Sequence[str]) -> bool:
     fields = {field.alias or name: field for name, field in section.model_fields.items()}
     if rest:
         return takes_key(fields[first].annotation if first in fields else Any, value.get(first), rest)
-    return section.free_keys and nearest(first, fields) is None
+    return first in fields or (section.free_keys and nearest(first, fields) is None)
 
 
 def _branches(kind: Any) -> list[Any]:

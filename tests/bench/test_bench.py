@@ -43,7 +43,7 @@ def report(**changes) -> Report:
 def test_measuring_changes_no_batch_and_meets_every_operation(scenes):
     expected = digests(make(scenes, "views"))
     loader = make(scenes, "views")
-    executor = loader._executor = MeasuringExecutor(loader._executor)
+    executor = loader.passes.executor = MeasuringExecutor(loader.passes.executor)
     assert digests(loader) == expected
     assert executor.samples == 48
     measured = {node.output for nodes, spent in executor.spent.items() if spent.wall > 0 for node in nodes}
@@ -55,8 +55,8 @@ def test_measuring_changes_no_batch_and_meets_every_operation(scenes):
 
 def test_shares_of_decoding_sum_to_one(scenes):
     loader = make(scenes, "views")
-    executor = loader._executor
-    job = next(loader.batch_jobs(executor, 0, 0))
+    executor = loader.passes.executor
+    job = next(loader.passes.batch_jobs(executor, 0, 0))
     [decoders] = [found for link in loader.plan.steps[0].links if (found := decoders_of(link.nodes))]
     shares = decoding_shares(executor, decoders, job.samples, job.keys)
     assert shares.checksum + shares.decode + shares.resample == pytest.approx(1)
@@ -68,7 +68,7 @@ def test_F10_samples_that_scaled_decoding_would_pay_for_are_counted(scenes, size
     for options, share in (({}, expected), ({"scaled_decoding": True}, 0), ({"interpolation": "nearest"}, 0)):
         pipelines = {**ONLY_IMAGE, "image": [CenterCrop(size, **options), RandomHorizontalFlip(), ToTensor()]}
         loader = Loader(scenes, 8, pipelines=pipelines, num_workers=1)
-        job = next(loader.batch_jobs(loader._executor, 0, 0))
+        job = next(loader.passes.batch_jobs(loader.passes.executor, 0, 0))
         links = [link for step in loader.plan.steps for link in step.links]
         [decoders] = [found for link in links if (found := decoders_of(link.nodes))]
         assert shrinkable_share(decoders, job.samples, job.keys) == share

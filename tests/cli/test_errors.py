@@ -24,7 +24,7 @@ COMPOSITION = {
 }
 VALUES = {
     "mode=fitt": "mode='fitt': did you mean 'fit'?",
-    "loader.batch_size=0": "loader.batch_size=0: should be greater than 0",
+    "loader.batch_size=0": "loader.batch_size=0: must be a whole number of at least 1",
     "loader.num_workers=abc": "loader.num_workers='abc': should be a valid integer",
     "seed=-1": "seed=-1: should be greater than or equal to 0",
     "+loader.val_bach_size=3": "unknown key 'loader.val_bach_size': did you mean 'loader.val_batch_size'?",

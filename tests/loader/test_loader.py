@@ -207,11 +207,11 @@ def test_memory_is_used_again_when_batches_are_let_go(beton):
     loader = make(beton, batches_ahead=2)
     for _ in loader:
         pass
-    after_one = loader._executor.pool.allocated()
+    after_one = loader.passes.executor.pool.allocated()
     for _ in range(5):
         for _ in loader:
             pass
-    assert loader._executor.pool.allocated() <= 1.5 * after_one
+    assert loader.passes.executor.pool.allocated() <= 1.5 * after_one
 
 
 # -- ends
@@ -234,8 +234,8 @@ def test_L2_stopping_early_leaves_no_thread_and_no_memory(beton):
     gc.collect()
     assert psutil.Process().memory_info().rss - before < 20e6
     assert threads_end()
-    assert len(loader._scratches) + len(loader._abandoned) == 1
-    assert loader._executor.pool.allocated() < 20 * 8 * 24 * 24 * 3
+    assert len(loader.passes.scratches) + len(loader.passes.abandoned) == 1
+    assert loader.passes.executor.pool.allocated() < 20 * 8 * 24 * 24 * 3
 
 
 def test_L2_dropping_the_loader_in_the_middle_of_a_pass_ends_its_threads(beton):
@@ -321,7 +321,7 @@ def test_L1_an_error_in_an_ordering_reaches_the_consumer(beton):
 @pytest.mark.parametrize("call", [1, 2, 3])  # the memory of later batches is that of earlier ones
 def test_L1_a_lack_of_memory_reaches_the_consumer(beton, monkeypatch, call):
     loader = make(beton)
-    take, calls = loader._executor.pool.take, []
+    take, calls = loader.passes.executor.pool.take, []
 
     def fails(*arguments):
         calls.append(arguments)
@@ -329,7 +329,7 @@ def test_L1_a_lack_of_memory_reaches_the_consumer(beton, monkeypatch, call):
             raise MemoryError("on purpose")
         return take(*arguments)
 
-    monkeypatch.setattr(loader._executor.pool, "take", fails)
+    monkeypatch.setattr(loader.passes.executor.pool, "take", fails)
     with pytest.raises(SampleError, match=r"(pipeline of|field) .*: there is not enough memory for the [\d,]+ bytes"):
         list(loader)
     assert loader_threads() == []
@@ -342,7 +342,7 @@ def test_a_lack_of_memory_for_a_size_that_the_pipeline_asks_for_blames_that(beto
     def fails(*arguments):
         raise MemoryError("on purpose")
 
-    monkeypatch.setattr(loader._executor.pool, "take", fails)
+    monkeypatch.setattr(loader.passes.executor.pool, "take", fails)
     with pytest.raises(SampleError, match=r"^pipeline of 'image': there is not enough .* smaller size in CenterCrop"):
         list(loader)
 
@@ -502,7 +502,7 @@ def test_a_sample_that_comes_again_in_an_epoch_has_another_key(beton):
             return np.tile(super().sample_order(samples, epoch)[:45], 2)
 
     def drawn(loader: Loader) -> tuple[set[int], set[int]]:
-        ((ids, keys),) = loader._order.samples(0, [slice(0, loader.num_samples)])
+        ((ids, keys),) = loader.passes.order.samples(0, [slice(0, loader.num_samples)])
         assert len(ids) == len(keys) == loader.num_samples
         return set(ids.tolist()), set(keys.tolist())
 

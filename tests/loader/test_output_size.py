@@ -123,8 +123,8 @@ def test_F12_what_is_set_on_our_operations_holds_from_the_next_pass_on(scenes):
     decoder, flip = RandomResizedCrop(24), RandomHorizontalFlip(0)
     loader = Loader(scenes, 8, pipelines=ONLY_IMAGE | {"image": [decoder, flip, ToTensor()]}, num_workers=1)
     before = next(iter(loader))[0]
-    executor = loader._executor
-    assert (next(iter(loader))[0] == before).all() and loader._executor is executor
+    executor = loader.passes.executor
+    assert (next(iter(loader))[0] == before).all() and loader.passes.executor is executor
     flip.p = 1.0
     assert (next(iter(loader))[0] == before.flip(2)).all()
     decoder.scale = (1.0, 1.0)

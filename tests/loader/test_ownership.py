@@ -69,9 +69,9 @@ def test_F27_a_loader_begins_anew_in_a_forked_child_whatever_was_locked(beton):
     next(running)
     with (
         running._engine._shared.lock,
-        loader._executor.pool._lock,
-        loader._failures._lock,
-        loader._lock,
+        loader.passes.executor.pool._lock,
+        loader.passes.failures._lock,
+        loader.passes.lock,
         running._lock,
     ):
         held = in_child(lambda: [digests(unstarted), loader.sampler.set_epoch(0), digests(loader)])
@@ -204,10 +204,10 @@ def test_F30_a_pass_can_be_collected_while_everything_is_locked(beton):
     cycle = [iter(loader)]
     cycle.append(cycle)
     next(cycle[0])
-    engine, pool = cycle[0]._engine._shared.lock, loader._executor.pool._lock
+    engine, pool = cycle[0]._engine._shared.lock, loader.passes.executor.pool._lock
 
     def collect():
-        with engine, pool, loader._lock:
+        with engine, pool, loader.passes.lock:
             cycle.clear()
             gc.collect()
 
@@ -239,10 +239,10 @@ def test_F30_a_pass_that_its_own_thread_collects_keeps_its_scratch_until_that_ha
     next(DropAt.held[0])
     DropAt.may_drop.set()
     assert DropAt.dropped.wait(60)
-    assert loader._scratches == [] and len(loader._abandoned) == 1
+    assert loader.passes.scratches == [] and len(loader.passes.abandoned) == 1
     assert threads_end()
     assert len(list(loader)) == len(loader)
-    assert len(loader._scratches) == 1 and not loader._abandoned
+    assert len(loader.passes.scratches) == 1 and not loader.passes.abandoned
 
 
 def test_F30_threads_are_gone_before_the_interpreter(beton):

@@ -66,8 +66,8 @@ def test_quasi_random_reads_pages_whole_and_lets_them_go(tmp_path):
     write_beton(Large(), path, {"data": None}, num_workers=0, page_size=1 << 21)
     loader = Loader(path, 4, ordering=QuasiRandom(pages=2), os_cache=False, num_workers=1, batches_ahead=1)
     caches = []
-    made = loader._executor.pages_for
-    loader._executor.pages_for = lambda samples: caches.append(made(samples)) or caches[-1]
+    made = loader.passes.executor.pages_for
+    loader.passes.executor.pages_for = lambda samples: caches.append(made(samples)) or caches[-1]
     open_pages, seen = [], []
     for ((data, lengths),) in loader:
         assert (data == data[:, :1]).all() and (lengths == 500_000).all()
@@ -82,7 +82,7 @@ def test_R3_a_page_that_ends_early_is_an_error(beton, tmp_path):
     path.write_bytes(beton.read_bytes())
     options = {"ordering": QuasiRandom(pages=2), "os_cache": False, "num_workers": 1}
     loader = Loader(path, 4, pipelines=only_image(CenterCrop(8), ToTensor()), **options)
-    pages = loader._executor.pages_for(np.arange(90))
+    pages = loader.passes.executor.pages_for(np.arange(90))
     os.truncate(path, path.stat().st_size - 1)
     last = int(Beton(beton).extents("image")[0].max())
     with pytest.raises(BetonError, match=r"short.beton: the file ends before byte \d+; it was cut short"):
@@ -101,9 +101,9 @@ def test_L15_scratch_belongs_to_threads_not_to_samples(beton):
     loader = Loader(beton, 45, pipelines=only_image(rgb_image.RandomResizedCropRGBImageDecoder((8, 8)), ToTensor()))
     for _ in range(3):
         list(loader)
-    assert loader._executor.pool.allocated() <= 5 * 45 * 8 * 8 * 3
+    assert loader.passes.executor.pool.allocated() <= 5 * 45 * 8 * 8 * 3
     largest = 70 * 70 * 3  # decoded, and as it is stored
-    assert sum(len(scratch.pixels) for scratch in loader._scratches[0]) <= loader.num_workers * 2 * largest
+    assert sum(len(scratch.pixels) for scratch in loader.passes.scratches[0]) <= loader.num_workers * 2 * largest
 
 
 def test_R6_opening_many_samples_makes_no_object_per_sample(tmp_path):
@@ -200,8 +200,8 @@ def test_T9_arrays_are_decoded_by_all_threads(beton, decoder):
     loader = Loader(beton, 80, pipelines={"image": "disabled", "array": pipeline}, num_workers=2)
     step = next(step for step in loader.plan.steps if step.nodes[0].field == "array")
     assert step.kind is Kind.CHUNK
-    job = next(loader.batch_jobs(loader._executor, 0, 0))
-    loader._executor.start(job)
+    job = next(loader.passes.batch_jobs(loader.passes.executor, 0, 0))
+    loader.passes.executor.start(job)
     assert len([task for task in job.tasks if task[0] is step]) >= 2
 
 

@@ -20,9 +20,9 @@ class Shared(EpochOrder):
 
 def test_F39_two_passes_of_different_epochs_keep_their_orders(beton):
     loader = Loader(beton, 8, ordering=Random(), pipelines={"image": "disabled"})
-    expected = [loader._order.ids(epoch).tolist() for epoch in (0, 1)]
+    expected = [loader.passes.order.ids(epoch).tolist() for epoch in (0, 1)]
     order = Shared(Beton(beton), loader.indices, Random(), 0)
-    loader._order.ids(0)
-    order.others = loader._order._known
+    loader.passes.order.ids(0)
+    order.others = loader.passes.order._known
     for _ in range(2):
         assert [order.ids(epoch).tolist() for epoch in (0, 1)] == expected
