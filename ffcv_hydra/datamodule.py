@@ -1,14 +1,15 @@
 """The loaders of all stages, for Lightning: `FFCVDataModule`."""
 
+import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
-import torch
-from pytorch_lightning.trainer.states import RunningStage, TrainerFn
+from pytorch_lightning.trainer.states import TrainerFn
 
+from ffcv_hydra import trainer_facts
 from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.device_transforms import DeviceTransforms, DeviceTransformSpec
 from ffcv_hydra.errors import LoaderError
@@ -16,30 +17,11 @@ from ffcv_hydra.kernels.random.generator import key_of, key_of_name
 from ffcv_hydra.lightning_internals import begun_batches, go_on_where_it_ended
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.loader.plan.plan import Picture
+from ffcv_hydra.loader_options import OPTIONS, SIZES, STAGE_OPTIONS
 from ffcv_hydra.nearest import nearest
 from ffcv_hydra.ordering.options import OrderOption
 from ffcv_hydra.pipeline import FFCVPipelineManager
 from ffcv_hydra.stages import STAGES
-
-_STAGE_OF = {
-    RunningStage.TRAINING: "train",
-    RunningStage.VALIDATING: "val",
-    RunningStage.SANITY_CHECKING: "val",
-    RunningStage.TESTING: "test",
-    RunningStage.PREDICTING: "predict",
-}
-_LIMITS = ("limit_train_batches", "overfit_batches")
-_SIZES = ("global_batch_size", "batch_size")  # the first one that is given decides
-_OPTIONS = (
-    *_SIZES,
-    "num_workers",
-    "os_cache",
-    "seed",
-    "drop_last",
-    "batches_ahead",
-    "on_error",
-    "replace_ffcv_operations",
-)
 
 
 class FFCVDataModule(pl.LightningDataModule):
@@ -50,21 +32,20 @@ class FFCVDataModule(pl.LightningDataModule):
         num_workers: threads per rank; by default (-1) the usable cores divided by the ranks on this machine.
         is_dist: whether the ranks share the samples; by default the trainer is asked.
         train_manager, val_manager, test_manager, predict_manager: what each stage reads; one without is skipped.
-        os_cache: map the files and rely on the page cache, or read exactly what is needed.
+        os_cache: see `Loader`.
         seed: of orders and random operations; by default that of `pl.seed_everything`, or 0.
         prepare: called once per machine before loaders are built, to make what is missing.
         device_transforms: by stage, torch modules that are run on each batch once it is on the device: by output, or a
             list for all outputs together; see `ffcv_hydra.device_transforms`.
-        options: `global_batch_size` (instead of batch_size; divided by the number of ranks), `drop_last` (default: for
-            training only), `batches_ahead`, `on_error`, `replace_ffcv_operations`: see `Loader`. Every option, those
-            above included, also takes a stage before its name, for that stage only: `train_drop_last`,
-            `val_batch_size`.
+        options: those of `Loader`, and `global_batch_size` (instead of batch_size; divided by the number of ranks).
+            `drop_last` is for training only by default. Every option, those above included, also takes a stage before
+            its name, for that stage only: `train_drop_last`, `val_batch_size`.
 
     `batch_size` is an attribute, as are the other sizes that were given (`train_batch_size`, `global_batch_size`): the
     next loader that is asked for has the size that it has then, so that `Tuner.scale_batch_size` works.
 
     Raises:
-        LoaderError: for an unknown option, no manager at all, or no batch size.
+        LoaderError: for an unknown option or an impossible value, no manager at all, or no batch size.
 
     Its state is the position in the training data: a checkpoint made in the middle of an epoch goes on at the next
     batch.
@@ -86,14 +67,14 @@ class FFCVDataModule(pl.LightningDataModule):
         **options: Any,
     ) -> None:
         super().__init__()
-        _check_options(options)
+        self._options = {"num_workers": num_workers, "os_cache": os_cache, "seed": seed, **options}
+        _check_options({"batch_size": batch_size, **self._options})
         managers = (train_manager, val_manager, test_manager, predict_manager)
         if not any(managers):
             raise LoaderError("no manager was given: pass train_manager, val_manager, test_manager or predict_manager")
         self.managers = dict(zip(STAGES, managers, strict=True))
         self.is_dist = is_dist
         self.prepare = prepare
-        self._options = {"num_workers": num_workers, "os_cache": os_cache, "seed": seed, **options}
         for name in [name for name in options if name.endswith("batch_size")]:
             setattr(self, name, self._options.pop(name))
         self._batch_size = batch_size
@@ -145,7 +126,7 @@ class FFCVDataModule(pl.LightningDataModule):
         """
         loader = self._loader("train")
         if self._train_state is not None:
-            now = self._limits()
+            now = trainer_facts.limits(self.trainer)
             for name, then in self._train_state.get("limits", {}).items():
                 if now.get(name, then) != then:
                     raise LoaderError(
@@ -216,18 +197,19 @@ class FFCVDataModule(pl.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Run the stage's device transforms on the batch, with a key of seed, epoch, batch and rank."""
-        stage = self._stage()
-        if stage is None or not self._device_modules.get(stage):
+        stage = trainer_facts.running_stage(self.trainer)
+        if self.trainer is None or stage is None or not self._device_modules.get(stage):
             return batch
         loader = self._loaders[stage]
         purpose = key_of_name(f"device transforms/{stage}")
-        key = key_of(loader.seed, purpose, *self._epoch_and_batch(stage), loader.rank)
+        now = self.trainer.current_epoch, begun_batches(self.trainer, stage)  # the batch that was transferred last
+        key = key_of(loader.seed, purpose, *now, loader.rank)
         return self._device_transforms[stage](batch, int(key[0]))
 
     def state_dict(self) -> dict[str, Any]:
         """The position in the training data and Lightning's limits; plain values, the same on every rank."""
         if "train" in self._loaders:
-            return {"train": self._loaders["train"].state_dict(), "limits": self._limits()}
+            return {"train": self._loaders["train"].state_dict(), "limits": trainer_facts.limits(self.trainer)}
         return {} if self._train_state is None else dict(self._train_state)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -248,54 +230,31 @@ class FFCVDataModule(pl.LightningDataModule):
         manager = self.managers[stage]
         if manager is None:
             raise LoaderError(f"there is nothing to {stage} on: give the data module a {stage}_manager")
-        rank, world_size, local_world_size = self._ranks()
+        rank, world_size, local_world_size = trainer_facts.ranks(self.trainer)
+        if self.is_dist is False:
+            rank, world_size = 0, 1
         batch_size = self._size(stage, world_size)
-        given = [name for name in _OPTIONS if name not in _SIZES and {name, f"{stage}_{name}"} & self._options.keys()]
-        option = {name: self._option(stage, name) for name in given}
-        if option["seed"] is None:
-            option["seed"] = int(os.environ.get("PL_GLOBAL_SEED", 0))
-        made_for = (rank, world_size, batch_size, option["seed"], self._overfits())
+        overfits = trainer_facts.overfits(self.trainer)
+        options = self._options_of(stage, local_world_size)
+        made_for = (rank, world_size, batch_size, options["seed"], overfits)
         if stage in self._loaders and self._made_for[stage] == made_for:
             return self._loaders[stage]
-        if option["num_workers"] == -1:
-            option["num_workers"] = max(1, usable_cores() // local_world_size)
-        if option.get("drop_last") is None:
-            option["drop_last"] = stage == "train"
         loader = Loader(
             manager.file_path,
             batch_size,
             pipelines=manager.pipeline_transforms,
-            ordering=OrderOption.SEQUENTIAL if self._overfits() else manager.ordering,
+            ordering=OrderOption.SEQUENTIAL if overfits else manager.ordering,
             indices=manager.indices,
             custom_fields=manager.custom_fields,
             rank=rank,
             world_size=world_size,
-            **option,
+            **options,
         )
         self._loaders[stage], self._made_for[stage] = loader, made_for
         if self._device_modules.get(stage):
             modules = self._device_modules[stage]
             self._device_transforms[stage] = DeviceTransforms(stage, modules, loader.output_names, loader.pictures)
         return loader
-
-    def _limits(self) -> dict[str, float | int]:
-        """What of the trainer's arguments says how much of an epoch is read; nothing without a trainer."""
-        trainer = self.trainer
-        return {} if trainer is None else {name: getattr(trainer, name) for name in _LIMITS}
-
-    def _stage(self) -> str | None:
-        """The stage that the trainer is at."""
-        running = None if self.trainer is None else self.trainer.state.stage
-        return None if running is None else _STAGE_OF[running]
-
-    def _epoch_and_batch(self, stage: str) -> tuple[int, int]:
-        """The epoch, and the number in it of the batch that was transferred last."""
-        assert self.trainer is not None
-        return self.trainer.current_epoch, begun_batches(self.trainer, stage)
-
-    def _overfits(self) -> bool:
-        """Whether the trainer wants the same few batches in every epoch."""
-        return self.trainer is not None and getattr(self.trainer, "overfit_batches", 0) > 0
 
     def _size(self, stage: str, world_size: int) -> int:
         """Samples per batch and rank."""
@@ -311,39 +270,26 @@ class FFCVDataModule(pl.LightningDataModule):
 
     def _size_option(self, stage: str) -> str | None:
         """The option that decides on the size of the stage's batches: its own one, if there is one."""
-        names = [f"{prefix}{name}" for prefix in (f"{stage}_", "") for name in _SIZES]
+        names = [f"{prefix}{name}" for prefix in (f"{stage}_", "") for name in SIZES]
         return next((name for name in names if getattr(self, name, None) is not None), None)
 
-    def _option(self, stage: str, name: str) -> Any:
-        own = self._options.get(f"{stage}_{name}")
-        return self._options.get(name) if own is None else own
-
-    def _ranks(self) -> tuple[int, int, int]:
-        """Rank, number of ranks, number of ranks on this machine."""
-        if self.trainer is not None:
-            found = self.trainer.global_rank, self.trainer.world_size, max(1, self.trainer.num_devices)
-        elif torch.distributed.is_available() and torch.distributed.is_initialized():
-            world_size = torch.distributed.get_world_size()
-            found = torch.distributed.get_rank(), world_size, int(os.environ.get("LOCAL_WORLD_SIZE", world_size))
-        else:
-            found = 0, 1, 1
-        return (0, 1, found[2]) if self.is_dist is False else found
+    def _options_of(self, stage: str, local_world_size: int) -> dict[str, Any]:
+        """What the stage's loader is told, but for the size of its batches."""
+        seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
+        options: dict[str, Any] = {"seed": seed, "drop_last": stage == "train"}
+        for name in OPTIONS.keys() - SIZES:
+            for key in (name, f"{stage}_{name}"):
+                if self._options.get(key) is not None:
+                    options[name] = self._options[key]
+        if options["num_workers"] == -1:
+            options["num_workers"] = max(1, usable_cores() // local_world_size)
+        return options
 
 
-def _check_options(options: dict[str, Any]) -> None:
-    known = [
-        "train_manager",
-        "val_manager",
-        "test_manager",
-        "predict_manager",
-        "prepare",
-        "device_transforms",
-        "is_dist",
-        *_OPTIONS,
-        *(f"{stage}_{name}" for stage in STAGES for name in _OPTIONS),
-    ]
-    for name in options:
-        if name not in known:
-            match = nearest(name, known)
-            advice = f"did you mean '{match}'?" if match else f"options are {', '.join(_OPTIONS)}"
+def _check_options(options: Mapping[str, Any]) -> None:
+    for name, value in options.items():
+        if name not in STAGE_OPTIONS:
+            match = nearest(name, [*inspect.signature(FFCVDataModule).parameters, *STAGE_OPTIONS])
+            advice = f"did you mean '{match}'?" if match else f"options are {', '.join((*SIZES[:1], *OPTIONS))}"
             raise LoaderError(f"FFCVDataModule has no option '{name}'; {advice}")
+        STAGE_OPTIONS[name].check(name, value)

@@ -5,7 +5,7 @@ A new one is a field here, an argument of `Loader`, whose docstring says what it
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from ffcv_hydra.errors import LoaderError
@@ -22,14 +22,18 @@ class Option:
         kind: `int`, `bool`, or a `Literal` with the words to choose from.
         text: what it must be, for errors.
         is_in_range: of a value of that kind.
+        may_be_open: whether None leaves it to whoever makes the loader.
     """
 
     kind: Any
     text: str
     is_in_range: Callable[[Any], bool]
+    may_be_open: bool = False
 
     def check(self, name: str, value: Any) -> None:
         """Raise `LoaderError` unless the option, here called `name`, may be `value`."""
+        if value is None and self.may_be_open:
+            return
         is_of_kind = type(value) is self.kind if isinstance(self.kind, type) else value in get_args(self.kind)
         if not is_of_kind or not self.is_in_range(value):
             raise LoaderError(f"{name} must be {self.text}; got {value!r}")
@@ -74,9 +78,11 @@ OPTIONS: Mapping[str, Option] = {one.name: Option(one.type, **one.metadata) for 
 SIZES = ("global_batch_size", "batch_size")
 """What says how large a batch is, over all ranks or per rank; the first one that is given decides."""
 
+_OPEN = (*SIZES, "seed", "drop_last")  # may be None for all stages: the data module finds them
+
 STAGE_OPTIONS: Mapping[str, Option] = {
-    f"{prefix}{name}": option
+    f"{prefix}{name}": replace(option, may_be_open=bool(prefix) or name in _OPEN)
     for prefix in ("", *(f"{stage}_" for stage in STAGES))
     for name, option in {"global_batch_size": OPTIONS["batch_size"], **OPTIONS}.items()
 }
-"""Those of several loaders, each for all stages and for one alone: `drop_last`, `val_drop_last`."""
+"""Those of several loaders, each for all stages and, unless it is None, for one alone: `drop_last`, `val_drop_last`."""

@@ -101,11 +101,13 @@ def loader_threads() -> list[threading.Thread]:
     [
         ({"batches_ahed": 2}, "no option 'batches_ahed'; did you mean 'batches_ahead'"),
         ({"train_drop_lst": True}, "did you mean 'train_drop_last'"),
+        ({"val_batches_ahead": 0}, "val_batches_ahead must be a whole number of at least 1; got 0"),
+        ({"global_batch_size": 1.5}, "global_batch_size must be a whole number"),
         ({"train_manager": None}, "no manager was given"),
         ({"train_manager": None, "train_managr": 1}, "no option 'train_managr'; did you mean 'train_manager'"),
     ],
 )
-def test_options_that_do_not_exist_are_refused(beton, options, message):
+def test_options_that_do_not_exist_or_cannot_be_are_refused(beton, options, message):
     with pytest.raises(LoaderError, match=message):
         data(beton, **options)
 
@@ -121,6 +123,11 @@ def test_every_option_can_be_set_for_one_stage(beton):
     assert [loader.num_workers for loader in (train, val, test)] == [2, 2, 1]
     assert [loader.batches_ahead for loader in (train, val, test)] == [2, 2, 5]
     assert [loader.seed for loader in (train, val, test)] == [9, 1, 1]
+
+
+def test_none_leaves_an_option_of_one_stage_at_that_of_all(beton):
+    loader = data(beton, train_on_error=None, drop_last=None, train_seed=None).train_dataloader()
+    assert (loader.drop_last, loader.seed, loader.num_workers) == (True, 1, 2)
 
 
 def test_training_drops_the_last_batch_and_evaluation_does_not(beton):
@@ -374,9 +381,9 @@ def test_ctrl_c_leaves_no_thread(beton, tmp_path):
     [{"seed": 2**70}, {"num_workers": -5}, {"num_workers": 0}, {"num_workers": 10_000}, {"on_error": None}],
     ids=str,
 )
-def test_impossible_options_are_named_by_the_loader(beton, option):
+def test_impossible_options_are_named(beton, option):
     with pytest.raises(LoaderError, match=f"{next(iter(option))} must be"):
-        data(beton, **option).train_dataloader()
+        data(beton, **option)
 
 
 def test_overfitting_gives_the_same_batches_in_every_epoch(beton, tmp_path):

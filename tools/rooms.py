@@ -18,7 +18,7 @@ PACKAGE = "ffcv_hydra"
 # From the ground up. A room, which is a folder or a file of the package, imports from rows below its own only.
 GROUND = [
     ["errors", "stages", "cores", "nearest", "printable", "process_ends", "locks", "parent_death"],
-    ["atomic_file", "terminal", "foreign", "torch_internals", "hydra_internals"],
+    ["atomic_file", "terminal", "foreign", "torch_internals", "hydra_internals", "loader_options"],
 ]
 ROWS = [
     *GROUND,
@@ -27,7 +27,7 @@ ROWS = [
     ["datasets", "conversion", "operations", "ordering"],
     ["pipeline"],
     ["loader", "ffcv_bridge"],
-    ["models", "device_transforms", "lightning_internals", "sweeps"],
+    ["models", "device_transforms", "lightning_internals", "trainer_facts", "sweeps"],
     ["datamodule", "callbacks"],
     ["building"],
     ["bench", "preview"],
@@ -43,7 +43,7 @@ LIBRARIES = {
     "cv2": {"ffcv_bridge"},
     "hydra": {"hydra_internals", "building", "training", "sweeps", "cli"},
     "omegaconf": {"hydra_internals", "building", "training", "sweeps", "cli"},
-    "pytorch_lightning": {"models", "lightning_internals", "datamodule", "callbacks", "training"},
+    "pytorch_lightning": {"models", "lightning_internals", "trainer_facts", "datamodule", "callbacks", "training"},
     "lightning_fabric": {"lightning_internals", "training"},
     "numba": {"kernels", "loader"},
     "optuna": {"sweeps"},

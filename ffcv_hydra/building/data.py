@@ -29,7 +29,7 @@ def build_datamodule(config: Config) -> FFCVDataModule:
     """
     stages = needed_stages(config)
     options: dict[str, Any] = {f"{stage}_manager": _build_manager(config, stage) for stage in stages}
-    options |= {name: value for name, value in (config.get("loader") or {}).items() if value is not None}
+    options |= config.get("loader") or {}
     return FFCVDataModule(
         seed=config.get("seed"),
         prepare=partial(_convert, config, stages, os.getcwd()),

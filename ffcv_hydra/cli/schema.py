@@ -136,14 +136,15 @@ class Ordering(Section):
 
 
 def _loader_key(key: str, option: Option) -> tuple[Any, Any]:
-    """Type and default of a key of `loader`; null leaves it to the data module."""
+    """Type and default of a key of `loader`; those of one stage alone need not be there."""
 
     def in_range(value: Any) -> Any:
         if value is not None and not option.is_in_range(value):
             raise PydanticCustomError("range", "must be {text}", {"text": option.text})
         return value
 
-    return Annotated[option.kind | None, AfterValidator(in_range)], None if key.partition("_")[0] in STAGES else ...
+    kind = option.kind | None if option.may_be_open else option.kind
+    return Annotated[kind, AfterValidator(in_range)], None if key.partition("_")[0] in STAGES else ...
 
 
 Loader = create_model(  # type: ignore[call-overload]
@@ -172,7 +173,7 @@ class RunConfig(ConvertConfig):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     pipeline: Pipeline
     ordering: Ordering
-    loader: Loader  # type: ignore[valid-type]  (it is made from the options)
+    loader: Loader  # type: ignore[valid-type]  # made above
     model: Target
     callbacks: dict[str, Target | None]
     logger: dict[str, Target | None]

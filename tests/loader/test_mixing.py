@@ -1,4 +1,4 @@
-"""Mixup and CutMix: pairs of the global order, and targets that belong to their images."""
+"""Mixup and CutMix: pairs of the global order, and targets that belong to their images; refusals of `loader/planning.py`."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,7 @@
-"""Who owns what: passes, threads, scratch, the memory of batches, descriptors; see `loader.engine.threads`."""
+"""Who owns what: passes, threads, scratch, the memory of batches, descriptors; see `loader.engine.threads`.
+
+With `test_state_machine.py` and `test_damage.py` also the tests of `loader/passes.py`.
+"""
 
 import atexit
 import copy
