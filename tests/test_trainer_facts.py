@@ -1,4 +1,4 @@
-"""What is asked of a trainer; under several ranks and in each stage by `test_datamodule.py` and `test_device_transforms.py`."""
+"""What is asked of a trainer; in each stage, `test_device_transforms.py` does so."""
 
 import pytorch_lightning as pl
 

@@ -1,4 +1,4 @@
-"""Mixup and CutMix: pairs of the global order, and targets that belong to their images; refusals of `loader/planning.py`."""
+"""CutMix and Mixup: pairs of the order, and targets that belong to their images; `loader/planning.py` refuses."""
 
 import numpy as np
 import pytest

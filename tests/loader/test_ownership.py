@@ -1,6 +1,6 @@
 """Who owns what: passes, threads, scratch, the memory of batches, descriptors; see `loader.engine.threads`.
 
-With `test_state_machine.py` and `test_damage.py` also the tests of `loader/passes.py`.
+With `test_state_machine.py` and `test_damage.py` also the tests of `loader/iteration.py`.
 """
 
 import atexit
