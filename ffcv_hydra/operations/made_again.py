@@ -1,6 +1,7 @@
 """Operations as their owners set them, checked as on the day they were made."""
 
 import copy
+import functools
 import inspect
 from typing import Any
 
@@ -19,8 +20,15 @@ def made_again(operation: Operation) -> Operation:
     kind = type(operation)
     if kind.__module__.startswith("ffcv_hydra."):
         arguments: list[Any] = []
-        for name, parameter in inspect.signature(kind).parameters.items():
+        for name, is_many in _arguments_of(kind):
             value = getattr(operation, name)
-            arguments += value if parameter.kind is parameter.VAR_POSITIONAL else [value]
+            arguments += value if is_many else [value]
         vars(again).update(vars(kind(*arguments)))
     return again
+
+
+@functools.cache
+def _arguments_of(kind: type) -> list[tuple[str, bool]]:
+    """The constructor's arguments, and whether each stands for any number of them."""
+    parameters = inspect.signature(kind).parameters.values()
+    return [(parameter.name, parameter.kind is parameter.VAR_POSITIONAL) for parameter in parameters]
