@@ -7,7 +7,7 @@ BENCHMARKS := random-crop center-crop ffcv-file-random-crop ffcv-file-center-cro
 	loader-overhead start memory conversion gpu-training
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run convert test fuzz crash-test state-machine golden pixel-table rooms-picture lint clean bench bench-setup $(BENCHMARKS:%=bench-%)
+.PHONY: help setup run convert test test-without-ffcv fuzz crash-test state-machine golden pixel-table rooms-picture lint clean bench bench-setup $(BENCHMARKS:%=bench-%)
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -26,6 +26,17 @@ convert: setup  ## write a dataset's betons; make convert ARGS="dataset=digits"
 
 test: setup  ## run the tests; make test ARGS="-k loader" some of them
 	.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+# What is imported, found or said otherwise without FFCV; `make test` runs the same with it.
+WITHOUT_FFCV := tests/test_without_ffcv.py tests/beton/fields/test_inference.py tests/beton/reading tests/bench tests/building \
+	tests/callbacks tests/cli/test_inspection.py tests/cli/test_preview.py tests/loader/test_golden.py \
+	tests/ordering tests/preview tests/test_conversion.py tests/test_datamodule.py \
+	tests/test_end_to_end.py::test_a_run_is_resumed_evaluated_and_predicted_from_its_checkpoint
+
+test-without-ffcv: setup  ## run those tests that differ without FFCV, without it, OpenCV and a compiler; others are counted
+	.venv/bin/python tools/without_ffcv.py
+	env -u CC -u CXX PATH=$(CURDIR)/.venv-without-ffcv/bin:$(CURDIR)/.venv-without-ffcv/path \
+		.venv-without-ffcv/bin/python -m pytest -n 2 --dist loadfile -rs $(WITHOUT_FFCV) $(ARGS)
 
 fuzz: setup  ## read 100,000 damaged betons and as many damaged JPEGs; must end in the right samples or in an error
 	FUZZ_MUTATIONS=100000 .venv/bin/python -m pytest -rP tests/beton/test_fuzz.py tests/kernels/test_jpeg_fuzz.py $(ARGS)
@@ -63,4 +74,4 @@ lint: setup  ## ruff and mypy
 	.venv/bin/python -m mypy
 
 clean:  ## remove .venv and caches; data/ and outputs/ stay
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-without-ffcv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

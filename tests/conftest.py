@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,9 @@ with open(result, "wb") as file:
 @pytest.fixture
 def read_by_stock_ffcv(tmp_path: Path) -> Callable[..., list[tuple[np.ndarray, ...]]]:
     """Reads a beton with FFCV's own loader, in a process of its own: it spoils numba's types for the one it runs in."""
+
+    if find_spec("ffcv") is None:
+        pytest.skip("FFCV is not installed")
 
     def read(path: Path, batch_size: int, os_cache: bool = True) -> list[tuple[np.ndarray, ...]]:
         result = tmp_path / "batches.pickle"

@@ -7,13 +7,18 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
-from ffcv.transforms import ToTorchImage
 from pytorch_lightning.tuner import Tuner
 
 from ffcv_hydra import FFCVDataModule, FFCVPipelineManager
 from ffcv_hydra.errors import LoaderError
-from ffcv_hydra.operations import CenterCrop, DivideImage255, RandomHorizontalFlip, RandomResizedCrop
-from ffcv_hydra.operations.to_tensor import ToTensor
+from ffcv_hydra.operations import (
+    CenterCrop,
+    DivideImage255,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
+    ToTensor,
+    ToTorchImage,
+)
 from ffcv_hydra.ordering.options import OrderOption
 
 pytestmark = pytest.mark.timeout(240)

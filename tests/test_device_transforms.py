@@ -3,7 +3,6 @@
 import pytest
 import pytorch_lightning as pl
 import torch
-from ffcv.transforms import ToTorchImage
 from torch import nn
 from torchvision.transforms import v2
 
@@ -11,8 +10,7 @@ from ffcv_hydra import FFCVDataModule, FFCVPipelineManager
 from ffcv_hydra.device_transforms import DeviceTransforms
 from ffcv_hydra.errors import LoaderError, PipelineError
 from ffcv_hydra.loader import Loader
-from ffcv_hydra.operations import CenterCrop, DivideImage255, Squeeze
-from ffcv_hydra.operations.to_tensor import ToTensor
+from ffcv_hydra.operations import CenterCrop, DivideImage255, Squeeze, ToTensor, ToTorchImage
 from ffcv_hydra.ordering import Random
 
 pytestmark = pytest.mark.timeout(120)

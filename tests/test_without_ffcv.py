@@ -1,8 +1,11 @@
 """The product without FFCV and OpenCV, which only `ffcv_hydra.ffcv_bridge` may import."""
 
 import ast
+import re
 import subprocess
 import sys
+import sysconfig
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -52,6 +55,33 @@ except ConfigError as error:
 """
 
 
+TRAIN = """
+import atexit
+from pathlib import Path
+from ffcv_hydra.cli import run
+
+maps = Path("/proc/self/maps")
+atexit.register(lambda: Path("libraries.txt").write_text(maps.read_text()))
+sys.argv = ["run.py", "dataset=digits", "model=classifier", "trainer.max_epochs=1", "trainer.limit_train_batches=2"]
+run()
+"""
+
+# Python with all that its standard library is linked to: what a machine has that `pip` runs on.
+PYTHON = """
+import bz2, ctypes, curses, hashlib, lzma, readline, sqlite3, ssl, uuid, zlib
+print(open("/proc/self/maps").read())
+"""
+
+# Of essential packages of Debian, or what its apt depends on; a GPU's driver; what Pillow takes if it is there.
+GIVEN = re.compile(r"(ld-linux.*|lib(c|m|dl|pthread|rt|util|gcc_s|stdc\+\+|z|cuda|nvidia.*|fribidi))\.so[.\d]*")
+
+
+def libraries(maps: str) -> set[str]:
+    """The shared libraries among the mapped files."""
+    paths = {line.split(maxsplit=5)[5] for line in maps.splitlines() if len(line.split(maxsplit=5)) == 6}
+    return {path for path in paths if ".so" in Path(path).name}
+
+
 def imported(path: Path) -> set[str]:
     """The first names of the packages that a module imports anywhere."""
     nodes = list(ast.walk(ast.parse(path.read_text())))
@@ -81,7 +111,13 @@ def test_naming_something_of_ffcvs_says_how_to_install_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("blocked", "advice"), [(BLOCKED, "; if it is derived from FFCV's, {} first"), ("import sys\n", "")]
+    ("blocked", "advice"),
+    [
+        (BLOCKED, "; if it is derived from FFCV's, {} first"),
+        pytest.param(
+            "import sys\n", "", marks=pytest.mark.skipif(find_spec("ffcv") is None, reason="FFCV is not installed")
+        ),
+    ],
 )
 def test_a_field_of_a_class_that_may_be_of_ffcvs_kind_says_how_to_install_it(tmp_path, blocked, advice):
     path = tmp_path / "a.beton"
@@ -91,3 +127,17 @@ def test_a_field_of_a_class_that_may_be_of_ffcvs_kind_says_how_to_install_it(tmp
     install = advice.format("pip install 'ffcv_hydra[ffcv]'")
     what = f"field 'sound' is of a class that FFCV does not know; name its class in custom_fields{install}"
     assert done.stdout == f"{path}: {what}\n"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_training_run_loads_libraries_of_pip_python_and_bare_debian_alone(tmp_path):
+    run = subprocess.run([sys.executable, "-c", BLOCKED + TRAIN], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    bare = subprocess.run([sys.executable, "-c", PYTHON], check=True, capture_output=True, text=True)
+    loaded = libraries((tmp_path / "libraries.txt").read_text())
+    installed = [Path(path).resolve() for path in (sysconfig.get_path("platlib"), sys.base_prefix)]
+    others = {path for path in loaded if not any(Path(path).is_relative_to(folder) for folder in installed)}
+    print(*sorted(others), f"and {len(loaded - others)} that pip and Python have installed", sep="\n")  # for pytest -rP
+    assert "libtorch" in str(loaded - others)
+    assert not [path for path in others - libraries(bare.stdout) if not GIVEN.fullmatch(Path(path).name)]

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from ffcv.traversal_order.base import TraversalOrder
 
 from ffcv_hydra.building.data import build_datamodule
 from ffcv_hydra.datasets import SplitFraction
@@ -101,9 +100,11 @@ def test_indices_reach_the_loader_as_they_are_listed(tmp_path):
     assert np.array_equal(data.val_dataloader().sample_ids(0), [3, 5, 9, 11])
 
 
-class EveryOther(TraversalOrder):
-    """A user's order of FFCV's kind: the even samples, then the odd ones, from `start` on."""
+EVERY_OTHER = """
+import numpy as np
+from ffcv.traversal_order.base import TraversalOrder
 
+class EveryOther(TraversalOrder):
     def __init__(self, loader, start=0):
         super().__init__(loader)
         self.start = start
@@ -111,11 +112,15 @@ class EveryOther(TraversalOrder):
     def sample_order(self, epoch):
         order = np.concatenate([self.indices[::2], self.indices[1::2]])
         return np.roll(order, -self.start - epoch)
+"""
 
 
-def test_L12_a_traversal_order_of_the_users_is_named_by_its_target(tmp_path):
+def test_L12_a_traversal_order_of_the_users_is_named_by_its_target(tmp_path, monkeypatch):
+    pytest.importorskip("ffcv")
+    (tmp_path / "every_other.py").write_text(EVERY_OTHER)
+    monkeypatch.syspath_prepend(tmp_path)
     config = composed(tmp_path)
-    config["ordering"]["train"] = {"_target_": f"{__name__}.EveryOther", "start": 3}
+    config["ordering"]["train"] = {"_target_": "every_other.EveryOther", "start": 3}
     data = build_datamodule(config)
     data.prepare_data()
     loader = data.train_dataloader()
@@ -126,7 +131,7 @@ def test_L12_a_traversal_order_of_the_users_is_named_by_its_target(tmp_path):
 
 def test_outputs_with_more_than_operations_reach_the_loader(tmp_path):
     config = composed(tmp_path)
-    crop = [{"_target_": "ffcv_hydra.operations.CenterCrop", "size": 4}, {"_target_": "ffcv.transforms.ToTensor"}]
+    crop = [{"_target_": "ffcv_hydra.operations.CenterCrop", "size": 4}, {"_target_": "ffcv_hydra.operations.ToTensor"}]
     config["pipeline"]["train"] = {
         "image": crop,
         "label": "disabled",

@@ -3,13 +3,11 @@
 import pytest
 import pytorch_lightning as pl
 import torch
-from ffcv.transforms import ToTorchImage
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from ffcv_hydra import FFCVDataModule, FFCVPipelineManager
 from ffcv_hydra.callbacks import ProgressiveResizing
-from ffcv_hydra.operations import CenterCrop, DivideImage255, RandomResizedCrop
-from ffcv_hydra.operations.to_tensor import ToTensor
+from ffcv_hydra.operations import CenterCrop, DivideImage255, RandomResizedCrop, ToTensor, ToTorchImage
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ffcv import DatasetWriter
-from ffcv import fields as theirs
 from PIL import Image
 
 from ffcv_hydra.beton import Beton, write_beton
@@ -37,8 +35,10 @@ def beton(tmp_path):
 
 @pytest.fixture
 def stock_beton(tmp_path):
+    ffcv = pytest.importorskip("ffcv")
     path = tmp_path / "stock.beton"
-    writer = DatasetWriter(str(path), {"image": theirs.RGBImageField("jpg"), "label": theirs.IntField()}, num_workers=1)
+    fields = {"image": ffcv.fields.RGBImageField("jpg"), "label": ffcv.fields.IntField()}
+    writer = ffcv.DatasetWriter(str(path), fields, num_workers=1)
     writer.from_indexed_dataset([(np.asarray(sample(n)[0]), n) for n in range(NUM_SAMPLES)])
     return path
 

@@ -8,7 +8,6 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from ffcv.transforms import ToTorchImage
 
 from ffcv_hydra.errors import BetonError, LoaderError, SampleError
 from ffcv_hydra.loader import Loader
@@ -20,8 +19,9 @@ from ffcv_hydra.operations import (
     DivideImage255,
     RandomHorizontalFlip,
     RandomResizedCrop,
+    ToTensor,
+    ToTorchImage,
 )
-from ffcv_hydra.operations.to_tensor import ToTensor
 from ffcv_hydra.ordering import QuasiRandom, Random, Sequential
 
 NUM_SAMPLES = 90

@@ -5,10 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from ffcv.pipeline.state import State
 
 from ffcv_hydra.kernels.random.generator import fold, key_of
-from ffcv_hydra.operations import Chunk, ChunkOperation
+from ffcv_hydra.operations import Chunk, ChunkOperation, State
 from ffcv_hydra.operations.base import Scratch
 
 

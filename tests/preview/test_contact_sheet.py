@@ -14,14 +14,14 @@ from ffcv_hydra.preview.pictures import overlay
 
 pytestmark = pytest.mark.timeout(200)
 OPERATIONS = "ffcv_hydra.operations"
-TENSOR = [{"_target_": "ffcv.transforms.ToTensor"}]
+TENSOR = [{"_target_": "ffcv_hydra.operations.ToTensor"}]
 AUGMENT = [
     {"_target_": f"{OPERATIONS}.RandomResizedCrop", "size": [16, 16]},
     {"_target_": f"{OPERATIONS}.RandomHorizontalFlip"},
     *TENSOR,
 ]
 NORMALISE = [
-    {"_target_": "ffcv.transforms.ToTorchImage"},
+    {"_target_": "ffcv_hydra.operations.ToTorchImage"},
     {"_target_": f"{OPERATIONS}.DivideImage255"},
     {"_target_": "torchvision.transforms.Normalize", "mean": [0.5] * 3, "std": [0.1] * 3},
 ]

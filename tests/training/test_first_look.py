@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from ffcv.transforms import ToTorchImage
 from torchvision.transforms import v2
 
 from ffcv_hydra import FFCVDataModule, FFCVPipelineManager
@@ -20,9 +19,9 @@ from ffcv_hydra.operations import (
     Mixup,
     NormalizeTensor,
     RandomResizedCrop,
+    ToTensor,
+    ToTorchImage,
 )
-from ffcv_hydra.operations import ToTensor as OurToTensor
-from ffcv_hydra.operations.to_tensor import ToTensor
 from ffcv_hydra.pipeline import FieldPipeline
 from ffcv_hydra.training.first_look import FirstLook
 from ffcv_hydra.training.outputs import describe
@@ -55,7 +54,7 @@ def of_classes(kind, num_classes):
         {  # mixed targets
             "train": {
                 "image": [RandomResizedCrop(8), Mixup(), *FLOAT],
-                "label": FieldPipeline([MixedTargets(num_classes=90), OurToTensor()], joint_with="image"),
+                "label": FieldPipeline([MixedTargets(num_classes=90), ToTensor()], joint_with="image"),
                 "array": "disabled",
             },
             "val": EVAL,
