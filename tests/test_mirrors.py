@@ -1,0 +1,166 @@
+"""Where the tests of each module are: in the file of its name, or in one of those that are named here."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tools.rooms import ROOT, imports_of
+
+TESTS = Path(__file__).parent
+ELSEWHERE = {
+    "bench/test_bench.py": "bench/decoding bench/measuring bench/report",
+    "beton/fields/test_coercion.py": "beton/fields/base beton/fields/rgb",
+    "beton/fields/test_encoded_jpeg.py": "beton/fields/source_image",
+    "beton/fields/test_inference.py": "beton/fields/array_fields beton/fields/bytes_fields beton/fields/scalar_fields",
+    "beton/fields/test_random_access_image.py": "beton/fields/rgb_image_field",
+    "beton/reading/test_reader.py": "beton/format beton/tables beton/fields/stored_types beton/reading/checks",
+    "beton/test_crash.py": "beton/writing/journal beton/writing/resuming",
+    "beton/test_iterables.py": "beton/writing/source beton/writing/spool",
+    "beton/test_manifest.py": "beton/inspection/manifest_difference beton/writing/source_manifest",
+    "beton/test_resume.py": "beton/writing/resume_fingerprint",
+    "beton/test_writer_failures.py": "beton/writing/worker beton/writing/worker_pool",
+    "beton/writing/test_writer.py": "beton/writing/beton_file beton/writing/encoding",
+    "building/test_preparation.py": "building/source_look datasets/progress stages",
+    "callbacks/test_progress_bar.py": "callbacks/batch_size callbacks/parameter_summary",
+    "cli/test_errors.py": "cli/composition_errors cli/entry cli/task_errors",
+    "cli/test_inspection.py": (
+        "__main__ beton/inspection/information beton/inspection/source_comparison beton/reading/verification"
+    ),
+    "datasets/test_image_folder.py": "datasets/image_suffixes",
+    "ffcv_bridge/test_equivalents.py": "ffcv_bridge/operations ffcv_bridge/wrapping",
+    "ffcv_bridge/test_stock_ffcv.py": "ffcv_bridge/fields",
+    "ordering/test_orders.py": (
+        "ffcv_bridge/adapting ffcv_bridge/orders foreign kernels/random/shuffle"
+        " ordering/base ordering/naming ordering/options ordering/ranks"
+    ),
+    "kernels/colour/test_contrast.py": "kernels/colour/hue",
+    "kernels/compiling/test_compilation.py": "kernels/memory/gather",
+    "kernels/memory/test_image_chain.py": "kernels/compiling/pointers",
+    "operations/test_flip.py": "kernels/geometry/flip",
+    "kernels/geometry/test_resize.py": "kernels/geometry/taps",
+    "kernels/jpeg/test_decoder.py": (
+        "kernels/compiling/vectors kernels/jpeg/bits kernels/jpeg/colour kernels/jpeg/entropy kernels/jpeg/huffman"
+        " kernels/jpeg/idct kernels/jpeg/order kernels/jpeg/strip kernels/jpeg/tables"
+    ),
+    "kernels/jpeg/test_coefficients.py": "kernels/jpeg/progressive kernels/jpeg/scan",
+    "beton/fields/test_baseline_jpeg.py": "kernels/jpeg/baseline",
+    "kernels/random/test_beta.py": "kernels/images/mix",
+    "operations/test_erasing.py": "kernels/geometry/erase operations/cutout operations/random_erasing",
+    "operations/test_random_crop.py": "kernels/geometry/pad_crop",
+    "operations/test_shared_decoding.py": (
+        "kernels/colour/finish kernels/geometry/picked_pixels kernels/memory/parts operations/base"
+        " operations/image_decoder operations/sized_decoder operations/views"
+    ),
+    "loader/engine/test_storage.py": "loader/engine/buffers loader/engine/pages",
+    "loader/test_chains.py": "loader/plan/links operations/image_chain",
+    "loader/test_damage.py": "loader/engine/decoding loader/engine/failures loader/engine/rows",
+    "loader/test_loader.py": (
+        "loader/engine/batch_job loader/engine/chunks loader/engine/execution loader/engine/indices"
+        " loader/engine/threads loader/iteration loader/planning loader/position loader/sampler loader/plan/settings"
+    ),
+    "loader/test_mixing.py": "loader/plan/mixing",
+    "loader/test_moving_together.py": "loader/plan/movement loader/plan/stillness loader/plan/together",
+    "loader/plan/test_fuse.py": "operations/fused_decoder",
+    "loader/plan/test_passes.py": "loader/plan/node",
+    "loader/plan/test_schedule.py": "loader/plan/step",
+    "loader/test_traps.py": "loader/plan/torch_module",
+    "models/test_autoencoder.py": "models/images models/mean_loss",
+    "models/test_classifier.py": "models/small_conv_net",
+    "models/test_optimization.py": "models/resumed_schedule",
+    "models/test_segmenter.py": "models/unet",
+    "models/test_simclr.py": "models/nearest_neighbours models/nt_xent",
+    "operations/test_colour_operations.py": (
+        "operations/arguments operations/colour operations/colour_jitter operations/gaussian_blur"
+        " operations/image_operation operations/pixels operations/randomly_applied operations/sharpness"
+        " operations/tones"
+    ),
+    "operations/test_geometric_operations.py": "operations/rotation operations/translate",
+    "operations/test_made_again.py": "operations/view",
+    "operations/test_other_operations.py": (
+        "beton/reading/exact_reading beton/reading/unpacking operations/operation operations/tensors"
+        " operations/to_tensor"
+    ),
+    "operations/test_pixel_table.py": "operations/promises",
+    "loader/test_own_fields.py": "operations/basic_decoders operations/padded",
+    "operations/test_tensor_operations.py": (
+        "operations/convert operations/divide operations/dtypes operations/tensor_operation operations/to_device"
+    ),
+    "preview/test_contact_sheet.py": "building/stage_loader preview/columns preview/stored",
+    "preview/test_pictures.py": "preview/targets",
+    "sweeps/test_engines.py": "sweeps/delegate sweeps/slurm",
+    "sweeps/test_job_process.py": "process_ends sweeps/program",
+    "sweeps/test_local.py": "sweeps/grid sweeps/planning sweeps/scheduler",
+    "sweeps/test_results.py": "printable sweeps/display sweeps/formats sweeps/plot sweeps/summary",
+    "sweeps/test_search.py": "callbacks/pruning sweeps/trial",
+    "building/test_targets.py": "nearest",
+    "test_datamodule.py": "pipeline",
+    "training/test_interruption.py": (
+        "callbacks/graceful_stop training/checkpoint_io training/checkpoints training/slurm"
+    ),
+    "training/test_first_look.py": "training/outputs",
+    "training/test_train.py": (
+        "building/instantiation callbacks/early_stopping callbacks/model_checkpoint callbacks/progress_file"
+        " training/build training/failed_samples training/first_step training/optimized_metric"
+        " training/plain_checkpoints training/quiet training/record training/report training/run training/run_log"
+        " training/sweep_job"
+    ),
+}
+BY_MODULE = {module: test for test, modules in ELSEWHERE.items() for module in modules.split()}
+
+
+@pytest.fixture(scope="module")
+def modules():
+    names = (name.replace(".", "/").removeprefix("ffcv_hydra/") for name in imports_of())
+    return {name for name in names if (ROOT / "ffcv_hydra" / f"{name}.py").is_file()}
+
+
+def own_test(module):
+    folder, _, name = module.rpartition("/")
+    return TESTS / folder / f"test_{name}.py"
+
+
+def test_each_module_has_tests_that_can_be_found(modules):
+    assert sorted(module for module in modules if module not in BY_MODULE and not own_test(module).is_file()) == []
+
+
+def test_the_table_is_of_modules_without_a_file_of_their_own(modules):
+    assert sum(len(listed.split()) for listed in ELSEWHERE.values()) == len(BY_MODULE)
+    assert sorted(module for module in BY_MODULE if module not in modules or own_test(module).is_file()) == []
+
+
+@pytest.fixture(scope="module")
+def reached():
+    """Modules that each module imports, and what those import."""
+    imports = imports_of()
+
+    def all_from(names):
+        found, left = set(), [name for name in names if name in imports]
+        while left:
+            if (name := left.pop()) not in found:
+                found.add(name)
+                left += [imported for imported in imports[name] if imported in imports]
+        return found
+
+    return all_from
+
+
+def named_in(source):
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize("test", ELSEWHERE)
+def test_what_is_named_reaches_the_module(reached, test):
+    text = (TESTS / test).read_text()
+    named = set(named_in(text))
+    # what a test runs in processes of their own, for which Hydra imports the plugins
+    programs = {"run.py": "cli", "convert.py": "cli", "-m": "__main__", "run_command": "training"}
+    for program in (program for program in programs if program in text):
+        named.add(f"ffcv_hydra.{programs[program]}")
+        named.update(name for path in (ROOT / "hydra_plugins").rglob("*.py") for name in named_in(path.read_text()))
+    wanted = {f"ffcv_hydra.{module}".replace("/", ".") for module in ELSEWHERE[test].split()}
+    assert sorted(wanted - reached(named)) == []
