@@ -146,6 +146,16 @@ def test_F27_foreign_operations_run_in_a_child_whose_parent_was_running_some(bet
         thread.join()
 
 
+def test_the_end_of_one_pass_says_nothing_of_how_far_another_came(beton):
+    loader = make(beton)
+    ending, going_on = iter(loader), iter(loader)
+    for _ in loader:
+        next(ending)
+    next(going_on)
+    assert next(ending, None) is None
+    assert loader.state_dict()["batches"] == 1
+
+
 # -- threads
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -11,6 +13,7 @@ from ffcv_hydra.beton.fields.restart_index import with_random_access
 from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
 
 
+@dataclass(eq=False, repr=False)
 class RandomAccessImageField(RGBImageField):
     """FFCV's RGB image field, with restart markers and their index in what it stores as JPEG.
 
@@ -18,27 +21,16 @@ class RandomAccessImageField(RGBImageField):
     index. The coefficients of source JPEGs stay what they are; see `with_random_access` for those that get no index.
 
     Args:
-        write_mode, max_resolution, smart_threshold, jpeg_quality, compress_probability: as FFCV's.
+        write_mode, max_resolution, smart_threshold, jpeg_quality, compress_probability: as `RGBImageField` has them.
         random_access: False to store JPEGs as FFCV does.
         background: Red, green and blue, 0 to 255, to put behind transparent pixels. None: images with such are refused.
     """
 
-    type_id = RGBImageField.type_id
-    called = RGBImageField.called
+    type_id: ClassVar[int] = RGBImageField.type_id
+    called: ClassVar[str] = RGBImageField.called
 
-    def __init__(
-        self,
-        write_mode: str = "raw",
-        max_resolution: int | None = None,
-        smart_threshold: int | None = None,
-        jpeg_quality: int = 90,
-        compress_probability: float = 0.5,
-        random_access: bool = True,
-        background: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__(write_mode, max_resolution, smart_threshold, jpeg_quality, compress_probability)
-        self.random_access = random_access
-        self.background = background
+    random_access: bool = True
+    background: Sequence[int] | None = None
 
     def stored(self, image: np.ndarray) -> tuple[int, tuple[int, int], np.ndarray]:
         """What is stored of an image, as `encode_image` gives it, with an index where it is a JPEG."""

@@ -1,5 +1,6 @@
 """RGB images, as JPEGs or as they are."""
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -8,6 +9,7 @@ from ffcv_hydra.beton.fields.base import Field, Malloc
 from ffcv_hydra.beton.fields.image_encoding import encode_image, store_image
 
 
+@dataclass(eq=False, repr=False)
 class RGBImageField(Field):
     """RGB images of 8 bits, each with a size of its own.
 
@@ -23,19 +25,14 @@ class RGBImageField(Field):
     type_id: ClassVar[int] = 2
     called: ClassVar[str] = "image"
 
-    def __init__(
-        self,
-        write_mode: str = "raw",
-        max_resolution: int | None = None,
-        smart_threshold: int | None = None,
-        jpeg_quality: int = 90,
-        compress_probability: float = 0.5,
-    ) -> None:
-        self.write_mode = write_mode
-        self.max_resolution = max_resolution
-        self.smart_threshold = smart_threshold
-        self.jpeg_quality = int(jpeg_quality)
-        self.compress_probability = compress_probability
+    write_mode: str = "raw"
+    max_resolution: int | None = None
+    smart_threshold: int | None = None
+    jpeg_quality: int = 90
+    compress_probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        self.jpeg_quality = int(self.jpeg_quality)
 
     @property
     def metadata_type(self) -> np.dtype:
