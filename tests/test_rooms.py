@@ -16,6 +16,12 @@ def test_no_import_leads_upwards_or_around(imports):
     assert broken_rules(imports) == []
 
 
+def test_a_plan_knows_nothing_of_what_runs_it(imports):
+    plans = {module: found for module, found in imports.items() if module.startswith("ffcv_hydra.loader.plan.")}
+    assert len(plans) > 15
+    assert [module for module, found in plans.items() if any(".loader.engine" in name for name in found)] == []
+
+
 def test_what_is_inside_others_is_taken_by_internals_alone():
     assert private_names() == []
 

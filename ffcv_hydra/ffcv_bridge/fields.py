@@ -46,6 +46,11 @@ class _Wrapped(Wrapping, Field):
     """A user's field that is derived from one of FFCV's."""
 
     @property
+    def holds_places(self) -> bool | None:  # type: ignore[override]
+        """What the original says."""
+        return getattr(self.original, "holds_places", None)
+
+    @property
     def metadata_type(self) -> np.dtype:
         """The original's."""
         return self.original.metadata_type

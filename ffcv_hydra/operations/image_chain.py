@@ -107,7 +107,7 @@ class ImageChain:
     def __init__(self, functions: Sequence[ImageFunction], parts: Sequence[tuple[int, ...]]) -> None:
         self.in_place = all(function.in_place for function in functions)
         self._functions = tuple(functions)
-        self._links = np.zeros((len(functions), image_chain.LINK_COLUMNS), dtype=np.int64)
+        self._rows = np.zeros((len(functions), image_chain.FUNCTION_COLUMNS), dtype=np.int64)
         self._result_bytes = functions[-1].result_bytes
         self._between_bytes, destination = 0, image_chain.TO_TARGET
         for position in reversed(range(len(functions))):
@@ -117,8 +117,8 @@ class ImageChain:
                 destination = image_chain.TO_SOURCE if function.in_place else image_chain.TO_OTHER
             address, parameters = function.kernel.address, function.parameters.ctypes.data
             first = image_chain.FIRST_PART
-            self._links[position, :first] = address, parameters, destination, len(folded)
-            self._links[position, first : first + len(folded)] = folded
+            self._rows[position, :first] = address, parameters, destination, len(folded)
+            self._rows[position, first : first + len(folded)] = folded
             if not function.in_place:
                 destination = image_chain.TO_OTHER
 
@@ -144,7 +144,7 @@ class ImageChain:
             raise TypeError(f"the target must be contiguous and have {self._result_bytes} bytes per image")
         between = scratch.addresses_between(self._between_bytes)
         return run_image_chain(
-            source.described, samples, keys, self._links, between, target.ctypes.data, self._result_bytes
+            source.described, samples, keys, self._rows, between, target.ctypes.data, self._result_bytes
         )
 
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -20,7 +20,10 @@ class Field(ABC):
 
     Attributes:
         called: what default names, summaries and errors call the class, but none that is derived from it.
+        holds_places: whether values are places in an image, as masks and boxes are; None if nobody has said.
     """
+
+    holds_places: ClassVar[bool | None] = None
 
     @property
     def label(self) -> str:

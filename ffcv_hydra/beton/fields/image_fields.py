@@ -159,7 +159,7 @@ class MaskField(OwnImageField):
     """
 
     kind = "mask"
-    holds_places: ClassVar[bool] = True  # in an image: pipelines that would tear them apart are refused
+    holds_places: ClassVar[bool | None] = True  # in an image: pipelines that would tear them apart are refused
 
     @property
     def modes(self) -> tuple[int, ...]:

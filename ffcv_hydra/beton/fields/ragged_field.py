@@ -53,7 +53,7 @@ class RaggedArrayField(OwnField):
         return BytesField().metadata_type
 
     @property
-    def holds_places(self) -> bool | None:
+    def holds_places(self) -> bool | None:  # type: ignore[override]
         """Whether items are boxes or points in an image, as 4 or 2 numbers each are; None if its name has to say so."""
         return self.item_shape[-1:] in ((2,), (4,)) or None
 

@@ -16,12 +16,12 @@ from ffcv_hydra.kernels.memory.checksum import GROUP, group_xxh64
 from ffcv_hydra.kernels.memory.copies import copy_bytes, prefetch
 from ffcv_hydra.kernels.random.generator import mixed_in, premixed
 
-# the columns of `links`
-LINK_COLUMNS = 7
+# the columns of `functions`
+FUNCTION_COLUMNS = 7
 FUNCTION, PARAMETERS, DESTINATION, NUM_PARTS, FIRST_PART = range(5)
 
-# where a link's result goes: to one of the two images in `between`, the one where its source is not; to its source, if
-# that is one of these; or to the target
+# where a function's result goes: to one of the two images in `between`, the one where its source is not; to its
+# source, if that is one of these; or to the target
 TO_OTHER, TO_SOURCE, TO_TARGET = range(3)
 
 # the places in `source`
@@ -77,26 +77,26 @@ def _num_intact(source, samples, begin, count, addresses, lanes, checksums):
 
 
 @device_function
-def _run_links(links, parts, address, key, between, target, target_bytes):
-    """Let one image go through the links, and write it."""
+def _run_functions(functions, parts, address, key, between, target, target_bytes):
+    """Let one image go through the functions, and write it."""
     place = np.int64(-1)  # of the image in `between`, if it is there
-    for i in range(len(links)):  # a row as an array would have its references counted, for each image
+    for i in range(len(functions)):  # a row as an array would have its references counted, for each image
         folded = key
-        for part in range(links[i, NUM_PARTS]):
+        for part in range(functions[i, NUM_PARTS]):
             folded = mixed_in(folded, parts[i, part])
         result, other = target, np.int64(-1)
-        if links[i, DESTINATION] != TO_TARGET:
-            other = place if links[i, DESTINATION] == TO_SOURCE and place >= 0 else np.int64(place == 0)
+        if functions[i, DESTINATION] != TO_TARGET:
+            other = place if functions[i, DESTINATION] == TO_SOURCE and place >= 0 else np.int64(place == 0)
             result = between[other]
-        arguments = (address, result, np.int64(folded), links[i, PARAMETERS])
-        if call_address(links[i, FUNCTION], arguments) == 0:  # type: ignore[call-arg]
+        arguments = (address, result, np.int64(folded), functions[i, PARAMETERS])
+        if call_address(functions[i, FUNCTION], arguments) == 0:  # type: ignore[call-arg]
             address, place = result, other
     if address != target:
         copy_bytes(target, address, target_bytes)
 
 
 @kernel("int64(int64[::1], int64[::1], uint64[::1], int64[:, ::1], int64[::1], int64, int64)")
-def run_image_chain(source, samples, keys, links, between, target, target_bytes):
+def run_image_chain(source, samples, keys, functions, between, target, target_bytes):
     """Let images go through a chain of image functions, each after its stored bytes are compared with their checksum.
 
     Args:
@@ -105,9 +105,9 @@ def run_image_chain(source, samples, keys, links, between, target, target_bytes)
             next; and the same of uint64 checksums, whose address is 0 if there are none.
         samples: int64 (N,), which images to take.
         keys: uint64 (N,), one per image.
-        links: int64 (L, LINK_COLUMNS), one per function: its address, that of its parameters, where its result goes
-            (TO_OTHER, TO_SOURCE, or TO_TARGET), how many integers are folded into the key before it gets it, and these,
-            up to three.
+        functions: int64 (F, FUNCTION_COLUMNS), a row for each: its address, that of its parameters, where its result
+            goes (TO_OTHER, TO_SOURCE, or TO_TARGET), how many integers are folded into the key before it gets it, and
+            these, up to three.
         between: int64 (2,), addresses of memory for an image on its way.
         target: the address of the results, one after another.
         target_bytes: of a result.
@@ -117,10 +117,10 @@ def run_image_chain(source, samples, keys, links, between, target, target_bytes)
     """
     groups, lanes = np.empty((2, GROUP), dtype=np.int64), np.empty((GROUP, 4), dtype=np.uint64)
     checksums = np.empty(GROUP, dtype=np.uint64)
-    parts = np.empty((len(links), LINK_COLUMNS - FIRST_PART), dtype=np.uint64)
-    for i in range(len(links)):
-        for part in range(LINK_COLUMNS - FIRST_PART):
-            parts[i, part] = premixed(np.uint64(links[i, FIRST_PART + part]))
+    parts = np.empty((len(functions), FUNCTION_COLUMNS - FIRST_PART), dtype=np.uint64)
+    for i in range(len(functions)):
+        for part in range(FUNCTION_COLUMNS - FIRST_PART):
+            parts[i, part] = premixed(np.uint64(functions[i, FIRST_PART + part]))
     total, ahead = len(samples), min(source[IMAGE_BYTES], _PREFETCHED)
     upcoming = _find(source, samples, 0, groups[0]) if total > 0 else 0
     for begin in range(0, total, GROUP):
@@ -132,7 +132,7 @@ def run_image_chain(source, samples, keys, links, between, target, target_bytes)
             if n < upcoming:
                 prefetch(following[n], ahead)
             image = target + (begin + n) * target_bytes
-            _run_links(links, parts, addresses[n], keys[begin + n], between, image, target_bytes)
+            _run_functions(functions, parts, addresses[n], keys[begin + n], between, image, target_bytes)
         if count < min(GROUP, total - begin):
             return begin + count
     return total

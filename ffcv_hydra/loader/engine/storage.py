@@ -161,7 +161,7 @@ class Storage:
         return self._images[field], samples
 
     def state(self, fields: list[str], samples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """What FFCV's operations find a pointer's bytes by: see `read_pointer`.
+        """What FFCV's operations find a pointer's bytes by: see `loader.plan.batch_code.read_pointer`.
 
         Args:
             fields: the fields that operations of FFCV read, when the file is not mapped.
@@ -191,15 +191,3 @@ class Storage:
 def _read_only(array: np.ndarray) -> np.ndarray:
     array.flags.writeable = False
     return array
-
-
-def read_pointer(address: Any, state: Any) -> Any:
-    """FFCV's `memory_read`, to be compiled: the bytes at a pointer of the file.
-
-    Args:
-        address: uint64, a pointer from the metadata.
-        state: (uint8 data, uint64 sorted pointers, their sizes, where in `data` each begins).
-    """
-    position = np.searchsorted(state[1], address)
-    begin = state[3][position]
-    return state[0][begin : begin + state[2][position]]

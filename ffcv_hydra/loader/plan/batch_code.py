@@ -14,7 +14,6 @@ import numba
 import numpy as np
 
 from ffcv_hydra.errors import LoaderError
-from ffcv_hydra.loader.engine.storage import read_pointer
 from ffcv_hydra.operations import Operation
 
 _LOCK = threading.RLock()
@@ -38,6 +37,18 @@ def usable_threads(num_workers: int) -> int:
     """How many of numba's threads `num_workers` may use: never more than its pool has."""
     pool = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
     return max(1, min(num_workers, pool))
+
+
+def read_pointer(address: Any, state: Any) -> Any:
+    """FFCV's `memory_read`, to be compiled: the bytes at a pointer of the file.
+
+    Args:
+        address: uint64, a pointer from the metadata.
+        state: (uint8 data, uint64 sorted pointers, their sizes, where in `data` each begins).
+    """
+    position = np.searchsorted(state[1], address)
+    begin = state[3][position]
+    return state[0][begin : begin + state[2][position]]
 
 
 def compiled_memory_read() -> Callable[..., Any]:

@@ -178,9 +178,8 @@ def holds_places(name: str, field: Field, is_stored_outside: bool) -> bool:
         field: of any class.
         is_stored_outside: of the metadata; otherwise it is a number.
     """
-    declared = getattr(field, "holds_places", None)
-    if declared is not None:
-        return bool(declared)
+    if field.holds_places is not None:
+        return bool(field.holds_places)
     shape = tuple(getattr(field, "shape", ()))
     is_flat = len(shape) == 1 and shape[0] not in (2, 4)  # a mask of attention, for example
     is_named = not _PLACES.isdisjoint(name.lower().split("_")[-1:])

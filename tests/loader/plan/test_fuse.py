@@ -1,5 +1,7 @@
 """Decoders joined with what follows them give the same, bit for bit, and stand in for nothing that others read."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from ffcv.pipeline.pipeline_spec import PipelineSpec
@@ -24,6 +26,7 @@ from ffcv_hydra.operations import (
     ToTorchImage,
 )
 from ffcv_hydra.operations.fused_decoder import FusedDecoder
+from ffcv_hydra.operations.tensor_operation import TensorOperation
 from ffcv_hydra.ordering import Random
 from ffcv_hydra.pipeline import FieldPipeline
 from tests.loader.configurations import FIELDS, ONLY_IMAGE, Scenes, digests
@@ -133,6 +136,25 @@ def test_values_behind_other_operations_are_looked_up_before_they_are_tensors(im
     loader = compare(path, ONLY_IMAGE | {"image": [RandomResizedCrop(24), *tail]}, joined=0)
     looked_up = any(isinstance(node.operation, NormalizeImage) for node in loader.plan.nodes)
     assert looked_up == (values not in ("bytes", "bfloat16"))
+
+
+class Halve(TensorOperation):
+    """A user's, which says that it is a function of single values."""
+
+    def declare_state_and_memory(self, previous_state):
+        return replace(previous_state, dtype=torch.float32), None
+
+    def generate_code(self):
+        return lambda batch, _: batch.float() / 2
+
+    def as_table(self, values):
+        return values.float() / 2
+
+
+def test_an_operation_of_a_users_that_says_what_it_can_be_is_joined(scenes, compare):
+    loader = compare(scenes, ONLY_IMAGE | {"image": [RandomResizedCrop(24), ToTensor(), ToTorchImage(), Halve()]})
+    assert loader.plan.outputs["image"].name == "ToTorchImage"
+    compare(scenes, ONLY_IMAGE | {"image": [CenterCrop(24), Cutout(4), ToTensor(), Halve()]}, joined=0)
 
 
 def test_what_cannot_be_joined_ends_the_joining(scenes, compare):
