@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ffcv_hydra.loader import Loader
-from ffcv_hydra.loader.engine.batch_job import Job
+from ffcv_hydra.loader.engine.batch_job import BatchJob
 from ffcv_hydra.loader.engine.execution import Executor
 from ffcv_hydra.loader.plan.node import Node
 from ffcv_hydra.loader.plan.step import Link
@@ -55,19 +55,19 @@ class MeasuringExecutor(Executor):
         self.samples = 0
         self.spent: defaultdict[tuple[Node, ...], Spent] = defaultdict(Spent)
 
-    def outputs(self, job: Job) -> tuple[Any, ...] | None:
+    def outputs(self, job: BatchJob) -> tuple[Any, ...] | None:
         """Give the batch, and count its samples."""
         batch = super().outputs(job)
         self.samples += len(job.samples)
         return batch
 
     def _run_link(
-        self, job: Job, link: Link, targets: dict[Node, np.ndarray], start: int, stop: int, scratch: Scratch
+        self, job: BatchJob, link: Link, targets: dict[Node, np.ndarray], start: int, stop: int, scratch: Scratch
     ) -> None:
         with self._measured(link.nodes):
             super()._run_link(job, link, targets, start, stop, scratch)
 
-    def _result(self, job: Job, node: Node) -> Any:
+    def _result(self, job: BatchJob, node: Node) -> Any:
         with self._measured([node]):
             return super()._result(job, node)
 

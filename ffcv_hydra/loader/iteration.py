@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from ffcv_hydra.errors import LoaderError, SampleError
-from ffcv_hydra.loader.engine.batch_job import Job, jobs
+from ffcv_hydra.loader.engine.batch_job import BatchJob, batch_jobs
 from ffcv_hydra.loader.engine.epoch_order import EpochOrder
 from ffcv_hydra.loader.engine.execution import Executor
 from ffcv_hydra.loader.engine.failures import FailedSamples
@@ -87,12 +87,12 @@ class Passes:
         build_plan(self._pipelines, self.storage.beton, self.options, sizes)
         self.sizes[output] = size
 
-    def batch_jobs(self, executor: Executor, epoch: int, first_batch: int) -> Iterator[Job]:
+    def batch_jobs(self, executor: Executor, epoch: int, first_batch: int) -> Iterator[BatchJob]:
         """The batches of an epoch from one on, to be done by `executor`."""
         ids = self.order.ids(epoch)
         by_pages = self.order.ordering.by_pages
         pages = executor.pages_for(ids[self.split.positions(first_batch)]) if by_pages else None
-        yield from jobs(self.order, self.split, epoch, first_batch, pages)
+        yield from batch_jobs(self.order, self.split, epoch, first_batch, pages)
 
     def begin(self) -> tuple[int, int, Engine]:
         """Begin a pass: its epoch, its first batch, and the running engine."""
@@ -199,7 +199,7 @@ class Pass:
             log.warning("%s (left out: the pass is shorter)", what)
             return place, None
         for other in (*range(place - 1, -1, -1), *range(place + 1, len(passes.split))):
-            job = next(jobs(passes.order, passes.split, self._epoch, other, None))
+            job = next(batch_jobs(passes.order, passes.split, self._epoch, other, None))
             batch = executor.outputs(executor.complete(job, Scratch()))
             if batch is not None:
                 log.warning("%s (replaced by batch %d)", what, other)

@@ -17,7 +17,7 @@ _SAMPLES_AT_ONCE = 4096  # for which ids and keys are made by one call; of small
 
 
 @dataclass(eq=False)
-class Job:
+class BatchJob:
     """One batch on its way.
 
     Attributes:
@@ -43,7 +43,7 @@ class Job:
     error: BaseException | None = None
 
     @classmethod
-    def failed(cls, error: BaseException) -> "Job":
+    def failed(cls, error: BaseException) -> "BatchJob":
         """A batch that could not even be begun."""
         return cls(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.uint64), error=error)
 
@@ -53,7 +53,9 @@ class Job:
         return self.error is not None or self.steps_left == 0
 
 
-def jobs(order: EpochOrder, split: RankBatches, epoch: int, first_batch: int, pages: PageCache | None) -> Iterator[Job]:
+def batch_jobs(
+    order: EpochOrder, split: RankBatches, epoch: int, first_batch: int, pages: PageCache | None
+) -> Iterator[BatchJob]:
     """The batches of one rank from `first_batch` on, to be done.
 
     Args:
@@ -67,4 +69,4 @@ def jobs(order: EpochOrder, split: RankBatches, epoch: int, first_batch: int, pa
     for begin in range(first_batch, len(split), at_once):
         places = [split.place(index) for index in range(begin, min(begin + at_once, len(split)))]
         for samples, keys in order.samples(epoch, places):
-            yield Job(samples, keys, pages)
+            yield BatchJob(samples, keys, pages)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ffcv_hydra.errors import SampleError
-from ffcv_hydra.loader.engine.batch_job import Job
+from ffcv_hydra.loader.engine.batch_job import BatchJob
 from ffcv_hydra.loader.engine.chunks import chunk_of
 from ffcv_hydra.loader.engine.failures import FailedSamples, OnError
 from ffcv_hydra.loader.engine.storage import Storage
@@ -33,7 +33,9 @@ class Decoding:
         self._on_error = on_error
         self._failures = failures
 
-    def run(self, job: Job, link: Link, targets: list[np.ndarray], start: int, stop: int, scratch: Scratch) -> None:
+    def run(
+        self, job: BatchJob, link: Link, targets: list[np.ndarray], start: int, stop: int, scratch: Scratch
+    ) -> None:
         """Fill one target (stop - start, ...) per decoder, or that of the chain, for samples start to stop of a batch.
 
         Raises:
@@ -44,7 +46,7 @@ class Decoding:
         else:
             self._chain(job, link, targets[-1], start, stop, scratch)
 
-    def _chain(self, job: Job, link: Link, target: np.ndarray, start: int, stop: int, scratch: Scratch) -> None:
+    def _chain(self, job: BatchJob, link: Link, target: np.ndarray, start: int, stop: int, scratch: Scratch) -> None:
         node, chain, keys = link.nodes[0], link.chain, job.keys[start:stop]
         source, places = self.storage.images(
             node.field, link.stored_bytes, job.samples[start:stop], scratch.file_for, job.pages
@@ -58,7 +60,7 @@ class Decoding:
             done += chain.run(source, places[done:], keys[done:], target[done:], scratch)
 
     def _decode(
-        self, job: Job, nodes: Sequence[Node], targets: list[np.ndarray], start: int, stop: int, scratch: Scratch
+        self, job: BatchJob, nodes: Sequence[Node], targets: list[np.ndarray], start: int, stop: int, scratch: Scratch
     ) -> None:
         """Decode with the memory that there is; a sample that it does not suffice for is damaged."""
         try:
@@ -87,7 +89,7 @@ class Decoding:
         return needed
 
     def _decode_at_once(
-        self, job: Job, nodes: Sequence[Node], targets: list[np.ndarray], start: int, stop: int, scratch: Scratch
+        self, job: BatchJob, nodes: Sequence[Node], targets: list[np.ndarray], start: int, stop: int, scratch: Scratch
     ) -> None:
         samples, keys = job.samples[start:stop], job.keys[start:stop]
         decoders: list[Any] = [node.operation for node in nodes]
@@ -114,7 +116,7 @@ class Decoding:
                 decoder.fill_with_zeros(target[failure.position])
             begin = failure.position + 1
 
-    def damaged(self, job: Job, node: Node) -> list[int]:
+    def damaged(self, job: BatchJob, node: Node) -> list[int]:
         """Positions whose stored bytes differ from their checksum, before FFCV's decoders, which do not look, run."""
         if not self.storage.reads(node.field):
             return []
@@ -125,7 +127,7 @@ class Decoding:
             found.append(position)
         return found
 
-    def fail(self, job: Job, node: Node, position: int, reason: str) -> None:
+    def fail(self, job: BatchJob, node: Node, position: int, reason: str) -> None:
         """Raise, or take note of a damaged sample."""
         sample = int(job.samples[position])
         message = self.where(node, sample) + reason

@@ -11,7 +11,7 @@ import torch
 from ffcv_hydra.errors import FFCVHydraError, LoaderError, SampleError, describe_error
 from ffcv_hydra.kernels.compiling.together import compile_together
 from ffcv_hydra.kernels.random.generator import fold, fold_kernel
-from ffcv_hydra.loader.engine.batch_job import Job
+from ffcv_hydra.loader.engine.batch_job import BatchJob
 from ffcv_hydra.loader.engine.buffers import BufferPool, allocator
 from ffcv_hydra.loader.engine.chunks import chunk_of
 from ffcv_hydra.loader.engine.decoding import Decoding
@@ -75,14 +75,14 @@ class Executor:
         read = [step.nodes[0].field for step in self._thread_steps if step.is_first and step.kind is Kind.CHUNK]
         return self.storage.pages_for([field for field in read if self.storage.reads(field)], samples)
 
-    def start(self, job: Job) -> None:
+    def start(self, job: BatchJob) -> None:
         """Make the tasks that need nothing done before."""
         job.steps_left = len(self._thread_steps)
         for step in self._thread_steps:
             if step.is_first:
                 self._open(job, step)
 
-    def _open(self, job: Job, step: Step) -> None:
+    def _open(self, job: BatchJob, step: Step) -> None:
         count = len(job.samples)
         size = step.chunk_size or count
         if step.kind is Kind.CHUNK:
@@ -115,7 +115,7 @@ class Executor:
             "batch_size"
         )
 
-    def _lend(self, job: Job, step: Step, form: Form) -> None:
+    def _lend(self, job: BatchJob, step: Step, form: Form) -> None:
         """Memory for what a step makes, and the form that the step behind it gives it."""
         query = step.kept[0].memory
         shape, dtype = tuple(query.shape), torch_dtype(query.dtype)
@@ -123,7 +123,7 @@ class Executor:
             len(job.samples), self.batch_size, shape, dtype, form
         )
 
-    def run(self, job: Job, step: Step, start: int, stop: int, scratch: Scratch) -> list[Step]:
+    def run(self, job: BatchJob, step: Step, start: int, stop: int, scratch: Scratch) -> list[Step]:
         """Run one task, with `scratch` of the calling thread, and what follows it if the task is a whole batch.
 
         Returns:
@@ -143,7 +143,7 @@ class Executor:
                     done += self.run(job, child, start, stop, scratch)
         return done
 
-    def finish(self, job: Job, done: list[Step]) -> None:
+    def finish(self, job: BatchJob, done: list[Step]) -> None:
         """Take note of what `run` has done."""
         step = done[0]
         job.unfinished[step] -= 1
@@ -155,7 +155,7 @@ class Executor:
                 if child.kind is not Kind.CONSUMER and child not in done:
                     self._open(job, child)
 
-    def _run_chunk(self, job: Job, step: Step, start: int, stop: int, scratch: Scratch) -> None:
+    def _run_chunk(self, job: BatchJob, step: Step, start: int, stop: int, scratch: Scratch) -> None:
         targets = self._targets(job, step, start, stop, scratch)
         for link in step.links:
             try:
@@ -164,7 +164,7 @@ class Executor:
                 self._explain(error, link.nodes, job, start, stop)
 
     def _run_link(
-        self, job: Job, link: Link, targets: dict[Node, np.ndarray], start: int, stop: int, scratch: Scratch
+        self, job: BatchJob, link: Link, targets: dict[Node, np.ndarray], start: int, stop: int, scratch: Scratch
     ) -> None:
         first, last = link.nodes[0], link.nodes[-1]
         if link.reads_file:
@@ -182,7 +182,7 @@ class Executor:
             assert source is not None
             link.chain.run(images_of(source), POSITIONS.up_to(stop - start), keys, targets[last], scratch)
 
-    def _run_batch(self, job: Job, step: Step) -> None:
+    def _run_batch(self, job: BatchJob, step: Step) -> None:
         for node in step.nodes:
             try:
                 job.values[node] = self._result(job, node)
@@ -190,7 +190,7 @@ class Executor:
             except Exception as error:
                 self._explain(error, [node], job, 0, len(job.samples))
 
-    def _explain(self, error: Exception, nodes: Sequence[Node], job: Job, start: int, stop: int) -> NoReturn:
+    def _explain(self, error: Exception, nodes: Sequence[Node], job: BatchJob, start: int, stop: int) -> NoReturn:
         """Raise what operations on samples `start` to `stop` of a batch have raised as a `SampleError`."""
         if isinstance(error, FFCVHydraError):
             raise error
@@ -200,7 +200,7 @@ class Executor:
         what = f"{' + '.join(node.name for node in nodes)}: {describe_error(error)}"
         raise SampleError(where(node, *job.samples[[start, stop - 1]]) + what) from error
 
-    def _targets(self, job: Job, step: Step, start: int, stop: int, scratch: Scratch) -> dict[Node, np.ndarray]:
+    def _targets(self, job: BatchJob, step: Step, start: int, stop: int, scratch: Scratch) -> dict[Node, np.ndarray]:
         """Where each link's result goes: the batch's memory, or the thread's if only the next link reads it."""
         targets = {node: job.values[node][start:stop] for node in step.kept}
         buffer, after = 0, step.links[-1]
@@ -215,7 +215,7 @@ class Executor:
             after = link
         return targets
 
-    def outputs(self, job: Job) -> tuple[Any, ...] | None:
+    def outputs(self, job: BatchJob) -> tuple[Any, ...] | None:
         """Do what is left to the consumer, and give the batch: one array or tensor (N, ...) per output.
 
         None if all samples are damaged and were to be skipped.
@@ -236,7 +236,7 @@ class Executor:
         )
         return self._without_damaged(values, job) if skips else values
 
-    def _without_damaged(self, values: tuple[Any, ...], job: Job) -> tuple[Any, ...]:
+    def _without_damaged(self, values: tuple[Any, ...], job: BatchJob) -> tuple[Any, ...]:
         count = len(job.samples)
         kept = np.delete(np.arange(count), list(job.damaged))
         found = []
@@ -250,14 +250,14 @@ class Executor:
                 ) from None
         return tuple(found)
 
-    def complete(self, job: Job, scratch: Scratch) -> Job:
+    def complete(self, job: BatchJob, scratch: Scratch) -> BatchJob:
         """Do, in the calling thread, all that the loader's threads do to a batch."""
         self.start(job)
         while job.tasks:
             self.finish(job, self.run(job, *job.tasks.popleft(), scratch))
         return job
 
-    def _result(self, job: Job, node: Node) -> Any:
+    def _result(self, job: BatchJob, node: Node) -> Any:
         """What a node gives for a whole batch."""
         source: Any = None if node.parent is None else job.values[node.parent]
         count = len(job.samples)

@@ -30,7 +30,7 @@ from contextlib import suppress
 
 import torch
 
-from ffcv_hydra.loader.engine.batch_job import Job
+from ffcv_hydra.loader.engine.batch_job import BatchJob
 from ffcv_hydra.loader.engine.execution import Executor
 from ffcv_hydra.loader.plan.step import Step
 from ffcv_hydra.operations.base import Scratch
@@ -42,18 +42,18 @@ _left_to_parent: list[list[Scratch]] = []
 class _Shared:
     """What consumer and threads share; threads refer to it alone, so that an abandoned `Engine` is collected."""
 
-    def __init__(self, executor: Executor, jobs: Iterator[Job], batches_ahead: int) -> None:
+    def __init__(self, executor: Executor, jobs: Iterator[BatchJob], batches_ahead: int) -> None:
         self.executor = executor
         self.upcoming = jobs
         self.batches_ahead = batches_ahead
         self.lock = threading.Lock()
         self.work: deque[LockType] = deque()  # where threads sleep until there may be something to do
         self.delivery: deque[LockType] = deque()  # where the consumer sleeps until the next batch may be done
-        self.under_way: deque[Job] = deque()
+        self.under_way: deque[BatchJob] = deque()
         self.exhausted = False
         self.stopped = False
 
-    def next_task(self) -> tuple[Job, tuple[Step, int, int]] | None:
+    def next_task(self) -> tuple[BatchJob, tuple[Step, int, int]] | None:
         """Wait for something to do; None when there will be nothing more. The lock must be held."""
         while not self.stopped:
             found = self._first_task()
@@ -69,7 +69,7 @@ class _Shared:
         self.under_way.clear()  # nobody will take them
         return None
 
-    def _first_task(self) -> tuple[Job, tuple[Step, int, int]] | None:
+    def _first_task(self) -> tuple[BatchJob, tuple[Step, int, int]] | None:
         for job in self.under_way:
             if job.tasks and job.error is None:
                 return job, job.tasks.popleft()
@@ -84,7 +84,7 @@ class _Shared:
         try:
             job = next(self.upcoming, None)
         except BaseException as error:  # no batch can follow, and the consumer must learn why
-            job = Job.failed(error)
+            job = BatchJob.failed(error)
             self.exhausted = True
         if job is None:
             self.exhausted = True
@@ -98,7 +98,7 @@ class _Shared:
                 job.error = error
         self.announce(job)
 
-    def announce(self, job: Job) -> None:
+    def announce(self, job: BatchJob) -> None:
         """Wake threads that can go on because of what has become of a job; the caller itself takes a task next.
 
         Of small images, waking threads in vain costs as much as the work.
@@ -159,7 +159,7 @@ def _work(shared: _Shared, scratch: Scratch) -> None:
 
 
 def _run(
-    executor: Executor, job: Job, task: tuple[Step, int, int], scratch: Scratch
+    executor: Executor, job: BatchJob, task: tuple[Step, int, int], scratch: Scratch
 ) -> tuple[list[Step], BaseException | None]:
     """Do a task; the steps that `Executor.run` gives, and what it raised."""
     try:
@@ -185,7 +185,7 @@ def _end_all() -> None:
 
 
 class Engine:
-    """One pass: an iterator over finished jobs, in order. Its threads end after it was collected; see `join`.
+    """One pass: an iterator over finished batch jobs, in order. Its threads end after it was collected; see `join`.
 
     Args:
         executor: runs the steps.
@@ -194,7 +194,9 @@ class Engine:
         batches_ahead: how many batches may be under way or waiting.
     """
 
-    def __init__(self, executor: Executor, jobs: Iterator[Job], scratches: list[Scratch], batches_ahead: int) -> None:
+    def __init__(
+        self, executor: Executor, jobs: Iterator[BatchJob], scratches: list[Scratch], batches_ahead: int
+    ) -> None:
         self.executor = executor
         self.scratches = scratches
         self._process = os.getpid()
@@ -220,7 +222,7 @@ class Engine:
             thread.join()
         return self.scratches
 
-    def take(self) -> Job | None:
+    def take(self) -> BatchJob | None:
         """Wait for the next batch; None after the last one, or when stopped.
 
         Raises:
