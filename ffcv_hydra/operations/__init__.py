@@ -14,12 +14,14 @@ from ffcv_hydra.operations.flip import RandomHorizontalFlip, RandomVerticalFlip
 from ffcv_hydra.operations.gaussian_blur import GaussianBlur
 from ffcv_hydra.operations.image_decoder import ImageDecoder, decode_shared
 from ffcv_hydra.operations.image_decoders import CenterCrop, RandomResizedCrop, Resize, ResizeShorterSide, WholeImage
+from ffcv_hydra.operations.image_operation import ImageOperation
 from ffcv_hydra.operations.mixing import CutMix, MixedTargets, MixingOperation, Mixup
 from ffcv_hydra.operations.normalize import NormalizeImage, NormalizeTensor
 from ffcv_hydra.operations.operation import AllocationQuery, Operation, State
 from ffcv_hydra.operations.padded import PaddedArray, PaddedBytes, PrefixedDecoder, SplitPrefixed
 from ffcv_hydra.operations.random_crop import RandomCrop
 from ffcv_hydra.operations.random_erasing import RandomErasing
+from ffcv_hydra.operations.randomly_applied import RandomlyApplied
 from ffcv_hydra.operations.rotation import RandomRotation
 from ffcv_hydra.operations.sharpness import RandomAdjustSharpness
 from ffcv_hydra.operations.sized_decoder import SizedDecoder
@@ -52,6 +54,7 @@ __all__ = [
     "FailedSample",
     "GaussianBlur",
     "ImageDecoder",
+    "ImageOperation",
     "MixedTargets",
     "MixingOperation",
     "Mixup",
@@ -81,6 +84,7 @@ __all__ = [
     "RandomSolarize",
     "RandomTranslate",
     "RandomVerticalFlip",
+    "RandomlyApplied",
     "Resize",
     "ResizeShorterSide",
     "ScalarDecoder",

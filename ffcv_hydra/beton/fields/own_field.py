@@ -99,7 +99,10 @@ class OwnField(Field):
         field_class = _KINDS.get(kind) if cls is OwnField else cls
         if field_class is None:
             known = ", ".join(_KINDS)
-            raise BetonError(f"is of kind {kind!r}, which is not known here ({known}); update this package")
+            raise BetonError(
+                f"is of kind {kind!r}, which is not known here ({known}); import the module of its class, or update "
+                "this package"
+            )
         return field_class(**parameters)
 
     def get_decoder_class(self) -> type:
