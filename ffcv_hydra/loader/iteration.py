@@ -156,12 +156,14 @@ class Pass:
         if self._engine is None:
             self._epoch, self._batches, self._engine = passes.begin()
             self._given = passes.given[1]
+        before = self._batches
         try:
             batch = self._take(self._engine)
         except BaseException:
             self.end()
             raise
-        passes.position.delivered(self._epoch, self._batches)
+        if self._batches > before:  # that this pass is at its end says nothing of another one that goes on
+            passes.position.delivered(self._epoch, self._batches)
         if batch is None:
             self.end()
             if passes.sampler.epoch == self._epoch:
