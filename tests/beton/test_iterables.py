@@ -85,7 +85,7 @@ def test_the_file_is_the_same_for_any_number_of_workers(tmp_path, monkeypatch, b
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_W1_W2_errors_name_shard_and_sample_and_finished_shards_are_kept(tmp_path, monkeypatch, num_workers):
     monkeypatch.setattr(partial, "COMMIT_SECONDS", 0)
-    monkeypatch.setattr(worker_pool, "CHUNKS_AHEAD", 1)
+    monkeypatch.setattr(worker_pool, "PORTIONS_AHEAD", 1)
     write_beton(Sharded([9] * 20), tmp_path / "b.beton", num_workers=0, description={}, **OPTIONS)
     with pytest.raises(ConversionError) as caught:
         write_beton(

@@ -76,7 +76,7 @@ def test_W2_a_conversion_goes_on_from_the_chunks_that_were_finished(tmp_path, mo
     write_beton(Numbers(), path, **(OPTIONS | {"num_workers": num_workers}))
     assert path.read_bytes() == reference
     assert os.listdir(tmp_path) == ["a.beton"]
-    if num_workers == 0:  # the first sample and two chunks are looked at again
+    if num_workers == 0:  # the first sample and two portions are looked at again
         assert read_indices == [0, *range(10), *range(100, 110), *range(110, 200)]
 
 
@@ -135,15 +135,15 @@ def test_W2_without_a_description_tensors_count_by_their_values(tmp_path, monkey
     class Broken(Exception):
         pass
 
-    def end_chunk(self):
+    def end_portion(self):
         end(self)
         raise Broken
 
-    end = partial.Partial.end_chunk
+    end = partial.Partial.end_portion
     values = torch.arange(40)
     for other, is_taken_over in ((values.clone(), True), (values + 1, False)):
         with monkeypatch.context() as patch:
-            patch.setattr(partial.Partial, "end_chunk", end_chunk)
+            patch.setattr(partial.Partial, "end_portion", end_portion)
             with pytest.raises(Broken):
                 write_beton(torch.utils.data.TensorDataset(values), tmp_path / "a.beton", **OPTIONS)
         caplog.clear()

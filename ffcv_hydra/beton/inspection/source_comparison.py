@@ -16,7 +16,7 @@ from ffcv_hydra.beton.manifest import Manifest
 from ffcv_hydra.beton.reading.reader import Beton
 from ffcv_hydra.beton.tables import Tables
 from ffcv_hydra.beton.writing.encoding import SampleEncoder
-from ffcv_hydra.beton.writing.source import ChunkEnd, IndexedSource, Source, is_iterable_only, iterable_source
+from ffcv_hydra.beton.writing.source import IndexedSource, PortionEnd, Source, is_iterable_only, iterable_source
 from ffcv_hydra.beton.writing.source_manifest import manifest_of
 from ffcv_hydra.beton.writing.worker_pool import WorkerPool
 from ffcv_hydra.cores import usable_cores
@@ -89,10 +89,10 @@ def _still_there(
 
 
 def _encoded(source: Source, encoder: SampleEncoder, num_workers: int) -> Iterator[Tables]:
-    num_workers = min(max(num_workers, 1), source.num_chunks)
+    num_workers = min(max(num_workers, 1), source.num_portions)
     with tempfile.TemporaryDirectory() as folder, WorkerPool(encoder, source, num_workers, Path(folder)) as pool:
         for part in pool.encode(0):
-            if not isinstance(part, ChunkEnd):
+            if not isinstance(part, PortionEnd):
                 yield part.tables
 
 

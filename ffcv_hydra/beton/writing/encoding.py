@@ -55,7 +55,7 @@ class SampleEncoder:
 
     Args:
         fields: The fields by name, in the order of the items.
-        seed: Seeds the global generators before each chunk, for datasets and fields that draw from them
+        seed: Seeds the global generators before each portion, for datasets and fields that draw from them
             (`RGBImageField(write_mode="proportion")` does), so that a file does not depend on the number of workers.
         on_warning: Whether to keep what can be read of a damaged image, with a warning, or to raise an error.
     """
@@ -70,7 +70,7 @@ class SampleEncoder:
         offsets = [list(_pointer_offsets(*column[:2])) for column in columns]
         self._pointers = [(position, offset) for position, found in enumerate(offsets) for offset in found]
 
-    def encode_chunk(self, dataset: Any, indices: np.ndarray, start: int, stop: int) -> Iterator[Part]:
+    def encode_portion(self, dataset: Any, indices: np.ndarray, start: int, stop: int) -> Iterator[Part]:
         """Encode `dataset[indices[start]]` to `dataset[indices[stop - 1]]` into one or more parts.
 
         Raises:
@@ -79,9 +79,9 @@ class SampleEncoder:
         chosen = (int(index) for index in indices[start:stop])
         return self.encode_items(((index, load_item(dataset, index)) for index in chosen), start)
 
-    def encode_items(self, items: Iterable[tuple[int | str, Any]], chunk: int) -> Iterator[Part]:
-        """Encode items, each with what errors call it, into one or more parts. `chunk` goes into the seed."""
-        with _seeded(self.seed, chunk):
+    def encode_items(self, items: Iterable[tuple[int | str, Any]], portion: int) -> Iterator[Part]:
+        """Encode items, each with what errors call it, into one or more parts. `portion` goes into the seed."""
+        with _seeded(self.seed, portion):
             building = _PartBuilder(self)
             for index, item in items:
                 building.add(index, item)

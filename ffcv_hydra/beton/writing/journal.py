@@ -2,8 +2,8 @@
 
     magic (8) | fingerprint (32) | digest (16) | entry | entry | ...
 
-An entry holds the tables of one or more whole chunks; their data stand in the beton that is being written. Each ends in
-the XXH3-128 of itself and the digest before it, so a journal is valid up to its last whole entry, however it was cut.
+An entry holds the tables of one or more whole portions; their data stand in the beton that is being written. Each ends
+in the XXH3-128 of itself and the digest before it, so a journal is valid up to its last whole entry, however it is cut.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ MAGIC = b"FFCVJRN2"
 FINGERPRINT_BYTES = 32
 DIGEST_BYTES = 16
 HEADER_BYTES = len(MAGIC) + FINGERPRINT_BYTES + DIGEST_BYTES
-ENTRY_HEAD = np.dtype([(name, "<u8") for name in ("num_chunks", "num_samples", "num_allocations", "warning_bytes")])
+ENTRY_HEAD = np.dtype([(name, "<u8") for name in ("num_portions", "num_samples", "num_allocations", "warning_bytes")])
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Whole chunks that are finished.
+    """Whole portions that are finished.
 
     Attributes:
-        num_chunks: How many chunks are finished with these. An entry without samples, whose number is one above all
-            chunks, says that data which stood in the way of the metadata were copied to the end.
-        tables: Of these chunks.
+        num_portions: How many portions are finished with these. An entry without samples, whose number is one above all
+            portions, says that data which stood in the way of the metadata were copied to the end.
+        tables: Of these portions.
     """
 
-    num_chunks: int
+    num_portions: int
     tables: Tables
 
 
@@ -80,7 +80,7 @@ class Journal:
         """Append an entry; it has reached the disk when this returns."""
         tables = entry.tables
         warnings = json.dumps(tables.warnings).encode() if tables.warnings else b""
-        counts = entry.num_chunks, len(tables.records), len(tables.sizes), len(warnings)
+        counts = entry.num_portions, len(tables.records), len(tables.sizes), len(warnings)
         columns = np.array([counts], ENTRY_HEAD), tables.records, tables.locations, tables.sizes, tables.checksums
         self._append(b"".join(np.ascontiguousarray(column).tobytes() for column in columns) + warnings)
 
@@ -105,7 +105,7 @@ class Journal:
         if len(head) < ENTRY_HEAD.itemsize:
             return None
         counts = (int(number) for number in np.frombuffer(head, ENTRY_HEAD)[0])
-        num_chunks, num_samples, num_allocations, warning_bytes = counts
+        num_portions, num_samples, num_allocations, warning_bytes = counts
         size = num_samples * self._itemsize + 24 * num_allocations + warning_bytes
         if self._end + len(head) + size + DIGEST_BYTES > num_bytes:
             return None
@@ -120,7 +120,7 @@ class Journal:
         records, columns = np.split(content, [num_samples * self._itemsize])
         locations, sizes, checksums = np.frombuffer(columns.tobytes(), "<u8").reshape(3, num_allocations)
         shaped = records.reshape(num_samples, self._itemsize)
-        return Entry(num_chunks, Tables(shaped, locations.astype(np.int64), sizes, checksums, warnings))
+        return Entry(num_portions, Tables(shaped, locations.astype(np.int64), sizes, checksums, warnings))
 
 
 def _digest(content: bytes) -> bytes:

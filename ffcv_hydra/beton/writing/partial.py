@@ -43,9 +43,9 @@ class Partial:
         self._journal_file = journal_file
         self._is_worth_keeping = os.fstat(journal_file.fileno()).st_size > 0
         self._fingerprint: bytes | None = None
-        self._chunks: list[Tables] = []
-        self._chunk: list[Tables] = []
-        self._num_chunks = 0
+        self._portions: list[Tables] = []
+        self._portion: list[Tables] = []
+        self._num_portions = 0
         self._next_commit = 0.0
 
     @staticmethod
@@ -102,7 +102,7 @@ class Partial:
             if self._journal.is_of(fingerprint):
                 entries = list(self._journal.entries())
                 self.file = _open_own(_data_path(self.path))
-                self._num_chunks = entries[-1].num_chunks if entries else 0
+                self._num_portions = entries[-1].num_portions if entries else 0
                 return entries
             logger.warning("%s is of another conversion; it is replaced", _data_path(self.path))
         self._begin()
@@ -116,23 +116,23 @@ class Partial:
 
     def add(self, tables: Tables) -> None:
         """Note samples whose data were written."""
-        self._chunk.append(tables)
+        self._portion.append(tables)
 
-    def end_chunk(self) -> None:
-        """Note that a chunk is finished."""
-        self._chunks += self._chunk
-        self._chunk.clear()
-        self._num_chunks += 1
+    def end_portion(self) -> None:
+        """Note that a portion is finished."""
+        self._portions += self._portion
+        self._portion.clear()
+        self._num_portions += 1
         if time.monotonic() >= self._next_commit:
             self.commit()
 
     def commit(self) -> None:
-        """Bring the finished chunks to the disk, and the journal's entry of them after them."""
+        """Bring the finished portions to the disk, and the journal's entry of them after them."""
         began = time.monotonic()
-        if self._chunks:
+        if self._portions:
             self._sync()
-            self._journal.append(Entry(self._num_chunks, Tables.joined(self._chunks)))
-            self._chunks.clear()
+            self._journal.append(Entry(self._num_portions, Tables.joined(self._portions)))
+            self._portions.clear()
             self._is_worth_keeping = self._fingerprint is not None
         now = time.monotonic()
         self._next_commit = now + max(COMMIT_SECONDS, COMMIT_SHARE * (now - began))
@@ -146,9 +146,9 @@ class Partial:
         return self._journal.entries()
 
     def note_moved(self) -> None:
-        """Note, after the last chunk, that the data which stood in the way of the metadata were copied."""
+        """Note, after the last portion, that the data which stood in the way of the metadata were copied."""
         self._sync()
-        self._journal.append(Entry(self._num_chunks + 1, self._journal.no_tables()))
+        self._journal.append(Entry(self._num_portions + 1, self._journal.no_tables()))
 
     def appear(self) -> None:
         """Let the file, which is whole, appear at its path."""
@@ -160,7 +160,7 @@ class Partial:
 
     def _begin(self) -> None:
         self._is_worth_keeping = False
-        self._num_chunks = 0
+        self._num_portions = 0
         # Emptied before the file that it speaks of. Without a fingerprint, it begins with one that nothing has.
         self._journal.begin(self._fingerprint or bytes(32))
         self.file = _open_own(_data_path(self.path))
@@ -174,7 +174,7 @@ class Partial:
         """Close the unfinished file, and remove it unless a later conversion can go on from it."""
         is_open = hasattr(self, "file")  # else what is there, if anything, may be somebody's
         if is_open:
-            with suppress(OSError):  # what is still in the buffer belongs to no finished chunk
+            with suppress(OSError):  # what is still in the buffer belongs to no finished portion
                 self.file.close()
         if not self._is_worth_keeping:
             if is_open:

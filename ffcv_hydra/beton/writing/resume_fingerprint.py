@@ -36,7 +36,7 @@ def conversion_fingerprint(
         return None
     digest = hashlib.sha256()
     what = source.dataset if description is None else normalise(description)
-    kind = type(source).__name__, encoder.names, page_size, encoder.seed, source.num_samples, source.num_chunks
+    kind = type(source).__name__, encoder.names, page_size, encoder.seed, source.num_samples, source.num_portions
     options = kind, encoder.on_warning
     try:
         for value in (VERSION, options, source.identity, encoder.fields, description is None, what, manifest):

@@ -17,7 +17,7 @@ from ffcv_hydra.beton.writing.beton_file import BetonFile
 from ffcv_hydra.beton.writing.encoding import Part, SampleEncoder
 from ffcv_hydra.beton.writing.journal import Entry
 from ffcv_hydra.beton.writing.partial import Partial
-from ffcv_hydra.beton.writing.source import ChunkEnd, Source, encode_serially
+from ffcv_hydra.beton.writing.source import PortionEnd, Source, encode_serially
 from ffcv_hydra.beton.writing.worker_pool import WorkerPool
 from ffcv_hydra.errors import ConversionError
 
@@ -33,7 +33,7 @@ class _ProgressBar(tqdm):
 
 
 class ResumableConversion:
-    """Fills a partial file chunk by chunk.
+    """Fills a partial file portion by portion.
 
     Args:
         partial: The file.
@@ -52,7 +52,7 @@ class ResumableConversion:
         self._source = source
         self._encoder = encoder
         self._page_size = page_size
-        self._num_chunks = 0
+        self._num_portions = 0
         self._is_moved = False
         self.num_warnings = 0
         self.warnings: tuple[str, ...] = ()
@@ -76,22 +76,22 @@ class ResumableConversion:
             return
         for entry in entries:
             self._note_warnings(entry.tables)
-        self._num_chunks = min(entries[-1].num_chunks, self._source.num_chunks)
-        self._is_moved = entries[-1].num_chunks > self._source.num_chunks
+        self._num_portions = min(entries[-1].num_portions, self._source.num_portions)
+        self._is_moved = entries[-1].num_portions > self._source.num_portions
         if not self._is_moved:
-            self._beton.cut()  # chunks that were not finished
+            self._beton.cut()  # portions that were not finished
         total = "" if self._source.num_samples is None else f" of {self._source.num_samples}"
         logger.info("%s: %d%s samples are there; going on", self._partial.path, self._beton.num_samples, total)
 
-    def write_chunks(self, num_workers: int, progress: bool | None) -> None:
+    def write_portions(self, num_workers: int, progress: bool | None) -> None:
         """Encode and write all that is not there yet; when this fails, what was finished is brought to the disk."""
-        num_workers = min(num_workers, self._source.num_chunks - self._num_chunks)
+        num_workers = min(num_workers, self._source.num_portions - self._num_portions)
         try:
             if num_workers <= 0 or self._source.is_sequential:
-                self._write(encode_serially(self._source, self._encoder, self._num_chunks), progress)
+                self._write(encode_serially(self._source, self._encoder, self._num_portions), progress)
                 return
             with WorkerPool(self._encoder, self._source, num_workers, self._partial.path.parent) as pool:
-                self._write(pool.encode(self._num_chunks), progress)
+                self._write(pool.encode(self._num_portions), progress)
         except OSError:
             raise
         except BaseException:
@@ -114,7 +114,7 @@ class ResumableConversion:
     def _new_beton(self) -> BetonFile:
         return BetonFile(self._partial.file, self._encoder, self._page_size, self._source.num_samples)
 
-    def _write(self, parts: Iterator[Part | ChunkEnd], progress: bool | None) -> None:
+    def _write(self, parts: Iterator[Part | PortionEnd], progress: bool | None) -> None:
         hide = None if progress is None else not progress  # None: hide where stderr is no terminal
         bar = _ProgressBar(
             total=self._source.num_samples,
@@ -124,14 +124,14 @@ class ResumableConversion:
             dynamic_ncols=True,
             disable=hide,
         )
-        chunk, position = self._num_chunks, 0
+        portion, position = self._num_portions, 0
         with bar:
             for part in parts:
-                if isinstance(part, ChunkEnd):
-                    self._partial.end_chunk()
-                    chunk, position = chunk + 1, 0
+                if isinstance(part, PortionEnd):
+                    self._partial.end_portion()
+                    portion, position = portion + 1, 0
                     continue
-                self._check_sizes(part.tables, chunk, position)
+                self._check_sizes(part.tables, portion, position)
                 self._beton.add(part)
                 self._partial.add(part.tables)
                 self._note_warnings(part.tables)
@@ -142,12 +142,12 @@ class ResumableConversion:
         self.num_warnings += len(tables.warnings)
         self.warnings += tables.warnings[: MAX_WARNINGS - len(self.warnings)]
 
-    def _check_sizes(self, tables: Tables, chunk: int, position: int) -> None:
+    def _check_sizes(self, tables: Tables, portion: int, position: int) -> None:
         too_large = np.flatnonzero(tables.sizes > self._page_size)
         if too_large.size:
             allocation = too_large[0]
             location = int(tables.locations[allocation])
-            sample = self._source.label(chunk, position + location // self._encoder.dtype.itemsize)
+            sample = self._source.label(portion, position + location // self._encoder.dtype.itemsize)
             where = f"sample {sample}, field {self._encoder.owner(location)!r}"
             raise layout.too_large(where, int(tables.sizes[allocation]), self._page_size)
 
@@ -158,13 +158,13 @@ class ResumableConversion:
         """
         if self._partial.num_bytes() < self._beton.end:
             return "it was cut short"
-        begins = [0, *(entry.num_chunks for entry in entries[:-1])]
+        begins = [0, *(entry.num_portions for entry in entries[:-1])]
         for number in {0, len(entries) - 1}:
             entry = entries[number]
             if entry.tables.num_samples == 0:
                 continue
-            chunks = range(begins[number], entry.num_chunks)  # the first ones may be empty shards
-            with closing(part for chunk in chunks for part in self._source.encode(self._encoder, chunk)) as parts:
+            portions = range(begins[number], entry.num_portions)  # the first ones may be empty shards
+            with closing(part for portion in portions for part in self._source.encode(self._encoder, portion)) as parts:
                 part = next(parts, None)
             if part is None or not part.tables.begins(entry.tables):
                 return "the dataset gives other samples now"

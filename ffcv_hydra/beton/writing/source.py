@@ -1,4 +1,4 @@
-"""What is converted, as chunks that can be encoded one by one and independently: of a map-style dataset, or shards."""
+"""What is converted, in portions that can be encoded independently: of a map-style dataset, or its shards."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class Shards(Protocol):
 
 
 @dataclass(frozen=True)
-class ChunkEnd:
-    """Comes after the last part of a chunk."""
+class PortionEnd:
+    """Comes after the last part of a portion."""
 
 
 class Source(Protocol):
-    """A dataset, cut into chunks.
+    """A dataset, cut into portions.
 
     Attributes:
-        num_chunks: How many there are.
+        num_portions: How many there are.
         num_samples: In all of them; None if that shows only at the end.
         is_sequential: Whether one process has to encode all, in order.
         identity: Plain values that tell apart what is stored of one and the same dataset.
@@ -46,7 +46,7 @@ class Source(Protocol):
         order: The index of each sample's item; None if it is the sample's own.
     """
 
-    num_chunks: int
+    num_portions: int
     num_samples: int | None
     is_sequential: bool
     identity: tuple
@@ -57,16 +57,16 @@ class Source(Protocol):
         """The label of the first sample, for errors, and its item."""
         ...
 
-    def encode(self, encoder: SampleEncoder, chunk: int) -> Iterator[Part]:
-        """Encode one chunk. Raises `ConversionError` naming the sample that failed."""
+    def encode(self, encoder: SampleEncoder, portion: int) -> Iterator[Part]:
+        """Encode one portion. Raises `ConversionError` naming the sample that failed."""
         ...
 
-    def label(self, chunk: int, position: int) -> str:
-        """What errors call a sample of a chunk."""
+    def label(self, portion: int, position: int) -> str:
+        """What errors call a sample of a portion."""
         ...
 
-    def label_rest(self, chunk: int, position: int) -> str:
-        """What errors call the samples of a chunk from `position` on."""
+    def label_rest(self, portion: int, position: int) -> str:
+        """What errors call the samples of a portion from `position` on."""
         ...
 
 
@@ -76,7 +76,7 @@ class IndexedSource:
     Args:
         dataset: The dataset.
         indices: int64; the index in the dataset of each sample of the beton.
-        chunksize: Samples per chunk.
+        chunksize: Samples per portion.
     """
 
     is_sequential = False
@@ -84,7 +84,7 @@ class IndexedSource:
     def __init__(self, dataset: Any, indices: np.ndarray, chunksize: int) -> None:
         self.dataset = dataset
         self.num_samples: int | None = len(indices)
-        self.num_chunks = -(-len(indices) // chunksize)
+        self.num_portions = -(-len(indices) // chunksize)
         self.identity: tuple = (chunksize, indices.tobytes())
         self.order: list[int] | None = None if np.array_equal(indices, np.arange(len(dataset))) else indices.tolist()
         self._indices = indices
@@ -94,22 +94,22 @@ class IndexedSource:
         index = int(self._indices[0])
         return index, load_item(self.dataset, index)
 
-    def encode(self, encoder: SampleEncoder, chunk: int) -> Iterator[Part]:
-        start = chunk * self._chunksize
+    def encode(self, encoder: SampleEncoder, portion: int) -> Iterator[Part]:
+        start = portion * self._chunksize
         stop = min(start + self._chunksize, len(self._indices))
-        return encoder.encode_chunk(self.dataset, self._indices, start, stop)
+        return encoder.encode_portion(self.dataset, self._indices, start, stop)
 
-    def label(self, chunk: int, position: int) -> str:
-        return str(self._indices[chunk * self._chunksize + position])
+    def label(self, portion: int, position: int) -> str:
+        return str(self._indices[portion * self._chunksize + position])
 
-    def label_rest(self, chunk: int, position: int) -> str:
-        last = min((chunk + 1) * self._chunksize, len(self._indices)) - 1
-        start = min(chunk * self._chunksize + position, last)  # a worker may die after its last sample
+    def label_rest(self, portion: int, position: int) -> str:
+        last = min((portion + 1) * self._chunksize, len(self._indices)) - 1
+        start = min(portion * self._chunksize + position, last)  # a worker may die after its last sample
         return f"samples {self._indices[start]} to {self._indices[last]}"
 
 
 class ShardedSource:
-    """A dataset in shards, each of which is a chunk."""
+    """A dataset in shards, each of which is a portion."""
 
     is_sequential = False
     num_samples: int | None = None
@@ -117,33 +117,33 @@ class ShardedSource:
 
     def __init__(self, dataset: Shards) -> None:
         self.dataset = dataset
-        self.num_chunks = len(dataset.shard_names)
+        self.num_portions = len(dataset.shard_names)
         self.identity: tuple = tuple(dataset.shard_names)
 
     def first(self) -> tuple[Any, Any]:
-        labelled = (found for chunk in range(self.num_chunks) for found in self._labelled(chunk))
+        labelled = (found for portion in range(self.num_portions) for found in self._labelled(portion))
         return _first(labelled)
 
-    def encode(self, encoder: SampleEncoder, chunk: int) -> Iterator[Part]:
-        return encoder.encode_items(self._labelled(chunk), chunk)
+    def encode(self, encoder: SampleEncoder, portion: int) -> Iterator[Part]:
+        return encoder.encode_items(self._labelled(portion), portion)
 
-    def label(self, chunk: int, position: int) -> str:
-        return f"{position} of {self.dataset.shard_names[chunk]}"
+    def label(self, portion: int, position: int) -> str:
+        return f"{position} of {self.dataset.shard_names[portion]}"
 
-    def label_rest(self, chunk: int, position: int) -> str:
-        return f"{self.dataset.shard_names[chunk]} from its sample {position} on"
+    def label_rest(self, portion: int, position: int) -> str:
+        return f"{self.dataset.shard_names[portion]} from its sample {position} on"
 
-    def _labelled(self, chunk: int) -> Iterator[tuple[str, Any]]:
-        items = _iterate(self.dataset.read_shard(chunk), lambda position: self.label(chunk, position))
-        return ((self.label(chunk, position), item) for position, item in enumerate(items))
+    def _labelled(self, portion: int) -> Iterator[tuple[str, Any]]:
+        items = _iterate(self.dataset.read_shard(portion), lambda position: self.label(portion, position))
+        return ((self.label(portion, position), item) for position, item in enumerate(items))
 
 
 class IterableSource:
-    """Any other iterable, which can only be read from its beginning to its end: a single chunk."""
+    """Any other iterable, which can only be read from its beginning to its end: a single portion."""
 
     is_sequential = True
     num_samples: int | None = None
-    num_chunks = 1
+    num_portions = 1
     identity: tuple = ()
     order: list[int] | None = None
 
@@ -156,13 +156,13 @@ class IterableSource:
         self._labelled = chain([found], self._labelled)
         return found
 
-    def encode(self, encoder: SampleEncoder, chunk: int) -> Iterator[Part]:
-        return encoder.encode_items(self._labelled, chunk)
+    def encode(self, encoder: SampleEncoder, portion: int) -> Iterator[Part]:
+        return encoder.encode_items(self._labelled, portion)
 
-    def label(self, chunk: int, position: int) -> str:
+    def label(self, portion: int, position: int) -> str:
         return str(position)
 
-    def label_rest(self, chunk: int, position: int) -> str:
+    def label_rest(self, portion: int, position: int) -> str:
         return f"samples from {position} on"
 
 
@@ -178,11 +178,11 @@ def iterable_source(dataset: Any) -> ShardedSource | IterableSource:
     return ShardedSource(dataset) if isinstance(dataset, Shards) else IterableSource(dataset)
 
 
-def encode_serially(source: Source, encoder: SampleEncoder, first_chunk: int) -> Iterator[Part | ChunkEnd]:
-    """Encode all chunks from `first_chunk` on in this process."""
-    for chunk in range(first_chunk, source.num_chunks):
-        yield from source.encode(encoder, chunk)
-        yield ChunkEnd()
+def encode_serially(source: Source, encoder: SampleEncoder, first_portion: int) -> Iterator[Part | PortionEnd]:
+    """Encode all portions from `first_portion` on in this process."""
+    for portion in range(first_portion, source.num_portions):
+        yield from source.encode(encoder, portion)
+        yield PortionEnd()
 
 
 def _first(labelled: Iterator[tuple[Any, Any]]) -> tuple[Any, Any]:

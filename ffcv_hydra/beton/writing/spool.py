@@ -38,7 +38,7 @@ class SpooledPart:
 
 
 class Spool:
-    """Keeps parts on disk, one file per chunk, so that the room is free again once the chunk's last part is read.
+    """Keeps parts on disk, one file per portion, so that the room is free again once the portion's last part is read.
 
     Args:
         directory: Where the files are.
@@ -48,22 +48,22 @@ class Spool:
         self._directory = directory
         self._files: dict[int, IO[bytes]] = {}
 
-    def put(self, part: Part, chunk: int) -> SpooledPart:
-        """Keep a part of a chunk."""
-        file = self._files.get(chunk)
+    def put(self, part: Part, portion: int) -> SpooledPart:
+        """Keep a part of a portion."""
+        file = self._files.get(portion)
         if file is None:
-            file = self._files[chunk] = tempfile.TemporaryFile(dir=self._directory)  # noqa: SIM115  (lives on in parts)
+            file = self._files[portion] = tempfile.TemporaryFile(dir=self._directory)  # noqa: SIM115  (lives on in parts)
         offset = file.seek(0, 2)
         file.write(part.data)
         return SpooledPart(part.tables, file, offset, len(part.data))
 
-    def forget(self, chunk: int) -> None:
-        """Close the file of a chunk whose parts were all read."""
-        file = self._files.pop(chunk, None)
+    def forget(self, portion: int) -> None:
+        """Close the file of a portion whose parts were all read."""
+        file = self._files.pop(portion, None)
         if file is not None:
             file.close()
 
     def close(self) -> None:
         """Close all files."""
-        for chunk in list(self._files):
-            self.forget(chunk)
+        for portion in list(self._files):
+            self.forget(portion)

@@ -1,4 +1,4 @@
-"""What a worker process of the writer does: gets chunks, sends parts."""
+"""What a conversion worker does: gets portions, sends parts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 from ffcv_hydra.beton.writing.encoding import SampleEncoder
 from ffcv_hydra.beton.writing.own_positions import take_own_positions
-from ffcv_hydra.beton.writing.source import ChunkEnd, Source
+from ffcv_hydra.beton.writing.source import PortionEnd, Source
 from ffcv_hydra.errors import MAX_TEXT, ConversionError, describe_error
 from ffcv_hydra.parent_death import die_with
 
@@ -34,10 +34,10 @@ def work(
     encoder: SampleEncoder,
     source: Source,
 ) -> None:
-    """Encode the chunks that `connection` asks for, until it says None or the parent is gone.
+    """Encode the portions that `connection` asks for, until it says None or the parent is gone.
 
     Args:
-        connection: Receives numbers of chunks, sends `Part`s and a `ChunkEnd` for each, and a `Failure` as the last
+        connection: Receives numbers of portions, sends `Part`s and a `PortionEnd` for each, and a `Failure` as the last
             word if something fails.
         inherited: The parent's pipe ends that fork copied into this process. As long as any process holds them,
             nobody reading from the other end notices that the parent died.
@@ -53,10 +53,10 @@ def work(
     torch.set_num_threads(1)
     try:
         take_own_positions()
-        while (chunk := connection.recv()) is not None:
-            for part in source.encode(encoder, chunk):
+        while (portion := connection.recv()) is not None:
+            for part in source.encode(encoder, portion):
                 connection.send(part)
-            connection.send(ChunkEnd())
+            connection.send(PortionEnd())
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the parent is gone
     except BaseException as error:

@@ -1,4 +1,4 @@
-"""The writer's worker processes: chunks out, parts back in the order of the beton."""
+"""The conversion workers: portions out, parts back in the order of the beton."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from types import TracebackType
 from typing import Any
 
 from ffcv_hydra.beton.writing.encoding import Part, SampleEncoder
-from ffcv_hydra.beton.writing.source import ChunkEnd, Source
+from ffcv_hydra.beton.writing.source import PortionEnd, Source
 from ffcv_hydra.beton.writing.spool import Spool, SpooledPart
 from ffcv_hydra.beton.writing.worker import Failure, work
 from ffcv_hydra.errors import ConversionError
 from ffcv_hydra.process_ends import how_it_ended
 
 SHARDS_AHEAD = 4  # per worker: so many may wait on the disk for one that takes longer
-CHUNKS_AHEAD = 2  # per worker: one it works on, one that waits, so that it never idles
+PORTIONS_AHEAD = 2  # per worker: one it works on, one that waits, so that it never idles
 BUFFERED_BYTES = 64 << 20  # parts that came before their turn; above this only the worker whose turn it is may send
 ALIVE_CHECK_SECONDS = 1.0
 EXIT_SECONDS = 5.0
 
 
 @dataclass
-class _Chunk:
+class _Portion:
     number: int
     parts: deque[Part | SpooledPart] = field(default_factory=deque)
     num_received: int = 0
@@ -43,7 +43,7 @@ class _Chunk:
 class _Worker:
     process: BaseProcess
     connection: Connection
-    chunks: deque[_Chunk] = field(default_factory=deque)
+    portions: deque[_Portion] = field(default_factory=deque)
 
 
 class WorkerPool:
@@ -53,7 +53,7 @@ class WorkerPool:
         encoder: Encodes the samples.
         source: What is converted. Where the platform can fork it need not be picklable.
         num_workers: How many processes, at least 1.
-        spool_directory: Where parts of shards wait for their turn. Chunks of a map-style dataset are small: there, a
+        spool_directory: Where parts of shards wait for their turn. Portions of a map-style dataset are small: there, a
             worker that is ahead waits instead.
     """
 
@@ -78,32 +78,32 @@ class WorkerPool:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._stop(gracefully=kind is None)
 
-    def encode(self, first_chunk: int) -> Iterator[Part | ChunkEnd]:
-        """Encode all chunks from `first_chunk` on; yield their parts in order, and a `ChunkEnd` after each chunk.
+    def encode(self, first_portion: int) -> Iterator[Part | PortionEnd]:
+        """Encode all portions from `first_portion` on; yield their parts in order, a `PortionEnd` behind each.
 
         Raises:
             ConversionError: if a sample fails (its message names it; the worker's traceback is attached as a note),
-                after what comes before its chunk; or at once if a worker process dies (names the samples it had).
+                after what comes before its portion; or at once if a worker process dies (names the samples it had).
         """
-        waiting = (_Chunk(number) for number in range(first_chunk, self._source.num_chunks))
-        handed_out: deque[_Chunk] = deque()
+        waiting = (_Portion(number) for number in range(first_portion, self._source.num_portions))
+        handed_out: deque[_Portion] = deque()
         while True:
             has_room = not self._spools or len(handed_out) < SHARDS_AHEAD * self._num_workers
-            if has_room and not any(chunk.failure for chunk in handed_out):
+            if has_room and not any(portion.failure for portion in handed_out):
                 handed_out.extend(self._hand_out(waiting))
             if not handed_out:
                 return
-            chunk = handed_out[0]
-            while chunk.parts:
-                yield self._take(chunk.parts.popleft())
-            if chunk.failure is not None:
-                raise chunk.failure
-            if chunk.is_received:
+            portion = handed_out[0]
+            while portion.parts:
+                yield self._take(portion.parts.popleft())
+            if portion.failure is not None:
+                raise portion.failure
+            if portion.is_received:
                 handed_out.popleft()
-                self._spool.forget(chunk.number)
-                yield ChunkEnd()
+                self._spool.forget(portion.number)
+                yield PortionEnd()
             else:
-                self._receive(chunk)
+                self._receive(portion)
 
     def _take(self, part: Part | SpooledPart) -> Part:
         if isinstance(part, SpooledPart):
@@ -132,21 +132,21 @@ class WorkerPool:
             theirs.close()  # so that the child holds the only copy, and its death reads as the end of the pipe
         self._workers.append(_Worker(process, ours))
 
-    def _hand_out(self, waiting: Iterator[_Chunk]) -> Iterator[_Chunk]:
-        for depth in range(CHUNKS_AHEAD):
+    def _hand_out(self, waiting: Iterator[_Portion]) -> Iterator[_Portion]:
+        for depth in range(PORTIONS_AHEAD):
             for worker in self._workers:
-                if len(worker.chunks) > depth or (chunk := next(waiting, None)) is None:
+                if len(worker.portions) > depth or (portion := next(waiting, None)) is None:
                     continue
-                worker.chunks.append(chunk)
+                worker.portions.append(portion)
                 with suppress(OSError):  # the worker is dead; receiving from it tells how
-                    worker.connection.send(chunk.number)
-                yield chunk
+                    worker.connection.send(portion.number)
+                yield portion
 
-    def _receive(self, needed: _Chunk) -> None:
+    def _receive(self, needed: _Portion) -> None:
         """Take what workers have sent; from others than the one that has `needed` only while there is room."""
-        busy = [worker for worker in self._workers if worker.chunks]
+        busy = [worker for worker in self._workers if worker.portions]
         if self._buffered >= BUFFERED_BYTES and not self._spools:
-            busy = [worker for worker in busy if worker.chunks[0] is needed]
+            busy = [worker for worker in busy if worker.portions[0] is needed]
         by_connection = {worker.connection: worker for worker in busy}
         ready = wait(list(by_connection), timeout=ALIVE_CHECK_SECONDS)
         for connection in ready:
@@ -157,35 +157,35 @@ class WorkerPool:
                 if not worker.process.is_alive() and not worker.connection.poll():
                     raise self._death(worker)
 
-    def _receive_from(self, worker: _Worker, needed: _Chunk) -> None:
+    def _receive_from(self, worker: _Worker, needed: _Portion) -> None:
         try:
-            message: Part | ChunkEnd | Failure = worker.connection.recv()
+            message: Part | PortionEnd | Failure = worker.connection.recv()
         except (EOFError, OSError):
             raise self._death(worker) from None
-        chunk = worker.chunks[0]
+        portion = worker.portions[0]
         if isinstance(message, Failure):
-            # Raised in its turn: chunks before it are finished meanwhile, and so kept. Those after it are not needed.
-            chunk.failure = ConversionError(message.message)
-            chunk.failure.add_note(f"In a worker process:\n{message.traceback}")
-            worker.chunks.clear()
+            # Raised in its turn: portions before it are finished meanwhile, and so kept. Those after it are not needed.
+            portion.failure = ConversionError(message.message)
+            portion.failure.add_note(f"In a worker process:\n{message.traceback}")
+            worker.portions.clear()
             return
-        if isinstance(message, ChunkEnd):
-            chunk.is_received = True
-            worker.chunks.popleft()
+        if isinstance(message, PortionEnd):
+            portion.is_received = True
+            worker.portions.popleft()
             return
-        chunk.num_received += message.tables.num_samples
-        if self._spools and self._buffered >= BUFFERED_BYTES and chunk is not needed:
-            chunk.parts.append(self._spool.put(message, chunk.number))
+        portion.num_received += message.tables.num_samples
+        if self._spools and self._buffered >= BUFFERED_BYTES and portion is not needed:
+            portion.parts.append(self._spool.put(message, portion.number))
         else:
-            chunk.parts.append(message)
+            portion.parts.append(message)
             self._buffered += message.nbytes
 
     def _death(self, worker: _Worker) -> ConversionError:
         worker.process.join(EXIT_SECONDS)
         code = worker.process.exitcode
-        chunk = worker.chunks[0]
+        portion = worker.portions[0]
         how = "its pipe is closed" if code is None else how_it_ended(code)
-        samples = self._source.label_rest(chunk.number, chunk.num_received)
+        samples = self._source.label_rest(portion.number, portion.num_received)
         memory = "if memory ran out, use fewer workers; else " if code == -signal.SIGKILL else ""
         return ConversionError(
             f"a worker process ended while it converted {samples} ({how}); {memory}look at these samples with "

@@ -57,7 +57,7 @@ def write_beton(
     If this is interrupted, its finished work stays beside `path` as `NAME.partial` and `NAME.partial.journal`, and the
     next conversion of the same dataset with the same options goes on from there. The same means: the same
     `description`, or without one a dataset that pickles to the same bytes; and the first samples of the first and of
-    the last finished chunk, encoded again, are those that were written. After a full disk nothing stays.
+    the last finished portion, encoded again, are those that were written. After a full disk nothing stays.
 
     Args:
         dataset: A map-style dataset (`__len__`, `__getitem__`) whose items are tuples; or one without length: `Shards`
@@ -108,7 +108,7 @@ def write_beton(
     with nullcontext(partial) if partial else Partial.locked(path) as held:
         conversion = ResumableConversion(held, source, encoder, page_size)
         conversion.begin(fingerprint, resume=resume)
-        conversion.write_chunks(usable_cores() if num_workers == -1 else num_workers, progress)
+        conversion.write_portions(usable_cores() if num_workers == -1 else num_workers, progress)
         num_bytes = conversion.finish(description, encoded)
     summary = BetonSummary(
         path,
