@@ -1,18 +1,22 @@
-"""From the constructor to the first batch, with what is imported there before.
+"""How long it takes to start: whole processes, and from the constructor to the first batch.
 
-    python -m benchmarks.start
+    python -m benchmarks.start [--before CHECKOUT] [--contenders processes]
 
-Ours with kernels that an earlier process left on disk, ours on the very first run, with an empty cache, and FFCV, which
-compiles anew in each process.
+Whole processes, with kernels on disk, are compared with those of another checkout of this repository. From the
+constructor to the first batch, with what is imported there before: ours with kernels that an earlier process left on
+disk, ours on the very first run, with an empty cache, and FFCV, which compiles anew in each process.
 """
 
 import tempfile
+from argparse import Namespace
+from pathlib import Path
 
-from benchmarks import contest, options, report
+from benchmarks import contest, options, processes, report
 from benchmarks.contest import Result
 from benchmarks.work import RANDOM_CROP, SMALL, Work
 
 CASES = ("ours", "ours_first_run", "stock_ffcv")
+PROCESSES = "processes"
 WORKS = {
     RANDOM_CROP: "random-resized crop 224 + flip",
     SMALL: "flip + translate + cutout of 32 × 32",
@@ -20,11 +24,18 @@ WORKS = {
 
 
 def main() -> None:
-    chosen = options.parse(__doc__, CASES, {"photos": 2000, "repeats": 3})
+    chosen = options.parse(__doc__, (PROCESSES, *CASES), {"photos": 2000, "repeats": 3, "before": ""})
+    if PROCESSES in chosen.contenders:
+        processes.compare(Path(chosen.before) if chosen.before else None, chosen.repeats, vars(chosen))
+    if cases := [case for case in chosen.contenders if case != PROCESSES]:
+        _first_batches(cases, chosen)
+
+
+def _first_batches(cases: list[str], chosen: Namespace) -> None:
     for name, what in WORKS.items():
         small = name == SMALL
         work = Work(name, chosen.photos, min(512 if small else 256, chosen.photos), size=32 if small else 224)
-        results = [Result(case) for case in chosen.contenders]
+        results = [Result(case) for case in cases]
         for contender in ("ours", "stock_ffcv"):
             contest.ask_once("prepare", "", contender, work, Result(contender))
         for _ in range(chosen.repeats):
