@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ffcv_hydra.bench.measuring import measure
+from ffcv_hydra.building.data import of_stage
 from ffcv_hydra.building.stage_loader import stage_loader
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.loader.plan.node import Node
@@ -20,7 +21,7 @@ _BATCHES = 8
 def explain(config: Mapping[str, Any], stage: str | None = None) -> Iterator[str]:
     """What is done in each stage, a text for each; some batches are read, nothing is trained.
 
-    A beton that is missing is converted first. What `pipeline.device` does to whole batches is left out.
+    A beton that is missing is converted first. What `pipeline.device` does in the trainer is named, and not measured.
 
     Args:
         config: the composed run config, resolved.
@@ -35,7 +36,16 @@ def explain(config: Mapping[str, Any], stage: str | None = None) -> Iterator[str
         _, loader = stage_loader(config, name)
         threads = f"{loader.num_workers} thread{'s'[: loader.num_workers != 1]}"
         title = f"{config['dataset']['name']}, {name}: batches of {loader.batch_size}, {threads}"
-        yield f"{title}\n{loader.plan.in_words(_times(loader))}"
+        yield "\n".join([title, loader.plan.in_words(_times(loader)), *_on_device(config, name)])
+
+
+def _on_device(config: Mapping[str, Any], stage: str) -> Iterator[str]:
+    """What the trainer does to a stage's batches on the device: a line for each list of modules."""
+    _, modules = of_stage((config.get("pipeline") or {}).get("device") or {}, stage)
+    lists = modules if isinstance(modules, Mapping) else {"the whole batch": modules or []}
+    for output, nodes in lists.items():
+        names = ", ".join(node["_target_"].rpartition(".")[2] for node in nodes)
+        yield from [f"{output}, in the trainer, once it is on the device: {names}"] if names else []
 
 
 def _times(loader: Loader) -> Times:

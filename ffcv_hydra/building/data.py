@@ -55,7 +55,7 @@ def needed_stages(config: Config) -> list[str]:
 
 def _build_manager(config: Config, stage: str) -> FFCVPipelineManager:
     split = config["dataset"]["splits"][stage]
-    key, pipelines = _of_stage(config.get("pipeline") or {}, stage)
+    key, pipelines = of_stage(config.get("pipeline") or {}, stage)
     order = "train" if stage == "train" else "eval"
     indices = split.get("indices")
     if isinstance(indices, Mapping):
@@ -68,7 +68,7 @@ def _build_manager(config: Config, stage: str) -> FFCVPipelineManager:
     )
 
 
-def _of_stage(by_stage: Mapping[str, Any], stage: str) -> tuple[str, Any]:
+def of_stage(by_stage: Mapping[str, Any], stage: str) -> tuple[str, Any]:
     """What is said of a stage, and at which key; a test or a prediction of which nothing is said follows `val`."""
     key = "val" if stage in ("test", "predict") and by_stage.get(stage) is None else stage
     return key, by_stage.get(key)
@@ -100,7 +100,7 @@ def _build_pipeline(key: str, pipeline: Any) -> Pipeline:
 def _build_device_transforms(config: Config, stages: list[str]) -> dict[str, Any]:
     """The torch modules of each stage that has some."""
     given = (config.get("pipeline") or {}).get("device") or {}
-    found = {stage: _of_stage(given, stage) for stage in stages}
+    found = {stage: of_stage(given, stage) for stage in stages}
     return {stage: build(f"pipeline.device.{key}", modules) for stage, (key, modules) in found.items() if modules}
 
 

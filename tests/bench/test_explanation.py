@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ffcv_hydra.bench.explanation import _times
+from ffcv_hydra.bench.explanation import _on_device, _times
 from ffcv_hydra.cli.inspection import main
 from tests.loader.configurations import digests, make
 
@@ -34,15 +34,23 @@ def test_says_per_stage_what_the_config_of_a_run_does_and_leaves_no_run_folder(t
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
-def test_a_stage_that_the_dataset_lacks_and_a_pipeline_that_cannot_be_are_one_line(tmp_path):
-    for arguments, message in (
-        (["--stage=test", "dataset.splits.test=null"], "dataset.splits.test"),
-        (["--stage=val", "pipeline=default", "~pipeline.val", "+pipeline.val.image=[]",
-          "+pipeline.val.nothing=null"], "pipeline for 'nothing': .*toy.beton has no such field"),
-    ):  # fmt: skip
-        done = explain(tmp_path, *arguments)
-        assert done.returncode == 1
-        assert len(done.stderr.splitlines()) == 1 and re.search(message, done.stderr), done.stderr
+def test_what_the_trainer_does_on_the_device_is_named():
+    nodes = [{"_target_": "torchvision.transforms.v2.RandomErasing"}, {"_target_": "torch.nn.Identity"}]
+    done = "in the trainer, once it is on the device: RandomErasing, Identity"
+    for device, expected in (
+        ({"train": {"image": nodes, "label": []}}, [f"image, {done}"]),
+        ({"train": nodes}, [f"the whole batch, {done}"]),
+        ({"val": nodes}, []),
+        (None, []),
+    ):
+        assert list(_on_device({"pipeline": {"device": device}}, "train")) == expected
+    assert list(_on_device({"pipeline": {"device": {"val": nodes}}}, "test")) == [f"the whole batch, {done}"]
+
+
+def test_a_pipeline_that_cannot_be_is_one_line(tmp_path):
+    done = explain(tmp_path, "--stage=val", "pipeline=randcrop", "+pipeline.val.nothing=null")
+    assert done.returncode == 1
+    assert re.fullmatch("pipeline for 'nothing': .*toy.beton has no such field; it has .*\n", done.stderr)
 
 
 def test_looking_changes_no_batch(scenes):

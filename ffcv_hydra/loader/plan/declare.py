@@ -66,11 +66,9 @@ def _declared(chain: Chain, operation: Operation, parent: Node | None) -> Node:
     try:
         after, memory = operation.declare_state_and_memory(state)
         shared = operation.declare_shared_memory(state)
-    except AssertionError as error:  # FFCV's states refuse compiled code on tensors
-        if not state.jit_mode:
-            raise too_late from error
-        raise
     except Exception as error:
+        if isinstance(error, AssertionError) and not state.jit_mode:  # FFCV's states refuse compiled code on tensors
+            raise too_late from error
         what = str(error) if isinstance(error, PipelineError) else describe_error(error)
         raise PipelineError(f"pipeline of '{chain.output}': {operation.name}: {what}") from error
     if not state.jit_mode and after.jit_mode:

@@ -100,24 +100,27 @@ def _beginning(
         start = places.get(id(request.reads))
         if start is None:
             name = type(request.reads).__name__
-            raise PipelineError(f"pipeline of '{request.output}' starts from {name}, which no other one holds")
+            what = f"starts from {name}, which no other one holds; name a field"
+            raise PipelineError(f"pipeline of '{request.output}' {what}")
         return chains[start[0]].field, start, request.operations or ()
     stored = beton.fields[request.reads]
     first: Any = adapted(request.operations[0]) if request.operations else None
     if not (isinstance(first, Operation) and first.is_decoder):
-        return request.reads, None, _with_default(stored, request.reads, request.operations)
+        return request.reads, None, _with_default(stored, request.output, request.operations)
     if not first.decodes(stored):
-        raise PipelineError(f"pipeline of '{request.reads}': {first.name} cannot decode a {stored.name}")
+        raise PipelineError(
+            f"pipeline of '{request.output}': {first.name} cannot decode a {stored.name}; leave it out for the default"
+        )
     assert request.operations is not None
     return request.reads, None, request.operations
 
 
-def _with_default(stored: Field, name: str, operations: Sequence[Any] | None) -> list[Any]:
+def _with_default(stored: Field, output: str, operations: Sequence[Any] | None) -> list[Any]:
     """The operations behind the field's default decoder; without any, the field's default pipeline."""
     try:
         return default_operations(stored) if operations is None else [default_decoder(stored), *operations]
     except PipelineError as error:
-        raise PipelineError(f"pipeline of '{name}': {error}") from error
+        raise PipelineError(f"pipeline of '{output}': {error}") from error
 
 
 def _own(output: str, original: Any, is_first: bool) -> Operation:
@@ -126,9 +129,11 @@ def _own(output: str, original: Any, is_first: bool) -> Operation:
     if isinstance(operation, nn.Module):
         return TorchModule(operation)
     if not isinstance(operation, Operation):
-        raise PipelineError(f"pipeline of '{output}': {original!r} is neither an Operation nor a torch.nn.Module")
+        raise PipelineError(
+            f"pipeline of '{output}': {original!r} is neither an Operation nor a torch.nn.Module; leave it out"
+        )
     if operation.is_decoder and not is_first:
-        raise PipelineError(f"pipeline of '{output}': the decoder {operation.name} must come first")
+        raise PipelineError(f"pipeline of '{output}': the decoder {operation.name} must come first; move it there")
     try:
         return made_again(operation)
     except PipelineError as error:

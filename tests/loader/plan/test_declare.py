@@ -8,6 +8,7 @@ from ffcv.transforms import Convert, Cutout
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations import CenterCrop, DivideImage255, RandomHorizontalFlip, ToTensor
+from ffcv_hydra.operations.tensor_operation import TensorOperation
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -16,6 +17,19 @@ pytestmark = pytest.mark.timeout(120)
 def test_L7_an_array_operation_after_tensors_is_refused_by_name(beton, operation):
     with pytest.raises(PipelineError, match=f"{type(operation).__name__} works on arrays; put it before ToTensor"):
         Loader(beton, 8, pipelines={"image": [CenterCrop(8), ToTensor(), operation]})
+
+
+class Doubts(TensorOperation):
+    def declare_state_and_memory(self, previous_state):
+        raise AssertionError("it is no use")
+
+    def generate_code(self):
+        raise NotImplementedError
+
+
+def test_what_an_operation_of_a_users_raises_is_told_in_one_line(beton):
+    with pytest.raises(PipelineError, match="pipeline of 'image': Doubts: AssertionError: it is no use"):
+        Loader(beton, 8, pipelines={"image": [CenterCrop(8), Doubts()]})
 
 
 def test_T1_shape_and_dtype_after_a_torch_module_are_found(beton):

@@ -57,7 +57,8 @@ def test_two_outputs_of_one_field_draw_different_numbers(beton):
 @pytest.mark.parametrize(
     "pipelines, message",
     [
-        ({"image": [IntDecoder()]}, "pipeline of 'image': IntDecoder cannot decode a RGBImageField"),
+        ({"image": [IntDecoder()]}, "of 'image': IntDecoder cannot decode a RGBImageField; leave it out"),
+        ({"x": PipelineSpec("label", CenterCrop(8))}, "pipeline of 'x': CenterCrop cannot decode a IntField"),
         ({"label": [CenterCrop(8)]}, "pipeline of 'label': CenterCrop cannot decode a IntField"),
         ({"image": [CenterCrop(8), CenterCrop(8)]}, "pipeline of 'image': the decoder CenterCrop must come first"),
         ({"image": [CenterCrop(8), 3]}, "3 is neither an Operation nor a torch.nn.Module"),
