@@ -46,7 +46,7 @@ def test_writes_a_picture_and_says_where(run, tmp_path):
     [
         ("pipeline=randcop", "pipeline=randcop: there is no such option; did you mean 'randcrop'?"),
         ("loader.batch_siz=3", "unknown key 'loader.batch_siz': did you mean 'loader.batch_size'?"),
-        ("loader.batch_size=0", "loader.batch_size=0: should be greater than 0"),
+        ("loader.batch_size=0", "loader.batch_size=0: must be a whole number of at least 1"),
         ("pipeline=image,randcrop", "Ambiguous value for argument 'pipeline=image,randcrop'"),
         ("--config-dir=none", "none' not found"),
         ("--output=/proc/none/sheet.png", "cannot write /proc/none/sheet.png: "),
