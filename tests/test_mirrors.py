@@ -57,7 +57,7 @@ ELSEWHERE = {
     "loader/test_damage.py": "loader/engine/decoding loader/engine/failures loader/engine/rows",
     "loader/test_loader.py": (
         "loader/engine/batch_job loader/engine/chunks loader/engine/execution loader/engine/indices"
-        " loader/engine/threads loader/iteration loader/planning loader/position loader/sampler loader/plan/settings"
+        " loader/engine/threads loader/iteration loader/position loader/sampler loader/plan/settings"
     ),
     "loader/test_mixing.py": "loader/plan/mixing",
     "loader/test_moving_together.py": "loader/plan/movement loader/plan/stillness loader/plan/together",

@@ -5,86 +5,88 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
+
+import torch
 
 from ffcv_hydra.errors import LoaderError, SampleError
 from ffcv_hydra.loader.engine.batch_job import BatchJob, batch_jobs
+from ffcv_hydra.loader.engine.buffers import BufferPool
 from ffcv_hydra.loader.engine.epoch_order import EpochOrder
 from ffcv_hydra.loader.engine.execution import Executor
-from ffcv_hydra.loader.engine.failures import FailedSamples
+from ffcv_hydra.loader.engine.failures import FailedSamples, OnError
 from ffcv_hydra.loader.engine.storage import Storage
 from ffcv_hydra.loader.engine.threads import Engine
+from ffcv_hydra.loader.plan.mixing import check_pairs
+from ffcv_hydra.loader.plan.passes import make_plan
 from ffcv_hydra.loader.plan.settings import settings_of
-from ffcv_hydra.loader.planning import Pipelines, build_executor, build_plan
 from ffcv_hydra.loader.position import Position
 from ffcv_hydra.loader.sampler import Sampler
 from ffcv_hydra.loader_options import LoaderOptions
 from ffcv_hydra.operations.base import Scratch
 from ffcv_hydra.ordering.ranks import RankBatches
+from ffcv_hydra.pipeline import Pipeline
 
 log = logging.getLogger(__name__)
 
 
+@dataclass(eq=False)
 class Passes:
     """What the passes over one loader's batches share.
 
-    Args:
+    Attributes:
         storage: of the open file.
         order: of the samples.
         split: what this rank takes of it.
         sampler: has the epoch of the next pass.
         position: takes note of what was delivered.
         pipelines: what becomes of each field.
-        options: of the loader.
+        options: of the loader, with a number of threads.
         world_size: number of ranks.
-
-    Attributes:
-        executor: of the pass that began last, and of the next one unless what it is made from changes.
         failures: the damaged samples that were met.
         sizes: by output, the size that images are decoded to in an epoch.
         given: with on_error=skip, an epoch, and which of its batches came.
         scratches: of passes that have ended.
         abandoned: engines of passes that were collected, whose scratch is still in use.
+        executor: of the pass that began last, and of the next one unless what it is made from changes.
     """
 
-    def __init__(
-        self,
-        storage: Storage,
-        order: EpochOrder,
-        split: RankBatches,
-        sampler: Sampler,
-        position: Position,
-        pipelines: Pipelines,
-        options: LoaderOptions,
-        world_size: int,
-    ) -> None:
-        self.storage, self.order, self.split = storage, order, split
-        self.sampler, self.position = sampler, position
-        self.options, self.world_size = options, world_size
-        self.path = storage.beton.path
-        self.failures = FailedSamples()
-        self.sizes: dict[str, Callable[[int], Any]] = {}
-        self.given: tuple[int, list[int]] = (0, [])
-        self.scratches: list[list[Scratch]] = []
-        self.abandoned: deque[Engine] = deque()
-        self.lock = threading.RLock()
-        self._pipelines = pipelines
+    storage: Storage
+    order: EpochOrder
+    split: RankBatches
+    sampler: Sampler
+    position: Position
+    pipelines: Mapping[str, Pipeline] | Sequence[Pipeline]
+    options: LoaderOptions
+    world_size: int
+    failures: FailedSamples = field(default_factory=FailedSamples)
+    sizes: dict[str, Callable[[int], Any]] = field(default_factory=dict)
+    given: tuple[int, list[int]] = field(default_factory=lambda: (0, []))
+    scratches: list[list[Scratch]] = field(default_factory=list)
+    abandoned: deque[Engine] = field(default_factory=deque)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def __post_init__(self) -> None:
+        self.path = self.storage.beton.path
         self._process = os.getpid()
         self._build({})
 
     def _build(self, sizes: dict[str, Any]) -> None:
         self._sizes, self._settings = sizes, []  # to be built again if it fails
-        settings = settings_of(self._pipelines, self.storage.beton)
-        self.executor = build_executor(
-            self._pipelines, self.storage, self.options, self.world_size, sizes, self.failures
-        )
+        settings = settings_of(self.pipelines, self.storage.beton)
+        options = self.options
+        plan = make_plan(self.pipelines, self.storage.beton, options, sizes)
+        check_pairs(plan, options, self.world_size)
+        pool, on_error = BufferPool(pinned=torch.cuda.is_available()), OnError(options.on_error)
+        self.executor = Executor(plan, self.storage, pool, options.batch_size, on_error, self.failures)
         self._settings = settings
 
     def set_size(self, output: str, size: Callable[[int], Any]) -> None:
         """Have images decoded to a size that depends on the epoch; raises `PipelineError` if there is none to set."""
         sizes = self._sizes | {output: size(self.sampler.epoch)}
-        build_plan(self._pipelines, self.storage.beton, self.options, sizes)
+        make_plan(self.pipelines, self.storage.beton, self.options, sizes)
         self.sizes[output] = size
 
     def batch_jobs(self, executor: Executor, epoch: int, first_batch: int) -> Iterator[BatchJob]:
@@ -104,7 +106,7 @@ class Passes:
             self.given = epoch, list(range(first_batch))
             self.storage.check()
             sizes = {output: size(epoch) for output, size in self.sizes.items()}
-            if sizes != self._sizes or settings_of(self._pipelines, self.storage.beton) != self._settings:
+            if sizes != self._sizes or settings_of(self.pipelines, self.storage.beton) != self._settings:
                 self._build(sizes)
             self.executor.compile()
             while self.abandoned:

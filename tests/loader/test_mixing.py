@@ -1,4 +1,4 @@
-"""CutMix and Mixup: pairs of the order, and targets that belong to their images; `loader/planning.py` refuses."""
+"""Mixup and CutMix: pairs of the global order, and targets that belong to their images."""
 
 import numpy as np
 import pytest

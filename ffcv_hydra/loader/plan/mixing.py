@@ -1,12 +1,13 @@
-"""Targets that follow the mixing of their images, and labels that would not."""
+"""Targets that follow the mixing of their images, labels that would not, and pairs that would be torn apart."""
 
 from dataclasses import replace
 
 from ffcv_hydra.beton import Beton
 from ffcv_hydra.beton.fields.image_fields import is_image
-from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.errors import LoaderError, PipelineError
 from ffcv_hydra.loader.plan.node import Node, with_parents
 from ffcv_hydra.loader.plan.plan import Plan
+from ffcv_hydra.loader_options import LoaderOptions
 from ffcv_hydra.operations import MixedTargets, MixingOperation
 from ffcv_hydra.pipeline import DISABLED
 
@@ -63,6 +64,22 @@ def check_mixed(plan: Plan, beton: Beton) -> None:
                 f"pipeline of '{labels[0]}': {node.name} mixes '{node.output}', and this would say what it was; "
                 f"add {remedy}, or say joint_with: {DISABLED} for what shall not follow"
             )
+
+
+def check_pairs(plan: Plan, options: LoaderOptions, world_size: int) -> None:
+    """Check that pairs stay together, and that no sample is mixed with one that is not there.
+
+    Raises:
+        LoaderError: samples are mixed, and an option would leave one alone.
+    """
+    for node in plan.mixing:
+        what = f"pipeline of '{node.output}': {node.name} mixes neighbours in the order"
+        if options.batch_size % 2:
+            raise LoaderError(f"{what}, so the batch size must be even; it is {options.batch_size}")
+        if world_size > 1 and not options.drop_last:
+            raise LoaderError(f"{what}, which several ranks keep together with drop_last=true only")
+        if options.on_error == "skip":
+            raise LoaderError(f"{what}, and the partner of a skipped sample has none; use on_error=raise or zero")
 
 
 def _followers(mixing: Node, nodes: list[Node]) -> list[Node]:

@@ -12,17 +12,14 @@ from ffcv_hydra.loader.plan.plan import Plan
 from ffcv_hydra.loader.plan.request import request
 from ffcv_hydra.loader.plan.resolve import resolve
 from ffcv_hydra.loader.plan.schedule import schedule
+from ffcv_hydra.loader_options import LoaderOptions
 from ffcv_hydra.pipeline import Pipeline
 
 
 def make_plan(
     pipelines: Mapping[str, Pipeline] | Sequence[Pipeline],
     beton: Beton,
-    *,
-    batch_size: int,
-    num_workers: int,
-    batches_ahead: int,
-    replace: bool = True,
+    options: LoaderOptions,
     sizes: Mapping[str, Any] | None = None,
 ) -> Plan:
     """The plan of one loader; making it twice gives the same.
@@ -30,18 +27,15 @@ def make_plan(
     Args:
         pipelines: by output name or in the order of the file's fields; fields that are not named get their default one.
         beton: the open file.
-        batch_size: samples per batch.
-        num_workers: threads.
-        batches_ahead: how many batches are made at the same time.
-        replace: put the project's operations for FFCV's, where they mean the same.
+        options: of the loader, with a number of threads.
         sizes: output sizes, by output, in place of those that the decoders were made with; also for joint outputs.
 
     Raises:
         PipelineError: naming the output and the operation that do not fit, and what to change.
     """
     requests = request(pipelines, beton)
-    chains = resolve(requests, beton, replace, sizes or {})
-    plan = declare(requests, chains, beton, usable_threads(num_workers))
+    chains = resolve(requests, beton, options.replace_ffcv_operations, sizes or {})
+    plan = declare(requests, chains, beton, usable_threads(options.num_workers))
     plan = join(plan, beton)
     plan = fuse(plan)
-    return schedule(plan, beton, batch_size, num_workers, batches_ahead)
+    return schedule(plan, beton, options.batch_size, options.num_workers, options.batches_ahead)

@@ -13,8 +13,10 @@ from ffcv_hydra.loader.plan.passes import make_plan
 from ffcv_hydra.loader.plan.request import request
 from ffcv_hydra.loader.plan.resolve import resolve
 from ffcv_hydra.loader.plan.schedule import schedule
+from ffcv_hydra.loader_options import LoaderOptions
 from tests.loader.configurations import everything, pipelines_with, views
 
+OPTIONS = LoaderOptions(batch_size=16, num_workers=2)
 pytestmark = pytest.mark.timeout(120)
 
 
@@ -55,7 +57,7 @@ def test_each_pass_keeps_what_it_promises_and_changes_nothing(scenes, pipelines)
 
 
 def test_every_node_comes_after_the_one_that_feeds_it(scenes, pipelines):
-    plan = make_plan(pipelines, Beton(scenes), batch_size=16, num_workers=2, batches_ahead=3)
+    plan = make_plan(pipelines, Beton(scenes), OPTIONS)
     for place, node in enumerate(plan.nodes):
         assert node.parent is None or node.parent in plan.nodes[:place]
     order = [node for step in plan.steps for node in step.nodes]
@@ -64,8 +66,7 @@ def test_every_node_comes_after_the_one_that_feeds_it(scenes, pipelines):
 
 def test_a_plan_is_a_value(scenes, pipelines):
     beton = Beton(scenes)
-    options = {"batch_size": 16, "num_workers": 2, "batches_ahead": 3}
-    first, second = (make_plan(pipelines, beton, **options) for _ in range(2))
+    first, second = (make_plan(pipelines, beton, OPTIONS) for _ in range(2))
     assert str(first) == str(second)
     assert [node.stream for node in first.nodes] == [node.stream for node in second.nodes]
     for thing, name in ((first, "nodes"), (first.nodes[0], "parent"), (first.steps[0], "chunk_size")):
@@ -75,7 +76,7 @@ def test_a_plan_is_a_value(scenes, pipelines):
 
 def test_targets_follow_a_copy_of_their_operation(scenes):
     pipelines = pipelines_with("MixedTargets")
-    plan = make_plan(pipelines, Beton(scenes), batch_size=16, num_workers=2, batches_ahead=3)
+    plan = make_plan(pipelines, Beton(scenes), OPTIONS)
     [mixing] = plan.mixing
     [targets] = [node for node in plan.nodes if node.name == "MixedTargets"]
     assert targets.stream == mixing.stream and targets.operation.mixing is mixing.operation

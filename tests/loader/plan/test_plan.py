@@ -6,14 +6,16 @@ import pytest
 
 from ffcv_hydra.beton import Beton
 from ffcv_hydra.loader.plan.passes import make_plan
+from ffcv_hydra.loader_options import LoaderOptions
 from tests.loader.configurations import everything
 
+OPTIONS = LoaderOptions(batch_size=16, num_workers=2)
 pytestmark = pytest.mark.timeout(60)
 
 
 @pytest.fixture
 def plan(scenes):
-    return make_plan(everything(), Beton(scenes), batch_size=16, num_workers=2, batches_ahead=3)
+    return make_plan(everything(), Beton(scenes), OPTIONS)
 
 
 def test_what_no_change_reaches_is_the_same_object(plan):
