@@ -45,7 +45,7 @@ crash-test: setup  ## kill 1,000 conversions; each must leave nothing or all, an
 	CRASH_KILLS=1000 .venv/bin/python -m pytest tests/beton/test_crash.py $(ARGS)
 
 state-machine: setup  ## drive loaders through 20,000 sequences of everything that one can do to them
-	STATE_MACHINE_EXAMPLES=20000 .venv/bin/python -m pytest tests/loader/test_state_machine.py $(ARGS)
+	STATE_MACHINE_EXAMPLES=20000 .venv/bin/python -m pytest -n 2 tests/loader/test_state_machine.py $(ARGS)
 
 bench: $(BENCHMARKS:%=bench-%)  ## all comparisons with other loaders, an hour; bench-NAME for one of them, see benchmarks/
 

@@ -43,6 +43,7 @@ from tests.loader.forked import in_child
 from tests.loader.test_loader import threads_end
 
 EXAMPLES = int(os.environ.get("STATE_MACHINE_EXAMPLES", "100"))
+MOST_AT_ONCE = 1000  # sequences: more run by several processes, and what a failure has found is told soon
 NUM_SAMPLES, MOST = 23, 4
 ORDERINGS = {"random": Random(), "sequential": Sequential(), "quasi": QuasiRandom(1)}
 COPIES = {"copy": copy.copy, "deepcopy": copy.deepcopy, "pickle": lambda one: pickle.loads(pickle.dumps(one))}
@@ -455,8 +456,9 @@ class Machine(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(max(600, EXAMPLES))
-def test_any_sequence_gives_what_must_come(tmp_path):
+@pytest.mark.timeout(max(600, 4 * MOST_AT_ONCE))
+@pytest.mark.parametrize("part", range(-(-EXAMPLES // MOST_AT_ONCE)))
+def test_any_sequence_gives_what_must_come(tmp_path, part):
     Machine.source = tmp_path / "samples.beton"
     fields = {"image": RGBImageField("raw"), "label": None, "array": None}
     write_beton(Samples(), Machine.source, fields, num_workers=0)
@@ -469,7 +471,7 @@ def test_any_sequence_gives_what_must_come(tmp_path):
         run_state_machine_as_test(
             Machine,
             settings=settings(
-                max_examples=EXAMPLES,
+                max_examples=min(EXAMPLES, MOST_AT_ONCE),
                 stateful_step_count=15,
                 derandomize="STATE_MACHINE_EXAMPLES" not in os.environ,
                 database=None,
