@@ -1,7 +1,6 @@
 """One property of an image's colours, changed by a random amount; or its colours taken away."""
 
 import math
-from abc import abstractmethod
 from typing import ClassVar
 
 import numpy as np
@@ -9,6 +8,7 @@ import numpy as np
 from ffcv_hydra.kernels.colour.contrast import change_contrast, change_saturation, grey_chosen
 from ffcv_hydra.kernels.colour.hue import change_hue
 from ffcv_hydra.kernels.colour.tones import change_brightness
+from ffcv_hydra.kernels.compiling.compilation import Kernel
 from ffcv_hydra.kernels.random.draws import draw_uniform
 from ffcv_hydra.operations.arguments import number
 from ffcv_hydra.operations.randomly_applied import RandomlyApplied
@@ -17,6 +17,7 @@ from ffcv_hydra.operations.randomly_applied import RandomlyApplied
 class RandomFactor(RandomlyApplied):
     """Base: each image is changed by a factor, draw 1 of its key, uniform in `factor_range`."""
 
+    kernel: ClassVar[Kernel]  # (chosen, factors, source, target)
     center: ClassVar[float] = 1  # the factor that changes nothing
     smallest: ClassVar[float] = 0
     largest_magnitude: ClassVar[float] = math.inf
@@ -36,9 +37,9 @@ class RandomFactor(RandomlyApplied):
         draw_uniform(keys, 1, *self.factor_range, factors)
         self.change(chosen, factors, source, target)
 
-    @abstractmethod
     def change(self, chosen: np.ndarray, factors: np.ndarray, source: np.ndarray, target: np.ndarray) -> None:
         """Fill `target`: changed by its factor, float64 (N,), where `chosen`, and a copy elsewhere."""
+        self.kernel(chosen, factors, source, target)
 
 
 class RandomBrightness(RandomFactor):
@@ -50,9 +51,7 @@ class RandomBrightness(RandomFactor):
         PipelineError: if magnitude is negative, or p no probability.
     """
 
-    def change(self, chosen: np.ndarray, factors: np.ndarray, source: np.ndarray, target: np.ndarray) -> None:
-        """Fill `target`: multiplied where `chosen`, and a copy elsewhere."""
-        change_brightness(chosen, factors, source, target)
+    kernel = change_brightness
 
 
 class RandomContrast(RandomFactor):
@@ -66,9 +65,7 @@ class RandomContrast(RandomFactor):
         PipelineError: if magnitude is negative, or p no probability.
     """
 
-    def change(self, chosen: np.ndarray, factors: np.ndarray, source: np.ndarray, target: np.ndarray) -> None:
-        """Fill `target`: of another contrast where `chosen`, and a copy elsewhere."""
-        change_contrast(chosen, factors, source, target)
+    kernel = change_contrast
 
 
 class RandomSaturation(RandomFactor):
@@ -83,9 +80,7 @@ class RandomSaturation(RandomFactor):
         PipelineError: if magnitude is negative, or p no probability.
     """
 
-    def change(self, chosen: np.ndarray, factors: np.ndarray, source: np.ndarray, target: np.ndarray) -> None:
-        """Fill `target`: of another saturation where `chosen`, and a copy elsewhere."""
-        change_saturation(chosen, factors, source, target)
+    kernel = change_saturation
 
 
 class RandomHue(RandomFactor):
@@ -104,10 +99,7 @@ class RandomHue(RandomFactor):
     center = 0
     smallest = -0.5
     largest_magnitude = 0.5
-
-    def change(self, chosen: np.ndarray, factors: np.ndarray, source: np.ndarray, target: np.ndarray) -> None:
-        """Fill `target`: of other hues where `chosen`, and a copy elsewhere."""
-        change_hue(chosen, factors, source, target)
+    kernel = change_hue
 
 
 class RandomGrayscale(RandomlyApplied):

@@ -371,9 +371,9 @@ ROWS = [
 # what makes no pixels, or leaves them alone
 OTHERS = {
     "AllocationQuery", "ArrayDecoder", "BytesDecoder", "Chunk", "ChunkDecoder", "ChunkOperation", "Extents",
-    "FailedSample", "ImageDecoder", "MixedTargets", "MixingOperation", "Operation", "PaddedArray", "PaddedBytes",
-    "PrefixedDecoder", "ScalarDecoder", "SizedDecoder", "SplitPrefixed", "Squeeze", "State", "ToDevice",
-    "decode_shared", "default_decoder", "default_operations",
+    "FailedSample", "ImageDecoder", "ImageOperation", "MixedTargets", "MixingOperation", "Operation", "PaddedArray",
+    "PaddedBytes", "PrefixedDecoder", "RandomlyApplied", "ScalarDecoder", "SizedDecoder", "SplitPrefixed", "Squeeze",
+    "State", "ToDevice", "decode_shared", "default_decoder", "default_operations",
 }  # fmt: skip
 
 
