@@ -7,7 +7,7 @@ BENCHMARKS := random-crop center-crop ffcv-file-random-crop ffcv-file-center-cro
 	loader-overhead start memory conversion gpu-training
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run convert test test-without-ffcv fuzz crash-test state-machine golden pixel-table rooms-picture lint clean bench bench-setup $(BENCHMARKS:%=bench-%)
+.PHONY: help setup run convert test test-without-ffcv fuzz crash-test state-machine golden pixel-table rooms-picture lint wheels clean bench bench-setup $(BENCHMARKS:%=bench-%)
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ rooms-picture: setup  ## draw docs/rooms.svg anew, and list the imports that bre
 lint: setup  ## ruff and mypy
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m mypy
+
+wheels:  ## build dist/*.whl; make wheels FFCV=1 one of FFCV as well, with its libraries, for machines without compilers
+	FFCV=$(FFCV) tools/wheels.sh .venv/bin/python
 
 clean:  ## remove .venv and caches; data/ and outputs/ stay
 	rm -rf .venv .venv-without-ffcv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

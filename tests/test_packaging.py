@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
+TRACKED = ("ffcv_hydra", "hydra_plugins", "conf", "pyproject.toml", "README.md", "LICENSE")  # what a wheel is made of
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
@@ -36,8 +37,7 @@ def run(*command: str | Path, cwd: Path) -> str:
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the package: setuptools leaves folders behind, and other tests may run at the same time."""
     source = tmp_path_factory.mktemp("source")
-    tracked = ("ffcv_hydra", "hydra_plugins", "conf", "pyproject.toml", "README.md", "LICENSE")
-    present = [name for name in tracked if (ROOT / name).exists()]
+    present = [name for name in TRACKED if (ROOT / name).exists()]
     # cp -d keeps ffcv_hydra/conf a link, as it is in a checkout.
     run("cp", "-rd", *(ROOT / name for name in present), source, cwd=ROOT)
     (source / "README.md").touch()
@@ -151,6 +151,14 @@ def test_conda_environment_installs_the_package_and_keeps_its_bounds():
     for requirement in PYPROJECT["project"]["dependencies"]:
         name = re.match(r"[\w-]+", requirement)[0]
         assert conda.get(name, requirement) == requirement
+
+
+def test_wheels_and_image_are_made_of_what_the_package_asks_for():
+    [ffcv] = [one for one in PYPROJECT["project"]["optional-dependencies"]["ffcv"] if one.startswith("ffcv==")]
+    assert f" {ffcv}\n" in (ROOT / "tools" / "wheels.sh").read_text()
+    seen_by_docker = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert {*TRACKED, "tools"} == seen_by_docker
+    assert f'FROM python:{PYPROJECT["tool"]["mypy"]["python_version"]}-slim' in (ROOT / "Dockerfile").read_text()
 
 
 def test_citation_and_package_have_one_version():
