@@ -74,7 +74,7 @@ lint: setup  ## ruff and mypy
 	.venv/bin/python -m mypy
 
 wheels:  ## build dist/*.whl; make wheels FFCV=1 one of FFCV as well, with its libraries, for machines without compilers
-	FFCV=$(FFCV) tools/wheels.sh .venv/bin/python
+	FFCV=$(FFCV) tools/wheels.sh $(PYTHON)
 
 clean:  ## remove .venv and caches; data/ and outputs/ stay
 	rm -rf .venv .venv-without-ffcv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
