@@ -144,7 +144,7 @@ class HalfOfTheRows(torch.nn.Module):
 
 def test_F14_a_module_that_gives_another_number_of_samples_is_refused_before_anything_runs(beton):
     with pytest.raises(
-        PipelineError, match=r"HalfOfTheRows failed .*expected a tensor of 2 samples, got \(1, 24, 24, 3\)"
+        PipelineError, match=r"HalfOfTheRows: failed .*expected a tensor of 2 samples, got \(1, 24, 24, 3\)"
     ):
         Loader(beton, 16, pipelines={"image": [CenterCrop(SIZE), ToTensor(), HalfOfTheRows()]})
 
