@@ -66,7 +66,7 @@ golden: setup  ## keep anew what loaders give; make golden ENTRY="words of CHANG
 pixel-table: setup  ## print the table in docs/pixels.md anew
 	.venv/bin/python -m tests.operations.pixel_table
 
-rooms-picture: setup  ## draw docs/rooms.svg anew, and list the imports that break a rule
+rooms-picture: setup  ## draw docs/rooms.svg anew, or list the imports that break a rule
 	.venv/bin/python -m tools.rooms
 
 lint: setup  ## ruff and mypy

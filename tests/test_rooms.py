@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tools.rooms import LIBRARIES, ROOT, ROWS, arrows, broken_rules, imports_of, picture, private_names, room_of
+from tools.rooms import LIBRARIES, ROOT, ROWS, arrows, broken_rules, imports_of, main, picture, private_names, room_of
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +115,17 @@ def test_an_arrow_that_follows_from_others_is_left_out():
         "ffcv_hydra.beton.a": set(),
     })  # fmt: skip
     assert found == {("cli", "loader"), ("loader", "beton")}
+
+
+def test_what_is_broken_is_listed_and_not_drawn(tmp_path, capsys):
+    for name, source in (("beton", "import ffcv_hydra.loader"), ("loader", "")):
+        path = tmp_path / "ffcv_hydra" / f"{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(source)
+    (tmp_path / "docs").mkdir()
+    assert main(tmp_path) == 1
+    assert "ffcv_hydra.beton imports ffcv_hydra.loader" in capsys.readouterr().out
+    assert list((tmp_path / "docs").iterdir()) == []
+    (tmp_path / "ffcv_hydra/beton.py").write_text("")
+    assert main(tmp_path) == 0
+    assert "beton" in (tmp_path / "docs/rooms.svg").read_text()
