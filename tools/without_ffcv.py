@@ -40,14 +40,24 @@ def packages() -> Iterator[Distribution]:
             waiting += [(Requirement(text), extra) for text in found.requires or ()]
 
 
+def link(source: Path, target: Path) -> None:
+    """Link a file, unless another package has brought it; a copy where it lies on another file system."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():
+        return
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
 def link_packages(site: Path) -> None:
     """Link their files into a folder; not programs, nor bytecode that is gone."""
     for package in packages():
         for file in package.files or ():
             source = Path(str(package.locate_file(file)))
             if ".." not in file.parts and source.exists():
-                (site / file).parent.mkdir(parents=True, exist_ok=True)
-                os.link(source, site / file)
+                link(source, site / file)
     for name in ("ffcv", "cv2"):
         if (site / name).exists():
             raise SystemExit(f"{name} is among what the package or its tests depend on")

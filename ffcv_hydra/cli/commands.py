@@ -126,11 +126,14 @@ def resolve(config: DictConfig) -> dict[str, Any]:
 
 
 def _flat(pipelines: Any) -> Any:
-    """`pipelines` with the operations of each list that stands in a list, in its place."""
-    if isinstance(pipelines, dict):
+    """`pipelines` with the operations of each list that stands in a list of them, in its place.
+
+    What an operation is given as an argument stays as it is.
+    """
+    if isinstance(pipelines, dict) and "_target_" not in pipelines:
         return {name: _flat(value) for name, value in pipelines.items()}
     if not isinstance(pipelines, list):
         return pipelines
     is_spliced = [isinstance(item, list) and all(isinstance(node, dict) for node in item) for item in pipelines]
-    parts = [item if spliced else [item] for item, spliced in zip(pipelines, is_spliced, strict=True)]
-    return [_flat(node) for part in parts for node in part]
+    parts = (item if spliced else [item] for item, spliced in zip(pipelines, is_spliced, strict=True))
+    return [node for part in parts for node in part]

@@ -36,8 +36,8 @@ class Loader:
         path: the beton.
         batch_size: samples per batch and rank.
         pipelines: the operations of each field, by field name or in the order of the file's fields; None for the
-            field's default ones, 'disabled' to leave it out. Other names are further outputs, given as a `PipelineSpec`
-            with a source.
+            field's default ones, 'disabled' to leave it out. Other names are further outputs, given as a mapping
+            or a `FieldPipeline` with a source.
         ordering: an FFCV `OrderOption`, an `ffcv_hydra.ordering.Ordering`, or an FFCV `TraversalOrder` class.
         indices: ids of the samples to use, a boolean mask, or a callable that takes the number of samples in the file
             and gives either; all samples by default.

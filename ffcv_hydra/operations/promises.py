@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ffcv_hydra.beton.fields.image_fields import MaskField
+from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
 from ffcv_hydra.kernels.geometry.taps import AREA, BILINEAR
 from ffcv_hydra.operations.affine import AffineOperation
 from ffcv_hydra.operations.image_decoder import ImageDecoder
@@ -95,12 +95,16 @@ def promise_of(operation: Operation) -> Promise | None:
         return PROMISES.get((name, f"interpolation: {operation.interpolation}"))
     if not isinstance(operation, ImageDecoder):
         return PROMISES.get((name, ""))
-    if isinstance(operation, WholeImage) and isinstance(operation.field, MaskField):
+    is_rgb = isinstance(operation.field, RGBImageField)
+    if isinstance(operation, WholeImage) and not is_rgb:
         return Promise("stored", 0)
     setting = {AREA: "", BILINEAR: _BILINEAR}.get(operation.interpolation_code, _NEAREST)
     if isinstance(operation, WholeImage):
         setting = ""
-    promise = PROMISES.get((name, setting)) or PROMISES["Resize", setting]
+    if operation.dtype.itemsize > 1:
+        return None
+    promise = PROMISES.get((name, setting)) if is_rgb else None
+    promise = promise or PROMISES["Resize", setting]
     if not operation.scaled_decoding:
         return promise
     nearly = "but for JPEGs that scaled_decoding shrinks, 2 levels off on average"

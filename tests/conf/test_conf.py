@@ -144,6 +144,14 @@ def test_what_pipelines_end_with_is_a_choice():
     assert composed("run", "pipeline.to_tensor=[]")[0]["pipeline"]["val"]["image"] == [crop]
 
 
+def test_lists_among_an_operations_arguments_stay_as_they_are():
+    crop = "{_target_: torchvision.transforms.v2.RandomCrop, size: 8}"
+    some = f"{{_target_: torchvision.transforms.v2.RandomApply, _args_: [[{crop}, {crop}]], p: 0.3}}"
+    config, _ = composed("run", f"pipeline.train.image=[[{some}], []]")
+    (apply,) = config["pipeline"]["train"]["image"]
+    assert len(apply["_args_"]) == 1 and len(apply["_args_"][0]) == 2
+
+
 @pytest.mark.parametrize("dataset", ["image_folder", "custom"])
 @pytest.mark.parametrize(
     ("fractions", "splits"),
