@@ -6,7 +6,7 @@ The package's own work on chunks of a batch instead (`ffcv_hydra.operations.base
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, auto
 from typing import Any, ClassVar
 
 import numpy as np
@@ -51,9 +51,9 @@ class AllocationQuery:
 class Layout(Enum):
     """What an operation makes of arrays or images (N, H, W, C) that changes none of their values."""
 
-    TENSOR = "a tensor of the same memory"
-    CHANNELS_LAST = "(N, C, H, W) of the same memory"
-    CHANNELS_FIRST = "(N, C, H, W), copied"
+    TENSOR = auto()  # of the same memory
+    CHANNELS_LAST = auto()  # (N, C, H, W) of the same memory
+    CHANNELS_FIRST = auto()  # (N, C, H, W), copied
 
 
 class Operation(ABC):
@@ -113,11 +113,17 @@ class Operation(ABC):
         return self
 
     def as_table(self, values: torch.Tensor) -> torch.Tensor | None:
-        """What it makes of `values` (256, C), one column per channel; None if it is no function of single values."""
+        """What it makes of `values` (256, C), one column per channel; None if it is no function of single values.
+
+        Of the same shape, or the loader raises a `PipelineError`. An operation that is `random` is not asked.
+        """
         return None
 
     def as_flip(self) -> float | None:
-        """The probability by which it mirrors each image left to right; None if it does anything else."""
+        """The probability by which it mirrors each image left to right; None if it does anything else.
+
+        By draw 0 of the sample's key: one that is not `random` has no key, and is not asked.
+        """
         return None
 
     def as_layout(self) -> Layout | None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.loader.plan.node import Kind, Node
 from ffcv_hydra.loader.plan.plan import Plan
 from ffcv_hydra.operations import ImageDecoder, NormalizeImage
@@ -29,6 +30,9 @@ def fuse(plan: Plan) -> Plan:
 
     Before: a node for each operation. After: the same outputs from fewer nodes, each of which says in `fused` what it
     was made of.
+
+    Raises:
+        PipelineError: an operation gives a table of another shape than the values that it was asked for.
     """
     readers = plan.readers()
     only_reader = {node.parent: node for node in plan.nodes if node.parent is not None and readers[node.parent] == 1}
@@ -83,10 +87,11 @@ def _on_the_way(first: Node, only_reader: Mapping[Node, Node]) -> _OnTheWay:
     node = only_reader.get(first)
     while node is not None and (decodes or node.kind is Kind.BATCH):
         layout = node.operation.as_layout()
-        table = node.operation.as_table(values) if is_of_bytes else None
+        table = _table(node, values) if is_of_bytes else None
         is_taken = True
-        if decodes and flip is None and node.operation.as_flip() is not None:
-            flip = node.operation.as_flip()
+        mirrors = None if node.stream is None else node.operation.as_flip()
+        if decodes and flip is None and mirrors is not None:
+            flip = mirrors
         elif table is not None and table.dtype in _TABLE_DTYPES:
             values = table
         elif decodes and is_of_bytes and layout is Layout.CHANNELS_FIRST and not has_moved:
@@ -99,6 +104,17 @@ def _on_the_way(first: Node, only_reader: Mapping[Node, Node]) -> _OnTheWay:
         nodes += [node] * is_taken
         node = only_reader.get(node)
     return _OnTheWay(tuple(nodes), flip, values, channels_first)
+
+
+def _table(node: Node, values: torch.Tensor) -> torch.Tensor | None:
+    """What a node makes of `values` (256, C), if that is a function of them alone; kernels read it by its address."""
+    table = None if node.operation.random else node.operation.as_table(values)
+    if table is not None and table.shape != values.shape:
+        raise PipelineError(
+            f"pipeline of '{node.output}': {node.name}: as_table gives {tuple(table.shape)} for values "
+            f"{tuple(values.shape)}; return a value for each of them, or None"
+        )
+    return table
 
 
 def _with(first: Node, way: _OnTheWay) -> Node:

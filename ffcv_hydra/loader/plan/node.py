@@ -1,8 +1,9 @@
 """One operation at its place in a plan. Nodes are values: what changes one makes another."""
 
+import copy
 import functools
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import Enum, auto
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,9 @@ from ffcv_hydra.operations.operation import Operation, State
 class Kind(Enum):
     """How an operation is run."""
 
-    CHUNK = "by the loader's threads, on chunks of a batch"
-    BATCH = "by one of the loader's threads, on a whole batch"
-    CONSUMER = "by the thread that takes the batch"
+    CHUNK = auto()  # by the loader's threads, on chunks of a batch
+    BATCH = auto()  # by one of the loader's threads, on a whole batch
+    CONSUMER = auto()  # by the thread that takes the batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,13 +58,16 @@ class Node:
         return " + ".join(node.name for node in self.fused) or self.operation.name
 
     def behind(self, parent: "Node | None") -> "Node":
-        """The same operation, given what `parent` makes; declared anew if that is of another state."""
+        """The same operation, given what `parent` makes; a copy that is declared anew if that is of another state."""
         if parent is self.parent:
             return self
         if parent is None or self.parent is None or parent.state == self.parent.state:
             return replace(self, parent=parent)
-        state, memory = self.operation.declare_state_and_memory(parent.state)
-        return replace(self, parent=parent, state=state, memory=memory)
+        operation = copy.copy(self.operation)
+        state, memory = operation.declare_state_and_memory(parent.state)
+        shared = operation.declare_shared_memory(parent.state)
+        code = None if self.code is None else BatchCode(operation, state.jit_mode, decodes=False)
+        return replace(self, operation=operation, parent=parent, state=state, memory=memory, shared=shared, code=code)
 
 
 def with_parents(node: Node) -> list[Node]:

@@ -22,7 +22,7 @@ def make_plan(
     options: LoaderOptions,
     sizes: Mapping[str, Any] | None = None,
 ) -> Plan:
-    """The plan of one loader; making it twice gives the same.
+    """The plan of one loader; making it twice gives one that does the same to every batch, of nodes of its own.
 
     Args:
         pipelines: by output name or in the order of the file's fields; fields that are not named get their default one.

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from ffcv_hydra.loader.plan.node import Node, with_parents
 from ffcv_hydra.loader.plan.request import Request
@@ -36,9 +37,9 @@ class Picture:
     is_normalized: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
-    """What a loader does to every batch; `print` shows it.
+    """What a loader does to every batch; `print` shows it. As nodes, two are the same only if they are one object.
 
     Attributes:
         requests: what was asked for, in the order of the outputs.
@@ -55,6 +56,10 @@ class Plan:
     replaced: frozenset[str] = frozenset()
     pictures: Mapping[str, Picture] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("outputs", "pictures"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def ends(self, output: str) -> tuple[Node, ...]:
         """The nodes that give an output: one for each view."""

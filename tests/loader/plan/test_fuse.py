@@ -8,6 +8,7 @@ from ffcv.pipeline.pipeline_spec import PipelineSpec
 from ffcv.transforms import ToTensor as FFCVToTensor
 
 from ffcv_hydra.beton import Beton, GrayscaleImageField, write_beton
+from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.loader.plan import passes
 from ffcv_hydra.operations import (
@@ -155,6 +156,24 @@ def test_an_operation_of_a_users_that_says_what_it_can_be_is_joined(scenes, comp
     loader = compare(scenes, ONLY_IMAGE | {"image": [RandomResizedCrop(24), ToTensor(), ToTorchImage(), Halve()]})
     assert loader.plan.outputs["image"].name == "ToTorchImage"
     compare(scenes, ONLY_IMAGE | {"image": [CenterCrop(24), Cutout(4), ToTensor(), Halve()]}, joined=0)
+
+
+@pytest.mark.parametrize("before", [[], [Cutout(4)]], ids=["decoder", "other"])
+@pytest.mark.parametrize("wrong", [lambda values: values[:, :1], lambda values: values.T], ids=["one column", "rows"])
+def test_a_table_of_another_shape_is_refused_by_name(scenes, monkeypatch, before, wrong):
+    monkeypatch.setattr(Halve, "as_table", lambda self, values: wrong(values.float() / 2))
+    message = r"pipeline of 'image': Halve: as_table gives \(.*\) for values \(256, 3\)"
+    with pytest.raises(PipelineError, match=message):
+        Loader(scenes, 16, pipelines=ONLY_IMAGE | {"image": [CenterCrop(24), *before, ToTensor(), Halve()]})
+
+
+def test_what_draws_is_no_table_and_what_does_not_draw_no_flip(scenes, compare, monkeypatch):
+    monkeypatch.setattr(Halve, "random", True)
+    compare(scenes, ONLY_IMAGE | {"image": [CenterCrop(24), ToTensor(), Halve()]}, joined=0)
+    monkeypatch.setattr(Halve, "random", False)
+    monkeypatch.setattr(Halve, "as_table", lambda self, values: None)
+    monkeypatch.setattr(Halve, "as_flip", lambda self: 1.0)
+    compare(scenes, ONLY_IMAGE | {"image": [CenterCrop(24), ToTensor(), Halve()]}, joined=0)
 
 
 def test_what_cannot_be_joined_ends_the_joining(scenes, compare):
