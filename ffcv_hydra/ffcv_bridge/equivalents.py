@@ -48,11 +48,14 @@ def _table(operation: Any) -> np.ndarray:
     return operation.lookup_table.view(operation.original_dtype)
 
 
-def normalization_of(operation: Any) -> tuple[list[float], list[float]]:
-    """Mean and std per channel of FFCV's `NormalizeImage`."""
+def normalization_of(operation: Any) -> tuple[list[float], list[float]] | None:
+    """Mean and std per channel of FFCV's `NormalizeImage`; None if its table is of no finite mean and positive std."""
     table = _table(operation).astype(np.float64)
-    std = 255 / (table[255] - table[0])
-    return (-table[0] * std).tolist(), std.tolist()
+    with np.errstate(all="ignore"):
+        std = 255 / (table[255] - table[0])
+        mean = -table[0] * std
+    is_known = np.isfinite([mean, std]).all() and (std > 0).all()
+    return (mean.tolist(), std.tolist()) if is_known else None
 
 
 _REPLACEMENTS: dict[type[FFCVsOperation], Callable[[Any], Operation]] = {
@@ -65,7 +68,7 @@ _REPLACEMENTS: dict[type[FFCVsOperation], Callable[[Any], Operation]] = {
     rgb_image.RandomResizedCropRGBImageDecoder: lambda o: RandomResizedCrop(_size(o), tuple(o.scale), tuple(o.ratio)),
     transforms.Convert: lambda o: Convert(o.target_dtype),
     transforms.Cutout: lambda o: Cutout(o.crop_size, o.fill.tolist()),
-    transforms.NormalizeImage: lambda o: NormalizeImage.of_table(_table(o), *normalization_of(o)),
+    transforms.NormalizeImage: lambda o: NormalizeImage.of_table(_table(o), normalization_of(o)),
     transforms.RandomBrightness: lambda o: RandomBrightness(o.magnitude, o.p),
     transforms.RandomContrast: lambda o: RandomContrast(o.magnitude, o.p),
     transforms.RandomHorizontalFlip: lambda o: RandomHorizontalFlip(o.flip_prob),

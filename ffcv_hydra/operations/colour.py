@@ -35,10 +35,6 @@ class RandomFactor(RandomlyApplied):
         """Fill `target`: changed where `chosen`, bool (N,), and a copy elsewhere."""
         factors = np.empty(len(source))
         draw_uniform(keys, 1, *self.factor_range, factors)
-        self.change(chosen, factors, source, target)
-
-    def change(self, chosen: np.ndarray, factors: np.ndarray, source: np.ndarray, target: np.ndarray) -> None:
-        """Fill `target`: changed by its factor, float64 (N,), where `chosen`, and a copy elsewhere."""
         self.kernel(chosen, factors, source, target)
 
 

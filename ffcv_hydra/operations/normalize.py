@@ -49,15 +49,21 @@ class NormalizeImage(ImageFunctionOperation):
             raise PipelineError(f"NormalizeImage: type is float32 or float16; got {type}")
         self.table = ((np.arange(256)[:, None] - np.array(self.mean)) / np.array(self.std)).astype(dtype)
         self.type = self.table.dtype
+        self.normalization: tuple[Sequence[float], Sequence[float]] | None = (self.mean, self.std)
 
     @classmethod
     def of_table(
-        cls, table: np.ndarray, mean: Sequence[float] | None = None, std: Sequence[float] | None = None
+        cls, table: np.ndarray, normalization: tuple[Sequence[float], Sequence[float]] | None = None
     ) -> "NormalizeImage":
-        """The operation that looks each value up in `table`, float32 or float16 (256, C); made by `mean` and `std`."""
+        """The operation that looks each value up in `table`, float32 or float16 (256, C).
+
+        Args:
+            table: what it does, whatever it was made by.
+            normalization: mean and std that made the table, as far as they are known.
+        """
         channels = table.shape[1]
-        operation = cls(mean or [0.0] * channels, std or [1.0] * channels, table.dtype)
-        operation.table = table.copy()
+        operation = cls([0.0] * channels, [1.0] * channels, table.dtype)
+        operation.table, operation.normalization = table.copy(), normalization
         return operation
 
     def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
@@ -71,9 +77,9 @@ class NormalizeImage(ImageFunctionOperation):
             raise PipelineError(f"takes uint8 images (H, W, {self.table.shape[1]}); got {dtype} {shape}")
         return replace(previous_state, dtype=self.table.dtype), AllocationQuery(shape, self.table.dtype)
 
-    def as_normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and std per channel."""
-        return self.mean, self.std
+    def as_normalization(self) -> tuple[Sequence[float], Sequence[float]] | None:
+        """Mean and std per channel; None if only the table is known."""
+        return self.normalization
 
     def as_table(self, values: torch.Tensor) -> torch.Tensor:
         """What becomes of every byte in each channel, (256, C); `values`, uint8 (256, C), are these bytes."""

@@ -81,6 +81,25 @@ def test_normalised_images_are_bit_for_bit_ffcvs(dtype, beton):
     assert ours.dtype == theirs.dtype and torch.equal(ours, theirs)
 
 
+@pytest.mark.parametrize(
+    "mean, std, dtype",
+    [(100, -50, np.float32), (0, 1e-3, np.float16), (0, 1e12, np.float16), (0, 0, np.float32)],
+    ids=["negative", "overflows", "equal ends", "zero"],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's of FFCV's table
+def test_normalisations_without_a_usual_std_do_what_their_table_says(mean, std, dtype):
+    normalize = transforms.NormalizeImage(np.full(3, mean), np.full(3, std), dtype)
+    ours = equivalent_of(normalize, [])
+    assert ours.table.dtype == dtype and ours.table.tobytes() == normalize.lookup_table.tobytes()
+    assert ours.as_normalization() is None
+
+
+def test_mean_and_std_of_ffcvs_are_known():
+    normalize = transforms.NormalizeImage(np.full(3, 120), np.full(3, 60), np.float32)
+    mean, std = equivalent_of(normalize, []).as_normalization()
+    assert np.allclose(mean, 120) and np.allclose(std, 60)
+
+
 @pytest.mark.parametrize("name", ["RandomBrightness", "RandomContrast", "RandomSaturation"])
 def test_colours_are_within_a_level_of_ffcvs(name, noise, monkeypatch):
     factors = np.random.default_rng(1).uniform(0.2, 1.8, len(noise))
@@ -88,5 +107,5 @@ def test_colours_are_within_a_level_of_ffcvs(name, noise, monkeypatch):
     monkeypatch.setattr(np.random, "rand", lambda count: np.zeros(count))
     expected = getattr(transforms, name)(0.8).generate_code()(noise.copy())
     found = np.empty_like(noise)
-    getattr(operations, name)(0.8).change(np.ones(len(noise), dtype=np.bool_), factors, noise, found)
+    getattr(operations, name)(0.8).kernel(np.ones(len(noise), dtype=np.bool_), factors, noise, found)
     assert not np.array_equal(found, noise) and abs(found.astype(int) - expected).max() <= 1

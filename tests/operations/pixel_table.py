@@ -189,7 +189,7 @@ def of_factor(operation: Any, function: Callable[..., torch.Tensor], factors: tu
         source, worst = np.stack(photographs()), 0.0
         for factor in factors:
             found = np.empty_like(source)
-            operation.change(np.ones(3, dtype=np.bool_), np.full(3, factor), source, found)
+            operation.kernel(np.ones(3, dtype=np.bool_), np.full(3, factor), source, found)
             worst = max(worst, largest(found, as_torchvision(function, factor)(source)))
         return worst
 
