@@ -176,7 +176,7 @@ class Loader:
 
     @property
     def plan(self) -> Plan:
-        """What is done to every batch; `print` shows it."""
+        """What the last pass did to every batch; what was set since holds from the next one on. `print` shows it."""
         return self.passes.executor.plan
 
     @property

@@ -38,11 +38,15 @@ def declare(requests: Sequence[Request], chains: Sequence[Chain], beton: Beton, 
         node = None if chain.start is None else made[chain.start[0]][chain.start[1]]
         made.append([])
         for original in chain.operations:
-            operation = copy.copy(original)
-            operation.num_threads = num_threads
-            operation.accept_field(stored)
-            operation.accept_globals(metadata, memory_read)
-            node = _declared(chain, operation, node)
+            try:
+                operation = copy.copy(original)
+                operation.num_threads = num_threads
+                operation.accept_field(stored)
+                operation.accept_globals(metadata, memory_read)
+                node = _declared(chain, operation, node)
+            except Exception as error:
+                what = str(error) if isinstance(error, PipelineError) else describe_error(error)
+                raise PipelineError(f"pipeline of '{chain.output}': {original.name}: {what}") from error
             made[-1].append(node)
         assert node is not None
         ends.setdefault(chain.output, []).append(node)
@@ -59,18 +63,17 @@ def declare(requests: Sequence[Request], chains: Sequence[Chain], beton: Beton, 
 
 def _declared(chain: Chain, operation: Operation, parent: Node | None) -> Node:
     state = INITIAL_STATE if parent is None else parent.state
-    too_late = PipelineError(f"pipeline of '{chain.output}': {operation.name} works on arrays; put it before ToTensor")
+    too_late = PipelineError("works on arrays; put it before ToTensor")
     is_chunked = isinstance(operation, ChunkOperation)
     if is_chunked and not state.jit_mode:
         raise too_late
     try:
         after, memory = operation.declare_state_and_memory(state)
         shared = operation.declare_shared_memory(state)
-    except Exception as error:
-        if isinstance(error, AssertionError) and not state.jit_mode:  # FFCV's states refuse compiled code on tensors
-            raise too_late from error
-        what = str(error) if isinstance(error, PipelineError) else describe_error(error)
-        raise PipelineError(f"pipeline of '{chain.output}': {operation.name}: {what}") from error
+    except AssertionError as error:
+        if state.jit_mode:
+            raise
+        raise too_late from error  # FFCV's states refuse compiled code on tensors
     if not state.jit_mode and after.jit_mode:
         raise too_late
     code = None if is_chunked else BatchCode(operation, after.jit_mode, parent is None)

@@ -100,7 +100,7 @@ def _beginning(
         start = places.get(id(request.reads))
         if start is None:
             name = type(request.reads).__name__
-            what = f"starts from {name}, which no other one holds; name a field"
+            what = f"starts from {name}, which no output before it holds (joint ones come last); name a field"
             raise PipelineError(f"pipeline of '{request.output}' {what}")
         return chains[start[0]].field, start, request.operations or ()
     stored = beton.fields[request.reads]

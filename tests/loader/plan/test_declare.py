@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(120)
 
 @pytest.mark.parametrize("operation", [Cutout(4), RandomHorizontalFlip()], ids=["FFCV's", "ours"])
 def test_L7_an_array_operation_after_tensors_is_refused_by_name(beton, operation):
-    with pytest.raises(PipelineError, match=f"{type(operation).__name__} works on arrays; put it before ToTensor"):
+    with pytest.raises(PipelineError, match=f"{type(operation).__name__}: works on arrays; put it before ToTensor"):
         Loader(beton, 8, pipelines={"image": [CenterCrop(8), ToTensor(), operation]})
 
 
@@ -29,6 +29,16 @@ class Doubts(TensorOperation):
 
 def test_what_an_operation_of_a_users_raises_is_told_in_one_line(beton):
     with pytest.raises(PipelineError, match="pipeline of 'image': Doubts: AssertionError: it is no use"):
+        Loader(beton, 8, pipelines={"image": [CenterCrop(8), Doubts()]})
+
+
+@pytest.mark.parametrize("told", ["accept_field", "accept_globals"])
+def test_what_an_operation_raises_when_it_is_told_of_the_field_names_it(beton, told, monkeypatch):
+    def refuse(self, *_):
+        raise KeyError("height")
+
+    monkeypatch.setattr(Doubts, told, refuse)
+    with pytest.raises(PipelineError, match="pipeline of 'image': Doubts: KeyError: 'height'"):
         Loader(beton, 8, pipelines={"image": [CenterCrop(8), Doubts()]})
 
 

@@ -13,6 +13,7 @@ from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations import CenterCrop, RandomHorizontalFlip, RandomResizedCrop, ToTensor
 
 pytestmark = pytest.mark.timeout(120)
+LATER = CenterCrop(8)
 
 
 def test_L6_lists_and_operations_are_never_touched(beton):
@@ -62,7 +63,8 @@ def test_two_outputs_of_one_field_draw_different_numbers(beton):
         ({"label": [CenterCrop(8)]}, "pipeline of 'label': CenterCrop cannot decode a IntField"),
         ({"image": [CenterCrop(8), CenterCrop(8)]}, "pipeline of 'image': the decoder CenterCrop must come first"),
         ({"image": [CenterCrop(8), 3]}, "3 is neither an Operation nor a torch.nn.Module"),
-        ({"x": PipelineSpec(CenterCrop(8))}, "starts from CenterCrop, which no other one holds"),
+        ({"x": PipelineSpec(CenterCrop(8))}, "starts from CenterCrop, which no output before it holds"),
+        ({"x": PipelineSpec(LATER), "y": PipelineSpec("image", LATER)}, "which no output before it holds"),
     ],
     ids=lambda value: str(value)[:40],
 )
