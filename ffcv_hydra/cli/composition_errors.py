@@ -24,6 +24,7 @@ from ffcv_hydra.hydra_internals import (
     unknown_group,
     without_search_path,
 )
+from ffcv_hydra.loader_options import STAGE_OPTIONS
 from ffcv_hydra.nearest import hint, nearest
 from ffcv_hydra.printable import printable
 from ffcv_hydra.sweeps.program import quoted
@@ -93,7 +94,7 @@ def _unknown_key(cause: ConfigAttributeError | ConfigKeyError) -> str:
     if "/" in full_key:
         return _unknown_group(full_key)
     siblings = [str(name) for name in parent if str(name) != "hydra"]
-    arguments = _arguments_of(parent)
+    arguments = sorted(STAGE_OPTIONS) if prefix == "loader." else _arguments_of(parent)
     if key in arguments:
         return f"'{full_key}' is not set yet: +{full_key}=VALUE does it"
     siblings += arguments

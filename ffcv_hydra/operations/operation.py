@@ -122,7 +122,7 @@ class Operation(ABC):
     def as_flip(self) -> float | None:
         """The probability by which it mirrors each image left to right; None if it does anything else.
 
-        By draw 0 of the sample's key: one that is not `random` has no key, and is not asked.
+        By draw 0 of the sample's key: one that is not `random` has no key, and is not asked. It must be `geometric`.
         """
         return None
 

@@ -9,6 +9,7 @@ pytestmark = pytest.mark.timeout(300)
 
 COMPOSITION = {
     "trainer.max_epoch=3": "unknown key 'trainer.max_epoch': did you mean 'trainer.max_epochs'?",
+    "loader.val_batch_size=8": "'loader.val_batch_size' is not set yet: +loader.val_batch_size=VALUE does it",
     "model.optimizer.amsgrad=true": "'model.optimizer.amsgrad' is not set yet: +model.optimizer.amsgrad=VALUE does it",
     "trainr.max_epochs=3": "unknown key 'trainr': did you mean 'trainer'?",
     "batch_size=3": "unknown key 'batch_size': did you mean 'loader.batch_size'?",

@@ -76,9 +76,19 @@ def _declared(chain: Chain, operation: Operation, parent: Node | None) -> Node:
         raise too_late from error  # FFCV's states refuse compiled code on tensors
     if not state.jit_mode and after.jit_mode:
         raise too_late
+    _check_flip(operation)
     code = None if is_chunked else BatchCode(operation, after.jit_mode, parent is None)
     kind = _kind(operation, parent)
     return Node(chain.output, chain.view, chain.field, operation, parent, kind, after, memory, shared, code=code)
+
+
+def _check_flip(operation: Operation) -> None:
+    """Compare what an operation says of flips with what else it says: masks and boxes follow what is geometric."""
+    p = operation.as_flip() if operation.random else None
+    if p is not None and not (isinstance(p, int | float) and 0 <= p <= 1):
+        raise PipelineError(f"as_flip gives {p!r}; return a probability, or None")
+    if p is not None and not operation.geometric:
+        raise PipelineError("as_flip says that it mirrors, and geometric that it moves no pixels; say geometric = True")
 
 
 def _kind(operation: Operation, parent: Node | None) -> Kind:

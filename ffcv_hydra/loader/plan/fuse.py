@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.errors import PipelineError, describe_error
 from ffcv_hydra.loader.plan.node import Kind, Node
 from ffcv_hydra.loader.plan.plan import Plan
 from ffcv_hydra.operations import ImageDecoder, NormalizeImage
@@ -108,11 +108,15 @@ def _on_the_way(first: Node, only_reader: Mapping[Node, Node]) -> _OnTheWay:
 
 def _table(node: Node, values: torch.Tensor) -> torch.Tensor | None:
     """What a node makes of `values` (256, C), if that is a function of them alone; kernels read it by its address."""
-    table = None if node.operation.random else node.operation.as_table(values)
-    if table is not None and table.shape != values.shape:
+    where = f"pipeline of '{node.output}': {node.name}: as_table"
+    try:
+        table = None if node.operation.random else node.operation.as_table(values)
+    except Exception as error:
+        raise PipelineError(f"{where}: {describe_error(error)}") from error
+    if table is not None and not (isinstance(table, torch.Tensor) and table.shape == values.shape):
+        found = tuple(table.shape) if isinstance(table, torch.Tensor) else type(table).__name__
         raise PipelineError(
-            f"pipeline of '{node.output}': {node.name}: as_table gives {tuple(table.shape)} for values "
-            f"{tuple(values.shape)}; return a value for each of them, or None"
+            f"{where} gives {found} for values {tuple(values.shape)}; return a tensor with a value for each, or None"
         )
     return table
 

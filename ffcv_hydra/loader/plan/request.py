@@ -58,11 +58,10 @@ def request(pipelines: Mapping[str, Pipeline] | Sequence[Pipeline], beton: Beton
     found = {
         output: _normal(output, pipeline) for output, pipeline in wanted.items() if not _is_disabled(output, pipeline)
     }
-    for one in found.values():
+    for output, one in found.items():
         if isinstance(one.reads, str) and one.reads not in fields:
-            raise PipelineError(
-                f"pipeline for '{one.reads}': {beton.path} has no such field; it has {', '.join(fields)}"
-            )
+            what = "has no such field" if one.reads == output else f"has no field '{one.reads}' for it to read"
+            raise PipelineError(f"pipeline for '{output}': {beton.path} {what}; it has {', '.join(fields)}")
     if not found:
         raise PipelineError(f"{beton.path}: every field's pipeline is '{DISABLED}'; keep at least one")
     return tuple(

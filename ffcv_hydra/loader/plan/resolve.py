@@ -129,8 +129,9 @@ def _own(output: str, original: Any, is_first: bool) -> Operation:
     if isinstance(operation, nn.Module):
         return TorchModule(operation)
     if not isinstance(operation, Operation):
+        mend = f"make one: {original.__name__}(...)" if isinstance(original, type) else "leave it out"
         raise PipelineError(
-            f"pipeline of '{output}': {original!r} is neither an Operation nor a torch.nn.Module; leave it out"
+            f"pipeline of '{output}': {original!r} is neither an Operation nor a torch.nn.Module; {mend}"
         )
     if operation.is_decoder and not is_first:
         raise PipelineError(f"pipeline of '{output}': the decoder {operation.name} must come first; move it there")

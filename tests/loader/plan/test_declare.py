@@ -42,6 +42,18 @@ def test_what_an_operation_raises_when_it_is_told_of_the_field_names_it(beton, t
         Loader(beton, 8, pipelines={"image": [CenterCrop(8), Doubts()]})
 
 
+class Mirror(RandomHorizontalFlip):
+    geometric = False
+
+
+def test_an_operation_that_mirrors_must_be_geometric_and_give_a_probability(beton, monkeypatch):
+    with pytest.raises(PipelineError, match="pipeline of 'image': Mirror: as_flip says that it mirrors, and geometric"):
+        Loader(beton, 8, pipelines={"image": [CenterCrop(8), Mirror()]})
+    monkeypatch.setattr(Mirror, "as_flip", lambda self: "often")
+    with pytest.raises(PipelineError, match="Mirror: as_flip gives 'often'; return a probability, or None"):
+        Loader(beton, 8, pipelines={"image": [CenterCrop(8), Mirror()]})
+
+
 def test_T1_shape_and_dtype_after_a_torch_module_are_found(beton):
     class Shrink(torch.nn.Module):
         def forward(self, batch):

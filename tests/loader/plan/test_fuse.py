@@ -167,6 +167,17 @@ def test_a_table_of_another_shape_is_refused_by_name(scenes, monkeypatch, before
         Loader(scenes, 16, pipelines=ONLY_IMAGE | {"image": [CenterCrop(24), *before, ToTensor(), Halve()]})
 
 
+def test_what_is_raised_instead_of_a_table_and_what_is_none_name_the_operation(scenes, monkeypatch):
+    pipelines = ONLY_IMAGE | {"image": [CenterCrop(24), ToTensor(), Halve()]}
+    for given, message in (
+        (lambda self, values: {}["boom"], "KeyError: 'boom'"),
+        (lambda self, values: [], " list for"),
+    ):
+        monkeypatch.setattr(Halve, "as_table", given)
+        with pytest.raises(PipelineError, match=f"pipeline of 'image': Halve: as_table.*{message}"):
+            Loader(scenes, 16, pipelines=pipelines)
+
+
 def test_what_draws_is_no_table_and_what_does_not_draw_no_flip(scenes, compare, monkeypatch):
     monkeypatch.setattr(Halve, "random", True)
     compare(scenes, ONLY_IMAGE | {"image": [CenterCrop(24), ToTensor(), Halve()]}, joined=0)

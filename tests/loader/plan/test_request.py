@@ -38,6 +38,7 @@ def test_a_mapping_says_what_a_field_pipeline_says(scenes):
 @pytest.mark.parametrize(
     "pipelines, message",
     [
+        ({"view": {"source": "imgae"}}, "pipeline for 'view': .* has no field 'imgae' for it to read; it has image"),
         ({"imgae": None}, "pipeline for 'imgae': .* has no such field; it has image, label, array"),
         ([None, None], r"expected 3 pipelines, one for each field .*\(image, label, array\); got 2"),
         ({"image": "dropped"}, "expected a list, null or 'disabled'; got 'dropped'"),
