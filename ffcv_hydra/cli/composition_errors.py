@@ -24,7 +24,6 @@ from ffcv_hydra.hydra_internals import (
     unknown_group,
     without_search_path,
 )
-from ffcv_hydra.loader_options import STAGE_OPTIONS
 from ffcv_hydra.nearest import hint, nearest
 from ffcv_hydra.printable import printable
 from ffcv_hydra.sweeps.program import quoted
@@ -94,7 +93,7 @@ def _unknown_key(cause: ConfigAttributeError | ConfigKeyError) -> str:
     if "/" in full_key:
         return _unknown_group(full_key)
     siblings = [str(name) for name in parent if str(name) != "hydra"]
-    arguments = sorted(STAGE_OPTIONS) if prefix == "loader." else _arguments_of(parent)
+    arguments = _loader_options() if prefix == "loader." else _arguments_of(parent)
     if key in arguments:
         return f"'{full_key}' is not set yet: +{full_key}=VALUE does it"
     siblings += arguments
@@ -107,6 +106,12 @@ def _unknown_key(cause: ConfigAttributeError | ConfigKeyError) -> str:
         if elsewhere:
             return f"unknown key '{full_key}': did you mean '{elsewhere[0]}'?{advice}"
     return f"unknown key '{full_key}': {hint(key, set(siblings), prefix)}{advice}"
+
+
+def _loader_options() -> list[str]:
+    from ffcv_hydra.loader_options import STAGE_OPTIONS  # which --help does not need
+
+    return sorted(STAGE_OPTIONS)
 
 
 def _arguments_of(node: DictConfig) -> list[str]:
