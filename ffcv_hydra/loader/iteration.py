@@ -96,8 +96,8 @@ class Passes:
         pages = executor.pages_for(ids[self.split.positions(first_batch)]) if by_pages else None
         yield from batch_jobs(self.order, self.split, epoch, first_batch, pages)
 
-    def begin(self) -> tuple[int, int, Engine]:
-        """Begin a pass: its epoch, its first batch, and the running engine."""
+    def begin(self) -> tuple[int, int, int, Engine]:
+        """Begin a pass: its epoch, that of the trainer, its first batch, and the running engine."""
         if self._process != os.getpid():
             self._begin_in_child()
         with self.lock:
@@ -114,7 +114,8 @@ class Passes:
             num_workers = self.options.num_workers
             scratches = self.scratches.pop() if self.scratches else [Scratch() for _ in range(num_workers)]
             upcoming = self.batch_jobs(self.executor, epoch, first_batch)
-            return epoch, first_batch, Engine(self.executor, upcoming, scratches, self.options.batches_ahead)
+            engine = Engine(self.executor, upcoming, scratches, self.options.batches_ahead)
+            return epoch, epoch_set, first_batch, engine
 
     def _begin_in_child(self) -> None:
         """Leave to the parent what its threads may have locked or were at work on when this process was forked."""
@@ -133,7 +134,7 @@ class Pass:
         self._engine: Engine | None = None
         self._lock = threading.Lock()
         self._process = os.getpid()
-        self._epoch = self._batches = 0
+        self._epoch = self._epoch_set = self._batches = 0
         self._given: list[int] = []
         self._over = False
 
@@ -156,7 +157,7 @@ class Pass:
             raise StopIteration
         passes = self._passes
         if self._engine is None:
-            self._epoch, self._batches, self._engine = passes.begin()
+            self._epoch, self._epoch_set, self._batches, self._engine = passes.begin()
             self._given = passes.given[1]
         before = self._batches
         try:
@@ -165,7 +166,7 @@ class Pass:
             self.end()
             raise
         if self._batches > before:  # that this pass is at its end says nothing of another one that goes on
-            passes.position.delivered(self._epoch, self._batches)
+            passes.position.delivered(self._epoch, self._batches, self._epoch_set)
         if batch is None:
             self.end()
             if passes.sampler.epoch == self._epoch:

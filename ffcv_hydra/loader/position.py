@@ -33,9 +33,9 @@ class Position:
         self._delivered = (epoch, min(first, num_batches))
         return self._delivered[1]
 
-    def delivered(self, epoch: int, batches: int) -> None:
-        """Take note that the first `batches` of an epoch were delivered."""
-        self._delivered = (epoch, batches)
+    def delivered(self, epoch: int, batches: int, epoch_set: int) -> None:
+        """Take note that the first `batches` of an epoch were delivered, by a pass that began in the trainer's."""
+        self._delivered, self._epoch_set = (epoch, batches), epoch_set
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values, the same on every rank."""

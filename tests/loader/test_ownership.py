@@ -146,6 +146,19 @@ def test_F27_foreign_operations_run_in_a_child_whose_parent_was_running_some(bet
         thread.join()
 
 
+def test_a_state_is_of_the_pass_that_delivered_last_with_its_trainers_epoch(beton):
+    loader = make(beton)
+    first = iter(loader)
+    next(first)
+    loader.sampler.set_epoch(3)
+    second = iter(loader)
+    next(second)
+    for running, epoch, batches in ((first, 0, 2), (second, 3, 2), (first, 0, 3)):
+        next(running)
+        state = loader.state_dict()
+        assert (state["epoch"], state["epoch_set"], state["batches"]) == (epoch, epoch, batches)
+
+
 def test_the_end_of_one_pass_says_nothing_of_how_far_another_came(beton):
     loader = make(beton)
     ending, going_on = iter(loader), iter(loader)

@@ -155,11 +155,13 @@ class ModelledPass:
     running: Any
     batches: list[str] | None = None  # that are to come; None before the first one is asked for
     epoch: int = 0
+    epoch_set: int = 0
     over: bool = False
 
     def begin(self) -> None:
         if self.batches is None and not self.over:
             self.epoch, first = self.of.begin()
+            self.epoch_set = self.of.set_with_pass
             self.batches = expected(self.of.kind, self.epoch)[first:]
 
     def next(self) -> str | None:
@@ -174,6 +176,7 @@ class ModelledPass:
                 self.of.epoch += 1
             return None
         self.of.delivered = (self.epoch, len(expected(self.of.kind, self.epoch)) - len(self.batches) + 1)
+        self.of.set_with_pass = self.epoch_set
         found, self.batches = self.batches[0], self.batches[1:]
         return found
 
