@@ -81,6 +81,11 @@ def _check(operation: Operation, level: int | None) -> None:
     if level is None or constants is None:
         return
     mean, std = constants
+    if min(mean) > 1 and max(std) <= 0.5:
+        raise PipelineError(
+            f"{operation.name}: mean {_shown(mean)} is for images of 0 to 255, and std {_shown(std)} for images "
+            "of 0 to 1: give both for one of them"
+        )
     given = f"{operation.name}: mean {_shown(mean)} and std {_shown(std)} are for images of"
     if level == 255 and max(mean) <= 1 and max(std) <= 0.5:
         raise PipelineError(

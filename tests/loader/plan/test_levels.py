@@ -61,6 +61,20 @@ def test_F7_constants_for_images_of_0_to_1_are_refused_for_levels(beton, operati
         load(beton, *operations, replace_ffcv_operations=replace)
 
 
+@pytest.mark.parametrize(
+    "operations",
+    [
+        [NormalizeImage(MEAN_255, STD)],
+        [*TENSOR, NormalizeTensor(MEAN_255, STD)],
+        [*TENSOR, DivideImage255(), v2.Normalize(MEAN_255, STD)],
+    ],
+    ids=range(3),
+)
+def test_F7_constants_of_two_units_are_refused(beton, operations):
+    with pytest.raises(PipelineError, match="Normalize.*: mean .123.7.* is for images of 0 to 255, and std .0.229"):
+        load(beton, *operations)
+
+
 @pytest.mark.parametrize("normalize", [NormalizeTensor(MEAN_255, STD_255), v2.Normalize(MEAN_255, STD_255)])
 @pytest.mark.parametrize(
     "scale", [DivideImage255(), v2.ToDtype(torch.float32, scale=True), NormalizeTensor([0] * 3, [255] * 3)]
