@@ -128,6 +128,12 @@ def test_a_console_script_sweeps(kind, request, tmp_path):
     assert f"$ {bin_folder}/python {bin_folder}/ffcv-hydra-run " in (tmp_path / "sweep/0/job.log").read_text()
 
 
+@pytest.mark.timeout(300)
+def test_an_editable_install_is_found_beside_a_folder_of_its_name(editable, tmp_path):
+    (tmp_path / "ffcv_hydra").mkdir()  # as a clone is for a script beside it
+    run(editable / "python", "-c", "from ffcv_hydra.stages import STAGES", cwd=tmp_path)
+
+
 def test_conf_in_the_package_is_the_one_of_the_checkout():
     link = ROOT / "ffcv_hydra" / "conf"
     assert link.is_symlink()
@@ -158,7 +164,7 @@ def test_wheels_and_image_are_made_of_what_the_package_asks_for():
     assert f" {ffcv}\n" in (ROOT / "tools" / "wheels.sh").read_text()
     seen_by_docker = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert {*TRACKED, "tools"} == seen_by_docker
-    assert f'FROM python:{PYPROJECT["tool"]["mypy"]["python_version"]}-slim' in (ROOT / "Dockerfile").read_text()
+    assert f"FROM python:{PYPROJECT['tool']['mypy']['python_version']}-slim" in (ROOT / "Dockerfile").read_text()
 
 
 def test_citation_and_package_have_one_version():

@@ -14,6 +14,7 @@ from hydra.utils import get_original_cwd
 from omegaconf import DictConfig
 
 from ffcv_hydra.cli import composition_errors, task_errors
+from ffcv_hydra.cli.unread import may_be_unread
 from ffcv_hydra.sweeps.program import Program
 
 Task = Callable[[DictConfig], Any]
@@ -67,7 +68,7 @@ def execute(
     job.program = program  # type: ignore[attr-defined]  # for the project's launcher
     try:
         # Otherwise Hydra prints errors in its own way and exits.
-        with _full_error(True), _command_line(arguments):
+        with may_be_unread(), _full_error(True), _command_line(arguments):
             hydra.main(version_base="1.3", config_path="pkg://ffcv_hydra.conf", config_name=config_name)(job)()
     except KeyboardInterrupt:
         sys.exit(130)

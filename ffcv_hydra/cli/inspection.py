@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ffcv_hydra.cli.unread import may_be_unread
 from ffcv_hydra.errors import BetonError, FFCVHydraError
 from ffcv_hydra.printable import printable
 from ffcv_hydra.stages import STAGES
@@ -41,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if rest:  # overrides that stand after an option
         chosen.overrides += rest
     try:
-        return chosen.run(chosen)
+        with may_be_unread():
+            return chosen.run(chosen)
     except FFCVHydraError as error:
         print(printable(str(error)), file=sys.stderr)
         return 1
