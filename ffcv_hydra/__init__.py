@@ -3,6 +3,8 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ffcv_hydra.imports import without_collecting
+
 if TYPE_CHECKING:
     from ffcv_hydra.conversion import create_beton_wrapper
     from ffcv_hydra.datamodule import FFCVDataModule
@@ -25,4 +27,5 @@ __all__ = ["DivideImage255", "FFCVDataModule", "FFCVPipelineManager", "Loader", 
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'ffcv_hydra' has no attribute '{name}'")
-    return getattr(importlib.import_module(_WHERE[name]), name)
+    with without_collecting():
+        return getattr(importlib.import_module(_WHERE[name]), name)

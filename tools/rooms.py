@@ -17,8 +17,8 @@ PACKAGE = "ffcv_hydra"
 
 # From the ground up. A room, which is a folder or a file of the package, imports from rows below its own only.
 GROUND = [
-    ["errors", "stages", "cores", "nearest", "printable", "process_ends", "locks", "parent_death"],
-    ["atomic_file", "terminal", "foreign", "torch_internals", "hydra_internals", "loader_options"],
+    ["errors", "stages", "cores", "nearest", "printable", "process_ends", "locks", "parent_death", "imports"],
+    ["loaded_torch", "atomic_file", "terminal", "foreign", "torch_internals", "hydra_internals", "loader_options"],
 ]
 ROWS = [
     *GROUND,

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-from rich import box
-from rich.console import Console
-from rich.filesize import decimal
-from rich.table import Table
+from typing import TYPE_CHECKING
 
 from ffcv_hydra.beton.fields.array_fields import NDArrayField
 from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.own_field import OwnField
-from ffcv_hydra.terminal import TerminalConsole, print_whole
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,12 @@ def describe_fields(fields: Mapping[str, Field]) -> dict[str, str]:
 
 def print_summary(summary: BetonSummary, console: Console | None = None) -> None:
     """Print the summary as a table, by default to stdout."""
+    from rich import box  # slow to load, and loaders print no summary
+    from rich.filesize import decimal
+    from rich.table import Table
+
+    from ffcv_hydra.terminal import TerminalConsole, print_whole
+
     console = console or TerminalConsole()
     console.print(str(summary.path), soft_wrap=True)  # whole, to be copied
     table = Table(box=box.SIMPLE, show_header=False)

@@ -3,7 +3,6 @@
 import importlib
 import inspect
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +99,8 @@ def _import(parts: list[str], where: str) -> tuple[Any, int]:
             if depth == 0 and module == "ffcv":
                 raise ConfigError(f"{where}: FFCV is not installed; {INSTALL_FFCV}") from None
             if depth == 0:
+                from importlib.metadata import packages_distributions  # slow to load
+
                 advice = _similar(module, [*_local_modules(), *packages_distributions()])
                 raise ConfigError(f"{where}: no module '{module}'{advice}") from None
             return found, depth

@@ -15,6 +15,7 @@ from ffcv_hydra.cli import composition_errors
 from ffcv_hydra.cli.entry import execute
 from ffcv_hydra.cli.resolvers import absolute_path
 from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.imports import without_collecting
 
 
 def run() -> None:
@@ -33,7 +34,8 @@ def convert() -> None:
 def _run(config: DictConfig) -> Any:
     with _interrupts_end_at_once():
         resolved = checked_run_config(config)
-        from ffcv_hydra.training import train
+        with without_collecting():
+            from ffcv_hydra.training import train
 
     return train(resolved, HydraConfig.get().runtime.output_dir)
 

@@ -6,14 +6,13 @@ import os
 from pathlib import Path
 
 from PIL import Image
-from torch.utils.data import Dataset
 
 from ffcv_hydra.errors import ConfigError
 
 SPLITS = ("train", "test")
 
 
-class CIFAR10(Dataset):
+class CIFAR10:
     """32x32 RGB images of ten classes: 50,000 for training, 10,000 for testing.
 
     Args:

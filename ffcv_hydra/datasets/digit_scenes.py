@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from PIL import Image
-from torch.utils.data import Dataset
 
 from ffcv_hydra.datasets.digits import SPLITS, Digits
 
@@ -14,7 +13,7 @@ DARK, BRIGHT = (0, 100), (160, 256)  # grey levels of the background and of the 
 NOISE = 8.0  # standard deviation of the background, in grey levels
 
 
-class DigitScenes(Dataset):
+class DigitScenes:
     """scikit-learn's handwritten digits in random colours, places and sizes on noisy gradients, with class masks.
 
     An item is (PIL RGB image, uint8 (size, size) mask): 0 is background, 1 to 10 are the digits 0 to 9, which do not

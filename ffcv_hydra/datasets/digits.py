@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from PIL import Image
-from torch.utils.data import Dataset
 
 from ffcv_hydra.errors import ConfigError
 
@@ -13,7 +12,7 @@ TEST_FRACTION = 0.2
 SPLITS = ("train", "val", "test")
 
 
-class Digits(Dataset):
+class Digits:
     """1,797 handwritten digits (8x8 grey levels, enlarged) as RGB images, with labels 0 to 9.
 
     70 % are for training, 10 % for validation, 20 % for testing; each split has the classes in the same proportions.

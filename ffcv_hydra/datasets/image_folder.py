@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image, UnidentifiedImageError
-from torch.utils.data import Dataset
 
 from ffcv_hydra.datasets.image_suffixes import image_suffixes
 from ffcv_hydra.datasets.progress import report
@@ -27,7 +26,7 @@ DEFAULT_FRACTIONS = {"train": 0.8, "val": 0.2}
 logger = logging.getLogger(__name__)
 
 
-class ImageFolder(Dataset):
+class ImageFolder:
     """Images of one split, with the number of their class.
 
     Images come as `PIL.Image.open` returns them, not yet decoded and in their own mode, so that a conversion can keep

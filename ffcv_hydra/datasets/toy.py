@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image
-from torch.utils.data import Dataset
+
+if TYPE_CHECKING:
+    import torch
 
 GRID = 4  # colours per side of a toy image, blended in between
 
 
-class _Toy(Dataset):
+class _Toy:
     is_constant = True
 
     def __init__(self, num_samples: int = 256, size: int = 32, seed: int = 0) -> None:
@@ -67,5 +68,7 @@ class ToyTensorsAndJson(_Toy):
     """
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, dict[str, Any]]:
+        import torch  # slow to load
+
         values = self._generator(index).standard_normal(self.size, dtype=np.float32)
         return torch.from_numpy(values), {"index": int(index), "text": f"sample {index}"}

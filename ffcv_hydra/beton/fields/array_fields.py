@@ -1,15 +1,19 @@
 """Fields of arrays and tensors of one dtype and shape."""
 
+from __future__ import annotations
+
 import json
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 
 from ffcv_hydra.beton.fields.base import Field, Malloc
 from ffcv_hydra.beton.format import ARGUMENTS
+
+if TYPE_CHECKING:
+    import torch
 
 _HEADER = np.dtype([("shape", "<u8", 32), ("type_length", "<u8")])  # then the dtype, as JSON of NumPy's `descr`
 
@@ -75,11 +79,15 @@ class TorchTensorField(NDArrayField):
     called: ClassVar[str] = "tensor"
 
     def __init__(self, dtype: torch.dtype, shape: Sequence[int]) -> None:
+        import torch  # slow to load, and whoever has a dtype of torch's has it
+
         super().__init__(torch.zeros(0, dtype=dtype).numpy().dtype, shape)
 
     @classmethod
     def from_binary(cls, binary: np.ndarray) -> Field:
         """The field of the stored dtype and shape."""
+        import torch
+
         dtype, shape = _dtype_and_shape(binary)
         return cls(torch.from_numpy(np.empty(0, dtype=dtype)).dtype, shape)
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from ffcv_hydra.beton.fields.array_fields import NDArrayField
 from ffcv_hydra.beton.fields.coercion import dense_tensor, describe_value
@@ -51,6 +50,8 @@ class BFloat16TensorField(OwnField, NDArrayField):
 
     def encode(self, destination: np.ndarray, value: Any, malloc: Callable[[int], tuple[int, np.ndarray]]) -> None:
         """FFCV's hook: store one tensor. Raises `ConversionError` if its dtype or shape is another."""
+        import torch  # loaded, if there is a tensor
+
         expected = f"bfloat16 tensor of shape {self.shape}"
         value = dense_tensor(value, expected)
         if value.dtype != torch.bfloat16 or tuple(value.shape) != self.shape:

@@ -7,10 +7,9 @@ raises deep in a worker (W4).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from ffcv_hydra.beton.fields.array_fields import NDArrayField, TorchTensorField
@@ -24,6 +23,10 @@ from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
 from ffcv_hydra.beton.fields.scalar_fields import FloatField, IntField
 from ffcv_hydra.beton.fields.source_image import load_image
 from ffcv_hydra.errors import ConversionError
+from ffcv_hydra.loaded_torch import is_tensor
+
+if TYPE_CHECKING:
+    import torch
 
 INT64 = np.iinfo(np.int64)
 MAX_IMAGE_SIDE = np.iinfo(np.uint16).max  # FFCV stores height and width in 16 bits each
@@ -109,9 +112,9 @@ def _coerce_tensor(field: TorchTensorField, value: Any) -> torch.Tensor:
 
 def dense_tensor(value: Any, expected: str) -> torch.Tensor:
     """The tensor without gradients and lazy views; raises `ConversionError` if it is none, or not a dense CPU one."""
-    if not isinstance(value, torch.Tensor):
+    if not is_tensor(value):
         raise ConversionError(f"expected {expected}, got {describe_value(value)}")
-    if value.device.type != "cpu" or value.layout != torch.strided:
+    if value.device.type != "cpu" or str(value.layout) != "torch.strided":
         raise ConversionError(
             f"expected {expected}, got a {value.layout} tensor on {value.device}; make it a dense one on the CPU"
         )
@@ -153,14 +156,14 @@ _COERCERS: dict[type[Field], Callable[[Any, Any], Any]] = {
 
 
 def _unpack_0d(value: Any) -> Any:
-    return value.item() if isinstance(value, (np.ndarray, torch.Tensor)) and value.ndim == 0 else value
+    return value.item() if (isinstance(value, np.ndarray) or is_tensor(value)) and value.ndim == 0 else value
 
 
 def describe_value(value: Any) -> str:
     """What a value is, for errors: dtype and shape, or its type."""
     if isinstance(value, np.ndarray):
         return f"{value.dtype} array of shape {value.shape}"
-    if isinstance(value, torch.Tensor):
+    if is_tensor(value):
         return f"{_torch_name(value.dtype)} tensor of shape {tuple(value.shape)}"
     return type(value).__name__
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from ffcv_hydra.beton.fields.array_fields import NDArrayField, TorchTensorField
@@ -19,6 +18,10 @@ from ffcv_hydra.beton.fields.scalar_fields import FloatField, IntField
 from ffcv_hydra.beton.fields.text_field import TextField
 from ffcv_hydra.beton.layout import MAX_ARRAY_DIMS
 from ffcv_hydra.errors import ConversionError
+from ffcv_hydra.loaded_torch import is_tensor
+
+if TYPE_CHECKING:
+    import torch
 
 MASK_NAMES = frozenset({"mask", "masks"})
 MAX_NAME_LENGTH = 16  # FFCV stores a name in 16 bytes and cuts what is longer, so that two names may collide
@@ -84,7 +87,7 @@ def check_names(names: Sequence[str]) -> None:
 
 def scalar_field(value: Any) -> Field | None:
     """`IntField` or `FloatField` if `value` is one number (Python, NumPy or 0-d), else None."""
-    if isinstance(value, (np.ndarray, torch.Tensor)) and value.ndim == 0:
+    if (isinstance(value, np.ndarray) or is_tensor(value)) and value.ndim == 0:
         value = value.item()
     if isinstance(value, (bool, int, np.bool_, np.integer)):
         return IntField()
@@ -117,7 +120,7 @@ def infer_field(value: Any, name: str, where: str) -> Field:
         return number
     if isinstance(value, np.ndarray):
         return _infer_array(value, where)
-    if isinstance(value, torch.Tensor):
+    if is_tensor(value):
         return _infer_tensor(value, where)
     if isinstance(value, str):
         return TextField()
@@ -143,7 +146,7 @@ def _infer_array(value: np.ndarray, where: str) -> Field:
 
 def _infer_tensor(value: torch.Tensor, where: str) -> Field:
     _check_shape(tuple(value.shape), where)
-    if value.dtype == torch.bfloat16:
+    if str(value.dtype) == "torch.bfloat16":
         return BFloat16TensorField(tuple(value.shape))
     try:
         return TorchTensorField(value.dtype, tuple(value.shape))

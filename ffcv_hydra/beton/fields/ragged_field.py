@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from ffcv_hydra.beton.fields.bytes_fields import BytesField
 from ffcv_hydra.beton.fields.coercion import describe_value
@@ -30,6 +29,8 @@ class RaggedArrayField(OwnField):
     kind = "ragged"
 
     def __init__(self, dtype: Any, item_shape: Sequence[int] = ()) -> None:
+        import torch  # slow to load, which betons without such a field are spared
+
         try:
             self.dtype = np.dtype(dtype).newbyteorder("=")
             torch.from_numpy(np.empty(0, dtype=self.dtype))

@@ -1,10 +1,16 @@
 """From batches of JSON and text fields back to Python values."""
 
+from __future__ import annotations
+
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
+
+from ffcv_hydra.loaded_torch import is_tensor
+
+if TYPE_CHECKING:
+    import torch
 
 
 def unpack_json(batch: torch.Tensor | np.ndarray) -> list[Any]:
@@ -16,7 +22,7 @@ def unpack_json(batch: torch.Tensor | np.ndarray) -> list[Any]:
     Returns:
         N values.
     """
-    rows = batch.cpu().numpy() if isinstance(batch, torch.Tensor) else batch
+    rows = batch.cpu().numpy() if is_tensor(batch) else batch
     return [json.loads(row.tobytes().split(b"\0", 1)[0]) for row in rows]
 
 
@@ -29,5 +35,5 @@ def unpack_text(batch: tuple[torch.Tensor | np.ndarray, torch.Tensor | np.ndarra
     Returns:
         N texts.
     """
-    data, lengths = (part.cpu().numpy() if isinstance(part, torch.Tensor) else part for part in batch)
+    data, lengths = (part.cpu().numpy() if is_tensor(part) else part for part in batch)
     return [row[:length].tobytes().decode() for row, length in zip(data, lengths, strict=True)]

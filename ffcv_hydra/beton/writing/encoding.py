@@ -7,7 +7,6 @@ no metadata by chance. They are searched for afterwards, in all of a part's reco
 
 from __future__ import annotations
 
-import random
 import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import torch
 import xxhash
 
 from ffcv_hydra.beton.fields.base import Field
@@ -25,6 +23,7 @@ from ffcv_hydra.beton.fields.inference import check_is_tuple
 from ffcv_hydra.beton.fields.source_image import noting_damage
 from ffcv_hydra.beton.format import record_type
 from ffcv_hydra.beton.tables import Tables
+from ffcv_hydra.beton.writing.seeding import load_torch_for, seeded
 from ffcv_hydra.errors import ConversionError, describe_error
 
 OnWarning = Literal["keep", "error"]
@@ -61,6 +60,7 @@ class SampleEncoder:
     """
 
     def __init__(self, fields: Mapping[str, Field], seed: int = 0, on_warning: OnWarning = "keep") -> None:
+        load_torch_for(*fields.values())
         self.names = list(fields)
         self.fields = list(fields.values())
         self.seed = seed
@@ -81,7 +81,7 @@ class SampleEncoder:
 
     def encode_items(self, items: Iterable[tuple[int | str, Any]], portion: int) -> Iterator[Part]:
         """Encode items, each with what errors call it, into one or more parts. `portion` goes into the seed."""
-        with _seeded(self.seed, portion):
+        with seeded(self.seed, portion):
             building = _PartBuilder(self)
             for index, item in items:
                 building.add(index, item)
@@ -237,19 +237,3 @@ def _pointer_offsets(dtype: np.dtype, offset: int) -> Iterator[int]:
             yield from _pointer_offsets(base, offset + start)
     elif dtype == np.dtype("<u8"):
         yield offset
-
-
-@contextmanager
-def _seeded(seed: int, start: int) -> Iterator[None]:
-    """Seed Python's, NumPy's and torch's global generators, and put them back afterwards."""
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
-        drawn = int(np.random.SeedSequence([seed, start]).generate_state(1)[0])
-        random.seed(drawn)
-        np.random.seed(drawn)
-        torch.default_generator.manual_seed(drawn)
-        try:
-            yield
-        finally:
-            random.setstate(python_state)
-            np.random.set_state(numpy_state)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import signal
 import time
 import warnings
@@ -13,10 +12,8 @@ from contextlib import suppress
 from multiprocessing.connection import Pipe
 from typing import Any
 
-import numpy as np
-import torch
-
 from ffcv_hydra.beton.writing.own_positions import take_own_positions
+from ffcv_hydra.loaded_torch import use_one_thread
 from ffcv_hydra.parent_death import die_with
 
 Send = Callable[[Any], None]
@@ -74,14 +71,7 @@ def _prepare(parent: int) -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
-    torch.set_num_threads(1)
-
-
-def seed_all(seed: int) -> None:
-    """Seed Python's, NumPy's and torch's global generators."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.default_generator.manual_seed(seed)
+    use_one_thread()
 
 
 def _end(child: int) -> None:

@@ -7,11 +7,10 @@ import pickle
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
 from ffcv_hydra.beton.appendix import normalise
 from ffcv_hydra.beton.writing.encoding import SampleEncoder
 from ffcv_hydra.beton.writing.source import Source
+from ffcv_hydra.loaded_torch import bytes_of, loaded_torch
 
 VERSION = 3  # of what a conversion makes of the same samples: none goes on from what another version made
 
@@ -54,9 +53,9 @@ class _HashingPickler(pickle.Pickler):
 
     def persistent_id(self, obj: Any) -> Any:
         # Tensors pickle with the address of their storage, which another process does not have.
-        if type(obj) is torch.Tensor and obj.device.type == "cpu" and obj.layout == torch.strided:
-            content = obj.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
-            return str(obj.dtype), tuple(obj.shape), hashlib.sha256(content.tobytes()).digest()
+        torch = loaded_torch()
+        if torch and type(obj) is torch.Tensor and obj.device.type == "cpu" and obj.layout == torch.strided:
+            return str(obj.dtype), tuple(obj.shape), hashlib.sha256(bytes_of(obj)).digest()
         return None
 
 

@@ -8,10 +8,10 @@ from itertools import chain, count
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from torch.utils.data import IterableDataset
 
 from ffcv_hydra.beton.writing.encoding import Part, SampleEncoder, blaming, load_item
 from ffcv_hydra.errors import ConversionError
+from ffcv_hydra.loaded_torch import loaded_torch
 
 
 @runtime_checkable
@@ -168,7 +168,8 @@ class IterableSource:
 
 def is_iterable_only(dataset: Any) -> bool:
     """Whether a dataset has no length and is read by iterating: shards, an `IterableDataset`, any other iterable."""
-    if isinstance(dataset, (Shards, IterableDataset)):
+    torch = loaded_torch()
+    if isinstance(dataset, Shards) or (torch and isinstance(dataset, torch.utils.data.IterableDataset)):
         return True
     return hasattr(dataset, "__iter__") and not hasattr(dataset, "__len__")
 

@@ -11,14 +11,15 @@ from typing import Any
 
 import llvmlite.binding
 import numpy as np
-import torch
 from PIL import Image
 
 from ffcv_hydra.beton.fields.source_image import is_undecoded, read_file
 from ffcv_hydra.beton.manifest import Manifest
-from ffcv_hydra.beton.writing.isolated import Send, run_isolated, seed_all
+from ffcv_hydra.beton.writing.isolated import Send, run_isolated
+from ffcv_hydra.beton.writing.seeding import load_torch_for, seed_all
 from ffcv_hydra.beton.writing.source import is_iterable_only
 from ffcv_hydra.errors import describe_error
+from ffcv_hydra.loaded_torch import bytes_of, is_tensor
 
 LOOKED_AT = 5  # items whose hash is kept
 LOOK_SECONDS = 10.0
@@ -47,6 +48,7 @@ def manifest_of(
     Returns:
         None for a dataset that has neither a manifest nor a length.
     """
+    load_torch_for(dataset)
     has_length = not is_iterable_only(dataset) and hasattr(dataset, "__len__")
     if callable(getattr(dataset, "manifest", None)):
         try:
@@ -128,9 +130,8 @@ def _add(digest: Any, value: Any) -> bool:
             return _add(digest, file.tobytes())
         _add(digest, (value.mode, value.size, value.tobytes()))
         return False
-    if isinstance(value, torch.Tensor):
-        content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        _add(digest, (str(value.dtype), tuple(value.shape), content.numpy().tobytes()))
+    if is_tensor(value):
+        _add(digest, (str(value.dtype), tuple(value.shape), bytes_of(value)))
         return value.ndim == 0 and not value.is_floating_point()
     if isinstance(value, (np.ndarray, np.generic)):
         if value.dtype.hasobject:

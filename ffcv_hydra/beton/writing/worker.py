@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-import torch
-
 from ffcv_hydra.beton.writing.encoding import SampleEncoder
 from ffcv_hydra.beton.writing.own_positions import take_own_positions
 from ffcv_hydra.beton.writing.source import PortionEnd, Source
 from ffcv_hydra.errors import MAX_TEXT, ConversionError, describe_error
+from ffcv_hydra.loaded_torch import use_one_thread
 from ffcv_hydra.parent_death import die_with
 
 MAX_TRACEBACK = 20_000  # characters, from its end
@@ -50,7 +49,7 @@ def work(
         other.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not a handler that the parent had installed
-    torch.set_num_threads(1)
+    use_one_thread()
     try:
         take_own_positions()
         while (portion := connection.recv()) is not None:

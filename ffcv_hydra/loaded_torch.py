@@ -1,0 +1,35 @@
+"""Torch, asked about without loading it, which takes longer than converting some thousand images.
+
+Who has not loaded it has no tensors, no datasets of its classes and no generator to seed.
+"""
+
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+if TYPE_CHECKING:
+    import torch
+
+
+def loaded_torch() -> ModuleType | None:
+    """The module, if somebody has imported it."""
+    return sys.modules.get("torch")
+
+
+def is_tensor(value: Any) -> "TypeGuard[torch.Tensor]":
+    """Whether `value` is a tensor."""
+    torch = loaded_torch()
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def bytes_of(tensor: "torch.Tensor") -> bytes:
+    """What a dense tensor holds."""
+    import torch
+
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
+def use_one_thread() -> None:
+    """Keep torch to one thread, in a process that others of its kind share the cores with."""
+    if torch := loaded_torch():
+        torch.set_num_threads(1)
