@@ -24,6 +24,7 @@ ROWS = [
     *GROUND,
     ["kernels"],
     ["beton"],
+    ["collection"],
     ["datasets", "conversion", "operations", "ordering"],
     ["pipeline"],
     ["loader", "ffcv_bridge"],

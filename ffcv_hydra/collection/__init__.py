@@ -1,0 +1,1 @@
+"""Several betons as one: to a user the same as one beton."""
