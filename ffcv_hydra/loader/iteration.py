@@ -91,9 +91,9 @@ class Passes:
 
     def batch_jobs(self, executor: Executor, epoch: int, first_batch: int) -> Iterator[BatchJob]:
         """The batches of an epoch from one on, to be done by `executor`."""
-        ids = self.order.ids(epoch)
-        by_pages = self.order.ordering.by_pages
-        pages = executor.pages_for(ids[self.split.positions(first_batch)]) if by_pages else None
+        pages = None
+        if self.order.ordering.by_pages:
+            pages = executor.pages_for(self.order.ids(epoch, self.split.positions(first_batch)))
         yield from batch_jobs(self.order, self.split, epoch, first_batch, pages)
 
     def begin(self) -> tuple[int, int, int, Engine]:
@@ -103,7 +103,7 @@ class Passes:
         with self.lock:
             epoch, epoch_set = self.sampler.begin()
             first_batch = self.position.begin(epoch, len(self.split), epoch_set)
-            self.given = epoch, list(range(first_batch))
+            self.given = epoch, list(range(first_batch)) if self.options.on_error == "skip" else []
             self.storage.check()
             sizes = {output: size(epoch) for output, size in self.sizes.items()}
             if sizes != self._sizes or settings_of(self.pipelines, self.storage.beton) != self._settings:

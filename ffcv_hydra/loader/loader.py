@@ -16,7 +16,7 @@ from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.errors import LoaderError, PipelineError
 from ffcv_hydra.loader.engine.epoch_order import EpochOrder
-from ffcv_hydra.loader.engine.indices import resolve_indices
+from ffcv_hydra.loader.engine.indices import earlier_identity_of_all, indices_identity, resolve_indices
 from ffcv_hydra.loader.engine.storage import Storage
 from ffcv_hydra.loader.iteration import Pass, Passes
 from ffcv_hydra.loader.plan.plan import Plan
@@ -24,7 +24,6 @@ from ffcv_hydra.loader.position import Position
 from ffcv_hydra.loader.sampler import InOrderSampler, Sampler
 from ffcv_hydra.loader_options import MOST_THREADS, OPTIONS, LoaderOptions
 from ffcv_hydra.ordering import Sequential, as_ordering, split_over_ranks
-from ffcv_hydra.ordering.identity import digest
 from ffcv_hydra.ordering.options import OrderOption
 from ffcv_hydra.pipeline import Pipeline
 
@@ -99,25 +98,32 @@ class Loader:
 
         self._beton = Beton(path, custom_fields)
         self._arguments = {**arguments, "path": self._beton.path}
-        self.indices = resolve_indices(indices, self._beton)
-        self.num_samples = len(self.indices)
-        order = EpochOrder(self._beton, self.indices, as_ordering(ordering), seed)
+        chosen = resolve_indices(indices, self._beton)
+        self.num_samples = len(chosen)
+        order = EpochOrder(self._beton, chosen, as_ordering(ordering), seed)
         self.sampler = InOrderSampler() if isinstance(order.ordering, Sequential) else Sampler()
+        everything = functools.partial(earlier_identity_of_all, len(chosen))
         self._position = Position(
             {
                 "beton": self._beton.checksum,
-                "indices": digest(self.indices.tobytes()),
+                "indices": indices_identity(chosen),
                 "seed": seed,
                 "ordering": order.identity(),
                 "global batch size": self.global_batch_size,
                 "drop_last": drop_last,
-            }
+            },
+            earlier={"indices": everything} if isinstance(chosen, range) else {},
         )
         split = split_over_ranks(self.num_samples, batch_size, world_size, rank, drop_last)
         storage = Storage(self._beton, os_cache)
         self.passes = Passes(storage, order, split, self.sampler, self._position, pipelines or {}, options, world_size)
         self.output_names = tuple(self.plan.outputs)
         self.pictures = self.plan.pictures
+
+    @property
+    def indices(self) -> np.ndarray:
+        """int64 (num_samples,): the ids of the samples that are read; made when it is asked for, if they are all."""
+        return self.passes.order.sample_set.indices
 
     # Lightning reads it when it asks whether a loader shuffles
     batch_sampler = None
@@ -133,7 +139,8 @@ class Loader:
     def __reduce__(self) -> tuple[Any, ...]:
         arguments = dict(self._arguments)
         if callable(arguments["indices"]):
-            arguments["indices"] = self.indices
+            chosen = self.passes.order.sample_set.chosen
+            arguments["indices"] = None if isinstance(chosen, range) else chosen
         state = {
             "sampler": vars(self.sampler),
             "position": self._position,
@@ -163,7 +170,7 @@ class Loader:
         epoch, given = self.passes.given
         if epoch == self.sampler.epoch and batch_index < len(given):
             batch_index = given[batch_index]
-        ids = self.passes.order.ids(self.sampler.epoch)[self.passes.split.batch(batch_index)]
+        ids = self.passes.order.ids(self.sampler.epoch, self.passes.split.batch(batch_index))
         return ids[~np.isin(ids, self.failed_samples)] if self._arguments["on_error"] == "skip" else ids
 
     def stored_numbers(self, field: str) -> np.ndarray | None:
@@ -172,7 +179,7 @@ class Loader:
         They are in the order of `indices`. Raises `BetonError` if there is no such field.
         """
         values = self._beton.field_metadata(field)
-        return values[self.indices] if values.dtype.kind == "i" and values.ndim == 1 else None
+        return self.passes.order.sample_set.of(values) if values.dtype.kind == "i" and values.ndim == 1 else None
 
     @property
     def plan(self) -> Plan:
@@ -214,13 +221,13 @@ class Loader:
         everything = {"ordering": OrderOption.SEQUENTIAL, "drop_last": False, "rank": 0, "world_size": 1}
         whole = self._with(**everything)
         place = whole.output_names.index(output)
-        kept = [
+        kept = (
             sample_id
             for index, batch in enumerate(Pass(whole.passes))  # by every rank, as it should be
             for sample_id, sample in zip(whole.sample_ids(index).tolist(), _samples(batch[place]), strict=True)
             if condition(sample)
-        ]
-        return self._with(indices=np.array(kept, dtype=np.int64))
+        )
+        return self._with(indices=np.fromiter(kept, dtype=np.int64))
 
     def _with(self, **arguments: Any) -> "Loader":
         """The same loader with other arguments, at the beginning of the epoch."""

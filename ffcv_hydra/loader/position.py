@@ -1,6 +1,6 @@
 """How far a loader has come, as a state that can be saved and gone on from."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ffcv_hydra.errors import LoaderError
@@ -11,10 +11,12 @@ class Position:
 
     Args:
         identity: plain values of all that a state depends on, by the name that errors call them; the same on each rank.
+        earlier: what states of earlier versions have in place of some of these; found when one differs.
     """
 
-    def __init__(self, identity: Mapping[str, Any]) -> None:
+    def __init__(self, identity: Mapping[str, Any], earlier: Mapping[str, Callable[[], Any]] | None = None) -> None:
         self._identity = dict(identity)
+        self._earlier = dict(earlier or {})
         self._delivered = (0, 0)
         self._epoch_set = 0
         self._goes_on = False
@@ -66,10 +68,13 @@ class Position:
     def _compare(self, identity: Mapping[str, Any], what_was: str) -> None:
         for name, now in self._identity.items():
             then = identity.get(name)
-            if then != now and not _is_beginning(then, now):
-                raise LoaderError(f"{what_was} with another {name} ({then}, now {now}): set it back, or begin anew")
+            if _is_same(then, now) or (name in self._earlier and _is_same(then, self._earlier[name]())):
+                continue
+            raise LoaderError(f"{what_was} with another {name} ({then}, now {now}): set it back, or begin anew")
 
 
-def _is_beginning(then: Any, now: Any) -> bool:
-    """Whether a checkpoint of before, which kept the first 16 digits of a digest, has those of the one that is now."""
-    return isinstance(then, str) and len(then) == 16 and len(now) == 64 and now.startswith(then)
+def _is_same(then: Any, now: Any) -> bool:
+    """Whether values are equal; of a digest, checkpoints of before have the first 16 digits."""
+    if isinstance(then, str) and isinstance(now, str) and (len(then), len(now)) == (16, 64):
+        return now.startswith(then)
+    return bool(then == now)

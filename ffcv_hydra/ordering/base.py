@@ -1,5 +1,6 @@
 """What an ordering is and what it may know."""
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,16 +16,32 @@ class SampleSet:
     """What an ordering may know.
 
     Attributes:
-        indices: int64 (N,), the ids of the samples to be ordered.
+        chosen: the ids of the samples to be ordered: int64 (N,), or a range where they are all that there are.
         seed: of the run.
         pages: gives int64 (N,), the page of the file that each of them starts in.
         reader: the open beton.
     """
 
-    indices: np.ndarray
+    chosen: np.ndarray | range
     seed: int
     pages: Callable[[], np.ndarray]
     reader: Any
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    @functools.cached_property
+    def indices(self) -> np.ndarray:
+        """int64 (N,): `chosen` as an array, which is made when it is asked for."""
+        return np.arange(len(self.chosen)) if isinstance(self.chosen, range) else self.chosen
+
+    def at(self, places: np.ndarray) -> np.ndarray:
+        """int64 (M,): `indices[places]`, without that array."""
+        return places if isinstance(self.chosen, range) else self.chosen[places]
+
+    def of(self, values: np.ndarray) -> np.ndarray:
+        """Of values of all samples of the file, (num_samples, ...), those of the chosen ones, (N, ...)."""
+        return values if isinstance(self.chosen, range) else values[self.chosen]
 
 
 class Ordering(ABC):
@@ -55,3 +72,19 @@ class Ordering(ABC):
             orders = (np.asarray(self.sample_order(samples, epoch), dtype=np.int64).tobytes() for epoch in (0, 1))
             texts.append(f"giving orders with the SHA-256 {digest(*orders)}")
         return f"{type(self).__name__}({', '.join(texts)})"
+
+
+class PositionalOrdering(Ordering):
+    """Base of the orderings in which every sample comes once, and its place can be computed without those of others.
+
+    Nothing of them is proportional to the number of samples. A derived class that gives another `sample_order` is asked
+    for that alone.
+    """
+
+    @abstractmethod
+    def ids(self, samples: SampleSet, epoch: int, positions: np.ndarray) -> np.ndarray:
+        """int64 (M,): the ids at `positions`, int64 (M,), of the epoch's order; the same on every rank."""
+
+    def sample_order(self, samples: SampleSet, epoch: int) -> np.ndarray:
+        """int64 (N,): the ids at all positions."""
+        return self.ids(samples, epoch, np.arange(len(samples)))

@@ -7,17 +7,15 @@ import numpy as np
 from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.kernels.random.generator import fold, key_of, key_of_name
 from ffcv_hydra.kernels.random.shuffle import fill_with_keys, pick_by_keys
-from ffcv_hydra.ordering.base import Ordering, SampleSet
+from ffcv_hydra.ordering.base import Ordering, PositionalOrdering, SampleSet
 
 
-class Sequential(Ordering):
+class Sequential(PositionalOrdering):
     """The order of the file."""
 
-    each_once: ClassVar[bool] = True
-
-    def sample_order(self, samples: SampleSet, epoch: int) -> np.ndarray:
-        """int64 (N,): `samples.indices` as they are."""
-        return samples.indices
+    def ids(self, samples: SampleSet, epoch: int, positions: np.ndarray) -> np.ndarray:
+        """int64 (M,): `samples.indices` as they are."""
+        return samples.at(positions)
 
 
 class Random(Ordering):
@@ -59,7 +57,7 @@ class QuasiRandom(Ordering):
         rank_of_page = np.empty(len(page_keys), dtype=np.int64)
         rank_of_page[np.argsort(page_keys, kind="stable")] = np.arange(len(page_keys))
         shift = sort_keys("samples", samples.seed, epoch, len(page)) / 2.0**64 * self.pages
-        return samples.indices[np.argsort(rank_of_page[page] + shift, kind="stable")]
+        return samples.at(np.argsort(rank_of_page[page] + shift, kind="stable"))
 
 
 def sort_keys(purpose: str, seed: int, epoch: int, count: int) -> np.ndarray:

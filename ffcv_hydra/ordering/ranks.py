@@ -7,10 +7,16 @@ import numpy as np
 from ffcv_hydra.errors import LoaderError
 
 
-def occurrences(order: np.ndarray, num_samples: int) -> np.ndarray:
+def are_distinct(ids: np.ndarray) -> bool:
+    """Whether each of `ids`, int64 (N,), comes once; takes memory for these, however large they are."""
+    in_order = np.sort(ids)
+    return not (in_order[1:] == in_order[:-1]).any()
+
+
+def occurrences(order: np.ndarray) -> np.ndarray:
     """uint64 (N,): how often `order` held the same id before each position; all 0 without replacement."""
     counts = np.zeros(len(order), dtype=np.uint64)
-    if len(order) and np.bincount(order, minlength=num_samples).max() > 1:
+    if not are_distinct(order):
         by_id = np.argsort(order, kind="stable")
         ids = order[by_id]
         first = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]])
@@ -39,15 +45,10 @@ class RankBatches:
 
     def batch(self, index: int) -> np.ndarray:
         """int64: the positions of batch `index`."""
-        place = self.place(index)
-        return np.arange(place.start, place.stop) if isinstance(place, slice) else place
-
-    def place(self, index: int) -> slice | np.ndarray:
-        """`batch`, as a slice if its positions follow one another."""
         if index >= self.regular:
             return self.rest[index - self.regular]
         start = self.first + index * self.stride
-        return slice(start, start + self.batch_size)
+        return np.arange(start, start + self.batch_size)
 
     def positions(self, first_batch: int = 0) -> np.ndarray:
         """int64: those of batch `first_batch` and all after it."""

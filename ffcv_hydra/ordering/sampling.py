@@ -29,7 +29,7 @@ class _WithReplacement(Ordering):
         draws = sort_keys("with replacement", samples.seed, epoch, len(ends)) / 2.0**64 * ends[-1]
         # 'right' never chooses a weight of zero, and rounding must not lead behind the last one above it
         last = int(np.searchsorted(ends, ends[-1], side="left"))
-        return samples.indices[np.minimum(np.searchsorted(ends, draws, side="right"), last)]
+        return samples.at(np.minimum(np.searchsorted(ends, draws, side="right"), last))
 
 
 class Weighted(_WithReplacement):
@@ -62,7 +62,7 @@ class Weighted(_WithReplacement):
             raise LoaderError(
                 f"Weighted: {name} has the shape {found.shape}; give one weight for each of {count} samples"
             )
-        chosen = found[samples.indices].astype(np.float64)
+        chosen = samples.of(found).astype(np.float64)
         if not np.isfinite(chosen).all() or (chosen < 0).any() or not chosen.any():
             raise LoaderError(f"Weighted: {name} holds a weight below 0 or no number, or zeros alone")
         return chosen
@@ -98,7 +98,7 @@ class ClassBalanced(_WithReplacement):
         Raises:
             LoaderError: there is no such int field.
         """
-        classes = _numbers(samples, self.field, "ClassBalanced", (IntField,))[samples.indices]
+        classes = samples.of(_numbers(samples, self.field, "ClassBalanced", (IntField,)))
         _, position, counts = np.unique(classes, return_inverse=True, return_counts=True)
         return 1.0 / counts[position]
 

@@ -1,6 +1,7 @@
 """What a loader promises: the same batches whatever the threads, valid while held, and no way to hang."""
 
 import gc
+import hashlib
 import threading
 from pathlib import Path
 
@@ -456,16 +457,31 @@ def test_a_state_of_something_else_is_refused_by_name(beton, options, name):
         make(beton, **options).load_state_dict(make(beton).state_dict())
 
 
-def test_F20_indices_are_compared_as_a_whole_and_with_what_older_checkpoints_kept_of_them(beton):
-    loader = make(beton)
+@pytest.mark.parametrize("indices", [None, range(NUM_SAMPLES - 1, -1, -1)], ids=["all", "given"])
+def test_F20_indices_are_compared_as_a_whole_and_with_what_older_checkpoints_kept_of_them(beton, indices):
+    loader = make(beton, indices=indices)
     next(iter(loader))
     state = loader.state_dict()
-    assert len(state["of"]["indices"]) == 64
-    state["of"]["indices"] = state["of"]["indices"][:16]
-    make(beton).load_state_dict(state)
-    state["of"]["indices"] = "0" * 16
-    with pytest.raises(LoaderError, match="made with another indices"):
-        make(beton).load_state_dict(state)
+    earlier = hashlib.sha256(loader.indices.tobytes()).hexdigest()
+    assert state["of"]["indices"] == ("all" if indices is None else earlier)
+    for known in (earlier, earlier[:16]):
+        state["of"]["indices"] = known
+        make(beton, indices=indices).load_state_dict(state)
+    others = ["0" * 16, "0" * 64, hashlib.sha256(loader.indices[::-1].tobytes()).hexdigest()]
+    for unknown in others:
+        state["of"]["indices"] = unknown
+        with pytest.raises(LoaderError, match="made with another indices"):
+            make(beton, indices=indices).load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    "indices", [range(NUM_SAMPLES), np.ones(NUM_SAMPLES, dtype=bool), np.arange], ids=["ids", "mask", "callable"]
+)
+def test_all_samples_are_all_samples_however_that_is_said(beton, indices):
+    loader = make(beton, indices=indices)
+    make(beton).load_state_dict(loader.state_dict())
+    assert loader.indices.tolist() == list(range(NUM_SAMPLES))
+    assert isinstance(loader.passes.order.sample_set.chosen, range)
 
 
 def test_F20_a_pass_ordered_by_a_function_can_be_gone_on_with(beton):
@@ -502,7 +518,7 @@ def test_a_sample_that_comes_again_in_an_epoch_has_another_key(beton):
             return np.tile(super().sample_order(samples, epoch)[:45], 2)
 
     def drawn(loader: Loader) -> tuple[set[int], set[int]]:
-        ((ids, keys),) = loader.passes.order.samples(0, [slice(0, loader.num_samples)])
+        ((ids, keys),) = loader.passes.order.samples(0, [np.arange(loader.num_samples)])
         assert len(ids) == len(keys) == loader.num_samples
         return set(ids.tolist()), set(keys.tolist())
 

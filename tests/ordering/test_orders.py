@@ -76,6 +76,16 @@ def test_quasi_random_keeps_few_pages_open():
     assert not np.array_equal(page, np.sort(page))
 
 
+@pytest.mark.parametrize(
+    "indices", [np.array([5, 0, 7]), np.arange(3), range(3)], ids=["some", "array of all", "range"]
+)
+def test_samples_know_their_ids_with_and_without_an_array(indices):
+    found = SampleSet(indices, 3, lambda: None, reader=None)
+    assert len(found) == 3 and found.indices.dtype == np.int64
+    assert found.at(np.array([2, 0])).tolist() == found.indices[[2, 0]].tolist() == [indices[2], indices[0]]
+    assert found.of(np.arange(10) if 7 in indices else np.arange(3)).tolist() == list(indices)
+
+
 def test_options_of_ffcv_stand_for_our_orderings():
     assert isinstance(as_ordering(OrderOption.RANDOM), Random)
     assert isinstance(as_ordering(OrderOption.SEQUENTIAL), Sequential)
@@ -96,8 +106,9 @@ def test_a_traversal_order_class_of_the_users_is_used():
 
 
 def test_occurrences_count_what_came_before():
-    assert occurrences(np.array([3, 1, 3, 3, 1, 0]), 4).tolist() == [0, 0, 1, 2, 1, 0]
-    assert occurrences(np.array([2, 0, 1]), 3).tolist() == [0, 0, 0]
+    assert occurrences(np.array([3, 1, 3, 3, 1, 0])).tolist() == [0, 0, 1, 2, 1, 0]
+    assert occurrences(np.array([2, 0, 1 << 60])).tolist() == [0, 0, 0]
+    assert occurrences(np.array([], dtype=np.int64)).tolist() == []
 
 
 sizes = st.tuples(st.integers(1, 5_000), st.integers(1, 257), st.integers(1, 9))

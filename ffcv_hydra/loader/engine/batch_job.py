@@ -67,6 +67,6 @@ def batch_jobs(
     """
     at_once = max(1, _SAMPLES_AT_ONCE // split.batch_size)
     for begin in range(first_batch, len(split), at_once):
-        places = [split.place(index) for index in range(begin, min(begin + at_once, len(split)))]
-        for samples, keys in order.samples(epoch, places):
+        batches = [split.batch(index) for index in range(begin, min(begin + at_once, len(split)))]
+        for samples, keys in order.samples(epoch, batches):
             yield BatchJob(samples, keys, pages)

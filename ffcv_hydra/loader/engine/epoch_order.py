@@ -9,7 +9,7 @@ from ffcv_hydra.beton import Beton
 from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.kernels.random.generator import fold, key_of, key_of_name
 from ffcv_hydra.loader.engine.indices import first_pages
-from ffcv_hydra.ordering import Ordering, SampleSet, occurrences
+from ffcv_hydra.ordering import Ordering, PositionalOrdering, SampleSet, are_distinct, occurrences
 
 
 class EpochOrder:
@@ -17,60 +17,86 @@ class EpochOrder:
 
     Args:
         beton: the open file.
-        indices: int64 (N,), ids of the samples that are read.
+        chosen: ids of the samples that are read, int64 (N,), or a range for all.
         ordering: of them.
         seed: of the order and the keys.
     """
 
-    def __init__(self, beton: Beton, indices: np.ndarray, ordering: Ordering, seed: int) -> None:
+    def __init__(self, beton: Beton, chosen: np.ndarray | range, ordering: Ordering, seed: int) -> None:
         self.ordering = ordering
-        self._beton = beton
-        self._samples = SampleSet(indices, seed, lambda: first_pages(beton)[indices], beton)
-        self._known: tuple[int, np.ndarray, np.ndarray | None, np.ndarray] | None = None
+        self.sample_set = SampleSet(chosen, seed, lambda: first_pages(beton, chosen), beton)
+        self._known: tuple[int, np.ndarray | None, np.ndarray | None, np.ndarray] | None = None
 
-    def ids(self, epoch: int) -> np.ndarray:
-        """int64 (N,): the ids in the order of `epoch`.
+    def ids(self, epoch: int, positions: np.ndarray) -> np.ndarray:
+        """int64 (M,): the ids at `positions`, int64 (M,), of the order of `epoch`.
 
         Raises:
             LoaderError: the ordering gave something else.
         """
-        return self._of(epoch)[0]
+        return self._at(positions, epoch, self._of(epoch)[0])
 
-    def samples(self, epoch: int, places: Sequence[slice | np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Ids, int64, and keys, uint64, of the samples at several places in the order, for each of these.
+    def samples(self, epoch: int, batches: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Ids, int64, and keys, uint64, of the samples of several batches, for each of these.
 
-        A key is made of seed, epoch, the id, and how often it was in the order before. For all places together that
+        A key is made of seed, epoch, the id, and how often it was in the order before. For all batches together that
         takes hardly longer than for one.
+
+        Args:
+            epoch: whose order it is.
+            batches: int64 arrays, the positions of each in the order.
         """
         order, repeats, epoch_key = self._of(epoch)
-        parts = [order[place] for place in places]
-        keys = fold(epoch_key, np.concatenate(parts).view(np.uint64))
-        again = 0 if repeats is None else np.concatenate([repeats[place] for place in places])
-        keys, end = fold(keys, again), 0
-        for ids in parts:
-            begin, end = end, end + len(ids)
-            yield ids, keys[begin:end]
+        positions = np.concatenate(batches)
+        ids = self._at(positions, epoch, order)
+        keys = fold(fold(epoch_key, ids.view(np.uint64)), 0 if repeats is None else repeats[positions])
+        end = 0
+        for batch in batches:
+            begin, end = end, end + len(batch)
+            yield ids[begin:end], keys[begin:end]
 
-    def _of(self, epoch: int) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-        """The order, how often each id was in it before (None for never), and the key of the epoch."""
+    def _at(self, positions: np.ndarray, epoch: int, order: np.ndarray | None) -> np.ndarray:
+        if order is not None:
+            return order[positions]
+        assert isinstance(self.ordering, PositionalOrdering)
+        return self._checked(self.ordering.ids(self.sample_set, epoch, positions), len(positions))
+
+    def _of(self, epoch: int) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:
+        """The order, None if it is by position, how often each id was in it before, None for never, and the key."""
         known = self._known  # another pass may put another epoch there
         if known is None or known[0] != epoch:
-            count, num_samples = len(self._samples.indices), self._beton.num_samples
-            order = np.ascontiguousarray(self.ordering.sample_order(self._samples, epoch), dtype=np.int64)
-            if order.shape != (count,) or (count and not 0 <= order.min() <= order.max() < num_samples):
-                name = type(self.ordering).__name__
-                raise LoaderError(f"{name} gave {len(order)} ids for {count} samples, or unknown ids")
-            is_once = vars(type(self.ordering)).get("each_once", False) and self._are_distinct  # not inherited
-            repeats = None if is_once else occurrences(order, num_samples)
-            known = self._known = epoch, order, repeats, key_of(self._samples.seed, key_of_name("samples"), epoch)
+            order = repeats = None
+            if not self._is_positional:
+                given = self.ordering.sample_order(self.sample_set, epoch)
+                order = self._checked(given, len(self.sample_set))
+                is_once = vars(type(self.ordering)).get("each_once", False) and self._are_distinct  # not inherited
+                repeats = None if is_once else occurrences(order)
+            key = key_of(self.sample_set.seed, key_of_name("samples"), epoch)
+            known = self._known = epoch, order, repeats, key
         return known[1:]
+
+    def _checked(self, ids: np.ndarray, count: int) -> np.ndarray:
+        ids = np.ascontiguousarray(ids, dtype=np.int64)
+        if ids.shape != (count,) or (count and not 0 <= ids.min() <= ids.max() < self.sample_set.reader.num_samples):
+            name = type(self.ordering).__name__
+            raise LoaderError(f"{name} gave {len(ids)} ids for {count} samples, or unknown ids")
+        return ids
+
+    @functools.cached_property
+    def _is_positional(self) -> bool:
+        """Whether the ids at some positions can be had without the others, and are in the order once."""
+        kind = type(self.ordering)
+        return (
+            issubclass(kind, PositionalOrdering)
+            and kind.sample_order is PositionalOrdering.sample_order
+            and self._are_distinct
+        )
 
     @functools.cached_property
     def _are_distinct(self) -> bool:
         """Whether no id is read twice in an epoch."""
-        indices = self._samples.indices
-        return len(indices) == 0 or bool(np.bincount(indices).max() == 1)
+        chosen = self.sample_set.chosen
+        return isinstance(chosen, range) or are_distinct(chosen)
 
     def identity(self) -> str:
         """What a state to resume from knows the order by."""
-        return self.ordering.identity(self._samples)
+        return self.ordering.identity(self.sample_set)

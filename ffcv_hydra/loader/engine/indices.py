@@ -1,5 +1,6 @@
 """Which samples of a beton are read, and where they lie."""
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -7,25 +8,30 @@ import numpy as np
 from ffcv_hydra.beton import Beton
 from ffcv_hydra.errors import LoaderError
 
+_IDS_AT_ONCE = 1 << 20
 
-def first_pages(beton: Beton) -> np.ndarray:
-    """int64 (num_samples,): the page that each sample's data begins in; 0 for samples without any."""
+
+def first_pages(beton: Beton, chosen: np.ndarray | range) -> np.ndarray:
+    """int64 (N,): the page that the data of each of the chosen samples begins in; 0 for samples without any."""
     pages = np.zeros(beton.num_samples, dtype=np.int64)
     # the last write wins: with the pointers in descending order that is each sample's first page
     pages[beton.sample_ids[::-1].astype(np.int64)] = (beton.pointers[::-1] // np.uint64(beton.page_size)).astype(
         np.int64
     )
-    return pages
+    return pages if isinstance(chosen, range) else pages[chosen]
 
 
-def resolve_indices(indices: Any, beton: Beton) -> np.ndarray:
-    """int64 (N,): the ids that `indices` stands for: ids, a mask, a callable that gives either, or None for all.
+def resolve_indices(indices: Any, beton: Beton) -> np.ndarray | range:
+    """The ids that `indices` stands for: ids, a mask, a callable that gives either, or None for all.
+
+    Returns:
+        int64 (N,); a range where they are all samples in the order of the file, however that was said.
 
     Raises:
         LoaderError: they are not ids of this beton.
     """
     if indices is None:
-        return np.arange(beton.num_samples, dtype=np.int64)
+        return range(beton.num_samples)
     if hasattr(indices, "of_beton"):  # SplitFraction, which goes by the names of samples
         indices = indices.of_beton(beton)
     found = np.asarray(indices(beton.num_samples) if callable(indices) else indices)
@@ -42,4 +48,19 @@ def resolve_indices(indices: Any, beton: Beton) -> np.ndarray:
         raise LoaderError(
             f"indices go from {found.min()} to {found.max()}, but {beton.path} has {beton.num_samples} samples"
         )
+    if len(found) == beton.num_samples and (found == np.arange(len(found))).all():
+        return range(beton.num_samples)
     return found
+
+
+def indices_identity(chosen: np.ndarray | range) -> str:
+    """What a state to resume from knows the chosen samples by, beside the file."""
+    return "all" if isinstance(chosen, range) else hashlib.sha256(chosen.data).hexdigest()
+
+
+def earlier_identity_of_all(num_samples: int) -> str:
+    """What states of earlier versions have for "all"."""
+    found = hashlib.sha256()
+    for start in range(0, num_samples, _IDS_AT_ONCE):
+        found.update(np.arange(start, min(start + _IDS_AT_ONCE, num_samples)).data)
+    return found.hexdigest()
