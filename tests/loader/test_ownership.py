@@ -434,9 +434,9 @@ def test_F32_descriptors_and_handles_have_one_owner(own, copied):
     storage = Storage(Beton(own), os_cache=False)
     other = copied(storage)
     assert descriptors(own) == 2
-    other.close()
-    storage.check()
-    storage.close()
+    other.files.close()
+    storage.files.check_all()
+    storage.files.close()
     assert not copied(Beton(own)).metadata.flags.writeable
     scratch = Scratch()
     assert copied(scratch).jpeg_tables.ctypes.data != scratch.jpeg_tables.ctypes.data

@@ -20,6 +20,7 @@ from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.format import ALLOCATION, DESCRIPTOR, HEADER, record_type
 from ffcv_hydra.beton.manifest import Manifest, decode
 from ffcv_hydra.beton.reading import checks
+from ffcv_hydra.beton.stored_file import StoredFile
 from ffcv_hydra.errors import BetonError
 
 CUT_MEANWHILE = "was cut short while it was read; convert the dataset again"
@@ -61,6 +62,15 @@ class Beton:
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy is the file opened again."""
         return Beton, (self.path, self._custom_fields)
+
+    @property
+    def files(self) -> tuple[StoredFile, ...]:
+        """The file, with its length when it was opened."""
+        return (StoredFile(self.path, 0, self._num_bytes),)
+
+    def path_of(self, sample: int) -> Path:
+        """The file that a sample is in."""
+        return self.path
 
     def field_metadata(self, name: str) -> np.ndarray:
         """One field's metadata, (num_samples,); scalars themselves, or sizes and pointers.

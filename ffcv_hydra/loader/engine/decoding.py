@@ -140,4 +140,4 @@ class Decoding:
     def where(self, node: Node, first: int, last: int | None = None) -> str:
         """What a message begins with: the file, the field, and the sample, or the first and last of several."""
         samples = f"sample {first}" if last is None or last == first else f"samples {first} to {last} of a batch"
-        return f"{self.storage.beton.path}: field '{node.field}', {samples}: "
+        return f"{self.storage.beton.path_of(first)}: field '{node.field}', {samples}: "

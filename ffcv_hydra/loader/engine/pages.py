@@ -20,18 +20,14 @@ class PageCache:
     """The pages that one pass is in the middle of; safe to use from several threads.
 
     Args:
-        read: fills a uint8 array with the file's bytes from an offset on, or raises `BetonError`.
+        read: gives the page, uint8, of so many bytes at an offset, or what a file has of it, or raises `BetonError`.
         page_size: in bytes.
-        num_bytes: of the file.
         offsets: int64 (M,), where each piece of data that the pass will read begins, with repetitions.
     """
 
-    def __init__(
-        self, read: Callable[[int, np.ndarray], None], page_size: int, num_bytes: int, offsets: np.ndarray
-    ) -> None:
+    def __init__(self, read: Callable[[int, int], np.ndarray], page_size: int, offsets: np.ndarray) -> None:
         self._read = read
         self._page_size = page_size
-        self._num_bytes = num_bytes
         self._uses = np.bincount(offsets // page_size)
         self._pages: dict[int, _Page] = {}
         self._lock = threading.Lock()
@@ -47,10 +43,7 @@ class PageCache:
             page = self._pages.setdefault(number, _Page())
         with page.lock:
             if page.data is None:
-                start = number * self._page_size
-                data = np.empty(min(self._page_size, self._num_bytes - start), dtype=np.uint8)
-                self._read(start, data)
-                page.data = data
+                page.data = self._read(number * self._page_size, self._page_size)
         target[:] = page.data[begin : begin + size]
         with self._lock:
             self._uses[number] -= 1

@@ -4,64 +4,30 @@ With `os_cache` the file is mapped and used in place. Without, what a chunk (or,
 needs is read with `pread` into a buffer of the caller's.
 """
 
-import mmap
-import os
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ffcv_hydra.beton import Beton
-from ffcv_hydra.beton.reading.exact_reading import read_at
-from ffcv_hydra.errors import BetonError
+from ffcv_hydra.loader.engine.files import Files
 from ffcv_hydra.loader.engine.pages import PageCache
 from ffcv_hydra.operations import Extents
 from ffcv_hydra.operations.image_chain import POSITIONS, ImageSource, stored_images
 
 
 class Storage:
-    """The open file of one loader; safe to use from several threads."""
+    """The open files of one loader; safe to use from several threads."""
 
     def __init__(self, beton: Beton, os_cache: bool) -> None:
         self.beton = beton
+        self.files = Files(beton.files)
         self._extents: dict[str, tuple[np.ndarray, np.ndarray] | None] = {}
         self._images: dict[str, ImageSource] = {}
-        self._descriptor = os.open(beton.path, os.O_RDONLY)
-        self._size = os.fstat(self._descriptor).st_size
-        self._file: np.ndarray | None = None
-        if os_cache:
-            mapped = mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ)
-            self._file = np.frombuffer(mapped, dtype=np.uint8)
+        self._file = self.files.map() if os_cache else None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Storage, (self.beton, self.is_mapped)
-
-    def close(self) -> None:
-        """Close the file; a second call does nothing."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-    def __del__(self) -> None:
-        self.close()
-
-    def check(self) -> None:
-        """Look whether the file is as long as it was: reading a mapped file beyond its end kills the process.
-
-        It takes less than a microsecond, and comes before each chunk of a mapped file: only what is cut while a chunk
-        is read ends in SIGBUS.
-
-        Raises:
-            BetonError: if it is not.
-        """
-        try:
-            size = os.lseek(self._descriptor, 0, os.SEEK_END)  # a quarter of what `fstat` costs; no read is by position
-        except OSError as error:
-            raise BetonError(f"{self.beton.path}: cannot be read: {error.strerror or error}") from error
-        if size != self._size:
-            raise BetonError(
-                f"{self.beton.path}: the file was changed while it was open; restore it, or convert it again"
-            )
 
     @property
     def is_mapped(self) -> bool:
@@ -82,21 +48,7 @@ class Storage:
         if self._file is not None or not fields:
             return None
         offsets = [self.beton.extents(field)[0][samples] for field in fields]  # type: ignore[index]
-        return PageCache(self.read, self.beton.page_size, self._size, np.concatenate(offsets).astype(np.int64))
-
-    def read(self, offset: int, target: np.ndarray) -> None:
-        """Fill `target`, uint8, with the file's bytes from `offset` on.
-
-        Raises:
-            BetonError: if the file ends before, or cannot be read.
-        """
-        try:
-            count = read_at(self._descriptor, offset, target)
-        except OSError as error:
-            raise BetonError(f"{self.beton.path}: cannot be read: {error.strerror or error}") from error
-        if count < len(target):
-            end = offset + len(target)
-            raise BetonError(f"{self.beton.path}: the file ends before byte {end}; it was cut short")
+        return PageCache(self.files.read_page, self.beton.page_size, np.concatenate(offsets).astype(np.int64))
 
     def extents(
         self,
@@ -124,7 +76,7 @@ class Storage:
         stored = self.beton.checksums_of(field)
         checksums = None if stored is None else stored[samples]
         if self._file is not None:
-            self.check()
+            self.files.check(offsets)
             return Extents(self._file, offsets, sizes, checksums)
         ends = np.cumsum(sizes)
         data = buffer(int(ends[-1]))
@@ -154,9 +106,9 @@ class Storage:
             return stored_images(stored.data, image_bytes, stored.offsets, stored.checksums), POSITIONS.up_to(
                 len(samples)
             )
-        self.check()
+        offsets = self.beton.extents(field)[0]  # type: ignore[index]
+        self.files.check(offsets[:1] if self.files.is_single else offsets[samples])
         if field not in self._images:
-            offsets = self.beton.extents(field)[0]  # type: ignore[index]
             self._images[field] = stored_images(self._file, image_bytes, offsets, self.beton.checksums_of(field))
         return self._images[field], samples
 
@@ -169,7 +121,7 @@ class Storage:
         """
         beton = self.beton
         if self._file is not None:
-            self.check()
+            self.files.check_all()
             return self._file, beton.pointers, beton.sizes, beton.pointers
         known = [extents[0][samples] for field in fields if (extents := beton.extents(field)) is not None]
         # A field class of the user's may have further data, to which only that class knows the pointers.
@@ -185,7 +137,7 @@ class Storage:
 
     def _read(self, data: np.ndarray, offsets: np.ndarray, sizes: np.ndarray, ends: np.ndarray) -> None:
         for offset, size, end in zip(offsets.tolist(), sizes.tolist(), ends.tolist(), strict=True):
-            self.read(offset, data[end - size : end])
+            self.files.read(offset, data[end - size : end])
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:
