@@ -3,7 +3,6 @@
 import resource
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from ffcv_hydra.bench.decoding import DecodingShares, decoders_of, decoding_shares, shrinkable_share
@@ -49,7 +48,7 @@ def bench(config: Mapping[str, Any], stage: str = "train", seconds: float = 10.0
         num_workers=loader.num_workers,
         num_cores=num_cores,
         os_cache=executor.storage.is_mapped,
-        file_bytes=Path(manager.file_path).stat().st_size,
+        file_bytes=sum(file.num_bytes for file in executor.storage.beton.files),
         memory_bytes=memory_bytes,
         parts=parts,
         consumer_parts=consumer_parts,

@@ -1,8 +1,7 @@
-"""Iterates batches of one beton: the same batches on every run, in order, valid for as long as they are held."""
+"""Iterates batches of a beton: the same batches on every run, in order, valid for as long as they are held."""
 
 import copy
 import functools
-import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -11,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ffcv_hydra.beton import Beton
 from ffcv_hydra.beton.fields.base import Field
+from ffcv_hydra.collection.shards import Paths, Shards, identity_of, opened
 from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.errors import LoaderError, PipelineError
 from ffcv_hydra.loader.engine.epoch_order import EpochOrder
@@ -32,7 +31,7 @@ class Loader:
     """Batches of a beton, as tuples with one tensor (or array) per field.
 
     Args:
-        path: the beton.
+        path: the beton, the folder of a sharded one, or a list of these, which are read one after another as one.
         batch_size: samples per batch and rank.
         pipelines: the operations of each field, by field name or in the order of the file's fields; None for the
             field's default ones, 'disabled' to leave it out. Other names are further outputs, given as a mapping
@@ -68,7 +67,7 @@ class Loader:
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: Paths,
         batch_size: int,
         *,
         pipelines: Mapping[str, Pipeline] | Sequence[Pipeline] | None = None,
@@ -96,23 +95,26 @@ class Loader:
         self.seed, self.num_workers, self.batches_ahead = seed, options.num_workers, batches_ahead
         self.rank, self.world_size, self.drop_last = rank, world_size, drop_last
 
-        self._beton = Beton(path, custom_fields)
-        self._arguments = {**arguments, "path": self._beton.path}
+        self._beton = opened(path, custom_fields)
+        paths = self._beton.paths if isinstance(self._beton, Shards) else [self._beton.path]
+        self._arguments = {**arguments, "path": paths[0] if len(paths) == 1 else paths}
         chosen = resolve_indices(indices, self._beton)
         self.num_samples = len(chosen)
         order = EpochOrder(self._beton, chosen, as_ordering(ordering), seed)
         self.sampler = InOrderSampler() if isinstance(order.ordering, Sequential) else Sampler()
-        everything = functools.partial(earlier_identity_of_all, len(chosen))
+        earlier = {"beton": functools.partial(getattr, self._beton, "checksum")}
+        if isinstance(chosen, range):
+            earlier["indices"] = functools.partial(earlier_identity_of_all, len(chosen))
         self._position = Position(
             {
-                "beton": self._beton.checksum,
+                "beton": identity_of(self._beton),
                 "indices": indices_identity(chosen),
                 "seed": seed,
                 "ordering": order.identity(),
                 "global batch size": self.global_batch_size,
                 "drop_last": drop_last,
             },
-            earlier={"indices": everything} if isinstance(chosen, range) else {},
+            earlier,
         )
         split = split_over_ranks(self.num_samples, batch_size, world_size, rank, drop_last)
         storage = Storage(self._beton, os_cache)

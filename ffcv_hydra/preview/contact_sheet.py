@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ffcv_hydra.beton import Beton
 from ffcv_hydra.building.stage_loader import stage_loader
+from ffcv_hydra.collection.shards import opened
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.pipeline import FFCVPipelineManager
@@ -50,7 +50,7 @@ def preview(
     ids = _first_ids(loader, num_samples)
     epochs = range(epoch, epoch + num_epochs)
     batches = _batches(manager, loader, config["loader"]["replace_ffcv_operations"], ids, epochs)
-    beton = Beton(manager.file_path, manager.custom_fields)
+    beton = opened(manager.file_path, manager.custom_fields)
     columns, notes = columns_of(manager, beton, ids, batches)
     if not columns:
         given = ", ".join(loader.output_names)

@@ -2,13 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ffcv_hydra.beton import Beton
 from ffcv_hydra.beton.fields.scalar_fields import FloatField, IntField
+from ffcv_hydra.collection.shards import Paths, opened
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations import Resize
 from ffcv_hydra.operations.to_tensor import ToTensor
@@ -17,7 +17,7 @@ from ffcv_hydra.pipeline import DISABLED
 LONGEST_SIDE = 256  # pixels of a shown image; larger ones are reduced
 
 
-def stored_images(path: Path, name: str, ids: np.ndarray, custom_fields: Mapping[str, Any] | None) -> list[np.ndarray]:
+def stored_images(path: Paths, name: str, ids: np.ndarray, custom_fields: Mapping[str, Any] | None) -> list[np.ndarray]:
     """The whole images of a field, each (H, W, C) of the field's dtype; reduced to 256 pixels if they are larger.
 
     Args:
@@ -26,7 +26,7 @@ def stored_images(path: Path, name: str, ids: np.ndarray, custom_fields: Mapping
         ids: int64 (N,), of the samples.
         custom_fields: field classes by field name, for types that FFCV does not know.
     """
-    beton = Beton(path, custom_fields)
+    beton = opened(path, custom_fields)
     stored = beton.field_metadata(name)[ids]
     places = defaultdict(list)
     for place, (height, width) in enumerate(zip(stored["height"].tolist(), stored["width"].tolist(), strict=True)):

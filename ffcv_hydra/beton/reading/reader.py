@@ -47,6 +47,7 @@ class Beton:
         metadata: Structured array (num_samples,), read only; column `f0` is the first field's, and so on.
         description: What the file was made from, None in files of stock FFCV.
         fingerprint: Hash of the description.
+        files: The file, with its length when it was opened.
         version: Of what this package has added to FFCV's format; None in files of stock FFCV.
 
     Raises:
@@ -62,11 +63,6 @@ class Beton:
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy is the file opened again."""
         return Beton, (self.path, self._custom_fields)
-
-    @property
-    def files(self) -> tuple[StoredFile, ...]:
-        """The file, with its length when it was opened."""
-        return (StoredFile(self.path, 0, self._num_bytes),)
 
     def path_of(self, sample: int) -> Path:
         """The file that a sample is in."""
@@ -159,7 +155,7 @@ class Beton:
         """SHA-256 of header, field descriptors, metadata, allocation table and checksums, as hex digits."""
         digest = hashlib.sha256()
         with open(self.path, "rb") as file:
-            for start, stop in ((0, self._metadata_end), (self._table_start, self._num_bytes)):
+            for start, stop in ((0, self._metadata_end), (self._table_start, self.files[0].num_bytes)):
                 file.seek(start)
                 remaining = stop - start
                 while remaining > 0 and (block := file.read(min(remaining, 1 << 24))):
@@ -170,8 +166,9 @@ class Beton:
         return digest.hexdigest()
 
     def _read(self, file: BinaryIO, custom_fields: Mapping[str, type[Field]]) -> None:
-        self._num_bytes = os.fstat(file.fileno()).st_size
-        header = checks.check_header(_read_records(file, 0, HEADER, 1), self._num_bytes)
+        num_bytes = os.fstat(file.fileno()).st_size
+        self.files: tuple[StoredFile, ...] = (StoredFile(self.path, 0, num_bytes),)
+        header = checks.check_header(_read_records(file, 0, HEADER, 1), num_bytes)
         self.num_samples = int(header["num_samples"])
         self.page_size = int(header["page_size"])
         self._table_start = int(header["alloc_table_ptr"])
@@ -181,7 +178,7 @@ class Beton:
         metadata_start = HEADER.itemsize + descriptors.nbytes
         metadata_type = record_type(list(self.fields.values()))
         self._metadata_end = metadata_start + self.num_samples * metadata_type.itemsize
-        num_allocations = checks.check_regions(self._metadata_end, self._table_start, self._num_bytes)
+        num_allocations = checks.check_regions(self._metadata_end, self._table_start, num_bytes)
         self.metadata = read_only(_read_records(file, metadata_start, metadata_type, self.num_samples))
         if len(self.metadata) < self.num_samples:
             raise BetonError(CUT_MEANWHILE)

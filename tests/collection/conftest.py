@@ -1,0 +1,3 @@
+"""Fixtures of the loader's tests."""
+
+from tests.loader.conftest import scenes as scenes

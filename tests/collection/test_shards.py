@@ -1,0 +1,191 @@
+"""The same batches and states, however the samples are cut into files; what does not fit together is named."""
+
+import copy
+import pickle
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ffcv_hydra.beton import Beton, write_beton
+from ffcv_hydra.beton.data_digest import data_digest, fields_identity
+from ffcv_hydra.beton.summary import describe_fields
+from ffcv_hydra.collection.index import Index, ShardEntry, read_index, write_index
+from ffcv_hydra.collection.shards import identity_of, opened
+from ffcv_hydra.errors import BetonError, LoaderError, SampleError
+from ffcv_hydra.loader import Loader
+from ffcv_hydra.loader.engine import files
+from ffcv_hydra.operations import CenterCrop, ToTensor
+from ffcv_hydra.ordering import QuasiRandom
+from tests.loader.configurations import FIELDS, NUM_SAMPLES, ORDERINGS, Scenes, check_resume, digests, joined, make
+
+pytestmark = pytest.mark.timeout(180)
+CUTS = (0, 1, 9, 10, 25, 31, 46, NUM_SAMPLES)
+SAME = ["default", "views", "MixedTargets", "RandomCrop", *sorted(set(ORDERINGS) - {"quasi_random"})]  # pages differ
+LABELS = {name: "disabled" for name in FIELDS if name != "label"}
+IMAGES = {"image": [CenterCrop(16), ToTensor()]}
+
+
+def index_of(folder: Path, paths: list[Path]) -> None:
+    betons = [Beton(path) for path in paths]
+    shards = tuple(
+        ShardEntry(str(path), beton.num_samples, path.stat().st_size, beton.checksum, str(data_digest(beton)))
+        for path, beton in zip(paths, betons, strict=True)
+    )
+    write_index(folder, Index(shards, fields_identity(betons[0]), describe_fields(betons[0].fields)))
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory) -> list[Path]:
+    """The 48 scenes in seven files, the pages of one of which are larger."""
+    folder = tmp_path_factory.mktemp("parts")
+    paths = []
+    for number, (start, stop) in enumerate(zip(CUTS[:-1], CUTS[1:], strict=True)):
+        paths.append(folder / f"{number}.beton")
+        page_size = 1 << (22 if number == 3 else 21)
+        write_beton(Scenes(), paths[-1], FIELDS, num_workers=0, page_size=page_size, indices=range(start, stop))
+    return paths
+
+
+@pytest.fixture(scope="module")
+def folder(parts, tmp_path_factory) -> Path:
+    """A sharded beton of these."""
+    folder = tmp_path_factory.mktemp("sharded") / "scenes.beton"
+    folder.mkdir()
+    index_of(folder, parts)
+    return folder
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_an_epoch_is_the_same_from_one_file_and_from_seven(scenes, parts, name):
+    expected = digests(make(scenes, name))
+    assert digests(make(parts, name)) == expected
+    assert digests(make(parts, name, os_cache=False, num_workers=1)) == expected
+
+
+@pytest.mark.parametrize("name", ["random", "class_balanced", "views"])
+def test_a_state_of_one_file_goes_on_with_seven_and_a_folder(scenes, parts, folder, name):
+    for first, second in ((scenes, parts), (parts, folder), (folder, scenes)):
+        check_resume(make(first, name), make(second, name), batches=2)
+
+
+def test_ranks_share_a_folder(scenes, folder):
+    expected = digests(joined([batch]) for batch in make(scenes, "random", 12))
+    ranks = [make(folder, "random", 6, rank=rank, world_size=2) for rank in (0, 1)]
+    assert digests(joined(list(batch)) for batch in zip(*ranks, strict=True)) == expected
+
+
+def test_what_is_known_of_samples_is_that_of_one_file(scenes, parts, folder):
+    whole = Beton(scenes)
+    for cut in (opened(parts), opened(folder), opened([folder])):
+        assert (cut.num_samples, list(cut.fields)) == (whole.num_samples, list(whole.fields))
+        assert identity_of(cut) == identity_of(whole)
+        assert np.array_equal(cut.checksums_of("image"), whole.checksums_of("image"))
+        assert np.array_equal(cut.extents("boxes")[1], whole.extents("boxes")[1])
+        assert np.array_equal(cut.field_metadata("label"), whole.field_metadata("label"))
+        assert not cut.metadata.flags.writeable
+        for column in ("sample_ids", "sizes", "checksums"):
+            assert np.array_equal(getattr(cut, column), getattr(whole, column))
+        assert np.all(np.diff(cut.pointers.astype(np.int64)) > 0)
+    assert identity_of(opened(parts[::-1])) != identity_of(whole)
+
+
+def test_reading_by_pages_gives_every_sample_once(parts):
+    expected = np.concatenate([np.asarray(batch[-1]) for batch in Loader(parts, 8, pipelines=LABELS)])
+    for os_cache in (True, False):
+        loader = Loader(parts, 5, pipelines=LABELS | IMAGES, ordering=QuasiRandom(2), os_cache=os_cache)
+        found = np.concatenate([np.asarray(batch[-1]) for batch in loader])
+        assert len(loader) == 10 and sorted(found.tolist()) == sorted(expected.tolist())
+
+
+def test_copies_open_the_files_again(parts, folder):
+    for path in (parts, folder):
+        loader = make(path, "random")
+        expected = digests(loader)
+        for other in (copy.deepcopy(loader), pickle.loads(pickle.dumps(make(path, "random")))):
+            other.sampler.set_epoch(0)
+            assert digests(other) == expected
+
+
+def test_few_files_are_held_open(parts, monkeypatch):
+    expected = digests(make(parts, "random"))
+    monkeypatch.setattr(files, "HELD_OPEN", 2)
+    for os_cache in (True, False):
+        assert digests(make(parts, "random", os_cache=os_cache)) == expected
+
+
+@pytest.mark.parametrize("held", [0, 256])
+@pytest.mark.parametrize("os_cache", [True, False])
+def test_a_shard_that_is_cut_while_it_is_read_is_named(parts, tmp_path, monkeypatch, held, os_cache):
+    monkeypatch.setattr(files, "HELD_OPEN", held)
+    paths = [Path(shutil.copy(path, tmp_path)) for path in parts]
+    loader = make(paths, "random", os_cache=os_cache)
+    list(loader)  # to its end: what is cut while a thread reads it ends the process
+    with open(paths[4], "r+b") as file:
+        file.truncate(4096)
+    with pytest.raises(BetonError, match=r"4\.beton: the file was changed while it was open"):
+        list(loader)
+
+
+def test_a_damaged_sample_is_named_by_its_shard_and_its_id_in_the_whole(parts, tmp_path):
+    paths = [Path(shutil.copy(path, tmp_path)) for path in parts]
+    offset, size = (int(column[3]) for column in Beton(paths[4]).extents("image"))
+    with open(paths[4], "r+b") as file:
+        file.seek(offset + size // 2)
+        byte = file.read(1)[0]
+        file.seek(offset + size // 2)
+        file.write(bytes([byte ^ 255]))
+    with pytest.raises(SampleError, match=r"4\.beton: field 'image', sample 28: "):
+        list(Loader(paths, 8, pipelines=LABELS | IMAGES))
+
+
+def test_members_of_other_fields_are_named(parts, tmp_path):
+    class Labels:
+        def __len__(self) -> int:
+            return 3
+
+        def __getitem__(self, index: int):
+            return index, 0.5
+
+    for number, names in enumerate((["label", "text"], ["label", "value"])):
+        write_beton(Labels(), tmp_path / f"{number}.beton", dict.fromkeys(names), num_workers=0)
+    with pytest.raises(BetonError, match=r"0\.beton: field 'image' is missing, and in .*0\.beton image"):
+        opened([parts[0], tmp_path / "0.beton"])
+    with pytest.raises(BetonError, match=r"1\.beton: field 'text' is missing"):
+        opened([tmp_path / "0.beton", tmp_path / "1.beton"])
+    with pytest.raises(BetonError, match="a list of betons is empty"):
+        Loader([], 1)
+
+
+def test_a_shard_that_is_not_the_index_s_is_named(parts, tmp_path):
+    paths = [Path(shutil.copy(path, tmp_path)) for path in parts]
+    index_of(tmp_path, paths)
+    shutil.copy(paths[2], paths[4])
+    with pytest.raises(BetonError, match=r"4\.beton: is not the shard that the index of .*: it has 1 samples, not 6"):
+        Loader(tmp_path, 4)
+    shutil.copy(parts[4], paths[4])
+    index = read_index(tmp_path)
+    others = replace(index.shards[4], tables="0" * 64)
+    write_index(tmp_path, replace(index, shards=(*index.shards[:4], others, *index.shards[5:])))
+    with pytest.raises(BetonError, match=r"4\.beton: is not the shard .* names: its tables are others"):
+        Loader(tmp_path, 4)
+    paths[4].unlink()
+    with pytest.raises(BetonError, match=r"4\.beton: no such file"):
+        Loader(tmp_path, 4)
+
+
+def test_a_state_of_other_data_is_refused(parts):
+    state = make(parts, "random").state_dict()
+    with pytest.raises(LoaderError, match="the checkpoint was made with another beton"):
+        make(parts[::-1], "random").load_state_dict(state)
+
+
+def test_operations_of_ffcv_read_shards(parts, scenes):
+    decoders = pytest.importorskip("ffcv.fields.decoders")
+    pipelines = LABELS | {"image": [decoders.CenterCropRGBImageDecoder((16, 16), 0.9), ToTensor()]}
+    expected = digests(Loader(scenes, 8, pipelines=pipelines, replace_ffcv_operations=False))
+    for os_cache in (True, False):
+        found = Loader(parts, 8, pipelines=pipelines, replace_ffcv_operations=False, os_cache=os_cache)
+        assert digests(found) == expected
