@@ -39,7 +39,7 @@ def beton(work: Work) -> Path:
     return made(f"ours-{work.images}.beton", partial(write, work))
 
 
-def loader(path: Path, work: Work, images: list[Any] | None = None) -> Loader:
+def loader(path: Path | list[Path], work: Work, images: list[Any] | None = None) -> Loader:
     """A loader of the images alone; `images` says what is done to them instead of `OPERATIONS`."""
     to_device = [] if work.device == "cpu" else [ToDevice(work.device)]
     operations = [*(images or OPERATIONS[work.name](work.size)), ToTensor(), *to_device, ToTorchImage()]
