@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ffcv_hydra.imports import without_collecting
 
 if TYPE_CHECKING:
+    from ffcv_hydra.collection.mixture import Mixture
     from ffcv_hydra.conversion import create_beton_wrapper
     from ffcv_hydra.datamodule import FFCVDataModule
     from ffcv_hydra.loader import Loader
@@ -18,10 +19,11 @@ _WHERE = {
     "FFCVDataModule": "ffcv_hydra.datamodule",
     "FFCVPipelineManager": "ffcv_hydra.pipeline",
     "Loader": "ffcv_hydra.loader",
+    "Mixture": "ffcv_hydra.collection.mixture",
     "create_beton_wrapper": "ffcv_hydra.conversion",
 }
 
-__all__ = ["DivideImage255", "FFCVDataModule", "FFCVPipelineManager", "Loader", "create_beton_wrapper"]
+__all__ = ["DivideImage255", "FFCVDataModule", "FFCVPipelineManager", "Loader", "Mixture", "create_beton_wrapper"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,6 @@
 """What a stage reads, and how: `FFCVPipelineManager`."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -7,7 +8,8 @@ from typing import Any, TypeAlias
 from torch import nn
 
 from ffcv_hydra.beton.fields.base import Field
-from ffcv_hydra.collection.shards import Paths, absolute
+from ffcv_hydra.collection.mixture import Mixture, Readable
+from ffcv_hydra.collection.paths import absolute
 from ffcv_hydra.operations.operation import Operation
 from ffcv_hydra.ordering.options import OrderOption
 
@@ -46,7 +48,7 @@ class FFCVPipelineManager:
     Nothing is opened before a loader is built, so the file may be missing until then.
 
     Attributes:
-        file_path: the beton, the folder of a sharded one, or a list of these; paths become absolute.
+        file_path: the beton, the folder of a sharded one, a list of these, or a `Mixture`; paths become absolute.
         pipeline_transforms: the operations of each field: a list in the order of the file's fields, or a mapping by
             field name. None stands for the field's default pipeline, 'disabled' leaves the field out.
         ordering: an FFCV `OrderOption`, an `ffcv_hydra.ordering.Ordering`, or an FFCV `TraversalOrder` class.
@@ -55,11 +57,14 @@ class FFCVPipelineManager:
         custom_fields: field classes by field name, for types that FFCV does not know.
     """
 
-    file_path: Paths
+    file_path: Readable
     pipeline_transforms: Sequence[Pipeline] | Mapping[str, Pipeline] | None = None
     ordering: Any = OrderOption.SEQUENTIAL
     indices: Any = None
     custom_fields: Mapping[str, type[Field]] | None = None
 
     def __post_init__(self) -> None:
-        self.file_path = absolute(self.file_path)
+        if isinstance(self.file_path, (str, os.PathLike)):
+            self.file_path = absolute(self.file_path)
+        elif not isinstance(self.file_path, Mixture):
+            self.file_path = [absolute(one) for one in self.file_path]

@@ -20,31 +20,27 @@ from ffcv_hydra.beton.reading.reader import Beton
 from ffcv_hydra.beton.stored_file import StoredFile
 from ffcv_hydra.beton.summary import describe_fields
 from ffcv_hydra.collection.index import Index, is_sharded, read_index
+from ffcv_hydra.collection.mixture import Mixture, Readable
+from ffcv_hydra.collection.paths import absolute
 from ffcv_hydra.errors import BetonError
 
-Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 CustomFields = Mapping[str, type[Field]]
 
 
-def absolute(path: Paths) -> Path | list[Path]:
-    """The path, or the paths, absolute and without a `~`."""
-    if isinstance(path, (str, os.PathLike)):
-        return Path(os.path.abspath(os.path.expanduser(path)))
-    return [Path(os.path.abspath(os.path.expanduser(one))) for one in path]
-
-
-def opened(path: Paths, custom_fields: CustomFields | None = None) -> Beton:
+def opened(path: Readable, custom_fields: CustomFields | None = None) -> Beton:
     """What is at a path, a file or the folder of a sharded beton, or at several of them, in their order.
 
     Args:
-        path: one, or a list.
+        path: one, a list, or a mixture.
         custom_fields: as those of `Beton`.
 
     Raises:
         BetonError: if one cannot be used, or their fields differ.
     """
-    found = absolute(path)
-    paths = [found] if isinstance(found, Path) else found
+    if isinstance(path, Mixture):
+        paths = list(path.paths)
+    else:
+        paths = [absolute(one) for one in ([path] if isinstance(path, (str, os.PathLike)) else path)]
     if not paths:
         raise BetonError("a list of betons is empty; name at least one")
     if len(paths) > 1 or is_sharded(paths[0]):
@@ -65,6 +61,7 @@ class Shards(Beton):
     Attributes:
         paths: as given.
         path: the folder, or the one that all `paths` have in common.
+        spans: the ids of each path's samples.
         digest: of the data; None if a file has no checksums.
 
     Raises:
@@ -76,6 +73,7 @@ class Shards(Beton):
         self.path = Path(os.path.commonpath(self.paths))
         self._custom_fields = custom_fields
         self._index = read_index(self.path) if len(self.paths) == 1 else None
+        self.spans: list[range] = []
         betons: list[Beton] = []
         self.digest: DataDigest | None = DataDigest()
         for path in self.paths:
@@ -86,6 +84,8 @@ class Shards(Beton):
                 found = [Beton(path, custom_fields)]
                 digest = data_digest(found[0])
             betons += found
+            first_id = self.spans[-1].stop if self.spans else 0
+            self.spans.append(range(first_id, first_id + sum(beton.num_samples for beton in found)))
             self.digest = self.digest.then(digest) if self.digest and digest else None
         _check_fields(betons)
         self._join(betons)
@@ -170,6 +170,13 @@ class Shards(Beton):
         places = zip(self.files, self._first_ids.tolist(), strict=False)
         columns = [of_one(Beton(file.path, self._custom_fields), file.start, first_id) for file, first_id in places]
         return read_only(np.concatenate(columns))
+
+
+def members_of(beton: Beton) -> dict[Path, range]:
+    """The ids of the samples at each of the paths that were opened."""
+    if isinstance(beton, Shards):
+        return dict(zip(beton.paths, beton.spans, strict=True))
+    return {beton.path: range(beton.num_samples)}
 
 
 def identity_of(beton: Beton) -> str:

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from ffcv_hydra.beton.fields.base import Field
-from ffcv_hydra.collection.shards import Paths, Shards, identity_of, opened
+from ffcv_hydra.collection.mixture import Mixture, Readable
+from ffcv_hydra.collection.shards import identity_of, members_of, opened
 from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.errors import LoaderError, PipelineError
 from ffcv_hydra.loader.engine.epoch_order import EpochOrder
@@ -23,6 +24,7 @@ from ffcv_hydra.loader.position import Position
 from ffcv_hydra.loader.sampler import InOrderSampler, Sampler
 from ffcv_hydra.loader_options import MOST_THREADS, OPTIONS, LoaderOptions
 from ffcv_hydra.ordering import Sequential, as_ordering, split_over_ranks
+from ffcv_hydra.ordering.mixed import Mixed
 from ffcv_hydra.ordering.options import OrderOption
 from ffcv_hydra.pipeline import Pipeline
 
@@ -31,7 +33,8 @@ class Loader:
     """Batches of a beton, as tuples with one tensor (or array) per field.
 
     Args:
-        path: the beton, the folder of a sharded one, or a list of these, which are read one after another as one.
+        path: the beton, the folder of a sharded one, a list of these, which are read one after another as one, or a
+            `Mixture`, which gives each a share of every batch.
         batch_size: samples per batch and rank.
         pipelines: the operations of each field, by field name or in the order of the file's fields; None for the
             field's default ones, 'disabled' to leave it out. Other names are further outputs, given as a mapping
@@ -52,6 +55,9 @@ class Loader:
         rank, world_size: which part of each global batch to give.
         custom_fields: field classes by field name, for types that FFCV does not know.
 
+    Attributes:
+        members: the ids of the samples of each path.
+
     Raises:
         BetonError: if the file cannot be used.
         PipelineError: if a pipeline does not fit the file.
@@ -67,7 +73,7 @@ class Loader:
 
     def __init__(
         self,
-        path: Paths,
+        path: Readable,
         batch_size: int,
         *,
         pipelines: Mapping[str, Pipeline] | Sequence[Pipeline] | None = None,
@@ -96,11 +102,18 @@ class Loader:
         self.rank, self.world_size, self.drop_last = rank, world_size, drop_last
 
         self._beton = opened(path, custom_fields)
-        paths = self._beton.paths if isinstance(self._beton, Shards) else [self._beton.path]
-        self._arguments = {**arguments, "path": paths[0] if len(paths) == 1 else paths}
+        self.members = members_of(self._beton)
+        self._arguments = arguments
         chosen = resolve_indices(indices, self._beton)
-        self.num_samples = len(chosen)
-        order = EpochOrder(self._beton, chosen, as_ordering(ordering), seed)
+        of_epoch = as_ordering(ordering)
+        if isinstance(path, Mixture):
+            if indices is not None:
+                raise LoaderError("indices: a mixture reads all samples of its members; leave indices out")
+            of_epoch = Mixed(path, list(self.members.values()), of_epoch, self.global_batch_size)
+        else:  # absolute, to be read again wherever the process is then
+            self._arguments = {**arguments, "path": list(self.members)}
+        order = EpochOrder(self._beton, chosen, of_epoch, seed)
+        self.num_samples = len(order)
         self.sampler = InOrderSampler() if isinstance(order.ordering, Sequential) else Sampler()
         earlier = {"beton": functools.partial(getattr, self._beton, "checksum")}
         if isinstance(chosen, range):

@@ -60,6 +60,10 @@ class Ordering(ABC):
     def sample_order(self, samples: SampleSet, epoch: int) -> np.ndarray:
         """int64, the ids in the order they are read in: the same for the same seed and epoch, on every rank."""
 
+    def length(self, samples: SampleSet) -> int:
+        """How many ids an epoch has: as many as there are samples."""
+        return len(samples)
+
     def identity(self, samples: SampleSet) -> str:
         """What a state to resume from knows the ordering by: its class and its arguments, by their content.
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from ffcv_hydra.beton import Beton
 from ffcv_hydra.beton.fields.scalar_fields import FloatField, IntField
-from ffcv_hydra.collection.shards import Paths, opened
+from ffcv_hydra.collection.mixture import Readable
+from ffcv_hydra.collection.shards import opened
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations import Resize
 from ffcv_hydra.operations.to_tensor import ToTensor
@@ -17,7 +18,9 @@ from ffcv_hydra.pipeline import DISABLED
 LONGEST_SIDE = 256  # pixels of a shown image; larger ones are reduced
 
 
-def stored_images(path: Paths, name: str, ids: np.ndarray, custom_fields: Mapping[str, Any] | None) -> list[np.ndarray]:
+def stored_images(
+    path: Readable, name: str, ids: np.ndarray, custom_fields: Mapping[str, Any] | None
+) -> list[np.ndarray]:
     """The whole images of a field, each (H, W, C) of the field's dtype; reduced to 256 pixels if they are larger.
 
     Args:

@@ -27,6 +27,9 @@ class EpochOrder:
         self.sample_set = SampleSet(chosen, seed, lambda: first_pages(beton, chosen), beton)
         self._known: tuple[int, np.ndarray | None, np.ndarray | None, np.ndarray] | None = None
 
+    def __len__(self) -> int:
+        return self.ordering.length(self.sample_set)
+
     def ids(self, epoch: int, positions: np.ndarray) -> np.ndarray:
         """int64 (M,): the ids at `positions`, int64 (M,), of the order of `epoch`.
 
@@ -67,7 +70,7 @@ class EpochOrder:
             order = repeats = None
             if not self._is_positional:
                 given = self.ordering.sample_order(self.sample_set, epoch)
-                order = self._checked(given, len(self.sample_set))
+                order = self._checked(given, len(self))
                 is_once = vars(type(self.ordering)).get("each_once", False) and self._are_distinct  # not inherited
                 repeats = None if is_once else occurrences(order)
             key = key_of(self.sample_set.seed, key_of_name("samples"), epoch)
