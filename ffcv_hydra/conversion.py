@@ -10,10 +10,14 @@ from typing import Any, Literal
 
 from ffcv_hydra.beton import BetonSummary, FieldSpecs, fingerprint, first_difference, write_beton
 from ffcv_hydra.beton.appendix import normalise
-from ffcv_hydra.beton.reading.reader import read_appendix
 from ffcv_hydra.beton.writing.encoding import OnWarning
 from ffcv_hydra.beton.writing.partial import Partial
-from ffcv_hydra.beton.writing.writer import Indices
+from ffcv_hydra.beton.writing.placing import replaced_path
+from ffcv_hydra.beton.writing.preparing import Indices
+from ffcv_hydra.beton_path import INDEX_NAME, beton_exists, is_sharded
+from ffcv_hydra.collection.facts import read_facts
+from ffcv_hydra.collection.unfinished import remove_unfinished
+from ffcv_hydra.collection.writing import write_sharded_beton
 from ffcv_hydra.errors import BetonError, ConversionError
 
 IfExists = Literal["keep", "overwrite", "error"]
@@ -25,6 +29,8 @@ def convert(
     fields: FieldSpecs = None,
     *,
     if_exists: IfExists = "keep",
+    shards: int | None = None,
+    shard_size: int | str | None = None,
     description: Mapping[str, Any] | None = None,
     page_size: int | None = None,
     num_workers: int = -1,
@@ -36,9 +42,10 @@ def convert(
     resume: bool | None = None,
     progress: bool | None = None,
 ) -> BetonSummary | None:
-    """Write a dataset into a beton, unless it is there already.
+    """Write a dataset into a beton, one file or sharded, unless it is there already.
 
-    A second conversion of the same path waits for the first one and then keeps its file.
+    A second conversion of the same path waits for the first one and then keeps its file. Into how many files a beton is
+    cut is no part of what it is made from: one that is there is kept however it is cut.
 
     Args:
         source: The dataset, or a function without arguments that builds it; called only if the beton has to be written.
@@ -46,6 +53,7 @@ def convert(
         fields: How to store each item, see `resolve_fields`.
         if_exists: What to do with a beton that is at `path`: keep it if it was made from the same `description`,
             overwrite it, or raise an error. With `overwrite` a conversion that was interrupted begins anew.
+        shards, shard_size: Write a folder of shards, see `write_sharded_beton`; one of both at most.
         description: What the beton is made from, as plain values. None: an existing beton is kept whatever it is.
         page_size, num_workers, indices, chunksize, shuffle_indices, seed, on_warning, progress: See `write_beton`.
         resume: Whether to go on from what an interrupted conversion has left. None: unless `if_exists` is `overwrite`.
@@ -59,34 +67,41 @@ def convert(
     """
     if if_exists not in ("keep", "overwrite", "error"):
         raise ConversionError(f"if_exists is {if_exists!r}; use keep, overwrite or error")
+    if shards is not None and shard_size is not None:
+        raise ConversionError(f"shards={shards} and shard_size={shard_size} exclude each other; leave one of them out")
     path = Path(os.path.expanduser(path))
+    if replaced_path(path).exists():  # another process is about to replace it, or was killed then
+        with Partial.locked(path):
+            pass
     before = _identity(path)
     if before is not None and if_exists == "keep":
         check_description(path, description)
         return None
-    if path.is_file() and if_exists == "error":
+    if beton_exists(path) and if_exists == "error":
         raise BetonError(f"{path} exists already; use conversion.if_exists=keep or overwrite, or choose another path")
     with Partial.locked(path) as partial:
         now = _identity(path)
         if now is not None and now != before:  # another process wrote it while this one waited
             check_description(path, description)
             return None
-        return write_beton(
-            source() if _builds_dataset(source) else source,
-            path,
-            fields,
-            page_size=page_size,
-            num_workers=num_workers,
-            indices=indices,
-            chunksize=chunksize,
-            shuffle_indices=shuffle_indices,
-            seed=seed,
-            on_warning=on_warning,
-            description=description,
-            resume=if_exists != "overwrite" if resume is None else resume,
-            progress=progress,
-            partial=partial,
-        )
+        dataset = source() if _builds_dataset(source) else source
+        options: dict[str, Any] = {
+            "page_size": page_size,
+            "num_workers": num_workers,
+            "indices": indices,
+            "chunksize": chunksize,
+            "shuffle_indices": shuffle_indices,
+            "seed": seed,
+            "on_warning": on_warning,
+            "description": description,
+            "resume": if_exists != "overwrite" if resume is None else resume,
+            "progress": progress,
+            "partial": partial,
+        }
+        if shards is not None or shard_size is not None:
+            return write_sharded_beton(dataset, path, fields, shards=shards, shard_size=shard_size, **options)
+        remove_unfinished(partial.path)
+        return write_beton(dataset, path, fields, **options)
 
 
 def create_beton_wrapper(
@@ -136,9 +151,9 @@ def check_description(path: str | os.PathLike[str], description: Mapping[str, An
     A beton that says nothing (written by stock FFCV or by `create_beton_wrapper`) is accepted as it is.
     """
     try:
-        found = read_appendix(path)
+        found = read_facts(path)
     except BetonError as error:
-        if not os.path.isfile(path):  # a folder is never replaced
+        if not beton_exists(path):  # any other folder is never replaced
             raise
         raise BetonError(f"{error}; conversion.if_exists=overwrite replaces it") from error
     if description is None or found is None or found.description is None:
@@ -160,7 +175,7 @@ def _builds_dataset(source: Any) -> bool:
 def _identity(path: Path) -> tuple[int, int] | None:
     """Tells one file at `path` from a later one; None if there is none, or none that can be reached."""
     try:
-        found = path.stat()
+        found = (path / INDEX_NAME if is_sharded(path) else path).stat()
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns

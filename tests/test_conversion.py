@@ -9,6 +9,7 @@ import pytest
 
 from ffcv_hydra.beton import Beton
 from ffcv_hydra.beton.fields.scalar_fields import IntField
+from ffcv_hydra.collection.index import read_index
 from ffcv_hydra.conversion import check_description, convert, create_beton_wrapper
 from ffcv_hydra.errors import BetonError, ConversionError
 
@@ -185,3 +186,78 @@ def test_a_folder_in_the_place_of_a_beton_is_not_said_to_be_replaceable(tmp_path
     with pytest.raises((BetonError, ConversionError), match="is a directory; name .* in it") as found:
         convert([(1,)], tmp_path, num_workers=0, description=DESCRIPTION, if_exists=if_exists)
     assert "overwrite" not in str(found.value)
+
+
+SAMPLES = [(n,) for n in range(20)]
+
+
+def shard_values(path):
+    return [value for shard in read_index(path).shards for value in values(shard.location(path))]
+
+
+def test_a_beton_may_be_a_folder_of_shards(tmp_path):
+    path = tmp_path / "deep" / "a.beton"
+    summary = convert(lambda: SAMPLES, path, num_workers=0, description=DESCRIPTION, shards=3)
+    assert (summary.num_samples, summary.num_shards) == (20, 3)
+    assert shard_values(path) == list(range(20))
+    for cut in ({"shards": 3}, {"shards": 4}, {"shard_size": "1MB"}, {}):  # the cut is no part of the description
+        assert convert(never_built, path, description=DESCRIPTION, **cut) is None
+    with pytest.raises(BetonError, match="a.beton was made from another configuration: dataset.size is 32"):
+        convert(never_built, path, description=OTHER, shards=3)
+    with pytest.raises(BetonError, match="a.beton exists already"):
+        convert(never_built, path, if_exists="error", shards=3)
+    with pytest.raises(ConversionError, match="shards=3 and shard_size=1MB exclude each other; leave one of them out"):
+        convert(never_built, path, shards=3, shard_size="1MB")
+    with pytest.raises(BetonError, match="shard is 1 in the file, but '<absent>' is wanted"):
+        check_description(path / "00001.beton", DESCRIPTION)
+
+
+def test_overwriting_makes_a_file_of_a_folder_and_a_folder_of_a_file(tmp_path):
+    path = tmp_path / "a.beton"
+    for number in range(2):
+        dataset = [(number, n) for n in range(9)]
+        convert(dataset, path, num_workers=0, if_exists="overwrite", description=OTHER, shards=4)
+        assert len(read_index(path).shards) == 4
+        convert(dataset, path, num_workers=0, if_exists="overwrite", description=DESCRIPTION)
+        assert Beton(path).description == DESCRIPTION
+        assert os.listdir(tmp_path) == ["a.beton"]
+
+
+def test_a_damaged_index_is_replaced_only_by_overwriting(tmp_path):
+    path = tmp_path / "a.beton"
+    convert(SAMPLES, path, num_workers=0, shards=2)
+    (path / "index.json").write_text("{")
+    with pytest.raises(BetonError, match="index.json: is no index: .*; conversion.if_exists=overwrite replaces it"):
+        convert(SAMPLES, path, num_workers=0, shards=2)
+    convert(SAMPLES, path, num_workers=0, shards=2, if_exists="overwrite")
+    assert shard_values(path) == list(range(20))
+
+
+def test_what_was_replaced_when_a_process_was_killed_is_there_again(tmp_path):
+    path = tmp_path / "a.beton"
+    convert(SAMPLES, path, num_workers=0, shards=2, description=DESCRIPTION)
+    for kept in (True, False):
+        path.rename(tmp_path / "a.beton.replaced")
+        if kept:
+            assert convert(never_built, path, description=DESCRIPTION) is None
+        else:
+            convert([(1,)], path, num_workers=0, description=OTHER, if_exists="overwrite")
+            assert values(path) == [1]
+        assert os.listdir(tmp_path) == ["a.beton"]
+
+
+@pytest.mark.parametrize("cuts", [({"shards": 2}, {}), ({}, {"shards": 2})])
+def test_what_a_conversion_into_other_files_left_is_removed(tmp_path, caplog, cuts):
+    class Broken(list):
+        def __getitem__(self, index):
+            if index == 19:
+                raise ValueError("broken")
+            return super().__getitem__(index)
+
+    path = tmp_path / "a.beton"
+    with pytest.raises(ConversionError, match="broken"):
+        convert(Broken(SAMPLES), path, num_workers=0, chunksize=3, description=OTHER, **cuts[0])
+    assert len(os.listdir(tmp_path)) == 2
+    convert(SAMPLES, path, num_workers=0, chunksize=3, description=OTHER, **cuts[1])
+    assert os.listdir(tmp_path) == ["a.beton"]
+    assert "is of another conversion; it is removed" in caplog.text

@@ -22,7 +22,10 @@ ELSEWHERE = {
     "beton/test_manifest.py": "beton/inspection/manifest_difference beton/writing/source_manifest",
     "beton/test_resume.py": "beton/writing/resume_fingerprint",
     "beton/test_writer_failures.py": "beton/writing/worker beton/writing/worker_pool",
-    "beton/writing/test_writer.py": "beton/writing/beton_file beton/writing/encoding",
+    "beton/writing/test_writer.py": "beton/writing/beton_file beton/writing/encoding beton/writing/preparing",
+    "collection/test_writing.py": (
+        "beton/writing/part_stream beton/writing/placing beton_path collection/facts collection/unfinished"
+    ),
     "building/test_preparation.py": "building/source_look datasets/progress stages",
     "callbacks/test_progress_bar.py": "callbacks/batch_size callbacks/parameter_summary",
     "cli/test_errors.py": "cli/composition_errors cli/entry cli/task_errors",

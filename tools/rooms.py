@@ -17,6 +17,7 @@ PACKAGE = "ffcv_hydra"
 
 # From the ground up. A room, which is a folder or a file of the package, imports from rows below its own only.
 GROUND = [
+    ["beton_path"],
     ["errors", "stages", "cores", "nearest", "printable", "process_ends", "locks", "parent_death", "imports"],
     ["loaded_torch", "atomic_file", "terminal", "foreign", "torch_internals", "hydra_internals", "loader_options"],
 ]
@@ -25,7 +26,8 @@ ROWS = [
     ["kernels"],
     ["beton"],
     ["collection"],
-    ["datasets", "conversion", "operations", "ordering"],
+    ["conversion"],
+    ["datasets", "operations", "ordering"],
     ["pipeline"],
     ["loader", "ffcv_bridge"],
     ["models", "device_transforms", "lightning_internals", "trainer_facts", "sweeps"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,19 +15,22 @@ from ffcv_hydra.beton.fields.own_field import OwnField
 if TYPE_CHECKING:
     from rich.console import Console
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class BetonSummary:
     """A beton in short.
 
     Attributes:
-        path: The file.
+        path: The file, or the folder of shards.
         fields: Each field's kind, with dtype and shape for arrays and tensors.
-        num_samples: Samples in the file.
-        num_bytes: Size of the file.
+        num_samples: Samples in it.
+        num_bytes: Its size.
         seconds: How long the conversion took.
         num_warnings: Samples that were stored though what they were made of is damaged.
         warnings: What there is to tell of the first of these, a line each.
+        num_shards: How many shards there are; None if it is one file.
     """
 
     path: Path
@@ -36,11 +40,22 @@ class BetonSummary:
     seconds: float
     num_warnings: int = 0
     warnings: tuple[str, ...] = ()
+    num_shards: int | None = None
 
 
 def describe_fields(fields: Mapping[str, Field]) -> dict[str, str]:
     """Each field's kind as text: `image`, `int`, `array float32 (4, 8)`, ..."""
     return {name: _describe_field(field) for name, field in fields.items()}
+
+
+def tell_of_damage(summary: BetonSummary) -> None:
+    """Warn of samples that were stored though what they were made of is damaged, if there are any."""
+    if summary.warnings:
+        found, total = summary.num_warnings, summary.num_samples
+        logger.warning(
+            "%s: %d of %d samples come from damaged files; the first: %s",
+            summary.path, found, total, summary.warnings[0],
+        )  # fmt: skip
 
 
 def print_summary(summary: BetonSummary, console: Console | None = None) -> None:
@@ -58,6 +73,8 @@ def print_summary(summary: BetonSummary, console: Console | None = None) -> None
     table.add_column()
     table.add_row("fields", "\n".join(f"{name}: {kind}" for name, kind in summary.fields.items()))
     table.add_row("samples", f"{summary.num_samples:,}")
+    if summary.num_shards is not None:
+        table.add_row("shards", f"{summary.num_shards:,}")
     table.add_row("size", decimal(summary.num_bytes))
     rate = summary.num_samples / max(summary.seconds, 1e-9)
     table.add_row("time", f"{summary.seconds:.1f} s ({rate:,.0f} samples/s)")

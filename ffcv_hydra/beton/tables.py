@@ -42,6 +42,18 @@ class Tables:
             warnings=tuple(line for one in tables for line in one.warnings),
         )
 
+    def piece(self, start: int, stop: int) -> Tables:
+        """The tables of the samples from `start` to `stop`. What there is to tell goes with the first sample."""
+        itemsize = self.records.shape[1]
+        first, end = np.searchsorted(self.locations // itemsize, (start, stop)).tolist()
+        return Tables(
+            records=self.records[start:stop],
+            locations=self.locations[first:end] - start * itemsize,
+            sizes=self.sizes[first:end],
+            checksums=self.checksums[first:end],
+            warnings=self.warnings if start == 0 else (),
+        )
+
     def begins(self, longer: Tables) -> bool:
         """Whether `longer` starts with these very samples."""
         return all(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
+from ffcv_hydra.beton_path import beton_exists
 from ffcv_hydra.errors import ConfigError, FFCVHydraError, SourceMissingError, root_cause, root_error
 from ffcv_hydra.stages import STAGES
 
@@ -25,7 +26,7 @@ class BetonConfig:
     """One beton of a dataset's splits, as plain containers.
 
     Attributes:
-        path: the file.
+        path: the file, or the folder of shards.
         key: the first split that names it, such as `dataset.splits.train`.
         source: the `_target_` node of the torch dataset; None if the beton comes from elsewhere.
         fields: options or a `_target_` by field name, or None.
@@ -132,7 +133,7 @@ def convert_beton(
     from ffcv_hydra.conversion import convert
 
     if beton.source is None:
-        if not beton.path.is_file():
+        if not beton_exists(beton.path):
             raise ConfigError(f"{beton.key}: there is no {beton.path}, and no source to make it from; give one of them")
         return None
     source = beton.source

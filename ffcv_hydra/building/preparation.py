@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ffcv_hydra.beton import BetonSummary
-from ffcv_hydra.beton.appendix import MANIFEST_VERSION
+from ffcv_hydra.beton.appendix import MANIFEST_VERSION, Appendix
 from ffcv_hydra.beton.inspection.manifest_difference import compare
-from ffcv_hydra.beton.reading.reader import read_appendix, read_manifest
 from ffcv_hydra.beton.writing.source_manifest import LOOK_SECONDS, is_constant
+from ffcv_hydra.beton_path import beton_exists
 from ffcv_hydra.building.conversion_config import (
     BetonConfig,
     build_to_look,
@@ -19,6 +19,7 @@ from ffcv_hydra.building.conversion_config import (
     distinct_betons,
 )
 from ffcv_hydra.building.source_look import look
+from ffcv_hydra.collection.facts import read_facts, read_manifest
 from ffcv_hydra.conversion import check_description
 from ffcv_hydra.errors import BetonError
 from ffcv_hydra.stages import STAGES
@@ -40,7 +41,7 @@ def convert_betons(
     betons, conversion = distinct_betons(config, stages), config["conversion"]
     if_exists = conversion.get("if_exists", "keep")  # as `convert` has it
     paths = {beton.path for beton in betons}
-    there = [beton for beton in distinct_betons(config) if beton.source is not None and beton.path.is_file()]
+    there = [beton for beton in distinct_betons(config) if beton.source is not None and beton_exists(beton.path)]
     earlier = [beton for beton in there if _is_earlier(beton.path)]
     if if_exists == "overwrite":
         earlier = [beton for beton in earlier if beton.path not in paths]
@@ -100,7 +101,7 @@ def _compare(betons: Sequence[BetonConfig], if_source_changed: str | None) -> No
 
 def _is_earlier(path: Path) -> bool:
     try:
-        facts = read_appendix(path)
+        facts = read_facts(path)
     except BetonError:  # told when it is opened
         return False
-    return facts is not None and facts.description is not None and facts.version < MANIFEST_VERSION
+    return isinstance(facts, Appendix) and facts.description is not None and facts.version < MANIFEST_VERSION

@@ -4,13 +4,13 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ffcv_hydra.beton_path import beton_exists
 from ffcv_hydra.cli import composition_errors
 from ffcv_hydra.cli.entry import execute
 from ffcv_hydra.cli.resolvers import absolute_path
@@ -94,7 +94,7 @@ def checked_run_config(config: DictConfig) -> dict[str, Any]:
 def _made_sources(config: dict[str, Any]) -> set[str]:
     """The datasets all of whose betons are there: a machine that has only these needs no more."""
     splits = [split for split in config["dataset"]["splits"].values() if split and split.get("source")]
-    missing = {split["source"]["_target_"] for split in splits if not Path(split["beton"]).is_file()}
+    missing = {split["source"]["_target_"] for split in splits if not beton_exists(split["beton"])}
     return {split["source"]["_target_"] for split in splits} - missing
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
+from ffcv_hydra.beton_path import beton_exists
 from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.errors import ConfigError
 
@@ -85,9 +86,9 @@ def count_classes(root: str, beton: str | None = None) -> int | None:
 
     folder = Path(absolute_path(root))
     if not folder.is_dir():
-        if beton is None or not Path(absolute_path(beton)).is_file():
+        if beton is None or not beton_exists(absolute_path(beton)):
             raise ConfigError(f"dataset.root={root}: there is no such folder; give the folder that holds the images")
-        from ffcv_hydra.beton.reading.reader import read_manifest  # slow to import
+        from ffcv_hydra.collection.facts import read_manifest  # slow to import
 
         manifest = read_manifest(absolute_path(beton))
         return None if manifest is None or manifest.classes is None else len(manifest.classes)
@@ -114,7 +115,7 @@ def has_split(fractions: Mapping[str, float | None], split: str, root: str | Non
         return False
     folder = Path(absolute_path(root))
     if not folder.is_dir():
-        return Path(absolute_path(beton)).is_file()
+        return beton_exists(absolute_path(beton))
     return is_divided(folder) and (folder / split).is_dir()
 
 

@@ -90,6 +90,8 @@ class Conversion(Section):
     page_size: Positive | None
     chunksize: Positive
     shuffle_indices: bool
+    shards: Positive | None = None
+    shard_size: Positive | str | None = None
     indices: Target | list[int] | None
 
 

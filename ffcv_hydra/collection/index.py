@@ -21,9 +21,10 @@ import numpy as np
 from ffcv_hydra.atomic_file import written_beside
 from ffcv_hydra.beton.appendix import fingerprint as fingerprint_of
 from ffcv_hydra.beton.data_digest import DataDigest
+from ffcv_hydra.beton_path import INDEX_NAME
+from ffcv_hydra.beton_path import is_sharded as is_sharded
 from ffcv_hydra.errors import BetonError
 
-INDEX_NAME = "index.json"
 VERSION = 1
 AGAIN = "restore it, or convert or merge again"
 
@@ -99,11 +100,6 @@ class Index:
         return np.cumsum([0, *(shard.num_samples for shard in self.shards)], dtype=np.int64)
 
 
-def is_sharded(path: str | os.PathLike[str]) -> bool:
-    """Whether `path` is a folder that has an index."""
-    return os.path.isfile(os.path.join(os.path.expanduser(path), INDEX_NAME))
-
-
 def write_index(folder: str | os.PathLike[str], index: Index) -> None:
     """Write the index of a folder: as a whole or not at all, and the same to the byte for the same content."""
     content = {
@@ -116,6 +112,8 @@ def write_index(folder: str | os.PathLike[str], index: Index) -> None:
     }
     with written_beside(Path(folder) / INDEX_NAME) as file:
         file.write(json.dumps(content, indent=1).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())  # before it appears
 
 
 def read_index(folder: str | os.PathLike[str]) -> Index:

@@ -8,6 +8,7 @@ a seed gives the same point again.
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import sys
 import warnings
@@ -17,10 +18,15 @@ import pytest
 
 from ffcv_hydra.beton import Beton, write_beton
 from ffcv_hydra.beton.writing import partial, worker_pool
+from ffcv_hydra.collection.index import read_index
+from ffcv_hydra.collection.writing import write_sharded_beton
 from ffcv_hydra.errors import ConversionError
 
 KILLS = int(os.environ.get("CRASH_KILLS", 50))
-NAMES = {"a.beton", "a.beton.partial", "a.beton.partial.journal"}
+NAMES = {
+    "a.beton",
+    *(f"a.beton.partial{end}" for end in ("", ".journal", ".shards", ".shards.json", ".shards.json.new")),
+}
 OPTIONS = {"page_size": 1 << 21, "chunksize": 8, "description": {"name": "crash"}}
 
 pytestmark = pytest.mark.timeout(120 + 3 * KILLS)
@@ -47,11 +53,22 @@ class Sharded:
             yield np.random.default_rng(index).integers(0, 256, 13 * index, dtype=np.uint8), index
 
 
-DATASETS = {"indexed": Indexed(), "sharded": Sharded()}
+DATASETS = {
+    "indexed": (Indexed(), {}),
+    "sharded": (Sharded(), {}),
+    "into 5 shards": (Indexed(), {"shards": 5}),
+    "into shards of 9 kB": (Sharded(), {"shard_size": "9kB"}),
+}
 
 
 def convert(dataset, path, num_workers):
-    write_beton(dataset, path, num_workers=num_workers, **OPTIONS)
+    source, cut = dataset
+    write = write_sharded_beton if cut else write_beton
+    write(source, path, num_workers=num_workers, **cut, **OPTIONS)
+
+
+def content(path):
+    return {file.name: file.read_bytes() for file in path.iterdir()} if path.is_dir() else path.read_bytes()
 
 
 def act(kind):
@@ -141,7 +158,7 @@ def references(tmp_path_factory):
     for name, dataset in DATASETS.items():
         path = tmp_path_factory.mktemp(name) / "a.beton"
         convert(dataset, path, num_workers=0)
-        found[name] = path.read_bytes()
+        found[name] = content(path)
     return found
 
 
@@ -150,9 +167,9 @@ def check_left(directory, reference):
     assert set(os.listdir(directory)) <= NAMES
     path = directory / "a.beton"
     if path.exists():
-        assert path.read_bytes() == reference
-        assert Beton(path).num_samples > 0
-    return (directory / "a.beton.partial").exists()
+        assert content(path) == reference
+        assert read_index(path).num_samples if path.is_dir() else Beton(path).num_samples > 0
+    return (directory / "a.beton.partial").exists() or (directory / "a.beton.partial.shards").exists()
 
 
 def test_W1_W2_killed_at_any_point_a_conversion_leaves_nothing_or_all_and_is_gone_on_with(tmp_path, caplog, references):
@@ -179,9 +196,9 @@ def test_W1_W2_killed_at_any_point_a_conversion_leaves_nothing_or_all_and_is_gon
             num_kills += status != 0
             num_kept += check_left(directory, references[name])
         convert(DATASETS[name], path, num_workers=0)
-        assert path.read_bytes() == references[name], where
+        assert content(path) == references[name], where
         assert os.listdir(directory) == ["a.beton"], where
-        path.unlink()
+        shutil.rmtree(directory)
     assert caplog.messages == []  # nothing that was left had to be thrown away
     assert num_kept > KILLS / 4  # else it was not crashes in the middle that were tried
     assert set(os.listdir("/dev/shm")) <= shared_memory

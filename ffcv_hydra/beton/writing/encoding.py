@@ -22,6 +22,7 @@ from ffcv_hydra.beton.fields.encoded_jpeg import EncodedJpeg
 from ffcv_hydra.beton.fields.inference import check_is_tuple
 from ffcv_hydra.beton.fields.source_image import noting_damage
 from ffcv_hydra.beton.format import record_type
+from ffcv_hydra.beton.layout import room
 from ffcv_hydra.beton.tables import Tables
 from ffcv_hydra.beton.writing.seeding import load_torch_for, seeded
 from ffcv_hydra.errors import ConversionError, describe_error
@@ -47,6 +48,12 @@ class Part:
     @property
     def nbytes(self) -> int:
         return self.tables.records.nbytes + len(self.data)
+
+    def piece(self, start: int, stop: int) -> Part:
+        """The samples from `start` to `stop`."""
+        before, through = (self.tables.piece(0, end).sizes for end in (start, stop))
+        begin, end = (int(room(sizes).sum()) for sizes in (before, through))
+        return Part(self.tables.piece(start, stop), self.data[begin:end])
 
 
 class SampleEncoder:

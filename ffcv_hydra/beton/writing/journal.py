@@ -31,8 +31,8 @@ class Entry:
     """Whole portions that are finished.
 
     Attributes:
-        num_portions: How many portions are finished with these. An entry without samples, whose number is one above all
-            portions, says that data which stood in the way of the metadata were copied to the end.
+        num_portions: How many portions are finished with these. An entry without samples, whose number is one above the
+            last one's, says that data which stood in the way of the metadata were copied to the end.
         tables: Of these portions.
     """
 

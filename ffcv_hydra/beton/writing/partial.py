@@ -19,6 +19,8 @@ from typing import BinaryIO
 
 from ffcv_hydra.beton.tables import Tables
 from ffcv_hydra.beton.writing.journal import Entry, Journal
+from ffcv_hydra.beton.writing.placing import check_is_ours, mend, put_in_place
+from ffcv_hydra.beton_path import is_sharded
 from ffcv_hydra.errors import ConversionError
 from ffcv_hydra.locks import lock, unlock
 
@@ -59,13 +61,15 @@ class Partial:
         If `path` is a symbolic link, the file that it leads to is written.
 
         Raises:
-            ConversionError: if the file cannot be written: no permission, disk full, `path` is a directory, a device,
-                ..., or what stands beside it as `NAME.partial` may be somebody else's.
+            ConversionError: if the file cannot be written: no permission, disk full, `path` is a directory that is no
+                sharded beton, a device, ..., or what stands beside it as `NAME.partial` may be somebody else's.
         """
         try:
             with suppress(FileNotFoundError):
                 mode = path.stat().st_mode
-                if not stat.S_ISREG(mode):
+                if is_sharded(path):
+                    check_is_ours(path)
+                elif not stat.S_ISREG(mode):
                     what = (
                         "directory; name a file in it" if stat.S_ISDIR(mode) else "device, pipe or socket; name a file"
                     )
@@ -74,6 +78,7 @@ class Partial:
                 path = Path(os.path.realpath(path))
             path.parent.mkdir(parents=True, exist_ok=True)
             with _lock(path) as journal_file:
+                mend(path)
                 partial = Partial(path, journal_file)
                 try:
                     yield partial
@@ -114,6 +119,14 @@ class Partial:
         self.file.close()
         self._begin()
 
+    def discard(self) -> None:
+        """Remove what a conversion into one file has left."""
+        if self._is_worth_keeping:
+            logger.warning("%s is of another conversion; it is removed", _data_path(self.path))
+            self._is_worth_keeping = False
+            self._journal_file.truncate(0)
+            _data_path(self.path).unlink(missing_ok=True)
+
     def add(self, tables: Tables) -> None:
         """Note samples whose data were written."""
         self._portion.append(tables)
@@ -125,6 +138,12 @@ class Partial:
         self._num_portions += 1
         if time.monotonic() >= self._next_commit:
             self.commit()
+
+    def end_last_portion(self) -> None:
+        """Bring all to the disk; samples of a portion that goes on in another file count as one."""
+        if self._portion:
+            self.end_portion()
+        self.commit()
 
     def commit(self) -> None:
         """Bring the finished portions to the disk, and the journal's entry of them after them."""
@@ -154,8 +173,7 @@ class Partial:
         """Let the file, which is whole, appear at its path."""
         self._sync()
         self.file.close()
-        os.replace(_data_path(self.path), self.path)
-        _sync_directory(self.path.parent)
+        put_in_place(_data_path(self.path), self.path)
         self._is_worth_keeping = False
 
     def _begin(self) -> None:
@@ -236,11 +254,3 @@ def _is_at(file: BinaryIO, path: Path) -> bool:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
         return False
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,14 +14,16 @@ from tqdm import tqdm
 from ffcv_hydra.beton import layout
 from ffcv_hydra.beton.tables import Tables
 from ffcv_hydra.beton.writing.beton_file import BetonFile
-from ffcv_hydra.beton.writing.encoding import Part, SampleEncoder
+from ffcv_hydra.beton.writing.encoding import SampleEncoder
 from ffcv_hydra.beton.writing.journal import Entry
+from ffcv_hydra.beton.writing.limit import Limit, bytes_of
+from ffcv_hydra.beton.writing.part_stream import PartStream
 from ffcv_hydra.beton.writing.partial import Partial
-from ffcv_hydra.beton.writing.source import PortionEnd, Source, encode_serially
-from ffcv_hydra.beton.writing.worker_pool import WorkerPool
+from ffcv_hydra.beton.writing.source import PortionEnd, Source
 from ffcv_hydra.errors import ConversionError
 
 MAX_WARNINGS = 5  # that are told
+NO_LIMIT = Limit()
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +34,23 @@ class _ProgressBar(tqdm):
     _lock = threading.RLock()
 
 
+@contextmanager
+def progress_bar(name: str, total: int | None, initial: int, progress: bool | None) -> Iterator[Callable[[int], Any]]:
+    """A bar of samples on stderr; what is given is called with how many more are done.
+
+    Args:
+        name: What is converted.
+        total: Samples; None if that is not known yet.
+        initial: Samples that are there already.
+        progress: Whether to show it. None: if stderr is a terminal.
+    """
+    hide = None if progress is None else not progress
+    with _ProgressBar(
+        total=total, initial=initial, desc=name, unit=" samples", dynamic_ncols=True, disable=hide
+    ) as bar:
+        yield bar.update
+
+
 class ResumableConversion:
     """Fills a partial file portion by portion.
 
@@ -40,26 +59,37 @@ class ResumableConversion:
         source: What is converted.
         encoder: Encodes the samples.
         page_size: Bytes.
+        limit: Where the file ends though the source goes on.
 
     Attributes:
-        num_samples: Samples that are in the file.
-        num_warnings: How many of them are damaged.
+        num_portions: Portions that were finished when it began.
+        num_warnings: How many samples of the file are damaged.
         warnings: What there is to tell of the first of these, a line each.
     """
 
-    def __init__(self, partial: Partial, source: Source, encoder: SampleEncoder, page_size: int) -> None:
+    def __init__(
+        self, partial: Partial, source: Source, encoder: SampleEncoder, page_size: int, limit: Limit = NO_LIMIT
+    ) -> None:
         self._partial = partial
         self._source = source
         self._encoder = encoder
         self._page_size = page_size
-        self._num_portions = 0
+        self._limit = limit
+        self._num_content_bytes = 0
         self._is_moved = False
+        self.num_portions = 0
         self.num_warnings = 0
         self.warnings: tuple[str, ...] = ()
 
     @property
     def num_samples(self) -> int:
+        """Samples that are in the file."""
         return self._beton.num_samples
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the file has reached its limit."""
+        return self._limit.is_reached(self.num_samples, self._num_content_bytes)
 
     def begin(self, fingerprint: bytes | None, *, resume: bool) -> None:
         """Open the file and take over what is finished in it, if that is the same as it would be now."""
@@ -75,23 +105,39 @@ class ResumableConversion:
             self._beton = self._new_beton()
             return
         for entry in entries:
-            self._note_warnings(entry.tables)
-        self._num_portions = min(entries[-1].num_portions, self._source.num_portions)
-        self._is_moved = entries[-1].num_portions > self._source.num_portions
+            self._note(entry.tables)
+        self._is_moved = entries[-1].tables.num_samples == 0
+        self.num_portions = entries[-1].num_portions - self._is_moved
         if not self._is_moved:
             self._beton.cut()  # portions that were not finished
         total = "" if self._source.num_samples is None else f" of {self._source.num_samples}"
         logger.info("%s: %d%s samples are there; going on", self._partial.path, self._beton.num_samples, total)
 
-    def write_portions(self, num_workers: int, progress: bool | None) -> None:
-        """Encode and write all that is not there yet; when this fails, what was finished is brought to the disk."""
-        num_workers = min(num_workers, self._source.num_portions - self._num_portions)
+    def write(self, parts: PartStream, advance: Callable[[int], Any]) -> None:
+        """Write what is not there yet; when this fails, what was finished is brought to the disk.
+
+        Args:
+            parts: The samples that follow those which are there. What the file has no room for stays in it.
+            advance: Is told how many samples were written.
+        """
         try:
-            if num_workers <= 0 or self._source.is_sequential:
-                self._write(encode_serially(self._source, self._encoder, self._num_portions), progress)
-                return
-            with WorkerPool(self._encoder, self._source, num_workers, self._partial.path.parent) as pool:
-                self._write(pool.encode(self._num_portions), progress)
+            portion, position = self.num_portions, 0
+            while not self.is_full and (part := next(parts, None)) is not None:
+                if isinstance(part, PortionEnd):
+                    self._partial.end_portion()
+                    portion, position = portion + 1, 0
+                    continue
+                count = part.tables.num_samples
+                share = self._limit.share(self.num_samples, self._num_content_bytes, part.tables)
+                if share < count:
+                    parts.put_back(part.piece(share, count))
+                    part = part.piece(0, share)
+                self._check_sizes(part.tables, portion, position)
+                self._beton.add(part)
+                self._partial.add(part.tables)
+                self._note(part.tables)
+                position += share
+                advance(share)
         except OSError:
             raise
         except BaseException:
@@ -102,7 +148,7 @@ class ResumableConversion:
         """Make the file whole and let it appear; returns its size in bytes."""
         if self.num_samples == 0:
             raise ConversionError("the dataset is empty; a beton needs at least one sample")
-        self._partial.commit()
+        self._partial.end_last_portion()
         # Before anything is written over data, a copy of them is on the disk and the journal says so.
         if self._beton.make_room(copy=not self._is_moved) and not self._is_moved:
             self._partial.note_moved()
@@ -114,31 +160,9 @@ class ResumableConversion:
     def _new_beton(self) -> BetonFile:
         return BetonFile(self._partial.file, self._encoder, self._page_size, self._source.num_samples)
 
-    def _write(self, parts: Iterator[Part | PortionEnd], progress: bool | None) -> None:
-        hide = None if progress is None else not progress  # None: hide where stderr is no terminal
-        bar = _ProgressBar(
-            total=self._source.num_samples,
-            initial=self.num_samples,
-            desc=self._partial.path.name,
-            unit=" samples",
-            dynamic_ncols=True,
-            disable=hide,
-        )
-        portion, position = self._num_portions, 0
-        with bar:
-            for part in parts:
-                if isinstance(part, PortionEnd):
-                    self._partial.end_portion()
-                    portion, position = portion + 1, 0
-                    continue
-                self._check_sizes(part.tables, portion, position)
-                self._beton.add(part)
-                self._partial.add(part.tables)
-                self._note_warnings(part.tables)
-                position += part.tables.num_samples
-                bar.update(part.tables.num_samples)
-
-    def _note_warnings(self, tables: Tables) -> None:
+    def _note(self, tables: Tables) -> None:
+        if self._limit.num_bytes is not None:
+            self._num_content_bytes += int(bytes_of(tables).sum())
         self.num_warnings += len(tables.warnings)
         self.warnings += tables.warnings[: MAX_WARNINGS - len(self.warnings)]
 
@@ -166,6 +190,7 @@ class ResumableConversion:
             portions = range(begins[number], entry.num_portions)  # the first ones may be empty shards
             with closing(part for portion in portions for part in self._source.encode(self._encoder, portion)) as parts:
                 part = next(parts, None)
-            if part is None or not part.tables.begins(entry.tables):
+            # The file may have ended within the part.
+            if part is None or not part.tables.piece(0, entry.tables.num_samples).begins(entry.tables):
                 return "the dataset gives other samples now"
         return None

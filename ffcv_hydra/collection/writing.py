@@ -1,0 +1,212 @@
+"""Conversion of a dataset into a sharded beton: the file conversion, once per shard, and an index at the end."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from ffcv_hydra.beton.appendix import fingerprint as fingerprint_of
+from ffcv_hydra.beton.appendix import normalise
+from ffcv_hydra.beton.data_digest import data_digest, fields_identity
+from ffcv_hydra.beton.fields.options import FieldSpecs
+from ffcv_hydra.beton.fields.own_field import OwnField
+from ffcv_hydra.beton.layout import CUSTOM_TYPE_ID
+from ffcv_hydra.beton.reading.reader import Beton
+from ffcv_hydra.beton.summary import BetonSummary, describe_fields, tell_of_damage
+from ffcv_hydra.beton.writing.part_stream import PartStream, Place, RestOfSource
+from ffcv_hydra.beton.writing.partial import Partial
+from ffcv_hydra.beton.writing.preparing import Preparation, prepare
+from ffcv_hydra.beton.writing.resuming import MAX_WARNINGS, ResumableConversion, progress_bar
+from ffcv_hydra.collection.index import Index, ShardEntry, write_index
+from ffcv_hydra.collection.limits import ShardLimits
+from ffcv_hydra.collection.unfinished import ShardEnd, UnfinishedShards
+from ffcv_hydra.errors import BetonError
+
+
+def write_sharded_beton(
+    dataset: Any,
+    path: str | os.PathLike[str],
+    fields: FieldSpecs = None,
+    *,
+    shards: int | None = None,
+    shard_size: int | str | None = None,
+    resume: bool = True,
+    progress: bool | None = None,
+    partial: Partial | None = None,
+    **options: Any,
+) -> BetonSummary:
+    """Write a dataset into a folder of shards, each of which is a beton, and their index.
+
+    The folder appears at `path` when it is whole. Meanwhile it is `NAME.partial.shards`, and a conversion that was
+    interrupted goes on from there: finished shards are kept, and the one at work is gone on with as a single beton is.
+    The bytes are the same for any number of workers and interruptions.
+
+    What is at `path` already, a file or a folder of shards, is replaced; `put_in_place` says what a crash may leave
+    then, which the next conversion mends.
+
+    Args:
+        dataset, fields: See `write_beton`.
+        path: The folder.
+        shards: How many shards: of as equal numbers of samples as can be.
+        shard_size: Bytes of a shard, as a number or a text such as `500MB`: each ends with the sample that reaches
+            them, and is larger by that, by gaps before pages' borders and by its head.
+        resume, progress, partial: See `write_beton`.
+        options: The other arguments of `write_beton`: `page_size`, `num_workers`, `indices`, `chunksize`,
+            `shuffle_indices`, `seed`, `description`, `on_warning`.
+
+    Raises:
+        ConversionError: as `write_beton`; also if shards cannot be cut in this way, or the folder at `path` has other
+            files in it. Nothing new is then at `path`.
+    """
+    started = time.perf_counter()
+    path = Path(os.path.expanduser(path))
+    prepared = prepare(dataset, fields, **options)
+    limits = ShardLimits(prepared.source, shards, shard_size)
+    fingerprint = _fingerprint(prepared, limits)
+    with nullcontext(partial) if partial else Partial.locked(path) as held:
+        held.discard()
+        unfinished = UnfinishedShards(held.path, fingerprint, resume=resume)
+        try:
+            writer = _ShardWriter(prepared, limits, fingerprint, unfinished)
+            with progress_bar(held.path.name, prepared.source.num_samples, 0, progress) as advance:
+                entries = list(writer.write(advance))
+            index = _index(unfinished.folder, entries, prepared)
+            unfinished.appear()
+        finally:
+            unfinished.leave()
+    warnings = tuple(line for end in unfinished.ends for line in end.warnings)[:MAX_WARNINGS]
+    num_warnings = sum(end.num_warnings for end in unfinished.ends)
+    summary = BetonSummary(
+        path,
+        index.kinds,
+        index.num_samples,
+        index.num_bytes,
+        time.perf_counter() - started,
+        num_warnings,
+        warnings,
+        len(index.shards),
+    )
+    tell_of_damage(summary)
+    return summary
+
+
+class _ShardWriter:
+    def __init__(
+        self, prepared: Preparation, limits: ShardLimits, fingerprint: bytes | None, unfinished: UnfinishedShards
+    ) -> None:
+        self._prepared = prepared
+        self._limits = limits
+        self._fingerprint = fingerprint
+        self._unfinished = unfinished
+
+    def write(self, advance: Callable[[int], Any]) -> Iterator[ShardEntry]:
+        """Finish all shards, and say what is in each."""
+        number, place, is_last = 0, Place(), False
+        while not is_last and (kept := self._kept(number)) is not None:
+            advance(kept.num_samples)
+            place, is_last = self._unfinished.ends[number].place, self._unfinished.ends[number].is_last
+            number += 1
+            yield kept
+        with ExitStack() as stack:
+            stream: PartStream | None = None
+            while not is_last:
+                with self._conversion(number, place, resume=stream is None) as conversion:
+                    advance(conversion.num_samples)
+                    if stream is None:
+                        stream = stack.enter_context(self._stream(number, place, conversion))
+                    conversion.write(stream, advance)
+                    is_last = not stream.has_more()
+                    place = stream.place
+                    end = ShardEnd(place, is_last, conversion.num_warnings, conversion.warnings)
+                    self._unfinished.note_end(number, end)
+                    conversion.finish(self._description(number))
+                yield self._entry(number)
+                number += 1
+
+    @contextmanager
+    def _conversion(self, number: int, place: Place, *, resume: bool) -> Iterator[ResumableConversion]:
+        prepared, limit = self._prepared, self._limits[number]
+        with Partial.locked(self._unfinished.shard_path(number)) as held:
+            rest = RestOfSource(prepared.source, place, limit.num_samples)
+            conversion = ResumableConversion(held, rest, prepared.encoder, prepared.page_size, limit)
+            conversion.begin(self._fingerprint, resume=resume)
+            yield conversion
+
+    def _stream(self, number: int, place: Place, conversion: ResumableConversion) -> Any:
+        """The samples that follow those of a shard that begins at `place` and of which a part is there."""
+        prepared, ends = self._prepared, self._unfinished.ends
+        if conversion.is_full and number < len(ends):
+            place = ends[number].place
+        elif conversion.num_portions:
+            place = Place(place.portion + conversion.num_portions)
+        folder = self._unfinished.folder
+        return PartStream.opened(prepared.source, prepared.encoder, place, prepared.num_workers, folder)
+
+    def _kept(self, number: int) -> ShardEntry | None:
+        """What is in a shard that an earlier conversion has finished; None if it has not."""
+        if number >= len(self._unfinished.ends):
+            return None
+        try:
+            return self._entry(number)
+        except BetonError:  # missing or damaged: made again, and all that come after it
+            return None
+
+    def _entry(self, number: int) -> ShardEntry:
+        path = self._unfinished.shard_path(number)
+        return shard_entry(Beton(path, _custom_fields(self._prepared)), path.name)
+
+    def _description(self, number: int) -> dict[str, Any] | None:
+        description = self._prepared.description
+        return None if description is None else {**description, "shard": number}
+
+
+def shard_entry(beton: Beton, file: str) -> ShardEntry:
+    """What an index says of a beton that it calls `file`."""
+    data = data_digest(beton)
+    text = "" if data is None else str(data)
+    return ShardEntry(file, beton.num_samples, beton.path.stat().st_size, beton.checksum, text)
+
+
+def write_manifest(folder: Path, encoded: bytes) -> str:
+    """Write an encoded manifest beside an index; returns its name, which tells it from others."""
+    name = f"manifest-{hashlib.sha256(encoded).hexdigest()[:16]}.zz"
+    with open(folder / name, "wb") as file:
+        file.write(encoded)
+        file.flush()
+        os.fsync(file.fileno())
+    return name
+
+
+def _index(folder: Path, entries: list[ShardEntry], prepared: Preparation) -> Index:
+    """Write the index of finished shards."""
+    described = prepared.description
+    index = Index(
+        tuple(entries),
+        fields_identity(Beton(folder / entries[0].file, _custom_fields(prepared))),
+        describe_fields(prepared.fields),
+        None if described is None else normalise(described),
+        None if described is None else fingerprint_of(described),
+        write_manifest(folder, prepared.manifest) if prepared.manifest else "",
+    )
+    write_index(folder, index)
+    return index
+
+
+def _fingerprint(prepared: Preparation, limits: ShardLimits) -> bytes | None:
+    if prepared.fingerprint is None:
+        return None
+    return hashlib.sha256(prepared.fingerprint + repr(limits.identity).encode()).digest()
+
+
+def _custom_fields(prepared: Preparation) -> dict[str, Any]:
+    """The classes of fields that a file does not know by itself."""
+    return {
+        name: type(field)
+        for name, field in prepared.fields.items()
+        if not isinstance(field, OwnField) and vars(type(field)).get("type_id", CUSTOM_TYPE_ID) == CUSTOM_TYPE_ID
+    }
