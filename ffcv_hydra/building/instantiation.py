@@ -7,7 +7,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from ffcv_hydra.errors import ConfigError, FFCVHydraError, describe_error
+from ffcv_hydra.errors import ConfigError, FFCVHydraError, PipelineError, describe_error
 from ffcv_hydra.hydra_internals import instantiation_failure
 
 Config = Mapping[str, Any]
@@ -22,8 +22,11 @@ def build(key: str, node: Any, **options: Any) -> Any:
         options: of `hydra.utils.instantiate`.
 
     Raises:
-        ConfigError: the target cannot be built; says where and why. Errors of this package pass as they are.
+        ConfigError: the target cannot be built; says where and why. Errors of this package
+            pass as they are, but for an operation's, which say where it is, too.
     """
+    if isinstance(node, list):  # Hydra runs the name of a list and the number in it together
+        return [build(f"{key}.{number}", one, **options) for number, one in enumerate(node)]
     root: Any = {}
     for part in reversed(key.split(".")):
         root = {part: root if root else node}
@@ -31,8 +34,10 @@ def build(key: str, node: Any, **options: Any) -> Any:
         return instantiate(OmegaConf.select(OmegaConf.create(root), key), _convert_="all", **options)
     except InstantiationException as error:
         cause = error.__cause__
+        _, where, message = instantiation_failure(error)
+        if isinstance(cause, PipelineError):  # names the operation, of which there may be several
+            raise PipelineError(f"{where or key}: {cause}") from cause.__cause__
         if isinstance(cause, FFCVHydraError):
             raise cause from cause.__cause__
-        _, where, message = instantiation_failure(error)
         reason = " ".join(message.split()) if cause is None else describe_error(cause)
         raise ConfigError(f"{where or key}: {reason}") from error

@@ -10,8 +10,8 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigIndexError, ConfigKeyError, OmegaConfBaseException
 from yaml import YAMLError
 
 from ffcv_hydra.building.targets import accepted_keys
@@ -150,6 +150,8 @@ def _other_hydra_error(error: HydraException) -> str:
             f"Ambiguous value for argument '{key}={values}': -m runs each of the values, {key}=[{values}] is a list, "
             f"and text with commas is quoted for the shell and for Hydra: {_as_text(key, values)}"
         )
+    if isinstance(error.__cause__, ConfigIndexError) and isinstance(error.__cause__.parent_node, ListConfig):
+        return f"{error.__cause__.full_key}: the list has {len(error.__cause__.parent_node)} entries, numbered from 0"
     cause = f" {_omegaconf_error(error.__cause__)}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
     return one_line(str(error) + cause) or one_line(repr(error))
 

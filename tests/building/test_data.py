@@ -6,7 +6,7 @@ import torch
 
 from ffcv_hydra.building.data import build_datamodule
 from ffcv_hydra.datasets import SplitFraction
-from ffcv_hydra.errors import BetonError, ConfigError
+from ffcv_hydra.errors import BetonError, ConfigError, PipelineError
 
 pytestmark = pytest.mark.timeout(120)
 TOY = {"_target_": "ffcv_hydra.datasets.ToyImages", "num_samples": 16, "size": 8}
@@ -154,3 +154,14 @@ def test_device_transforms_are_those_of_the_stages_that_are_built(tmp_path):
     data = build_datamodule(config)
     assert list(data._device_modules) == ["train"]
     assert isinstance(data._device_modules["train"]["image"][0], torch.nn.Flatten)
+
+
+def test_an_operation_that_is_refused_is_named_by_its_key(tmp_path):
+    config = composed(tmp_path)
+    flip = {"_target_": "ffcv_hydra.operations.RandomHorizontalFlip"}
+    config["pipeline"]["train"]["image"] = [flip, {**flip, "p": 2}]
+    with pytest.raises(PipelineError, match=r"pipeline\.train\.image\.1: RandomHorizontalFlip: p is a number"):
+        build_datamodule(config)
+    config["pipeline"]["train"]["image"] = {"operations": [{**flip, "p": 2}]}
+    with pytest.raises(PipelineError, match=r"pipeline\.train\.image\.operations\.0: RandomHorizontalFlip: p is"):
+        build_datamodule(config)

@@ -28,6 +28,7 @@ VALUES = {
     "loader.batch_size=0": "loader.batch_size=0: must be a whole number of at least 1",
     "loader.num_workers=abc": "loader.num_workers='abc': should be a valid integer",
     "seed=-1": "seed=-1: should be greater than or equal to 0",
+    "pipeline.to_tensor.3.dtype=float16": "pipeline.to_tensor[3]: the list has ",
     "+loader.val_bach_size=3": "unknown key 'loader.val_bach_size': did you mean 'loader.val_batch_size'?",
     "conversion.if_exists=kep": "conversion.if_exists='kep': did you mean 'keep'?",
     "dataset=image_folder": "dataset.root has no value; add dataset.root=VALUE",

@@ -16,6 +16,7 @@ from ffcv_hydra.operations import FailedSample, ImageDecoder, decode_shared
 from ffcv_hydra.operations.base import Scratch
 from ffcv_hydra.operations.image_chain import POSITIONS, images_of
 
+MOST_NAMED = 8  # samples in a message
 DAMAGED = "the stored bytes differ from their checksum"
 
 
@@ -137,7 +138,9 @@ class Decoding:
         self._failures.add(sample, node.field, message, consequence)
         job.damaged[position] = message
 
-    def where(self, node: Node, first: int, last: int | None = None) -> str:
-        """What a message begins with: the file, the field, and the sample, or the first and last of several."""
-        samples = f"sample {first}" if last is None or last == first else f"samples {first} to {last} of a batch"
-        return f"{self.storage.beton.path_of(first)}: field '{node.field}', {samples}: "
+    def where(self, node: Node, *samples: int) -> str:
+        """What a message begins with: the file, the field, and the sample, or the first ones of those it may be."""
+        named = ", ".join(map(str, samples[:MOST_NAMED])) + ", ..." * (len(samples) > MOST_NAMED)
+        which = f"sample {named}" if len(samples) == 1 else f"one of the samples {named}"
+        beton = self.storage.beton
+        return f"{beton.path if len(samples) > 1 else beton.path_of(samples[0])}: field '{node.field}', {which}: "

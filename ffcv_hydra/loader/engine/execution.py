@@ -198,7 +198,7 @@ class Executor:
         if isinstance(error, FailedSample):  # of an operation that is no decoder
             raise SampleError(where(node, job.samples[start + error.position]) + error.reason) from None
         what = f"{' + '.join(node.name for node in nodes)}: {describe_error(error)}"
-        raise SampleError(where(node, *job.samples[[start, stop - 1]]) + what) from error
+        raise SampleError(where(node, *job.samples[start:stop].tolist()) + what) from error
 
     def _targets(self, job: BatchJob, step: Step, start: int, stop: int, scratch: Scratch) -> dict[Node, np.ndarray]:
         """Where each link's result goes: the batch's memory, or the thread's if only the next link reads it."""

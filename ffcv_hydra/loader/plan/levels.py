@@ -81,10 +81,11 @@ def _check(operation: Operation, level: int | None) -> None:
     if level is None or constants is None:
         return
     mean, std = constants
-    if min(mean) > 1 and max(std) <= 0.5:
+    if (min(mean) > 1 and max(std) <= 0.5) or (min(mean) > 0 and max(mean) < 1 < min(std)):
+        of_mean, of_std = (255, 1) if min(mean) > 1 else (1, 255)
         raise PipelineError(
-            f"{operation.name}: mean {_shown(mean)} is for images of 0 to 255, and std {_shown(std)} for images "
-            "of 0 to 1: give both for one of them"
+            f"{operation.name}: mean {_shown(mean)} is for images of 0 to {of_mean}, and std {_shown(std)} for images "
+            f"of 0 to {of_std}: give both for one of them"
         )
     given = f"{operation.name}: mean {_shown(mean)} and std {_shown(std)} are for images of"
     if level == 255 and max(mean) <= 1 and max(std) <= 0.5:

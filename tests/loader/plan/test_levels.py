@@ -75,6 +75,12 @@ def test_F7_constants_of_two_units_are_refused(beton, operations):
         load(beton, *operations)
 
 
+def test_F7_constants_of_two_units_are_refused_the_other_way_round(beton):
+    with pytest.raises(PipelineError, match="Normalize.*: mean .0.485.* is for images of 0 to 1, and std .58"):
+        load(beton, NormalizeImage(MEAN, STD_255))
+    load(beton, NormalizeImage([0.0] * 3, [255.0] * 3))  # which scales
+
+
 @pytest.mark.parametrize("normalize", [NormalizeTensor(MEAN_255, STD_255), v2.Normalize(MEAN_255, STD_255)])
 @pytest.mark.parametrize(
     "scale", [DivideImage255(), v2.ToDtype(torch.float32, scale=True), NormalizeTensor([0] * 3, [255] * 3)]
