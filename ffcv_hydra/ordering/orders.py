@@ -39,7 +39,8 @@ class QuasiRandom(Ordering):
     """Pages of the file in random order, and samples shuffled over about `pages` of them at a time.
 
     Reads each page of the file once, in one stretch, which is what a file larger than memory wants
-    (`loader.os_cache=false`).
+    (`loader.os_cache=false`). Shards count as pages of one file. With 16 pages of 128 photographs each a batch of 256
+    is from 18 pages, where `Random` has 236 (`python -m benchmarks.shuffling`).
     """
 
     by_pages: ClassVar[bool] = True
