@@ -77,8 +77,11 @@ def prepare(
     first, item = source.first()
     resolved = resolve_fields(item, fields, index=first)
     encoder = SampleEncoder(resolved, seed, on_warning)
+    of_first = encoder.encode_item(item, first)
+    if isinstance(source, IndexedSource):
+        source.keep_portions_below(of_first.nbytes)
     if page_size is None:
-        page_size = layout.page_size_for(int(encoder.encode_item(item, first).tables.sizes.max(initial=0)))
+        page_size = layout.page_size_for(int(of_first.tables.sizes.max(initial=0)))
     layout.check_page_size(page_size)
     fingerprint = conversion_fingerprint(source, encoder, page_size, description, b"" if names is None else encoded)
     workers = usable_cores() if num_workers == -1 else num_workers

@@ -13,6 +13,8 @@ from ffcv_hydra.beton.writing.encoding import Part, SampleEncoder, blaming, load
 from ffcv_hydra.errors import ConversionError
 from ffcv_hydra.loaded_torch import loaded_torch
 
+PORTION_BYTES = 16 << 20  # of encoded samples: a portion has no more of them, whatever the `chunksize`
+
 
 @runtime_checkable
 class Shards(Protocol):
@@ -84,11 +86,18 @@ class IndexedSource:
     def __init__(self, dataset: Any, indices: np.ndarray, chunksize: int) -> None:
         self.dataset = dataset
         self.num_samples: int | None = len(indices)
-        self.num_portions = -(-len(indices) // chunksize)
-        self.identity: tuple = (chunksize, indices.tobytes())
         self.order: list[int] | None = None if np.array_equal(indices, np.arange(len(dataset))) else indices.tolist()
         self._indices = indices
+        self._cut(chunksize)
+
+    def _cut(self, chunksize: int) -> None:
         self._chunksize = chunksize
+        self.num_portions = -(-len(self._indices) // chunksize)
+        self.identity: tuple = (chunksize, self._indices.tobytes())
+
+    def keep_portions_below(self, sample_bytes: int) -> None:
+        """Let portions of samples of about so many bytes have no more than `PORTION_BYTES`, or one sample."""
+        self._cut(min(self._chunksize, max(1, PORTION_BYTES // sample_bytes)))
 
     def first(self) -> tuple[Any, Any]:
         index = int(self._indices[0])

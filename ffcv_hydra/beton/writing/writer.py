@@ -58,7 +58,8 @@ def write_beton(
             allocation needs that to keep the gaps before page borders below 5 %.
         num_workers: Processes that encode: -1 one per usable core, 0 none (all happens in this process).
         indices: Which samples to store, in this order; or a function from the dataset's length to them. None: all.
-        chunksize: Samples that a worker gets at a time; of `Shards`, it gets one shard.
+        chunksize: Samples that a worker gets at a time, or fewer: as many as have 16 MiB if all are like the first one.
+            Of `Shards`, it gets one shard.
         shuffle_indices: Store the samples in an order drawn with `seed`.
         seed: For `shuffle_indices`, and for datasets and fields that draw random numbers.
         description: What the file is made from, as plain values; stored with its fingerprint.

@@ -13,6 +13,7 @@ from ffcv_hydra.beton import Beton, write_beton
 from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
 from ffcv_hydra.beton.fields.scalar_fields import IntField
+from ffcv_hydra.beton.writing.preparing import prepare
 from ffcv_hydra.errors import ConversionError
 
 pytestmark = pytest.mark.timeout(120)
@@ -233,3 +234,14 @@ def test_values_come_back_as_they_were(tmp_path, samples):
         assert beton.field_metadata("int")[index] == integer
         assert np.array_equal(beton.field_metadata("float")[index], number, equal_nan=True)
         assert JSONField.unpack(np.frombuffer(read(path, "json", index), np.uint8)) == record
+
+
+def test_few_large_samples_are_work_for_several_workers(tmp_path):
+    large = np.zeros(6 << 20, dtype=np.uint8)
+    dataset = [(large, number) for number in range(8)]
+    prepared = prepare(dataset, None, num_workers=2)
+    assert prepared.source.num_portions == 4
+    assert prepare([(large[:64], 1)] * 300, None).source.num_portions == 3
+    assert prepare([(np.zeros(40 << 20, dtype=np.uint8), 1)] * 3, None).source.num_portions == 3
+    write_beton(dataset, tmp_path / "a.beton", num_workers=2)
+    assert Beton(tmp_path / "a.beton").field_metadata("int").tolist() == list(range(8))
