@@ -1,0 +1,35 @@
+"""The commands and the Python of `docs/many-files.md`, run one after another in one folder."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "many-files.md").read_text()
+COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+CODE = "\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
+
+
+@pytest.mark.timeout(200)
+def test_what_the_page_says_works(tmp_path):
+    for command in COMMANDS:
+        words = command.replace("convert.py", str(ROOT / "convert.py")).split()
+        _run(tmp_path, sys.executable, *words[1:])
+    assert (tmp_path / "data/toy.beton/00003.beton").is_file()
+    counts = (
+        "\n    print(sorted(sum(i in span for i in loader.sample_ids(0).tolist()) for span in loader.members.values()))"
+    )
+    shown = _run(tmp_path, sys.executable, "-c", CODE.replace("\n    ...", counts))
+    assert shown.startswith("120\n") and shown.count("[2, 4, 14]") == 6
+
+
+def _run(folder: Path, *command: str) -> str:
+    environment = {"PYTHONPATH": str(ROOT), "HOME": str(folder)}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
