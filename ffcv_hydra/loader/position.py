@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ffcv_hydra.errors import LoaderError
+from ffcv_hydra.ordering.identity import is_another_version
 
 
 class Position:
@@ -70,7 +71,12 @@ class Position:
             then = identity.get(name)
             if _is_same(then, now) or (name in self._earlier and _is_same(then, self._earlier[name]())):
                 continue
-            raise LoaderError(f"{what_was} with another {name} ({then}, now {now}): set it back, or begin anew")
+            advice = "set it back"
+            if is_another_version(then, now):
+                advice = (
+                    "the same seed means something else since, so resume with the version of ffcv_hydra that made it"
+                )
+            raise LoaderError(f"{what_was} with another {name} ({then}, now {now}): {advice}, or begin anew")
 
 
 def _is_same(then: Any, now: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ffcv_hydra.ordering.identity import describe, digest
+from ffcv_hydra.ordering.identity import describe, digest, versioned
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,12 @@ class Ordering(ABC):
         each_once: whether every sample comes exactly once, so that nobody has to look for those that come again. It
             holds for the class that says so, and not for those derived from it, which may give another order.
         by_pages: whether it reads the samples of a page close together, so that whole pages are worth reading.
+        version: counted up when the same seed and arguments give another order than they did.
     """
 
     each_once: ClassVar[bool] = False
     by_pages: ClassVar[bool] = False
+    version: ClassVar[int] = 1
 
     @abstractmethod
     def sample_order(self, samples: SampleSet, epoch: int) -> np.ndarray:
@@ -65,7 +67,7 @@ class Ordering(ABC):
         return len(samples)
 
     def identity(self, samples: SampleSet) -> str:
-        """What a state to resume from knows the ordering by: its class and its arguments, by their content.
+        """What a state to resume from knows the ordering by: class, arguments, by their content, and version.
 
         Attributes without an underscore are taken for the arguments. Where one of them is a function or another object
         whose content cannot be written down, the orders of the first two epochs are part of it.
@@ -75,7 +77,7 @@ class Ordering(ABC):
         if None in arguments.values():
             orders = (np.asarray(self.sample_order(samples, epoch), dtype=np.int64).tobytes() for epoch in (0, 1))
             texts.append(f"giving orders with the SHA-256 {digest(*orders)}")
-        return f"{type(self).__name__}({', '.join(texts)})"
+        return versioned(f"{type(self).__name__}({', '.join(texts)})", self.version)
 
 
 class PositionalOrdering(Ordering):

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 _LONGEST = 200  # characters of an argument that are kept as they are
+_VERSION = " version "
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type, Enum, Path, np.generic, torch.dtype)
 
 
@@ -26,6 +27,16 @@ def describe(value: Any) -> str | None:
     if text is None or len(text) <= _LONGEST:
         return text
     return f"{type(value).__name__} with the SHA-256 {digest(text.encode())}"
+
+
+def versioned(identity: str, version: int) -> str:
+    """An identity with the version of what it stands for; the first one goes without saying."""
+    return identity if version == 1 else f"{identity}{_VERSION}{version}"
+
+
+def is_another_version(one: Any, other: Any) -> bool:
+    """Whether two identities differ in their version alone."""
+    return one != other and str(one).partition(_VERSION)[0] == str(other).partition(_VERSION)[0]
 
 
 def digest(*parts: bytes) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 
 from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.kernels.random.generator import fold, key_of, key_of_name
-from ffcv_hydra.kernels.random.shuffle import fill_with_keys, pick_by_keys
+from ffcv_hydra.kernels.random.permutation import permuted
 from ffcv_hydra.ordering.base import Ordering, PositionalOrdering, SampleSet
 
 
@@ -18,21 +18,14 @@ class Sequential(PositionalOrdering):
         return samples.at(positions)
 
 
-class Random(Ordering):
-    """Another permutation in each epoch."""
+class Random(PositionalOrdering):
+    """Another permutation in each epoch, computed position by position, whatever the number of samples."""
 
-    each_once: ClassVar[bool] = True
+    version: ClassVar[int] = 2  # the first sorted samples by a random number each
 
-    def sample_order(self, samples: SampleSet, epoch: int) -> np.ndarray:
-        """int64 (N,): the samples sorted by a random key each."""
-        count = len(samples.indices)
-        numbers, order = np.empty(count, dtype=np.uint64), np.empty(count, dtype=np.int64)
-        num_bits = max(count - 1, 1).bit_length()
-        fill_with_keys(_key("random", samples.seed, epoch)[0], num_bits, numbers)
-        numbers.sort()
-        if pick_by_keys(numbers, num_bits, samples.indices, order):
-            return order
-        return samples.indices[np.argsort(sort_keys("random", samples.seed, epoch, count), kind="stable")]
+    def ids(self, samples: SampleSet, epoch: int, positions: np.ndarray) -> np.ndarray:
+        """int64 (M,): those of a permutation with a key of seed and epoch."""
+        return samples.at(permuted(_key("random", samples.seed, epoch), len(samples), positions))
 
 
 class QuasiRandom(Ordering):

@@ -44,7 +44,9 @@ class RankBatches:
         return self.regular + len(self.rest)
 
     def batch(self, index: int) -> np.ndarray:
-        """int64: the positions of batch `index`."""
+        """int64: the positions of batch `index`, which is in [0, len)."""
+        if index < 0:
+            raise IndexError(f"batch {index} of {len(self)}")
         if index >= self.regular:
             return self.rest[index - self.regular]
         start = self.first + index * self.stride

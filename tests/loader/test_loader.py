@@ -484,6 +484,17 @@ def test_all_samples_are_all_samples_however_that_is_said(beton, indices):
     assert isinstance(loader.passes.order.sample_set.chosen, range)
 
 
+def test_a_state_of_another_version_of_an_ordering_is_refused_and_says_what_to_do(beton):
+    state = make(beton).state_dict()
+    state["of"]["ordering"] = "Random()"  # as the versions had it that sorted by random numbers
+    with pytest.raises(LoaderError) as found:
+        make(beton).load_state_dict(state)
+    assert str(found.value) == (
+        "the checkpoint was made with another ordering (Random(), now Random() version 2): the same seed means "
+        "something else since, so resume with the version of ffcv_hydra that made it, or begin anew"
+    )
+
+
 def test_F20_a_pass_ordered_by_a_function_can_be_gone_on_with(beton):
     class Backwards(Random):
         def __init__(self):

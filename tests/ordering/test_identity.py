@@ -42,7 +42,7 @@ def identity(ordering: Ordering) -> str:
 def test_F20_shipped_orderings_are_known_by_what_checkpoints_hold_already():
     assert [identity(ordering) for ordering in (Sequential(), Random(), QuasiRandom(pages=4))] == [
         "Sequential()",
-        "Random()",
+        "Random() version 2",
         "QuasiRandom(pages=4)",
     ]
     assert identity(Weighted("weight")) == "Weighted(given=weight)"

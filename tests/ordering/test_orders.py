@@ -4,7 +4,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffcv_hydra.errors import LoaderError
-from ffcv_hydra.kernels.random.shuffle import pick_by_keys
 from ffcv_hydra.ordering import (
     QuasiRandom,
     Random,
@@ -12,11 +11,9 @@ from ffcv_hydra.ordering import (
     Sequential,
     as_ordering,
     occurrences,
-    orders,
     split_over_ranks,
 )
 from ffcv_hydra.ordering.options import OrderOption
-from ffcv_hydra.ordering.orders import sort_keys
 
 ORDERINGS = [Sequential(), Random(), QuasiRandom(pages=2)]
 
@@ -40,24 +37,20 @@ def test_seed_and_epoch_both_change_a_random_order(ordering):
     assert not np.array_equal(ordering.sample_order(samples(seed=4), 4), order)
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 3, 255, 256, 257, 5_000])
-def test_a_random_order_is_that_of_a_random_number_each(count):
-    keys = sort_keys("random", 3, 7, count)
-    assert np.array_equal(Random().sample_order(samples(count), 7), np.argsort(keys, kind="stable") * 2)
+@pytest.mark.parametrize("ordering", [Sequential(), Random()], ids=lambda ordering: type(ordering).__name__)
+@pytest.mark.parametrize("all_of_them", [True, False], ids=["all", "indices"])
+def test_ids_at_positions_are_parts_of_the_whole_order(ordering, all_of_them):
+    found = samples()
+    if all_of_them:
+        found = SampleSet(range(500), 3, found.pages, reader=None)
+    order = ordering.sample_order(found, 4)
+    for start, stop in ((0, 0), (0, 1), (17, 300), (499, 500), (0, 500)):
+        assert np.array_equal(ordering.ids(found, 4, np.arange(start, stop)), order[start:stop])
 
 
-def test_numbers_that_differ_in_their_lowest_bits_alone_are_found():
-    order, numbers = np.empty(3, dtype=np.int64), np.array([1 << 8 | 2, 2 << 8 | 0, 3 << 8 | 1], dtype=np.uint64)
-    assert pick_by_keys(numbers, 8, np.array([10, 11, 12]), order)
-    assert order.tolist() == [12, 10, 11]
-    numbers[1] = 1 << 8 | 0
-    assert not pick_by_keys(np.sort(numbers), 8, np.array([10, 11, 12]), order)
-
-
-def test_a_random_order_is_right_where_the_high_bits_do_not_decide(monkeypatch):
-    expected = Random().sample_order(samples(), 4)
-    monkeypatch.setattr(orders, "pick_by_keys", lambda *_: False)
-    assert np.array_equal(Random().sample_order(samples(), 4), expected)
+def test_a_random_order_of_indices_is_that_of_their_places():
+    places = Random().sample_order(SampleSet(range(500), 3, samples().pages, reader=None), 7)
+    assert np.array_equal(Random().sample_order(samples(500), 7), places * 2)
 
 
 def test_random_orders_do_not_favour_a_place():
