@@ -31,6 +31,7 @@ ELSEWHERE = {
     "cli/test_errors.py": "cli/composition_errors cli/entry cli/task_errors",
     "cli/test_inspection.py": (
         "__main__ beton/inspection/information beton/inspection/source_comparison beton/reading/verification"
+        " collection/verification"
     ),
     "datasets/test_image_folder.py": "datasets/image_suffixes",
     "ffcv_bridge/test_equivalents.py": "ffcv_bridge/operations ffcv_bridge/wrapping",

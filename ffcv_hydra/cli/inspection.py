@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _add_info(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = commands.add_parser("info", help="fields, sizes, histograms, and what a file was made from")
-    parser.add_argument("file", metavar="FILE", help="a beton")
+    parser.add_argument("file", metavar="PATH", help="a beton, or a folder of shards")
     parser.set_defaults(run=_info)
 
 
@@ -61,9 +61,10 @@ def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser = commands.add_parser(
         "verify",
         help="check a file: structure, allocations, checksums, JPEGs",
-        description="Check a beton. One line per finding; the exit status is 0 only if there is none.",
+        description="Check a beton, or a folder of shards. One line per finding; the exit status is 0 only if there is "
+        "none.",
     )
-    parser.add_argument("file", metavar="FILE", help="a beton")
+    parser.add_argument("file", metavar="PATH", help="a beton, or a folder of shards")
     parser.add_argument("--decode", action="store_true", help="decode every image, too; a warning is a finding")
     parser.add_argument(
         "--source", action="store_true", help="compare every sample with what the dataset gives that it was made from"
@@ -174,13 +175,14 @@ def _workers(text: str) -> int:
 
 def _info(chosen: argparse.Namespace) -> int:
     from ffcv_hydra.beton.inspection.information import print_information
+    from ffcv_hydra.collection.shards import opened
 
-    print_information(chosen.file)
+    print_information(opened(chosen.file))
     return 0
 
 
 def _verify(chosen: argparse.Namespace) -> int:
-    from ffcv_hydra.beton.reading.verification import verify
+    from ffcv_hydra.collection.verification import verify
 
     with _progress_bar() as advance:
         found = verify(chosen.file, decode=chosen.decode, num_workers=chosen.workers, progress=advance)
@@ -196,10 +198,10 @@ def _compare_with_source(chosen: argparse.Namespace) -> Iterator[str]:
     """Print and give what differs; of samples that differ, no more than so many are printed."""
     from ffcv_hydra.beton.appendix import MANIFEST_VERSION
     from ffcv_hydra.beton.inspection.source_comparison import compare_with_source
-    from ffcv_hydra.beton.reading.reader import Beton
     from ffcv_hydra.building.conversion_config import build_described
+    from ffcv_hydra.collection.shards import opened
 
-    beton = Beton(chosen.file)
+    beton = opened(chosen.file)
     if beton.description is None or not beton.description.get("source"):
         raise BetonError(f"{chosen.file}: does not say what it was made from; --source has nothing to compare it with")
     if beton.version is None or beton.version < MANIFEST_VERSION:
@@ -275,9 +277,8 @@ def _summary(found: "Verification") -> str:
     against = "compared with their checksums" if found.has_checksums else "not compared: the file has no checksums"
     decoded = f", {found.num_decoded} JPEGs decoded" if found.num_decoded else ""
     decoded += f", {found.num_masks} masks decoded" if found.num_masks else ""
-    return (
-        f"{found.path}: {verdict} ({found.num_samples} samples, {found.num_allocations} allocations {against}{decoded})"
-    )
+    counted = f"{found.num_samples} samples{'' if found.num_shards is None else f' in {found.num_shards} shards'}"
+    return f"{found.path}: {verdict} ({counted}, {found.num_allocations} allocations {against}{decoded})"
 
 
 @contextmanager

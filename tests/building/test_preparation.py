@@ -16,6 +16,8 @@ from ffcv_hydra.building.targets import check_targets
 from ffcv_hydra.cli.commands import _made_sources
 from ffcv_hydra.cli.inspection import main
 from ffcv_hydra.cli.resolvers import count_classes
+from ffcv_hydra.collection.facts import read_manifest
+from ffcv_hydra.collection.shards import opened
 from ffcv_hydra.datasets import progress
 from ffcv_hydra.errors import BetonError, ConfigError, SourceMissingError
 
@@ -63,9 +65,10 @@ def prepare_as_before(monkeypatch, *arguments, **options):
         prepare(*arguments, **options)
 
 
-def test_F1_what_has_become_of_the_source_is_one_error(tmp_path):
+@pytest.mark.parametrize("shards", [None, 2])
+def test_F1_what_has_become_of_the_source_is_one_error(tmp_path, shards):
     fill(tmp_path / "photos", ["cat", "dog"])
-    assert prepare(tmp_path) == [True, True]
+    assert prepare(tmp_path, shards=shards) == [True, True]
     assert prepare(tmp_path) == [False, False]
     fill(tmp_path / "photos", ["ant"])
     (tmp_path / "photos" / "dog" / "3.png").unlink()
@@ -299,13 +302,14 @@ def test_F1_nothing_is_downloaded_in_order_to_look():
     assert build_to_look({"_target_": "builtins.dict", "download": True}) == {"download": False}
 
 
-def test_F1_verify_source_names_the_samples_that_differ(tmp_path, capsys):
+@pytest.mark.parametrize("shards", [None, 3])
+def test_F1_verify_source_names_the_samples_that_differ(tmp_path, capsys, shards):
     fill(tmp_path / "photos", ["cat", "dog"])
-    prepare(tmp_path, ["train"], shuffle_indices=True)
+    prepare(tmp_path, ["train"], shuffle_indices=True, shards=shards)
     path = tmp_path / "train.beton"
     assert main(["verify", str(path), "--source"]) == 0
     assert f"{path}: holds what its source gives" in capsys.readouterr().out
-    names = Beton(path).manifest.sample_names(Beton(path).num_samples)
+    names = read_manifest(path).sample_names(opened(path).num_samples)
     changed, removed = names[3], names[5]
     picture = tmp_path / "photos" / changed
     Image.new("RGB", (4, 4), (0, 255, 0)).save(picture)

@@ -1,6 +1,7 @@
 """`python -m ffcv_hydra info|verify`."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from ffcv_hydra.beton import Beton, write_beton
 from ffcv_hydra.beton.format import ALLOCATION, DESCRIPTOR, HEADER
 from ffcv_hydra.beton.reading.verification import verify
 from ffcv_hydra.cli.inspection import main
+from ffcv_hydra.collection.writing import write_sharded_beton
 
 ROOT = Path(__file__).parents[2]
 NUM_SAMPLES = 20
@@ -228,3 +230,60 @@ def test_the_module_runs_and_its_help_does_not_import_torch():
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
     assert "usage" in shown.stderr
     assert shown.returncode == 0, shown.stderr
+
+
+@pytest.fixture
+def sharded(tmp_path):
+    path = tmp_path / "s.beton"
+    fields = dict.fromkeys(["image", "label", "data"])
+    write_sharded_beton([sample(n) for n in range(NUM_SAMPLES)], path, fields, shards=3, num_workers=0)
+    return path
+
+
+def test_a_folder_of_shards_is_verified_as_a_whole(sharded, capsys):
+    assert main(["verify", str(sharded), "--decode"]) == 0
+    counted = "20 samples in 3 shards, 40 allocations compared with their checksums, 20 JPEGs decoded"
+    assert lines(capsys) == [f"{sharded}: whole ({counted})"]
+
+
+def test_each_damaged_missing_or_changed_shard_is_one_line(sharded, capsys):
+    first, second, third = (sharded / f"0000{n}.beton" for n in range(3))
+    flip(first, int(Beton(first).extents("data")[0][5]) + 2)
+    second.unlink()
+    others = [sample(n + 1) for n in range(14, 20)]
+    write_beton(others, third, dict.fromkeys(["image", "label", "data"]), num_workers=0)
+    assert main(["verify", str(sharded)]) == 1
+    damaged, missing, changed, summary = lines(capsys)
+    assert damaged == f"{first}: field 'data', sample 5: the stored bytes differ from their checksum"
+    assert missing == f"{second}: no such file; convert the dataset first, or correct the path"
+    assert changed.startswith(f"{third}: is not the file that the index speaks of: it has ")
+    assert summary.startswith(f"{sharded}: 3 findings (13 samples in 3 shards, ")
+    write_beton([(1,)], third, num_workers=0)
+    assert main(["verify", str(sharded)]) == 1
+    assert "the index speaks of: it has 1 samples, not 6; restore it, or convert or merge again" in lines(capsys)[2]
+    shutil.copy(first, third)
+    assert main(["verify", str(sharded)]) == 1
+    assert f"{third}: is not the file that the index speaks of: it has 7 samples, not 6" in "\n".join(lines(capsys))
+
+
+def test_an_index_that_is_damaged_is_one_finding(sharded, capsys):
+    (sharded / "index.json").write_text("{}")
+    assert main(["verify", str(sharded)]) == 1
+    finding, summary = lines(capsys)
+    assert finding.startswith(f"{sharded}/index.json: is damaged: ")
+    assert summary == f"{sharded}: 1 finding; nothing else in it could be checked"
+
+
+def test_info_of_a_folder_shows_what_is_in_all_shards(sharded, beton, capsys):
+    def info(path):
+        assert main(["info", str(path)]) == 0
+        shown = [line.strip() for line in lines(capsys)]
+        return shown[: shown.index("fields")], shown[shown.index("fields") :]
+
+    (of_one, one), (overview, shown) = info(beton), info(sharded)
+    assert shown == one  # kinds, sizes and histograms are those of one file
+    assert any(line.startswith("shards") and " 3, of " in line for line in overview)
+    assert not any(line.startswith("shards") for line in of_one)
+    (sharded / "00001.beton").unlink()
+    assert main(["info", str(sharded)]) == 1
+    assert "00001.beton: no such file" in capsys.readouterr().err

@@ -32,16 +32,22 @@ MODES = ("JPEG", "raw", "run-length coded")  # by `mode` of an image's metadata
 
 
 def print_information(
-    path: str | os.PathLike[str],
+    beton: Beton | str | os.PathLike[str],
     console: Console | None = None,
     custom_fields: Mapping[str, type[Field]] | None = None,
 ) -> None:
     """Print what is in a beton, by default to stdout; header and tables are read, and the end of some images.
 
+    Args:
+        beton: The file, or what was opened: one of several files too.
+        console: Where to.
+        custom_fields: As those of `Beton`.
+
     Raises:
         BetonError: if the file is missing, is no beton, or is damaged in a way that its tables show.
     """
-    beton = Beton(path, custom_fields)
+    if not isinstance(beton, Beton):
+        beton = Beton(beton, custom_fields)
     console = console or TerminalConsole()
     print_whole(console, _overview(beton))
     print_whole(console, _fields(beton))
@@ -53,8 +59,11 @@ def _overview(beton: Beton) -> Table:
     table = Table(box=box.SIMPLE, show_header=False, title=str(beton.path), title_justify="left")
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    num_bytes, num_data = beton.path.stat().st_size, int(beton.sizes.sum())
+    num_bytes, num_data = _num_bytes(beton), int(beton.sizes.sum())
     table.add_row("samples", f"{beton.num_samples:,}")
+    if len(beton.files) > 1 or beton.files[0].path != beton.path:
+        sizes = [file.num_bytes for file in beton.files]
+        table.add_row("shards", f"{len(sizes):,}, of {decimal(min(sizes))} to {decimal(max(sizes))}")
     table.add_row("size", f"{decimal(num_bytes)}, of which data {decimal(num_data)}")
     table.add_row("pages", _page_use(beton))
     kept = "one per allocation, one for header and tables"
@@ -87,10 +96,14 @@ def _source(manifest: Manifest, num_samples: int) -> str:
     return "; ".join(parts)
 
 
+def _num_bytes(beton: Beton) -> int:
+    return sum(file.num_bytes for file in beton.files)
+
+
 def _page_use(beton: Beton) -> str:
     """How many pages hold data, and how much of them it fills; the rest is padding, metadata or tables."""
     num_pages = len(np.unique(beton.pointers // np.uint64(beton.page_size)))
-    in_file = min(num_pages * beton.page_size, beton.path.stat().st_size)
+    in_file = min(num_pages * beton.page_size, _num_bytes(beton))
     filled = f", {int(beton.sizes.sum()) / in_file:.1%} filled" if num_pages else ""
     return f"{num_pages:,} of {beton.page_size / 2**20:g} MiB{filled}"
 
@@ -123,8 +136,13 @@ def _random_access(beton: Beton, name: str, jpegs: np.ndarray) -> str:
         return ""
     chosen = jpegs[np.linspace(0, len(jpegs) - 1, min(len(jpegs), LOOKED_AT)).astype(np.int64)]
     ends = (extents[0] + extents[1])[chosen].astype(np.int64)
-    with open(beton.path, "rb") as file:
-        count = sum(has_index(os.pread(file.fileno(), FOOTER_BYTES, end - FOOTER_BYTES)) for end in ends.tolist())
+    owners = np.searchsorted([file.start for file in beton.files], ends) - 1  # an end is above its file's start
+    count = 0
+    for owner in np.unique(owners).tolist():
+        of_file = ends[owners == owner] - beton.files[owner].start
+        with open(beton.files[owner].path, "rb") as file:
+            footers = (os.pread(file.fileno(), FOOTER_BYTES, end - FOOTER_BYTES) for end in of_file.tolist())
+            count += sum(map(has_index, footers))
     total = "" if len(chosen) == len(jpegs) else f" of {len(chosen):,} looked at"
     return f" ({count:,}{total} with random access)"
 

@@ -42,6 +42,7 @@ class Verification:
         has_checksums: Whether the file has checksums to compare the data with. Files of stock FFCV have none.
         num_decoded: JPEGs that were decoded.
         num_masks: Run-length coded masks that were decoded.
+        num_shards: How many files it has; None if it is one.
     """
 
     path: Path
@@ -51,6 +52,7 @@ class Verification:
     has_checksums: bool
     num_decoded: int
     num_masks: int
+    num_shards: int | None = None
 
 
 def verify(
