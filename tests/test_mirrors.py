@@ -37,8 +37,7 @@ ELSEWHERE = {
     "ffcv_bridge/test_equivalents.py": "ffcv_bridge/operations ffcv_bridge/wrapping",
     "ffcv_bridge/test_stock_ffcv.py": "ffcv_bridge/fields",
     "ordering/test_orders.py": (
-        "ffcv_bridge/adapting ffcv_bridge/orders foreign"
-        " ordering/base ordering/naming ordering/options ordering/ranks"
+        "ffcv_bridge/adapting ffcv_bridge/orders foreign ordering/base ordering/naming ordering/options ordering/ranks"
     ),
     "kernels/colour/test_contrast.py": "kernels/colour/hue",
     "kernels/compiling/test_compilation.py": "kernels/memory/gather",

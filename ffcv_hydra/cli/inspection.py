@@ -1,4 +1,4 @@
-"""`python -m ffcv_hydra info|verify|preview|explain|bench|sweep`: a beton, what runs make of it, how sweeps ended.
+"""`python -m ffcv_hydra info|verify|merge|preview|explain|bench|sweep`: betons, what runs make of them, how sweeps end.
 
 A subcommand is a parser here and a function; what is heavy is imported when the function runs.
 """
@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_info(commands)
     _add_verify(commands)
+    _add_merge(commands)
     _add_preview(commands)
     _add_explain(commands)
     _add_bench(commands)
@@ -76,6 +77,18 @@ def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--workers", type=_workers, default=-1, metavar="N", help="threads; -1, the default, is one per usable core"
     )
     parser.set_defaults(run=_verify)
+
+
+def _add_merge(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "merge",
+        help="read betons as one: an index that refers to them where they are",
+        description="Write a folder with an index that refers to betons, in this order. Nothing is copied; what is "
+        "below the folder that the output is in may be moved together with it.",
+    )
+    parser.add_argument("files", nargs="+", metavar="PATH", help="a beton, or a folder of shards")
+    parser.add_argument("--output", required=True, metavar="PATH", help="the new folder")
+    parser.set_defaults(run=_merge)
 
 
 def _add_preview(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -192,6 +205,17 @@ def _verify(chosen: argparse.Namespace) -> int:
         found.findings.extend(_compare_with_source(chosen))
     print(printable(_summary(found)))
     return 1 if found.findings else 0
+
+
+def _merge(chosen: argparse.Namespace) -> int:
+    from rich.filesize import decimal
+
+    from ffcv_hydra.collection.merging import merge
+
+    index = merge(chosen.files, chosen.output)
+    counted = f"{index.num_samples:,} samples in {len(index.shards):,} shards, {decimal(index.num_bytes)}"
+    print(printable(f"{chosen.output}: {counted}"))
+    return 0
 
 
 def _compare_with_source(chosen: argparse.Namespace) -> Iterator[str]:

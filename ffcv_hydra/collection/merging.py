@@ -1,0 +1,119 @@
+"""An index of betons where they are: to read them as one, nothing is copied."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ffcv_hydra.beton.appendix import fingerprint
+from ffcv_hydra.beton.data_digest import fields_identity
+from ffcv_hydra.beton.manifest import Manifest
+from ffcv_hydra.beton.reading.reader import Beton
+from ffcv_hydra.beton.summary import describe_fields
+from ffcv_hydra.beton.writing.partial import Partial
+from ffcv_hydra.beton_path import is_sharded
+from ffcv_hydra.collection.facts import read_facts, read_manifest
+from ffcv_hydra.collection.index import Index, ShardEntry, read_index, write_index
+from ffcv_hydra.collection.paths import absolute
+from ffcv_hydra.collection.shards import opened
+from ffcv_hydra.collection.unfinished import UnfinishedShards
+from ffcv_hydra.collection.writing import shard_entry, write_manifest
+from ffcv_hydra.errors import BetonError
+
+
+def merge(paths: Sequence[str | os.PathLike[str]], output: str | os.PathLike[str]) -> Index:
+    """Write a folder with an index that refers to betons, in this order; of sharded ones, to their shards.
+
+    Files below the folder that `output` is in are named relative to it, so that they may be moved together; others by
+    their absolute paths. What each was made from is a list in the description, `merged`.
+
+    Args:
+        paths: Betons, files or sharded ones.
+        output: The new folder.
+
+    Raises:
+        BetonError: if one cannot be used, two are the same file, fields or the numbers of classes differ, or something
+            is at `output`.
+        ConversionError: if the folder cannot be written.
+    """
+    target = absolute(output)
+    members = [absolute(path) for path in paths]
+    betons = [opened(member) for member in members]
+    if len(members) > 1:
+        opened(members)  # says how fields differ
+    first = betons[0]
+    identity = _fields_of(first)
+    entries: list[ShardEntry] = []
+    for member, beton in zip(members, betons, strict=True):
+        if _fields_of(beton) != identity:
+            raise BetonError(f"{member}: its fields were made with other arguments than those of {members[0]}")
+        entries += _entries(member, beton)
+    _check_distinct(entries)
+    facts = [read_facts(member) for member in members]
+    descriptions = [None if one is None else one.description for one in facts]
+    description = None if all(one is None for one in descriptions) else {"merged": descriptions}
+    index = Index(
+        tuple(replace(entry, file=_named(entry.file, target)) for entry in entries),
+        identity,
+        describe_fields(first.fields),
+        description,
+        None if description is None else fingerprint(description),
+    )
+    manifest = _joined_manifest(members, index.num_samples)
+    with Partial.locked(target) as held:
+        if target.exists():
+            raise BetonError(f"{target} exists already; choose another output, or remove it")
+        held.discard()
+        unfinished = UnfinishedShards(held.path, None, resume=False)
+        try:
+            if manifest is not None:
+                index = replace(index, manifest=write_manifest(unfinished.folder, manifest.encode()))
+            write_index(unfinished.folder, index)
+            unfinished.appear()
+        finally:
+            unfinished.leave()
+    return index
+
+
+def _fields_of(beton: Beton) -> str:
+    return fields_identity(Beton(beton.files[0].path))
+
+
+def _entries(member: Path, beton: Beton) -> list[ShardEntry]:
+    """What an index says of a member, with absolute paths."""
+    if is_sharded(member):
+        return [replace(shard, file=shard.location(member)) for shard in read_index(member).shards]
+    return [shard_entry(beton, str(member))]
+
+
+def _check_distinct(entries: Sequence[ShardEntry]) -> None:
+    seen: set[str] = set()
+    for entry in entries:
+        real = os.path.realpath(entry.file)
+        if real in seen:
+            raise BetonError(f"{entry.file} would be in it twice; leave one of them out")
+        seen.add(real)
+
+
+def _named(file: str, target: Path) -> str:
+    """What the index in `target` calls a file."""
+    is_near = "://" not in file and Path(file).is_relative_to(target.parent)
+    return os.path.relpath(file, target) if is_near else file
+
+
+def _joined_manifest(members: Sequence[Path], num_samples: int) -> Manifest | None:
+    """The classes that all members have, if they say so. Raises `BetonError` where one number has two names."""
+    manifests = [(member, read_manifest(member)) for member in members]
+    classes: list[str] = []
+    origin = members[0]
+    for member, manifest in manifests:
+        names = [] if manifest is None or manifest.classes is None else list(manifest.classes)
+        for number, (known, name) in enumerate(zip(classes, names, strict=False)):
+            if known != name:
+                raise BetonError(f"{member}: class {number} is {name!r}, and in {origin} {known!r}; convert one anew")
+        if len(names) > len(classes):
+            classes, origin = names, member
+    all_say = all(manifest is not None and manifest.classes is not None for _, manifest in manifests)
+    return Manifest(num_items=num_samples, classes=classes, kind="samples") if all_say else None
