@@ -2,6 +2,8 @@
 
 import os
 
+from ffcv_hydra.urls import is_url
+
 INDEX_NAME = "index.json"
 
 
@@ -11,5 +13,5 @@ def is_sharded(path: str | os.PathLike[str]) -> bool:
 
 
 def beton_exists(path: str | os.PathLike[str]) -> bool:
-    """Whether a beton, one file or sharded, is at `path`; it is not looked into."""
-    return os.path.isfile(os.path.expanduser(path)) or is_sharded(path)
+    """Whether a beton, one file or sharded, is at `path`; it is not looked into. One at a URL counts as there."""
+    return is_url(path) or os.path.isfile(os.path.expanduser(path)) or is_sharded(path)

@@ -14,6 +14,10 @@ class BetonError(FFCVHydraError):
     """A beton is missing, is not a beton, was cut short, or is not the one that was asked for."""
 
 
+class RemoteError(BetonError):
+    """A file cannot be read from a URL or written to it; names the URL, without what is secret in it."""
+
+
 class ConversionError(FFCVHydraError):
     """A dataset cannot be stored; names the index of the item and the field."""
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.collection.mixture import Mixture, Readable
-from ffcv_hydra.collection.paths import absolute
+from ffcv_hydra.collection.paths import located
 from ffcv_hydra.operations.operation import Operation
 from ffcv_hydra.ordering.options import OrderOption
 
@@ -65,6 +65,6 @@ class FFCVPipelineManager:
 
     def __post_init__(self) -> None:
         if isinstance(self.file_path, (str, os.PathLike)):
-            self.file_path = absolute(self.file_path)
+            self.file_path = located(self.file_path)
         elif not isinstance(self.file_path, Mixture):
-            self.file_path = [absolute(one) for one in self.file_path]
+            self.file_path = [located(one) for one in self.file_path]

@@ -14,6 +14,8 @@ ELSEWHERE = {
     "beton/fields/test_encoded_jpeg.py": "beton/fields/source_image",
     "beton/fields/test_inference.py": "beton/fields/array_fields beton/fields/bytes_fields beton/fields/scalar_fields",
     "beton/fields/test_random_access_image.py": "beton/fields/rgb_image_field",
+    "collection/test_data_cache.py": "collection/remote_file",
+    "collection/test_fetching.py": "cli/remote collection/uploading",
     "collection/test_mixture.py": "collection/paths ordering/mixed",
     "collection/test_shards.py": "beton/stored_file loader/engine/files",
     "beton/reading/test_reader.py": "beton/format beton/tables beton/fields/stored_types beton/reading/checks",

@@ -17,6 +17,7 @@ PACKAGE = "ffcv_hydra"
 
 # From the ground up. A room, which is a folder or a file of the package, imports from rows below its own only.
 GROUND = [
+    ["urls"],
     ["beton_path"],
     ["errors", "stages", "cores", "nearest", "printable", "process_ends", "locks", "parent_death", "imports"],
     ["loaded_torch", "atomic_file", "terminal", "foreign", "torch_internals", "hydra_internals", "loader_options"],
@@ -43,6 +44,8 @@ EXCEPTIONS = {("foreign", "ffcv_bridge")}  # the file that loads the bridge when
 # Who may import a library; none stands for every room.
 LIBRARIES = {
     "ffcv": {"ffcv_bridge"},
+    "fsspec": {"collection"},
+    "aiohttp": {"collection"},
     "cv2": {"ffcv_bridge"},
     "hydra": {"hydra_internals", "building", "training", "sweeps", "cli"},
     "omegaconf": {"hydra_internals", "building", "training", "sweeps", "cli"},

@@ -14,6 +14,7 @@ from hydra.utils import instantiate
 from ffcv_hydra.beton_path import beton_exists
 from ffcv_hydra.errors import ConfigError, FFCVHydraError, SourceMissingError, root_cause, root_error
 from ffcv_hydra.stages import STAGES
+from ffcv_hydra.urls import is_url
 
 if TYPE_CHECKING:
     from ffcv_hydra.beton import BetonSummary
@@ -43,7 +44,7 @@ class BetonConfig:
 
 
 def distinct_betons(config: Mapping[str, Any], stages: Iterable[str] = STAGES) -> list[BetonConfig]:
-    """The betons that the splits of `stages` read, each once, in the order of the stages.
+    """The betons that the splits of `stages` read, each once, in the order of the stages; those at URLs are made.
 
     Args:
         config: a resolved config with `data_dir`, `dataset` and `conversion`.
@@ -54,7 +55,7 @@ def distinct_betons(config: Mapping[str, Any], stages: Iterable[str] = STAGES) -
     betons: dict[Path, BetonConfig] = {}
     for stage in stages:
         split = config["dataset"]["splits"].get(stage)
-        if split is None:
+        if split is None or is_url(split["beton"]):
             continue
         beton = _beton_config(config, f"dataset.splits.{stage}", split)
         known = betons.setdefault(beton.path, beton)

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from ffcv_hydra.cli import composition_errors, task_errors
 from ffcv_hydra.cli.unread import may_be_unread
 from ffcv_hydra.sweeps.program import Program
+from ffcv_hydra.urls import has_secrets, shown
 
 Task = Callable[[DictConfig], Any]
 
@@ -37,6 +38,10 @@ def execute(
     # A console script does not see the folder it is started in, where a user's own datasets and models are.
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
+    for key, _, value in (given.partition("=") for given in (sys.argv[1:] if arguments is None else arguments)):
+        if key.endswith(".beton") and has_secrets(value):
+            fault = "has a user or a query, which the run's folder would keep; credentials of a store are"
+            sys.exit(f"{key}={shown(value)}: {fault} found where its own tools look for them, or in ~/.netrc")
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     reported: list[Exception] = []
     unexpected: list[Exception] = []

@@ -1,4 +1,4 @@
-"""`python -m ffcv_hydra info|verify|merge|preview|explain|bench|sweep`: betons, what runs make of them, how sweeps end.
+"""`python -m ffcv_hydra COMMAND`: betons, what runs make of them, how sweeps end. Some commands are in `remote`.
 
 A subcommand is a parser here and a function; what is heavy is imported when the function runs.
 """
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ffcv_hydra.cli.remote import add_fetch, add_upload
 from ffcv_hydra.cli.unread import may_be_unread
 from ffcv_hydra.errors import BetonError, FFCVHydraError
 from ffcv_hydra.printable import printable
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_info(commands)
     _add_verify(commands)
     _add_merge(commands)
+    add_fetch(commands)
+    add_upload(commands)
     _add_preview(commands)
     _add_explain(commands)
     _add_bench(commands)

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from ffcv_hydra.beton_path import beton_exists
 from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.urls import is_url
 
 
 def register() -> None:
@@ -77,7 +78,7 @@ def count_classes(root: str, beton: str | None = None) -> int | None:
     """Number of class folders in a folder of images, with or without `train/` above them.
 
     Where there is no such folder but a beton that was made from it, it is the number that the beton tells, None if it
-    does not.
+    does not, or is at a URL.
 
     Raises:
         ConfigError: there is neither, or the folder has no folders in it.
@@ -86,6 +87,8 @@ def count_classes(root: str, beton: str | None = None) -> int | None:
 
     folder = Path(absolute_path(root))
     if not folder.is_dir():
+        if is_url(beton):
+            return None
         if beton is None or not beton_exists(absolute_path(beton)):
             raise ConfigError(f"dataset.root={root}: there is no such folder; give the folder that holds the images")
         from ffcv_hydra.collection.facts import read_manifest  # slow to import

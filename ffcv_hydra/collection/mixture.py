@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ffcv_hydra.collection.paths import Paths, absolute
+from ffcv_hydra.collection.paths import Paths, located
 from ffcv_hydra.errors import LoaderError
 
 Share = float | Sequence[float]
@@ -29,14 +29,14 @@ class Mixture:
         epoch_size: samples in an epoch; by default as many as the members have together.
 
     Attributes:
-        paths: of the members, absolute.
+        paths: of the members, absolute, or their URLs.
         shares: of each member, by epoch.
 
     Raises:
         LoaderError: a share is no number, is negative, or all are zero in an epoch; or `epoch_size` is out of range.
     """
 
-    paths: tuple[Path, ...]
+    paths: tuple[Path | str, ...]
     shares: tuple[tuple[float, ...], ...]
     epoch_size: int | None
 
@@ -46,7 +46,7 @@ class Mixture:
         found = tuple(_numbers(path, share) for path, share in shares.items())
         if epoch_size is not None and (type(epoch_size) is not int or epoch_size < 1):
             raise LoaderError(f"Mixture: epoch_size is a number of samples from 1 on; got {epoch_size!r}")
-        paths = [absolute(path) for path in shares]
+        paths = [located(path) for path in shares]
         if len(set(paths)) < len(paths):
             raise LoaderError(f"Mixture: {next(path for path in paths if paths.count(path) > 1)} is there twice")
         for name, value in (("paths", tuple(paths)), ("shares", found), ("epoch_size", epoch_size)):

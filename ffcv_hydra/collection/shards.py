@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,34 +13,35 @@ import numpy as np
 
 from ffcv_hydra.beton.allocations import read_only
 from ffcv_hydra.beton.data_digest import DataDigest, data_digest
-from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.manifest import Manifest, decode
 from ffcv_hydra.beton.reading.checks import pointer_column
 from ffcv_hydra.beton.reading.reader import Beton
 from ffcv_hydra.beton.stored_file import StoredFile
 from ffcv_hydra.beton.summary import describe_fields
+from ffcv_hydra.collection.fetching import CustomFields, local
 from ffcv_hydra.collection.index import Index, is_sharded, read_index
 from ffcv_hydra.collection.mixture import Mixture, Readable
-from ffcv_hydra.collection.paths import absolute
+from ffcv_hydra.collection.paths import located
 from ffcv_hydra.errors import BetonError
-
-CustomFields = Mapping[str, type[Field]]
 
 
 def opened(path: Readable, custom_fields: CustomFields | None = None) -> Beton:
     """What is at a path, a file or the folder of a sharded beton, or at several of them, in their order.
 
+    What is at a URL comes into the data cache first.
+
     Args:
-        path: one, a list, or a mixture.
+        path: one, a list, or a mixture; paths or URLs.
         custom_fields: as those of `Beton`.
 
     Raises:
         BetonError: if one cannot be used, or their fields differ.
     """
     if isinstance(path, Mixture):
-        paths = list(path.paths)
+        given = list(path.paths)
     else:
-        paths = [absolute(one) for one in ([path] if isinstance(path, (str, os.PathLike)) else path)]
+        given = [located(one) for one in ([path] if isinstance(path, (str, os.PathLike)) else path)]
+    paths = [local(one, custom_fields) for one in given]
     if not paths:
         raise BetonError("a list of betons is empty; name at least one")
     if len(paths) > 1 or is_sharded(paths[0]):

@@ -1,0 +1,197 @@
+"""Betons at URLs: from there into the data cache, where all that reads betons finds paths.
+
+Of a sharded beton the cache has each shard, and an index that names them there. So whoever was given its path, a copy
+of a loader in another process too, asks no server.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ffcv_hydra.beton.fields.base import Field
+from ffcv_hydra.beton.reading.reader import Beton
+from ffcv_hydra.collection.data_cache import CachedFile, folder_of, write_about
+from ffcv_hydra.collection.index import INDEX_NAME, Index, ShardEntry, read_index, write_index
+from ffcv_hydra.collection.remote_file import NoPermission, RemoteFile, Stopped
+from ffcv_hydra.errors import BetonError, RemoteError
+from ffcv_hydra.urls import is_url, joined, shown
+
+CONNECTIONS = 4
+
+CustomFields = Mapping[str, type[Field]]
+
+logger = logging.getLogger(__name__)
+
+
+def local(
+    path: str | Path,
+    custom_fields: CustomFields | None = None,
+    anew: bool = False,
+    progress: bool | None = None,
+) -> Path:
+    """The path of a beton on this machine: of one at a URL, or of shards at URLs, in the cache, with all that is in it.
+
+    What is in the cache is compared with the server's sizes and tags, and taken as it is if the server cannot be asked.
+
+    Args:
+        path: a path, or a URL.
+        custom_fields: as those of `Beton`.
+        anew: take what the URL has now, if it has changed.
+        progress: Show a progress bar on stderr. None: if stderr is a terminal.
+
+    Raises:
+        RemoteError: it cannot be had, or cannot be kept, or has changed since it was fetched.
+        BetonError: it is none.
+    """
+    if not is_url(path):
+        return (
+            _with_shards_here(Path(path), str(path), custom_fields, progress) if _names_urls(Path(path)) else Path(path)
+        )
+    index, single = (
+        CachedFile(joined(path, INDEX_NAME)),
+        CachedFile(path, check=lambda file: _open(file, custom_fields)),
+    )
+    is_sharded = index.is_there() or (not single.is_there() and _has_index(index.url))
+    found = index if is_sharded else single
+    has_changed = found.is_there() and _has_changed(found)
+    if has_changed and not anew:
+        raise RemoteError(
+            f"{shown(path)}: changed since it was fetched; python -m ffcv_hydra fetch --anew URL takes what is new"
+        )
+    with _bar(path, progress) as bar:
+        stop = threading.Event()
+        [file] = _taken([found], bar, stop, anew=has_changed)
+    return _with_shards_here(file.parent, path, custom_fields, progress) if is_sharded else file
+
+
+def _names_urls(folder: Path) -> bool:
+    """Whether an index has shards at URLs; where it cannot be read, it is told when it is opened."""
+    with suppress(OSError):
+        return b"://" in (folder / INDEX_NAME).read_bytes()
+    return False
+
+
+def _has_index(url: str) -> bool:
+    try:
+        return RemoteFile(url).info() is not None
+    except NoPermission:  # S3 has no permission for what is not there, unless one may list it; told of the beton itself
+        return False
+
+
+def _has_changed(file: CachedFile) -> bool:
+    try:
+        now = RemoteFile(file.url).info(tries=1)
+    except RemoteError as error:
+        logger.warning("%s; going on with what is in the cache", error)
+        return False
+    if now is None:
+        logger.warning("%s: is there no longer; going on with what is in the cache", shown(file.url))
+        return False
+    return not file.is_current(now)
+
+
+def _with_shards_here(folder: Path, base: str, custom_fields: CustomFields | None, progress: bool | None) -> Path:
+    """The folder of an index of the same shards in the cache, where they are now.
+
+    Args:
+        folder: of the index as it is.
+        base: the URL, or the path, of that folder, for names that are relative to it.
+        custom_fields, progress: as for `local`.
+    """
+    index = _read_index(folder, base)
+    here = folder_of(base, hashlib.sha256((folder / INDEX_NAME).read_bytes()).hexdigest())
+    locations = [_location(shard, base) for shard in index.shards]
+    shards = {
+        number: _cached_shard(url, index.shards[number], custom_fields)
+        for number, url in enumerate(locations)
+        if is_url(url)
+    }
+    files = list(shards.values())
+    if index.manifest and is_url(base):
+        files.append(CachedFile(joined(base, index.manifest), here.name))
+    with _bar(base, progress, sum(index.shards[number].num_bytes for number in shards)) as bar:
+        bar.update(sum(index.shards[number].num_bytes for number, file in shards.items() if file.is_there()))
+        paths = _taken(files, bar, threading.Event())
+    if (here / INDEX_NAME).is_file():
+        return here
+    here.mkdir(parents=True, exist_ok=True)
+    if index.manifest:
+        with suppress(FileNotFoundError):  # told when it is read
+            shutil.copyfile(paths[-1] if is_url(base) else folder / index.manifest, here / index.manifest)
+    for number, path in zip(shards, paths, strict=False):
+        locations[number] = os.path.relpath(path, here)
+    entries = (replace(shard, file=file) for shard, file in zip(index.shards, locations, strict=True))
+    write_about(here, base)
+    write_index(here, replace(index, shards=tuple(entries)))
+    return here
+
+
+def _read_index(folder: Path, base: str) -> Index:
+    try:
+        return read_index(folder)
+    except BetonError as error:
+        raise BetonError(str(error).replace(str(folder), shown(base))) from None
+
+
+def _location(shard: ShardEntry, base: str) -> str:
+    if not is_url(base):
+        return shard.location(base)
+    if os.path.isabs(shard.file):
+        raise RemoteError(
+            f"{shown(base)}: its index names {shard.file}, a path of the machine that wrote it; name a URL, or upload"
+            " a folder that has its shards in it"
+        )
+    return joined(base, shard.file)
+
+
+def _cached_shard(url: str, shard: ShardEntry, custom_fields: CustomFields | None) -> CachedFile:
+    def check(path: Path) -> None:
+        if Beton(path, custom_fields).checksum != shard.tables:
+            raise BetonError(f"{path}: has changed: its tables are not those that its index says; upload it again")
+
+    return CachedFile(url, shard.tables, shard.num_bytes, check)
+
+
+def _open(path: Path, custom_fields: CustomFields | None) -> None:
+    Beton(path, custom_fields)  # raises if it is none
+
+
+def _taken(files: Sequence[CachedFile], bar: tqdm, stop: threading.Event, anew: bool = False) -> list[Path]:
+    """The files in the cache, downloaded by some threads in their order. The first error, or Ctrl-C, ends all."""
+    lock = threading.Lock()
+
+    def advance(num_bytes: int) -> None:
+        with lock:
+            bar.update(num_bytes)
+
+    pool = ThreadPoolExecutor(CONNECTIONS)
+    try:
+        futures = [pool.submit(file.take, advance, stop, anew) for file in files]
+        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        if error := _first_error(done):
+            raise error
+        return [future.result() for future in futures]
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+
+
+def _first_error(done: set[Future[Path]]) -> BaseException | None:
+    errors = [error for future in done if (error := future.exception()) is not None]
+    return next((error for error in errors if not isinstance(error, Stopped)), errors[0] if errors else None)
+
+
+def _bar(url: str, progress: bool | None, total: int | None = None) -> tqdm:
+    hide = None if progress is None else not progress  # None: hide where stderr is no terminal
+    return tqdm(total=total, desc=shown(url), unit="B", unit_scale=True, dynamic_ncols=True, disable=hide, leave=False)
