@@ -68,7 +68,7 @@ def data_digest(beton: Beton) -> DataDigest | None:
     if beton.checksums is None or len(checksums) * beton.num_samples != len(beton.checksums):
         return None
     records = beton.metadata.view(np.uint8).reshape(beton.num_samples, -1)
-    columns, values = _content_bytes(beton), np.zeros(2, dtype=np.uint64)
+    columns, values = content_bytes(beton), np.zeros(2, dtype=np.uint64)
     for start in range(0, beton.num_samples, BLOCK_ROWS):
         block = slice(start, start + BLOCK_ROWS)
         further = np.empty((len(records[block]), len(checksums)), dtype="<u8")
@@ -86,7 +86,7 @@ def fields_identity(beton: Beton) -> str:
         return hashlib.sha256(file.read(metadata_start(len(beton.fields)) - HEADER.itemsize)).hexdigest()
 
 
-def _content_bytes(beton: Beton) -> np.ndarray:
+def content_bytes(beton: Beton) -> np.ndarray:
     """Which bytes of a record are neither pointers nor between columns, int64 (N,)."""
     counts = np.zeros(1, dtype=beton.metadata.dtype)
     marks = counts.view(np.uint8)

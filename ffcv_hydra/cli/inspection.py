@@ -15,6 +15,7 @@ from ffcv_hydra.cli.unread import may_be_unread
 from ffcv_hydra.errors import BetonError, FFCVHydraError
 from ffcv_hydra.printable import printable
 from ffcv_hydra.stages import STAGES
+from ffcv_hydra.urls import is_url, shown
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -55,9 +56,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+def _path_here(path: str) -> str:
+    """The path of a beton on this machine."""
+    if is_url(path):
+        raise argparse.ArgumentTypeError(
+            f"{shown(path)} is a URL; python -m ffcv_hydra fetch URL says where it is here"
+        )
+    return path
+
+
 def _add_info(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = commands.add_parser("info", help="fields, sizes, histograms, and what a file was made from")
-    parser.add_argument("file", metavar="PATH", help="a beton, or a folder of shards")
+    parser.add_argument("file", type=_path_here, metavar="PATH", help="a beton, or a folder of shards")
     parser.set_defaults(run=_info)
 
 
@@ -68,7 +78,7 @@ def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         description="Check a beton, or a folder of shards. One line per finding; the exit status is 0 only if there is "
         "none.",
     )
-    parser.add_argument("file", metavar="PATH", help="a beton, or a folder of shards")
+    parser.add_argument("file", type=_path_here, metavar="PATH", help="a beton, or a folder of shards")
     parser.add_argument("--decode", action="store_true", help="decode every image, too; a warning is a finding")
     parser.add_argument(
         "--source", action="store_true", help="compare every sample with what the dataset gives that it was made from"
@@ -89,7 +99,7 @@ def _add_merge(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="Write a folder with an index that refers to betons, in this order. Nothing is copied; what is "
         "below the folder that the output is in may be moved together with it.",
     )
-    parser.add_argument("files", nargs="+", metavar="PATH", help="a beton, or a folder of shards")
+    parser.add_argument("files", type=_path_here, nargs="+", metavar="PATH", help="a beton, or a folder of shards")
     parser.add_argument("--output", required=True, metavar="PATH", help="the new folder")
     parser.set_defaults(run=_merge)
 

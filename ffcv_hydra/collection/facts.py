@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from ffcv_hydra.beton.appendix import Appendix
@@ -11,6 +13,8 @@ from ffcv_hydra.beton.reading import reader
 from ffcv_hydra.beton_path import is_sharded
 from ffcv_hydra.collection.index import Index, read_index
 from ffcv_hydra.errors import BetonError
+
+logger = logging.getLogger(__name__)
 
 
 def read_facts(path: str | os.PathLike[str]) -> Appendix | Index | None:
@@ -38,3 +42,48 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest | None:
         raise BetonError(f"{file}: cannot be read: {error.strerror or error}; restore it, or convert again") from error
     except BetonError as error:
         raise BetonError(f"{file}: {error}") from error
+
+
+def joined_manifest(members: Mapping[Path, int]) -> Manifest | None:
+    """What can be told of several betons' sources: samples' names and classes, as far as all members say them.
+
+    A sample has the name that it has in its member, so that a split by names puts it where it was. Where two have one
+    name none has.
+
+    Args:
+        members: the number of samples at each path.
+
+    Raises:
+        BetonError: where one number of a class has two names.
+    """
+    manifests = {path: read_manifest(path) for path in members}
+    classes, says_classes = _joined_classes(manifests)
+    names: list[str] = []
+    for path, manifest in manifests.items():
+        names += [] if manifest is None or manifest.names is None else manifest.sample_names(members[path])
+    has_names = len(set(names)) == sum(members.values())
+    if not has_names and len(names) == sum(members.values()):
+        logger.warning("samples of %s have one name: splits go by their places", " and ".join(map(str, members)))
+    if not has_names and not says_classes:
+        return None
+    return Manifest(
+        names=names if has_names else None,
+        num_items=sum(members.values()),
+        classes=classes if says_classes else None,
+        kind="samples",
+    )
+
+
+def _joined_classes(manifests: Mapping[Path, Manifest | None]) -> tuple[list[str], bool]:
+    """The classes of all, and whether all say theirs."""
+    classes: list[str] = []
+    origin, says = None, True
+    for path, manifest in manifests.items():
+        names = [] if manifest is None or manifest.classes is None else list(manifest.classes)
+        says = says and manifest is not None and manifest.classes is not None
+        for number, (known, name) in enumerate(zip(classes, names, strict=False)):
+            if known != name:
+                raise BetonError(f"{path}: class {number} is {name!r}, and in {origin} {known!r}; convert one anew")
+        if len(names) > len(classes):
+            classes, origin = names, path
+    return classes, says

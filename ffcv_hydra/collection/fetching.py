@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import shutil
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -19,9 +18,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ffcv_hydra.atomic_file import written_beside
 from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.reading.reader import Beton
-from ffcv_hydra.collection.data_cache import CachedFile, folder_of, write_about
+from ffcv_hydra.collection.data_cache import ADVICE, CachedFile, folder_of, write_about
 from ffcv_hydra.collection.index import INDEX_NAME, Index, ShardEntry, read_index, write_index
 from ffcv_hydra.collection.remote_file import NoPermission, RemoteFile, Stopped
 from ffcv_hydra.errors import BetonError, RemoteError
@@ -77,8 +77,8 @@ def local(
 
 def _names_urls(folder: Path) -> bool:
     """Whether an index has shards at URLs; where it cannot be read, it is told when it is opened."""
-    with suppress(OSError):
-        return b"://" in (folder / INDEX_NAME).read_bytes()
+    with suppress(BetonError):
+        return any(is_url(shard.file) for shard in read_index(folder).shards)
     return False
 
 
@@ -125,15 +125,19 @@ def _with_shards_here(folder: Path, base: str, custom_fields: CustomFields | Non
         paths = _taken(files, bar, threading.Event())
     if (here / INDEX_NAME).is_file():
         return here
-    here.mkdir(parents=True, exist_ok=True)
-    if index.manifest:
-        with suppress(FileNotFoundError):  # told when it is read
-            shutil.copyfile(paths[-1] if is_url(base) else folder / index.manifest, here / index.manifest)
     for number, path in zip(shards, paths, strict=False):
         locations[number] = os.path.relpath(path, here)
     entries = (replace(shard, file=file) for shard, file in zip(index.shards, locations, strict=True))
-    write_about(here, base)
-    write_index(here, replace(index, shards=tuple(entries)))
+    try:
+        here.mkdir(parents=True, exist_ok=True)
+        manifest = (paths[-1] if is_url(base) else folder / index.manifest) if index.manifest else None
+        if manifest is not None and manifest.is_file():  # else told when it is read
+            with written_beside(here / index.manifest) as file:
+                file.write(manifest.read_bytes())
+        write_about(here, base)
+        write_index(here, replace(index, shards=tuple(entries)))
+    except OSError as error:
+        raise RemoteError(f"{shown(base)}: cannot be kept in {here}: {error.strerror or error}; {ADVICE}") from error
     return here
 
 

@@ -25,6 +25,7 @@ from ffcv_hydra.beton_path import INDEX_NAME
 from ffcv_hydra.beton_path import is_sharded as is_sharded
 from ffcv_hydra.errors import BetonError
 
+MANIFEST_SUFFIX = ".zz"  # of a file whose name says what is in it
 VERSION = 1
 AGAIN = "restore it, or convert or merge again"
 

@@ -9,18 +9,18 @@ from pathlib import Path
 
 from ffcv_hydra.beton.appendix import fingerprint
 from ffcv_hydra.beton.data_digest import fields_identity
-from ffcv_hydra.beton.manifest import Manifest
 from ffcv_hydra.beton.reading.reader import Beton
 from ffcv_hydra.beton.summary import describe_fields
 from ffcv_hydra.beton.writing.partial import Partial
 from ffcv_hydra.beton_path import is_sharded
-from ffcv_hydra.collection.facts import read_facts, read_manifest
+from ffcv_hydra.collection.facts import joined_manifest, read_facts
 from ffcv_hydra.collection.index import Index, ShardEntry, read_index, write_index
 from ffcv_hydra.collection.paths import absolute
 from ffcv_hydra.collection.shards import opened
 from ffcv_hydra.collection.unfinished import UnfinishedShards
 from ffcv_hydra.collection.writing import shard_entry, write_manifest
 from ffcv_hydra.errors import BetonError
+from ffcv_hydra.urls import shown
 
 
 def merge(paths: Sequence[str | os.PathLike[str]], output: str | os.PathLike[str]) -> Index:
@@ -41,16 +41,15 @@ def merge(paths: Sequence[str | os.PathLike[str]], output: str | os.PathLike[str
     target = absolute(output)
     members = [absolute(path) for path in paths]
     betons = [opened(member) for member in members]
+    entries = [entry for pair in zip(members, betons, strict=True) for entry in _entries(*pair)]
+    _check_distinct(entries)
     if len(members) > 1:
         opened(members)  # says how fields differ
     first = betons[0]
     identity = _fields_of(first)
-    entries: list[ShardEntry] = []
     for member, beton in zip(members, betons, strict=True):
         if _fields_of(beton) != identity:
             raise BetonError(f"{member}: its fields were made with other arguments than those of {members[0]}")
-        entries += _entries(member, beton)
-    _check_distinct(entries)
     facts = [read_facts(member) for member in members]
     descriptions = [None if one is None else one.description for one in facts]
     description = None if all(one is None for one in descriptions) else {"merged": descriptions}
@@ -61,7 +60,7 @@ def merge(paths: Sequence[str | os.PathLike[str]], output: str | os.PathLike[str
         description,
         None if description is None else fingerprint(description),
     )
-    manifest = _joined_manifest(members, index.num_samples)
+    manifest = joined_manifest(dict(zip(members, (beton.num_samples for beton in betons), strict=True)))
     with Partial.locked(target) as held:
         if target.exists():
             raise BetonError(f"{target} exists already; choose another output, or remove it")
@@ -93,7 +92,7 @@ def _check_distinct(entries: Sequence[ShardEntry]) -> None:
     for entry in entries:
         real = os.path.realpath(entry.file)
         if real in seen:
-            raise BetonError(f"{entry.file} would be in it twice; leave one of them out")
+            raise BetonError(f"{shown(entry.file)} would be in it twice; leave one of them out")
         seen.add(real)
 
 
@@ -101,19 +100,3 @@ def _named(file: str, target: Path) -> str:
     """What the index in `target` calls a file."""
     is_near = "://" not in file and Path(file).is_relative_to(target.parent)
     return os.path.relpath(file, target) if is_near else file
-
-
-def _joined_manifest(members: Sequence[Path], num_samples: int) -> Manifest | None:
-    """The classes that all members have, if they say so. Raises `BetonError` where one number has two names."""
-    manifests = [(member, read_manifest(member)) for member in members]
-    classes: list[str] = []
-    origin = members[0]
-    for member, manifest in manifests:
-        names = [] if manifest is None or manifest.classes is None else list(manifest.classes)
-        for number, (known, name) in enumerate(zip(classes, names, strict=False)):
-            if known != name:
-                raise BetonError(f"{member}: class {number} is {name!r}, and in {origin} {known!r}; convert one anew")
-        if len(names) > len(classes):
-            classes, origin = names, member
-    all_say = all(manifest is not None and manifest.classes is not None for _, manifest in manifests)
-    return Manifest(num_items=num_samples, classes=classes, kind="samples") if all_say else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 
 from ffcv_hydra.collection.paths import Paths, located
 from ffcv_hydra.errors import LoaderError
+from ffcv_hydra.urls import shown
 
 Share = float | Sequence[float]
 
@@ -48,12 +50,19 @@ class Mixture:
             raise LoaderError(f"Mixture: epoch_size is a number of samples from 1 on; got {epoch_size!r}")
         paths = [located(path) for path in shares]
         if len(set(paths)) < len(paths):
-            raise LoaderError(f"Mixture: {next(path for path in paths if paths.count(path) > 1)} is there twice")
+            twice = next(path for path in paths if paths.count(path) > 1)
+            raise LoaderError(f"Mixture: {shown(twice)} is there twice")
         for name, value in (("paths", tuple(paths)), ("shares", found), ("epoch_size", epoch_size)):
             object.__setattr__(self, name, value)
         for epoch in range(max(map(len, found))):
             if not self.shares_in(epoch).any():
                 raise LoaderError(f"Mixture: all shares are zero in epoch {epoch}")
+
+    def at(self, paths: Sequence[Path]) -> Mixture:
+        """The same mixture, whose members are at other paths."""
+        other = copy.copy(self)
+        object.__setattr__(other, "paths", tuple(paths))
+        return other
 
     def shares_in(self, epoch: int) -> np.ndarray:
         """float64 (num_members,): the shares in an epoch, which are 1 together, or all zero."""
@@ -64,11 +73,15 @@ class Mixture:
 def _numbers(path: str | os.PathLike[str], share: Share) -> tuple[float, ...]:
     numbers = []
     for number in share if isinstance(share, (list, tuple)) else [share]:
-        if not isinstance(number, (int, float)) or type(number) is bool or not 0 <= number < float("inf"):
-            raise LoaderError(f"Mixture: the share of {path} is {number!r}; use a number from 0 on")
+        if (
+            not isinstance(number, (int, float, np.number))
+            or isinstance(number, bool)
+            or not 0 <= number < float("inf")
+        ):
+            raise LoaderError(f"Mixture: the share of {shown(path)} is {number!r}; use a number from 0 on")
         numbers.append(float(number))
     if not numbers:
-        raise LoaderError(f"Mixture: the list of shares of {path} is empty")
+        raise LoaderError(f"Mixture: the list of shares of {shown(path)} is empty")
     return tuple(numbers)
 
 

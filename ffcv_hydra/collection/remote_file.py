@@ -103,6 +103,10 @@ class RemoteFile:
         """
         self._call(lambda store, place: store.get_file(place, str(path)), path, came)
 
+    def read(self, start: int, stop: int) -> bytes:
+        """Some of its bytes; fewer if it ends before. Raises `RemoteError` or `FileNotFoundError`."""
+        return self._again_and_again(lambda: self._call(lambda store, place: store.cat_file(place, start, stop)))
+
     def upload(self, path: Path) -> None:
         """Write a file's bytes to the URL. Raises `RemoteError` if they cannot be."""
         try:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,18 @@ import numpy as np
 
 from ffcv_hydra.beton.allocations import read_only
 from ffcv_hydra.beton.data_digest import DataDigest, data_digest
-from ffcv_hydra.beton.manifest import Manifest, decode
+from ffcv_hydra.beton.manifest import Manifest
 from ffcv_hydra.beton.reading.checks import pointer_column
 from ffcv_hydra.beton.reading.reader import Beton
 from ffcv_hydra.beton.stored_file import StoredFile
 from ffcv_hydra.beton.summary import describe_fields
+from ffcv_hydra.collection.facts import joined_manifest, read_manifest
 from ffcv_hydra.collection.fetching import CustomFields, local
 from ffcv_hydra.collection.index import Index, is_sharded, read_index
 from ffcv_hydra.collection.mixture import Mixture, Readable
 from ffcv_hydra.collection.paths import located
 from ffcv_hydra.errors import BetonError
+from ffcv_hydra.urls import shown
 
 
 def opened(path: Readable, custom_fields: CustomFields | None = None) -> Beton:
@@ -37,16 +40,25 @@ def opened(path: Readable, custom_fields: CustomFields | None = None) -> Beton:
     Raises:
         BetonError: if one cannot be used, or their fields differ.
     """
-    if isinstance(path, Mixture):
-        given = list(path.paths)
-    else:
-        given = [located(one) for one in ([path] if isinstance(path, (str, os.PathLike)) else path)]
-    paths = [local(one, custom_fields) for one in given]
-    if not paths:
-        raise BetonError("a list of betons is empty; name at least one")
+    paths = [local(one, custom_fields) for one in named(path)]
     if len(paths) > 1 or is_sharded(paths[0]):
         return Shards(paths, custom_fields)
     return Beton(paths[0], custom_fields)
+
+
+def named(path: Readable) -> list[Path | str]:
+    """The paths and URLs that are to be opened. Raises `BetonError` if there are none, or one is there twice."""
+    if isinstance(path, Mixture):
+        return list(path.paths)
+    if isinstance(path, Mapping):
+        raise BetonError("shares of betons are given as ffcv_hydra.Mixture({path: share, ...}), not as a mapping")
+    found = [located(one) for one in ([path] if isinstance(path, (str, os.PathLike)) else path)]
+    if not found:
+        raise BetonError("a list of betons is empty; name at least one")
+    twice = next((one for one in found if found.count(one) > 1), None)
+    if twice is not None:
+        raise BetonError(f"{shown(twice)} is listed twice; for samples to come more often, use a Mixture")
+    return found
 
 
 class Shards(Beton):
@@ -152,14 +164,10 @@ class Shards(Beton):
 
     @cached_property
     def manifest(self) -> Manifest | None:
-        """How the source looked, if there is one index and it says so."""
-        if self._index is None or not self._index.manifest:
-            return None
-        path = self.path / self._index.manifest
-        try:
-            return decode(path.read_bytes())
-        except OSError as error:
-            raise BetonError(f"{path}: cannot be read: {error.strerror or error}") from error
+        """How the source looked, or what can be told of the sources of several paths, see `joined_manifest`."""
+        if len(self.paths) == 1:
+            return read_manifest(self.path)
+        return joined_manifest(dict(zip(self.paths, map(len, self.spans), strict=True)))
 
     @cached_property
     def checksum(self) -> str:
@@ -168,13 +176,19 @@ class Shards(Beton):
         return hashlib.sha256("".join(checksums).encode()).hexdigest()
 
     def _column(self, of_one: Callable[[Beton, int, int], np.ndarray]) -> np.ndarray:
-        places = zip(self.files, self._first_ids.tolist(), strict=False)
-        columns = [of_one(Beton(file.path, self._custom_fields), file.start, first_id) for file, first_id in places]
+        columns = []
+        for file, ids in zip(self.files, pairwise(self._first_ids.tolist()), strict=True):
+            beton = Beton(file.path, self._custom_fields)
+            for name, (offsets, _) in self._extents.items():
+                found = beton.extents(name)
+                if found is None or not np.array_equal(found[0] + np.uint64(file.start), offsets[slice(*ids)]):
+                    raise BetonError(f"{file.path}: was changed while it was open; restore it, or convert it again")
+            columns.append(of_one(beton, file.start, ids[0]))
         return read_only(np.concatenate(columns))
 
 
 def members_of(beton: Beton) -> dict[Path, range]:
-    """The ids of the samples at each of the paths that were opened."""
+    """The paths on this machine that were opened, with the ids of the samples at each."""
     if isinstance(beton, Shards):
         return dict(zip(beton.paths, beton.spans, strict=True))
     return {beton.path: range(beton.num_samples)}

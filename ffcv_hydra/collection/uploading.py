@@ -9,9 +9,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ffcv_hydra.beton.reading.reader import Beton
+from ffcv_hydra.beton.appendix import DIGEST_BYTES
+from ffcv_hydra.beton.reading.reader import Beton, read_appendix
 from ffcv_hydra.collection.fetching import CONNECTIONS
-from ffcv_hydra.collection.index import INDEX_NAME, is_sharded, read_index
+from ffcv_hydra.collection.index import INDEX_NAME, MANIFEST_SUFFIX, is_sharded, read_index
 from ffcv_hydra.collection.remote_file import RemoteFile
 from ffcv_hydra.errors import BetonError, RemoteError
 from ffcv_hydra.urls import is_url, joined, shown
@@ -22,7 +23,8 @@ def upload(
 ) -> tuple[int, int]:
     """Write a beton, a file or the folder of a sharded one, to a URL, by several connections.
 
-    What is there with the same size is taken for the same; the index is always written.
+    What is there with the same size and the same digest of tables and checksums is taken for the same; the index is
+    always written.
 
     Args:
         path: the beton.
@@ -64,10 +66,11 @@ def _written(files: dict[Path, str], overwrite: bool, name: str, progress: bool 
     def write(path: Path, url: str) -> bool:
         remote, size = RemoteFile(url, stop), path.stat().st_size
         info = None if overwrite else remote.info()
-        if info is None or info.num_bytes != size:
+        is_there = info is not None and info.num_bytes == size and _has_same_digest(remote, path)
+        if not is_there:
             remote.upload(path)
         bar.update(size)
-        return info is None or info.num_bytes != size
+        return not is_there
 
     hide = None if progress is None else not progress
     total = sum(path.stat().st_size for path in files)
@@ -79,3 +82,19 @@ def _written(files: dict[Path, str], overwrite: bool, name: str, progress: bool 
             stop.set()
             pool.shutdown(cancel_futures=True)
     return sum(is_written), len(is_written) - sum(is_written)
+
+
+def _has_same_digest(remote: RemoteFile, path: Path) -> bool:
+    """Whether a file of the same size has the same content, by the digest that a beton has of its checksums.
+
+    Betons of stock FFCV have none, and are written again. A manifest is known by its name.
+    """
+    if path.suffix == MANIFEST_SUFFIX:
+        return True
+    facts = read_appendix(path)
+    if facts is None:
+        return False
+    place = facts.start, facts.start + DIGEST_BYTES
+    with open(path, "rb") as file:
+        file.seek(place[0])
+        return remote.read(*place) == file.read(DIGEST_BYTES)

@@ -15,6 +15,7 @@ from ffcv_hydra.beton.reading.verification import Progress, Verification
 from ffcv_hydra.collection.facts import read_manifest
 from ffcv_hydra.collection.index import Index, ShardEntry, is_sharded, read_index
 from ffcv_hydra.errors import BetonError
+from ffcv_hydra.urls import shown
 
 CHANGED = "is not the file that the index speaks of"
 
@@ -45,7 +46,7 @@ def verify(
     for shard, start in zip(index.shards, index.starts.tolist(), strict=False):
         location = shard.location(path)
         if "://" in location:
-            findings.append(f"{location}: is on another machine, and was not checked")
+            findings.append(f"{shown(location)}: is on another machine, and was not checked")
             continue
 
         def advance(done: int, total: int, start: int = start, shard: ShardEntry = shard) -> None:

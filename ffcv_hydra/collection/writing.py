@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ffcv_hydra.beton.appendix import fingerprint as fingerprint_of
 from ffcv_hydra.beton.appendix import normalise
-from ffcv_hydra.beton.data_digest import data_digest, fields_identity
+from ffcv_hydra.beton.data_digest import content_bytes, data_digest, fields_identity
 from ffcv_hydra.beton.fields.options import FieldSpecs
 from ffcv_hydra.beton.fields.own_field import OwnField
 from ffcv_hydra.beton.layout import CUSTOM_TYPE_ID
@@ -22,10 +25,12 @@ from ffcv_hydra.beton.writing.part_stream import PartStream, Place, RestOfSource
 from ffcv_hydra.beton.writing.partial import Partial
 from ffcv_hydra.beton.writing.preparing import Preparation, prepare
 from ffcv_hydra.beton.writing.resuming import MAX_WARNINGS, ResumableConversion, progress_bar
-from ffcv_hydra.collection.index import Index, ShardEntry, write_index
+from ffcv_hydra.collection.index import MANIFEST_SUFFIX, Index, ShardEntry, write_index
 from ffcv_hydra.collection.limits import ShardLimits
 from ffcv_hydra.collection.unfinished import ShardEnd, UnfinishedShards
 from ffcv_hydra.errors import BetonError
+
+logger = logging.getLogger(__name__)
 
 
 def write_sharded_beton(
@@ -106,12 +111,13 @@ class _ShardWriter:
 
     def write(self, advance: Callable[[int], Any]) -> Iterator[ShardEntry]:
         """Finish all shards, and say what is in each."""
-        number, place, is_last = 0, Place(), False
-        while not is_last and (kept := self._kept(number)) is not None:
-            advance(kept.num_samples)
-            place, is_last = self._unfinished.ends[number].place, self._unfinished.ends[number].is_last
-            number += 1
-            yield kept
+        kept = self._kept()
+        number, place, is_last = len(kept), Place(), False
+        if kept:
+            place, is_last = self._unfinished.ends[number - 1].place, self._unfinished.ends[number - 1].is_last
+        for entry in kept:
+            advance(entry.num_samples)
+            yield entry
         with ExitStack() as stack:
             stream: PartStream | None = None
             while not is_last:
@@ -147,14 +153,38 @@ class _ShardWriter:
         folder = self._unfinished.folder
         return PartStream.opened(prepared.source, prepared.encoder, place, prepared.num_workers, folder)
 
-    def _kept(self, number: int) -> ShardEntry | None:
-        """What is in a shard that an earlier conversion has finished; None if it has not."""
-        if number >= len(self._unfinished.ends):
-            return None
-        try:
-            return self._entry(number)
-        except BetonError:  # missing or damaged: made again, and all that come after it
-            return None
+    def _kept(self) -> list[ShardEntry]:
+        """What is in the shards that an earlier conversion has finished, if that is the same as it would be now."""
+        entries: list[ShardEntry] = []
+        for number in range(len(self._unfinished.ends)):
+            try:
+                entries.append(self._entry(number))
+            except BetonError:  # missing or damaged: made again, and all that come after it
+                break
+        if all(self._begins_the_same(number) for number in {0, len(entries) - 1} if entries):
+            return entries
+        logger.warning("%s: the dataset gives other samples now; beginning anew", self._unfinished.folder)
+        return []
+
+    def _begins_the_same(self, number: int) -> bool:
+        """Whether the samples that a shard begins with are those that the dataset gives; as much as one part has."""
+        prepared = self._prepared
+        place = self._unfinished.ends[number - 1].place if number else Place()
+        rest = RestOfSource(prepared.source, place, None)
+        with closing(
+            part for portion in range(rest.num_portions) for part in rest.encode(prepared.encoder, portion)
+        ) as parts:
+            part = next(parts, None)
+        beton = Beton(self._unfinished.shard_path(number), _custom_fields(prepared))
+        if part is None or beton.checksums is None:
+            return False
+        tables = part.tables.piece(0, min(part.tables.num_samples, beton.num_samples))
+        columns, records = content_bytes(beton), beton.metadata.view(np.uint8).reshape(beton.num_samples, -1)
+        return (
+            np.array_equal(beton.sizes[: len(tables.sizes)], tables.sizes)
+            and np.array_equal(beton.checksums[: len(tables.sizes)], tables.checksums)
+            and np.array_equal(records[: tables.num_samples, columns], tables.records[:, columns])
+        )
 
     def _entry(self, number: int) -> ShardEntry:
         path = self._unfinished.shard_path(number)
@@ -174,7 +204,7 @@ def shard_entry(beton: Beton, file: str) -> ShardEntry:
 
 def write_manifest(folder: Path, encoded: bytes) -> str:
     """Write an encoded manifest beside an index; returns its name, which tells it from others."""
-    name = f"manifest-{hashlib.sha256(encoded).hexdigest()[:16]}.zz"
+    name = f"manifest-{hashlib.sha256(encoded).hexdigest()[:16]}{MANIFEST_SUFFIX}"
     with open(folder / name, "wb") as file:
         file.write(encoded)
         file.flush()

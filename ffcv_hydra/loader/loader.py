@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from ffcv_hydra.beton.fields.base import Field
+from ffcv_hydra.beton.summary import describe_fields
 from ffcv_hydra.collection.mixture import Mixture, Readable
-from ffcv_hydra.collection.shards import identity_of, members_of, opened
+from ffcv_hydra.collection.shards import identity_of, members_of, named, opened
 from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.errors import LoaderError, PipelineError
 from ffcv_hydra.loader.engine.epoch_order import EpochOrder
@@ -102,25 +103,29 @@ class Loader:
         self.rank, self.world_size, self.drop_last = rank, world_size, drop_last
 
         self._beton = opened(path, custom_fields)
-        self.members = members_of(self._beton)
-        self._arguments = arguments
+        here = members_of(self._beton)
+        self.members = dict(zip(named(path), here.values(), strict=True))
+        # absolute, and on this machine, to be read again wherever the process is then
+        self._arguments = {**arguments, "path": path.at(list(here)) if isinstance(path, Mixture) else list(here)}
         chosen = resolve_indices(indices, self._beton)
         of_epoch = as_ordering(ordering)
         if isinstance(path, Mixture):
             if indices is not None:
                 raise LoaderError("indices: a mixture reads all samples of its members; leave indices out")
-            of_epoch = Mixed(path, list(self.members.values()), of_epoch, self.global_batch_size)
-        else:  # absolute, to be read again wherever the process is then
-            self._arguments = {**arguments, "path": list(self.members)}
+            of_epoch = Mixed(path, list(here.values()), of_epoch, self.global_batch_size, drop_last)
         order = EpochOrder(self._beton, chosen, of_epoch, seed)
         self.num_samples = len(order)
         self.sampler = InOrderSampler() if isinstance(order.ordering, Sequential) else Sampler()
-        earlier = {"beton": functools.partial(getattr, self._beton, "checksum")}
+        earlier: dict[str, Callable[[], Any]] = {
+            "beton": functools.partial(getattr, self._beton, "checksum"),
+            "fields": lambda: None,
+        }
         if isinstance(chosen, range):
             earlier["indices"] = functools.partial(earlier_identity_of_all, len(chosen))
         self._position = Position(
             {
-                "beton": identity_of(self._beton),
+                "beton": identity_of(self._beton) if of_epoch.is_of_content() else self._beton.checksum,
+                "fields": ", ".join(f"{name}: {kind}" for name, kind in describe_fields(self._beton.fields).items()),
                 "indices": indices_identity(chosen),
                 "seed": seed,
                 "ordering": order.identity(),
@@ -137,7 +142,7 @@ class Loader:
 
     @property
     def indices(self) -> np.ndarray:
-        """int64 (num_samples,): the ids of the samples that are read; made when it is asked for, if they are all."""
+        """int64: the ids of the samples that are read; made when it is asked for, if they are all."""
         return self.passes.order.sample_set.indices
 
     # Lightning reads it when it asks whether a loader shuffles
@@ -230,6 +235,8 @@ class Loader:
             PipelineError: if there is no such output.
             LoaderError: if too few samples are left.
         """
+        if isinstance(self._arguments["path"], Mixture):
+            raise LoaderError("filter: a mixture reads all samples of its members; filter loaders of these")
         if output not in self.output_names:
             known = ", ".join(self.output_names)
             raise PipelineError(f"filter: {self._beton.path} gives no output '{output}'; it gives {known}")

@@ -57,6 +57,9 @@ class Position:
         self._goes_on = True
         return state["epoch"], self._epoch_set
 
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_earlier": {}}  # a copy has its own
+
     def follow(self, other: "Position") -> None:
         """Take over how far a loader came that this one's is a copy of.
 
@@ -64,7 +67,7 @@ class Position:
             LoaderError: it was of another identity; says what differs.
         """
         self._compare(other._identity, "the loader was copied")
-        vars(self).update(vars(other))
+        self._delivered, self._epoch_set, self._goes_on = other._delivered, other._epoch_set, other._goes_on
 
     def _compare(self, identity: Mapping[str, Any], what_was: str) -> None:
         for name, now in self._identity.items():

@@ -51,16 +51,22 @@ class Ordering(ABC):
         each_once: whether every sample comes exactly once, so that nobody has to look for those that come again. It
             holds for the class that says so, and not for those derived from it, which may give another order.
         by_pages: whether it reads the samples of a page close together, so that whole pages are worth reading.
+        of_content: whether it follows from ids and metadata, however the samples are cut into files. As `each_once`.
         version: counted up when the same seed and arguments give another order than they did.
     """
 
     each_once: ClassVar[bool] = False
+    of_content: ClassVar[bool] = False
     by_pages: ClassVar[bool] = False
     version: ClassVar[int] = 1
 
     @abstractmethod
     def sample_order(self, samples: SampleSet, epoch: int) -> np.ndarray:
         """int64, the ids in the order they are read in: the same for the same seed and epoch, on every rank."""
+
+    def is_of_content(self) -> bool:
+        """Whether its own class says that it is `of_content`."""
+        return bool(vars(type(self)).get("of_content", False))
 
     def length(self, samples: SampleSet) -> int:
         """How many ids an epoch has: as many as there are samples."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from ffcv_hydra.collection.mixture import Mixture
 from ffcv_hydra.kernels.random.apportion import apportion
 from ffcv_hydra.kernels.random.generator import key_of, key_of_name
 from ffcv_hydra.ordering.base import Ordering, SampleSet
+from ffcv_hydra.ordering.identity import versioned
 from ffcv_hydra.ordering.orders import sort_keys
 
 
@@ -22,11 +23,15 @@ class Mixed(Ordering):
         members: the ids of each member's samples.
         ordering: of each member's samples. Its epochs are the passes over the member, counted from the first epoch on.
         batch_size: samples in a global batch.
+        drop_last: whether the last one is not read if it is not full: its samples come in the next epoch.
     """
 
-    def __init__(self, mixture: Mixture, members: Sequence[range], ordering: Ordering, batch_size: int) -> None:
+    def __init__(
+        self, mixture: Mixture, members: Sequence[range], ordering: Ordering, batch_size: int, drop_last: bool
+    ) -> None:
         self._mixture, self._members, self._ordering, self._batch_size = mixture, members, ordering, batch_size
         self.epoch_size = mixture.epoch_size or sum(map(len, members))
+        self._read = self.epoch_size // batch_size * batch_size if drop_last else self.epoch_size
 
     def sample_order(self, samples: SampleSet, epoch: int) -> np.ndarray:
         """int64 (epoch_size,)."""
@@ -35,15 +40,16 @@ class Mixed(Ordering):
         batches = np.arange(len(turns)) // self._batch_size
         turns = turns[np.lexsort((keys, batches))]
         order = np.empty(len(turns), dtype=np.int64)
+        all_pages = functools.cache(samples.pages)
         for member, ids in enumerate(self._members):
             places = np.flatnonzero(turns == member)
             passes, at = np.divmod(np.arange(len(places)) + self._drawn_before(member, epoch), len(ids))
             seed = int(key_of(samples.seed, key_of_name("ordering/member"), member)[0])
-            pages = functools.partial(_pages, samples, ids)
+            pages = functools.partial(_pages, all_pages, ids)
             its = SampleSet(np.arange(ids.start, ids.stop), seed, pages, samples.reader)
-            for number in np.unique(passes).tolist():
-                now = passes == number
-                order[places[now]] = self._ordering.sample_order(its, number)[at[now]]
+            numbers, begins = np.unique(passes, return_index=True)
+            for number, begin, end in zip(numbers.tolist(), begins, [*begins[1:], len(places)], strict=False):
+                order[places[begin:end]] = self._ordering.sample_order(its, number)[at[begin:end]]
         return order
 
     def length(self, samples: SampleSet) -> int:
@@ -51,9 +57,13 @@ class Mixed(Ordering):
         return self.epoch_size
 
     def identity(self, samples: SampleSet) -> str:
-        """The shares, the size of an epoch, and what the members' ordering is known by."""
-        inner = self._ordering.identity(samples)
-        return f"Mixed({[list(of_one) for of_one in self._mixture.shares]}, {self.epoch_size}, {inner})"
+        """The shares, where members end, the size of an epoch, and what the members' ordering is known by."""
+        shares, inner = [list(of_one) for of_one in self._mixture.shares], self._ordering.identity(samples)
+        return versioned(f"Mixed({shares}, {list(map(len, self._members))}, {self.epoch_size}, {inner})", self.version)
+
+    def is_of_content(self) -> bool:
+        """Whether the members' ordering is."""
+        return self._ordering.is_of_content()
 
     def _drawn_before(self, member: int, epoch: int) -> int:
         """How many samples of a member came in the epochs before one."""
@@ -62,7 +72,7 @@ class Mixed(Ordering):
         return sum(counts) + max(0, epoch - listed) * self._counts(listed)[member]
 
     def _counts(self, epoch: int) -> tuple[int, ...]:
-        return _counts(tuple(self._mixture.shares_in(epoch)), self.epoch_size)
+        return _counts(tuple(self._mixture.shares_in(epoch)), self._read)
 
 
 def _turns(shares: np.ndarray, count: int) -> np.ndarray:
@@ -78,5 +88,5 @@ def _counts(shares: tuple[float, ...], count: int) -> tuple[int, ...]:
     return tuple(np.bincount(_turns(np.array(shares), count), minlength=len(shares)).tolist())
 
 
-def _pages(samples: SampleSet, ids: range) -> np.ndarray:
-    return samples.pages()[ids.start : ids.stop]
+def _pages(all_pages: Callable[[], np.ndarray], ids: range) -> np.ndarray:
+    return all_pages()[ids.start : ids.stop]

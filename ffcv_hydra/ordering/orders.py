@@ -13,6 +13,8 @@ from ffcv_hydra.ordering.base import Ordering, PositionalOrdering, SampleSet
 class Sequential(PositionalOrdering):
     """The order of the file."""
 
+    of_content: ClassVar[bool] = True
+
     def ids(self, samples: SampleSet, epoch: int, positions: np.ndarray) -> np.ndarray:
         """int64 (M,): `samples.indices` as they are."""
         return samples.at(positions)
@@ -21,6 +23,7 @@ class Sequential(PositionalOrdering):
 class Random(PositionalOrdering):
     """Another permutation in each epoch, computed position by position, whatever the number of samples."""
 
+    of_content: ClassVar[bool] = True
     version: ClassVar[int] = 2  # the first sorted samples by a random number each
 
     def ids(self, samples: SampleSet, epoch: int, positions: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -39,6 +40,8 @@ class Weighted(_WithReplacement):
         weights: a number of at least 0 per sample of the file: a list, the path of a `.npy` file, or the name of an int
             or float field of the beton.
     """
+
+    of_content: ClassVar[bool] = True
 
     def __init__(self, weights: Sequence[float] | str) -> None:
         self.given = weights if isinstance(weights, str) else [float(weight) for weight in weights]
@@ -88,6 +91,8 @@ class ClassBalanced(_WithReplacement):
     Args:
         field: the int field with the class of each sample.
     """
+
+    of_content: ClassVar[bool] = True
 
     def __init__(self, field: str = "label") -> None:
         self.field = field

@@ -113,10 +113,10 @@ def _stored_column(manager: FFCVPipelineManager, beton: Beton, one: _Shown, ids:
     images: list[np.ndarray] | None = None
     masks: list[np.ndarray] | None = None
     if not one.is_mask:
-        images = stored_images(beton.path, one.reads, ids, manager.custom_fields)
+        images = stored_images(manager.file_path, one.reads, ids, manager.custom_fields)
     mask = one if one.is_mask else one.mask
     if mask is not None and mask.reads is not None:
-        masks = [image[..., 0] for image in stored_images(beton.path, mask.reads, ids, manager.custom_fields)]
+        masks = [image[..., 0] for image in stored_images(manager.file_path, mask.reads, ids, manager.custom_fields)]
         for lines, classes in zip(captions, masks, strict=True):
             lines.append(f"{mask.reads}: {', '.join(str(number) for number in np.unique(classes) if number)}")
     texts = [", ".join(lines) for lines in captions]

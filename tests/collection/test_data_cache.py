@@ -213,11 +213,21 @@ def test_what_changed_under_its_url_is_seen_and_taken_when_asked(slow, tmp_path)
 
 
 def test_a_download_is_stopped_at_once_and_leaves_nothing(slow, cache, monkeypatch):
-    stop = threading.Event()
-    threading.Timer(0.02, stop.set).start()
+    stop, go_on = threading.Event(), threading.Event()
+    get = stores.SlowFileSystem.get_file
+
+    def get_file(self, place, path, **options):
+        stop.set()
+        assert go_on.wait(30)
+        get(self, place, path, **options)
+
+    monkeypatch.setattr(stores.SlowFileSystem, "get_file", get_file)
     with pytest.raises(Stopped):
         CachedFile(slow).take(lambda _: None, stop)
-    time.sleep(0.1)  # until the thread that was left is through
+    go_on.set()
+    for thread in threading.enumerate():
+        if thread.name == "remote file":  # which was left behind
+            thread.join(30)
     assert kept(cache) == []
 
 

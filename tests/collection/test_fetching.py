@@ -15,7 +15,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from ffcv_hydra.beton import Beton
+from ffcv_hydra.beton import Beton, write_beton
 from ffcv_hydra.beton_path import beton_exists
 from ffcv_hydra.building.conversion_config import distinct_betons
 from ffcv_hydra.cli.entry import execute
@@ -231,6 +231,15 @@ def test_upload_goes_on_where_it_was_and_writes_the_index_last(sharded, scenes, 
     (tmp_path / "store/many.beton/00002.beton").write_bytes(b"cut")
     assert upload(sharded, url) == (2, 5)
     assert upload(sharded, url, overwrite=True) == (7, 0)
+    other = tmp_path / "other.beton"
+    for path in (tmp_path / "store/many.beton").glob("*.beton"):
+        write_beton([(n, path.stem) for n in range(Beton(path).num_samples)], other, num_workers=0, overwrite=True)
+        path.write_bytes(
+            other.read_bytes().ljust(path.stat().st_size, b"\0")[: path.stat().st_size]
+        )  # of the same size
+    assert upload(sharded, url) == (6, 1)
+    for path in sharded.glob("*.beton"):
+        assert (tmp_path / "store/many.beton" / path.name).read_bytes() == path.read_bytes()
     assert upload(scenes, f"file://{tmp_path}/store/one.beton") == (1, 0)
     assert (tmp_path / "store/one.beton").read_bytes() == scenes.read_bytes()
 

@@ -81,6 +81,16 @@ def test_an_epoch_is_as_long_as_is_said(paths):
     assert len(set(sum(numbers(short) + numbers(short), []))) >= 40  # the second epoch goes on in the large members
 
 
+def test_samples_of_a_last_batch_that_is_left_out_come_in_the_next_epoch(paths):
+    loader = mixed(paths, (1, 0, 0), 8, epoch_size=30, drop_last=True)
+    numbers_of = sum((sum(numbers(loader), []) for _ in range(2)), [])
+    assert len(numbers_of) == 48 and len(set(numbers_of)) == 48  # of 50
+
+
+def test_a_tiny_member_of_a_long_epoch_costs_no_more_than_it_gives(paths):
+    mixed(paths, (0, 1, 0), 100, epoch_size=70_000).sample_ids(0)  # 10,000 passes
+
+
 def test_shares_may_change_from_epoch_to_epoch(paths):
     loader = mixed(paths, ([1, 0, 0], [0, 1], 1), 8, epoch_size=16)
     counts = [np.bincount(np.array(sum(numbers(loader), [])) // 1000, minlength=3).tolist() for _ in range(4)]
@@ -131,6 +141,22 @@ def test_a_state_of_another_mixture_is_refused(paths):
         mixed(paths[::-1]).load_state_dict(state)
 
 
+def test_a_mixture_whose_members_end_elsewhere_is_another_one(paths, tmp_path):
+    for name, first, count in (("a", 0, 20), ("b", 20, 30)):
+        write_beton(Numbers(first, count), tmp_path / f"{name}.beton", {"number": None, "label": None}, num_workers=0)
+    halves = [tmp_path / "a.beton", tmp_path / "b.beton"]
+    for name, first, count in (("c", 0, 30), ("d", 30, 20)):
+        write_beton(Numbers(first, count), tmp_path / f"{name}.beton", {"number": None, "label": None}, num_workers=0)
+    others = [tmp_path / "c.beton", tmp_path / "d.beton"]
+    with pytest.raises(LoaderError, match="another (beton|ordering)"):
+        mixed(others, (0.5, 0.5)).load_state_dict(mixed(halves, (0.5, 0.5)).state_dict())
+
+
+def test_a_mixture_is_not_filtered(paths):
+    with pytest.raises(LoaderError, match="filter: a mixture reads all samples of its members"):
+        mixed(paths).filter("number", lambda number: True)
+
+
 @pytest.mark.parametrize(
     ("shares", "options", "message"),
     [
@@ -141,6 +167,7 @@ def test_a_state_of_another_mixture_is_refused(paths):
         ({"a": []}, {}, "the list of shares of a is empty"),
         ({"a": 0, "b": [0.0, 1.0]}, {}, "all shares are zero in epoch 0"),
         ({"a": 1, "./a": 1}, {}, "a is there twice"),
+        ({"s3://user:secret@b/a": -1}, {}, r"the share of s3://\*\*\*@b/a is -1"),
         ({"a": 1}, {"epoch_size": 0}, "epoch_size is a number of samples from 1 on; got 0"),
         ({"a": 1}, {"epoch_size": True}, "got True"),
     ],

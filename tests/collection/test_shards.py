@@ -8,17 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ffcv_hydra.beton import Beton, write_beton
 from ffcv_hydra.beton.data_digest import data_digest, fields_identity
 from ffcv_hydra.beton.summary import describe_fields
 from ffcv_hydra.collection.index import Index, ShardEntry, read_index, write_index
+from ffcv_hydra.collection.merging import merge
 from ffcv_hydra.collection.shards import identity_of, opened
+from ffcv_hydra.datasets import ImageFolder, SplitFraction
 from ffcv_hydra.errors import BetonError, LoaderError, SampleError
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.loader.engine import files
 from ffcv_hydra.operations import CenterCrop, ToTensor
-from ffcv_hydra.ordering import QuasiRandom
+from ffcv_hydra.ordering import QuasiRandom, Random
 from tests.loader.configurations import FIELDS, NUM_SAMPLES, ORDERINGS, Scenes, check_resume, digests, joined, make
 
 pytestmark = pytest.mark.timeout(180)
@@ -180,6 +183,63 @@ def test_a_state_of_other_data_is_refused(parts):
     state = make(parts, "random").state_dict()
     with pytest.raises(LoaderError, match="the checkpoint was made with another beton"):
         make(parts[::-1], "random").load_state_dict(state)
+
+
+@pytest.mark.parametrize("make_ordering", [lambda: QuasiRandom(2), lambda: ByPage()])
+def test_an_order_that_depends_on_the_files_goes_on_with_these_alone(scenes, parts, make_ordering):
+    state = make(scenes, "random", ordering=make_ordering()).state_dict()
+    make(scenes, "random", ordering=make_ordering()).load_state_dict(state)
+    with pytest.raises(LoaderError, match="made with another beton"):
+        make(parts, "random", ordering=make_ordering()).load_state_dict(state)
+
+
+class ByPage(Random):
+    """Derived from an order that files are nothing to; it is not like that itself."""
+
+    def sample_order(self, samples, epoch):
+        return samples.at(np.argsort(samples.pages(), kind="stable"))
+
+
+def test_a_state_of_other_fields_is_refused(tmp_path):
+    for name, names in (("a", ["first", "second"]), ("b", ["second", "first"])):
+        write_beton([(1, 2), (3, 4)], tmp_path / f"{name}.beton", dict.fromkeys(names), num_workers=0)
+    state = Loader(tmp_path / "a.beton", 1).state_dict()
+    with pytest.raises(LoaderError, match="another fields"):
+        Loader(tmp_path / "b.beton", 1).load_state_dict(state)
+    del state["of"]["fields"]  # as before there was such a thing
+    Loader(tmp_path / "a.beton", 1).load_state_dict(state)
+
+
+def test_a_path_that_is_listed_twice_is_refused(parts):
+    with pytest.raises(BetonError, match=r"0\.beton is listed twice; for samples to come more often, use a Mixture"):
+        Loader([parts[0], parts[1], parts[0]], 1)
+    with pytest.raises(BetonError, match="shares of betons are given as ffcv_hydra.Mixture"):
+        Loader({parts[0]: 0.5, parts[1]: 0.5}, 1)
+
+
+def test_a_sample_is_in_the_split_that_it_was_in(tmp_path):
+    for number, first in enumerate((0, 30)):
+        folder = tmp_path / f"images{number}" / "label"
+        folder.mkdir(parents=True)
+        for name in range(first, first + 30):
+            Image.new("RGB", (8, 8)).save(folder / f"{name}.png")
+        dataset = ImageFolder(tmp_path / f"images{number}", "train", {"train": 1.0})
+        write_beton(dataset, tmp_path / f"{number}.beton", {"image": None, "label": None}, num_workers=0)
+    paths, share = [tmp_path / "0.beton", tmp_path / "1.beton"], SplitFraction(0.0, 0.5)
+    merge(paths, tmp_path / "all.beton")
+    alone = [Loader(path, 1, indices=share).indices for path in paths]
+    expected = [*alone[0], *(alone[1] + 30)]
+    assert 10 < len(expected) < 50
+    assert Loader(paths, 1, indices=share).indices.tolist() == expected
+    assert Loader(tmp_path / "all.beton", 1, indices=share).indices.tolist() == expected
+
+
+def test_a_shard_that_was_replaced_is_not_read_as_it_is_now(parts, tmp_path):
+    paths = [Path(shutil.copy(path, tmp_path)) for path in parts[:2]]
+    cut = opened(paths)
+    write_beton(Scenes(), paths[1], FIELDS, num_workers=0, page_size=1 << 21, indices=range(20, 28), overwrite=True)
+    with pytest.raises(BetonError, match=r"1\.beton: was changed while it was open"):
+        cut.sample_ids  # noqa: B018
 
 
 def test_operations_of_ffcv_read_shards(parts, scenes):

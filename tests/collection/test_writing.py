@@ -136,9 +136,30 @@ def test_finished_shards_are_kept_and_the_one_at_work_goes_on(tmp_path, monkeypa
     assert set(os.listdir(tmp_path)) == LEFT
     read_indices.clear()
     write(path, shards=2, chunksize=10)
-    # A look at the dataset, the first sample, the first and the last finished portion of the second shard, the rest.
+    # A look at the dataset, the first samples of the finished shard, the first and the last finished portion of the
+    # second shard, the rest.
     assert read_indices[-40:] == [*range(50, 60), *range(70, 80), *range(80, 100)]
-    assert not set(read_indices[:-40]) & set(range(1, 24))
+    assert not set(read_indices[:-40]) & set(range(10, 24))
+
+
+@pytest.mark.parametrize("changed", ["data", "metadata"])
+def test_finished_shards_are_not_kept_if_the_dataset_gives_other_samples_now(tmp_path, monkeypatch, changed, caplog):
+    path = tmp_path / "a.beton"
+    with monkeypatch.context() as patch, pytest.raises(ConversionError, match="sample 88"):
+        patch.setattr(Numbers, "broken", {88})
+        write(path, shards=5)
+    before = Numbers.__getitem__
+
+    def other(self, index):
+        item = before(self, index)
+        at = next(n for n, value in enumerate(item) if isinstance(value, int) == (changed == "metadata"))
+        return (*item[:at], item[at] + 1, *item[at + 1 :])
+
+    monkeypatch.setattr(Numbers, "__getitem__", other)
+    write(tmp_path / "reference", shards=5)
+    write(path, shards=5)
+    assert contents(path) == contents(tmp_path / "reference")
+    assert "the dataset gives other samples now" in caplog.text
 
 
 def test_a_finished_shard_that_was_damaged_is_made_again(tmp_path, monkeypatch):
@@ -263,7 +284,8 @@ def test_killed_while_it_replaces_nothing_is_lost(tmp_path, monkeypatch, before)
         assert (contents(path) if before == "folder" else path.read_bytes()) == kept
     read_indices.clear()
     write(path, shards=3)
-    assert not set(read_indices) & set(range(1, 24))  # only the look at the dataset: all shards were there
+    # Only the look at the dataset, and at the first samples of the first and the last shard: all of them were there.
+    assert not set(read_indices) & {*range(10, 24), *range(50, 60)}
     assert len(read_index(path).shards) == 3
     assert os.listdir(tmp_path) == ["a.beton"]
 

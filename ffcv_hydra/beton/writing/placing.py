@@ -1,6 +1,6 @@
 """What is whole takes the place of what was there, be it a file or a folder.
 
-A file replaces a file at once. No system call replaces a folder, so the old one goes to `NAME.replaced`, the new one
+A file replaces a file at once. No system call replaces a folder, so the old one goes to `.NAME.replaced`, the new one
 comes, and the old one is removed. Whoever is killed in between leaves the path empty, with both beside it and whole:
 `mend` lets the old one be there again, and the conversion goes on.
 """
@@ -50,7 +50,7 @@ def mend(path: Path) -> None:
 
 def replaced_path(path: Path) -> Path:
     """Where what was at `path` is, while it is replaced."""
-    return path.with_name(f"{path.name}.replaced")
+    return path.with_name(f".{path.name}.replaced")
 
 
 def remove_folder(folder: Path) -> None:

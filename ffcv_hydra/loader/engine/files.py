@@ -4,6 +4,7 @@ Knows files by number and what lies where; nothing of samples.
 """
 
 import ctypes
+import errno
 import mmap
 import os
 from collections.abc import Iterator, Sequence
@@ -56,7 +57,13 @@ class Files:
         data = np.frombuffer(room, dtype=np.uint8)
         for number, file in enumerate(self._stored):
             with _blaming(file), self._descriptor(number) as descriptor:
-                _map_at(data.ctypes.data + file.start, file.num_bytes, descriptor)
+                try:
+                    _map_at(data.ctypes.data + file.start, file.num_bytes, descriptor)
+                except MemoryError:
+                    raise BetonError(
+                        f"{file.path}: file {number + 1} of {len(self._stored)} is one more than this system maps at a "
+                        "time (vm.max_map_count): use os_cache=false"
+                    ) from None
         return data
 
     def check(self, offsets: np.ndarray) -> None:
@@ -145,4 +152,6 @@ def _map_at(address: int, num_bytes: int, descriptor: int) -> None:
     found = _mmap(address, num_bytes, mmap.PROT_READ, mmap.MAP_SHARED | _MAP_FIXED, descriptor, 0)
     if found != address:
         number = ctypes.get_errno()
+        if number == errno.ENOMEM:
+            raise MemoryError
         raise OSError(number, os.strerror(number))
