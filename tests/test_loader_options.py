@@ -24,7 +24,7 @@ def test_the_loader_takes_them_with_their_defaults_and_says_what_each_means():
     assert set(arguments) == OPTIONS.keys() | OF_DATA
     assert {name: arguments[name].default for name in DEFAULTS} == DEFAULTS
     documented = re.findall(
-        r"^    (\w+(?:, \w+)*): ", (inspect.getdoc(Loader) or "").partition("Raises:")[0], re.MULTILINE
+        r"^    (\w+(?:, \w+)*): ", (inspect.getdoc(Loader) or "").partition("Attributes:")[0], re.MULTILINE
     )
     assert {name for names in documented for name in names.split(", ")} == set(arguments)
 
