@@ -237,7 +237,7 @@ def test_what_was_replaced_when_a_process_was_killed_is_there_again(tmp_path):
     path = tmp_path / "a.beton"
     convert(SAMPLES, path, num_workers=0, shards=2, description=DESCRIPTION)
     for kept in (True, False):
-        path.rename(tmp_path / "a.beton.replaced")
+        path.rename(tmp_path / ".a.beton.replaced")
         if kept:
             assert convert(never_built, path, description=DESCRIPTION) is None
         else:

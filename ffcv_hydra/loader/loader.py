@@ -199,7 +199,8 @@ class Loader:
         They are in the order of `indices`. Raises `BetonError` if there is no such field.
         """
         values = self._beton.field_metadata(field)
-        return self.passes.order.sample_set.of(values) if values.dtype.kind == "i" and values.ndim == 1 else None
+        is_number = values.dtype.kind == "i" and values.ndim == 1
+        return np.array(self.passes.order.sample_set.of(values)) if is_number else None
 
     @property
     def plan(self) -> Plan:
