@@ -24,7 +24,7 @@ from ffcv_hydra.loader.plan.plan import Plan
 from ffcv_hydra.loader.position import Position
 from ffcv_hydra.loader.sampler import InOrderSampler, Sampler
 from ffcv_hydra.loader_options import MOST_THREADS, OPTIONS, LoaderOptions
-from ffcv_hydra.ordering import Sequential, as_ordering, split_over_ranks
+from ffcv_hydra.ordering import Ordering, Sequential, as_ordering, split_over_ranks
 from ffcv_hydra.ordering.mixed import Mixed
 from ffcv_hydra.ordering.options import OrderOption
 from ffcv_hydra.pipeline import Pipeline
@@ -124,7 +124,7 @@ class Loader:
             earlier["indices"] = functools.partial(earlier_identity_of_all, len(chosen))
         self._position = Position(
             {
-                "beton": identity_of(self._beton) if of_epoch.is_of_content() else self._beton.checksum,
+                "beton": self._identity_of_data(of_epoch),
                 "fields": ", ".join(f"{name}: {kind}" for name, kind in describe_fields(self._beton.fields).items()),
                 "indices": indices_identity(chosen),
                 "seed": seed,
@@ -144,6 +144,13 @@ class Loader:
     def indices(self) -> np.ndarray:
         """int64: the ids of the samples that are read; made when it is asked for, if they are all."""
         return self.passes.order.sample_set.indices
+
+    def _identity_of_data(self, ordering: Ordering) -> Any:
+        if not ordering.is_of_content():
+            return self._beton.checksum
+        if self._beton.version is None:  # it is in the file, which may be another one by the time that it is asked for
+            return identity_of(self._beton)
+        return functools.partial(identity_of, self._beton)
 
     # Lightning reads it when it asks whether a loader shuffles
     batch_sampler = None

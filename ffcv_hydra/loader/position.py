@@ -12,15 +12,23 @@ class Position:
 
     Args:
         identity: plain values of all that a state depends on, by the name that errors call them; the same on each rank.
+            What takes a while to find is a function instead, which is called once, when a state is asked for.
         earlier: what states of earlier versions have in place of some of these; found when one differs.
     """
 
     def __init__(self, identity: Mapping[str, Any], earlier: Mapping[str, Callable[[], Any]] | None = None) -> None:
-        self._identity = dict(identity)
+        self._of = dict(identity)
         self._earlier = dict(earlier or {})
         self._delivered = (0, 0)
         self._epoch_set = 0
         self._goes_on = False
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        for name, value in self._of.items():
+            if callable(value):
+                self._of[name] = value()
+        return self._of
 
     def begin(self, epoch: int, num_batches: int, epoch_set: int) -> int:
         """Begin a pass over an epoch of so many batches; returns the first one to deliver.
@@ -58,7 +66,7 @@ class Position:
         return state["epoch"], self._epoch_set
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_earlier": {}}  # a copy has its own
+        return vars(self) | {"_of": self._identity, "_earlier": {}}  # a copy has its own
 
     def follow(self, other: "Position") -> None:
         """Take over how far a loader came that this one's is a copy of.

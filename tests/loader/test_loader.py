@@ -459,6 +459,18 @@ def test_a_state_of_something_else_is_refused_by_name(beton, options, name):
         make(beton, **options).load_state_dict(make(beton).state_dict())
 
 
+def test_data_are_digested_when_a_state_is_asked_for_and_once(beton, monkeypatch):
+    from ffcv_hydra.loader import loader as module
+
+    found = []
+    monkeypatch.setattr(module, "identity_of", lambda beton: found.append(beton) or "of the data")
+    loader = make(beton)
+    next(iter(loader))
+    assert not found
+    assert [loader.state_dict()["of"]["beton"] for _ in range(2)] == ["of the data"] * 2
+    assert len(found) == 1
+
+
 @pytest.mark.parametrize("indices", [None, range(NUM_SAMPLES - 1, -1, -1)], ids=["all", "given"])
 def test_F20_indices_are_compared_as_a_whole_and_with_what_older_checkpoints_kept_of_them(beton, indices):
     loader = make(beton, indices=indices)

@@ -23,9 +23,9 @@ from ffcv_hydra.kernels.compiling.numba_internals import (
     argument_types,
     array_arguments,
     cache_name,
+    cached_names,
     compile_for,
     global_compiler_lock,
-    is_cached,
     without_writing,
 )
 from ffcv_hydra.locks import locked
@@ -106,7 +106,12 @@ class Kernel:
     @property
     def compiled(self) -> bool:
         """Whether calls start at once: the code is in this process, or on disk."""
-        return self._entry_point is not None or is_cached(self.python, cache_directory())
+        return self._entry_point is not None or self.cache_name in cached_names(cache_directory())
+
+    @property
+    def cache_name(self) -> str:
+        """What `cached_names` of the cache folder has, once it is compiled."""
+        return cache_name(self.python)
 
     @property
     def address(self) -> int:
@@ -162,7 +167,7 @@ class Kernel:
         with ExitStack() as stack:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
-                has_it = stack.enter_context(locked(folder / f".{cache_name(self.python)}.lock", wait))
+                has_it = stack.enter_context(locked(folder / f".{self.cache_name}.lock", wait))
             except OSError as error:
                 if not self.compiled:
                     raise _cannot_be_kept(error) from error

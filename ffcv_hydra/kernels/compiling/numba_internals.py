@@ -1,8 +1,12 @@
 """What is taken from inside numba; a test of each says when a release changes it."""
 
 import gc
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,7 @@ from numba.core import caching, sigutils
 from numba.core import cgutils as cgutils
 from numba.core.compiler_lock import global_compiler_lock as global_compiler_lock
 from numba.core.types.abstract import _typecache  # type: ignore[attr-defined]
+from numba.np import linalg
 from numba.np.numpy_support import as_dtype
 
 
@@ -49,6 +54,7 @@ def compile_for(
         OSError: the folder cannot be written.
     """
     with unspoiled_types():
+        _load_without_blas()
         previous = config.CACHE_DIR  # type: ignore[attr-defined]
         config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
         try:
@@ -66,9 +72,29 @@ def cache_name(function: Callable[..., Any]) -> str:
     return f"{module}.{function.__qualname__}-{function.__code__.co_firstlineno}"
 
 
-def is_cached(function: Callable[..., Any], folder: Path) -> bool:
-    """Whether a cache folder has an index of a function's code."""
-    return any(folder.rglob(f"{cache_name(function)}.*.nbi"))
+def cached_names(folder: Path) -> set[str]:
+    """The `cache_name` of each function whose code a cache folder has."""
+    return {file.rsplit(".", 2)[0] for _, _, files in os.walk(folder) for file in files if file.endswith(".nbi")}
+
+
+def _load_without_blas() -> None:
+    """Load the part of numba that looks whether SciPy has a BLAS by loading all of `scipy.linalg`: 0.15 s.
+
+    Whether SciPy is there says as much. Functions that call the BLAS load it when they are compiled, or run.
+    """
+    if "numba.np.arraymath" in sys.modules:
+        return
+    ensure_blas = linalg.ensure_blas
+    linalg.ensure_blas = _check_scipy
+    try:
+        import_module("numba.np.arraymath")
+    finally:
+        linalg.ensure_blas = ensure_blas
+
+
+def _check_scipy() -> None:
+    if find_spec("scipy") is None:
+        raise ImportError("SciPy is not installed")
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from contextlib import ExitStack, suppress
 from importlib import import_module
 
 from ffcv_hydra.cores import usable_cores
-from ffcv_hydra.kernels.compiling.compilation import Kernel
+from ffcv_hydra.kernels.compiling.compilation import Kernel, cache_directory
+from ffcv_hydra.kernels.compiling.numba_internals import cached_names
 
 _MAX_PROCESSES = 4  # each takes half a second and 100 MB to begin with
 _SCRIPT = "import sys; from ffcv_hydra.kernels.compiling.together import compile_named; compile_named(sys.argv[1:])"
@@ -60,7 +61,8 @@ def compile_named(names: Sequence[str]) -> None:
 def _missing(kernels: Iterable[Kernel]) -> list[Kernel]:
     """The kernels that are neither in this process nor on disk, each once."""
     unloaded = list(dict.fromkeys(kernel for kernel in kernels if not kernel.loaded))
-    return [kernel for kernel in unloaded if not kernel.compiled] if unloaded else []
+    on_disk = cached_names(cache_directory()) if unloaded else set()
+    return [kernel for kernel in unloaded if kernel.cache_name not in on_disk]
 
 
 def _name(kernel: Kernel) -> str | None:
