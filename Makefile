@@ -41,8 +41,9 @@ test-without-ffcv: setup  ## run those tests that differ without FFCV, without i
 fuzz: setup  ## read 100,000 damaged betons and as many damaged JPEGs; must end in the right samples or in an error
 	FUZZ_MUTATIONS=100000 .venv/bin/python -m pytest -rP tests/beton/test_fuzz.py tests/kernels/test_jpeg_fuzz.py $(ARGS)
 
-crash-test: setup  ## kill 1,000 conversions; each must leave nothing or all, and be gone on with
-	CRASH_KILLS=1000 .venv/bin/python -m pytest tests/beton/test_crash.py $(ARGS)
+crash-test: setup  ## kill 1,000 conversions and downloads; each must leave nothing or all, and be gone on with
+	CRASH_KILLS=1000 .venv/bin/python -m pytest tests/beton/test_crash.py \
+		tests/collection/test_data_cache.py tests/collection/test_cache_room.py $(ARGS)
 
 state-machine: setup  ## drive loaders through 20,000 sequences of everything that one can do to them
 	STATE_MACHINE_EXAMPLES=20000 .venv/bin/python -m pytest -n 2 tests/loader/test_state_machine.py $(ARGS)

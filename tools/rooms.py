@@ -19,7 +19,7 @@ PACKAGE = "ffcv_hydra"
 GROUND = [
     ["urls"],
     ["beton_path"],
-    ["errors", "stages", "cores", "nearest", "printable", "process_ends", "locks", "parent_death", "imports"],
+    ["errors", "stages", "cores", "nearest", "printable", "process_ends", "sizes", "locks", "parent_death", "imports"],
     ["loaded_torch", "atomic_file", "terminal", "foreign", "torch_internals", "hydra_internals", "loader_options"],
 ]
 ROWS = [

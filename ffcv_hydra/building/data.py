@@ -9,6 +9,7 @@ from typing import Any
 from ffcv_hydra.building.instantiation import Config, build
 from ffcv_hydra.building.preparation import convert_betons
 from ffcv_hydra.building.targets import locate
+from ffcv_hydra.collection.data_cache import choose_cache
 from ffcv_hydra.datamodule import FFCVDataModule
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.foreign import adapted, is_foreign
@@ -19,7 +20,7 @@ _STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "pr
 
 
 def build_datamodule(config: Config) -> FFCVDataModule:
-    """Build the data module for the splits that the run's mode needs.
+    """Build the data module for the splits that the run's mode needs; from here on `cache` holds for this process.
 
     Betons that are missing are converted when Lightning prepares the data (on one process per machine, with a progress
     bar); one that was made from another configuration is an error then.
@@ -27,6 +28,7 @@ def build_datamodule(config: Config) -> FFCVDataModule:
     Raises:
         ConfigError: a split that the mode needs is not in the dataset.
     """
+    choose_cache(**(config.get("cache") or {}))
     stages = needed_stages(config)
     options: dict[str, Any] = {f"{stage}_manager": _build_manager(config, stage) for stage in stages}
     options |= config.get("loader") or {}

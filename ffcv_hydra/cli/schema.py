@@ -23,6 +23,7 @@ from ffcv_hydra.building.targets import accepted_keys, locate, target_nodes
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.loader_options import STAGE_OPTIONS, Option
 from ffcv_hydra.nearest import hint, nearest
+from ffcv_hydra.sizes import parse_size
 from ffcv_hydra.stages import STAGES
 
 Positive = Annotated[int, Field(gt=0)]
@@ -156,6 +157,20 @@ Loader = create_model(  # type: ignore[call-overload]
 )
 
 
+def _size(value: Any) -> Any:
+    if value is not None:
+        try:
+            parse_size(value)
+        except ValueError as error:
+            raise PydanticCustomError("size", "{text}", {"text": str(error).partition("; ")[2]}) from None
+    return value
+
+
+class Cache(Section):
+    dir: str | None
+    limit: Annotated[int | str | None, AfterValidator(_size)]
+
+
 class ConvertConfig(Section):
     """What `convert.py` composes."""
 
@@ -176,6 +191,7 @@ class RunConfig(ConvertConfig):
     pipeline: Pipeline
     ordering: Ordering
     loader: Loader  # type: ignore[valid-type]  # made above
+    cache: Cache
     model: Target
     callbacks: dict[str, Target | None]
     logger: dict[str, Target | None]

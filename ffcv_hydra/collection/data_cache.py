@@ -2,7 +2,7 @@
 
 Each has a folder of its own, named by a digest of its URL, and appears there as a whole or not at all: one process
 downloads it under a lock, which ends with that process, and the others wait. When it was last used is its time of
-access, which is set whenever it is asked for.
+access, which is set whenever it is asked for; what is not in use is evicted when there is a limit (`cache_room`).
 """
 
 from __future__ import annotations
@@ -14,27 +14,54 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ffcv_hydra.atomic_file import write_whole, written_beside
+from ffcv_hydra.collection.cache_locks import Uses, downloading
+from ffcv_hydra.collection.cache_room import LIMIT, has_come, make_room
 from ffcv_hydra.collection.remote_file import RemoteFile, RemoteInfo, Stopped
 from ffcv_hydra.errors import BetonError, RemoteError
-from ffcv_hydra.locks import locked
 from ffcv_hydra.urls import name_of, shown, without_user
 
-ADVICE = "set FFCV_HYDRA_DATA_CACHE to another folder"
-_ABOUT, _LOCK = ".about.json", ".lock"
+DIR = "FFCV_HYDRA_DATA_CACHE"
+ADVICE = f"choose another folder by cache.dir or {DIR}"
+_ABOUT = ".about.json"
 Advance = Callable[[int], None]
+
+
+_before: dict[str, str | None] = {}
+"""What variables had for values where this process was given others."""
+
+
+def choose_cache(dir: str | None = None, limit: int | str | None = None) -> None:
+    """Have this process, and those that it starts, use another folder or limit; None: what the environment says."""
+    for name, value in ((DIR, dir and os.path.abspath(os.path.expanduser(dir))), (LIMIT, limit)):
+        if name in _before:
+            os.environ.pop(name, None)
+            if (before := _before.pop(name)) is not None:
+                os.environ[name] = before
+        if value is not None:
+            _before[name] = os.environ.get(name)
+            os.environ[name] = str(value)
 
 
 def data_cache() -> Path:
     """The folder: `FFCV_HYDRA_DATA_CACHE`, or one in the user's cache folder."""
-    base = os.environ.get("FFCV_HYDRA_DATA_CACHE")
+    base = os.environ.get(DIR)
     if base is None:
         base = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "ffcv_hydra", "data")
     return Path(os.path.abspath(os.path.expanduser(base)))
+
+
+def uses_of(paths: Iterable[Path]) -> Uses:
+    """Those of who reads files, some of which may lie in the cache."""
+    uses, cache = Uses(), data_cache()
+    for path in paths:
+        if path.parent.parent == cache:
+            uses.begin(path.parent)
+    return uses
 
 
 def folder_of(url: str, content: str = "") -> Path:
@@ -88,18 +115,20 @@ class CachedFile:
             return True  # nothing is known
         return then == now
 
-    def take(self, advance: Advance, stop: threading.Event, anew: bool = False) -> Path:
+    def take(self, advance: Advance, stop: threading.Event, uses: Uses, anew: bool = False) -> Path:
         """The file in the cache, downloaded if it is not there.
 
         Args:
             advance: told of bytes that came; of fewer than none when a download begins anew.
             stop: ends it, with `Stopped`.
+            uses: of the caller, to which it is added: it stays until these end.
             anew: download it in any case.
 
         Raises:
             RemoteError: it cannot be had, or cannot be kept.
         """
         begun = time.time_ns()
+        uses.begin(self.path.parent)
         while not (self.is_there() and not (anew and self.path.stat().st_mtime_ns < begun)):
             with self._locks() as has_it:
                 if has_it and (anew or not self.is_there()):
@@ -107,16 +136,20 @@ class CachedFile:
                     break
             if not has_it and stop.wait(0.1):
                 raise Stopped
+        self.touch()
+        return self.path
+
+    def touch(self) -> None:
+        """Note that it is used now."""
         with suppress(OSError):  # a cache that cannot be written to is enough
             os.utime(self.path, ns=(time.time_ns(), self.path.stat().st_mtime_ns))
-        return self.path
 
     @contextmanager
     def _locks(self) -> Iterator[bool]:
         folder = self.path.parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with locked(folder / _LOCK, wait=False) as has_it:
+            with downloading(folder) as has_it:
                 yield has_it
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -144,7 +177,11 @@ class CachedFile:
                 f"{shown(self.url)}: no room for its {num_bytes:,} bytes in {folder}, which has {free:,}; make some, or"
                 f" {ADVICE}"
             )
-        remote.retried(lambda: self._download_once(remote, info, num_bytes, advance))
+        make_room(folder, num_bytes or 0, shown(self.url))
+        try:
+            remote.retried(lambda: self._download_once(remote, info, num_bytes, advance))
+        finally:
+            has_come(folder)
 
     def _download_once(self, remote: RemoteFile, info: RemoteInfo, num_bytes: int | None, advance: Advance) -> None:
         num_told = 0
@@ -162,6 +199,8 @@ class CachedFile:
                 if num_bytes not in (None, size):
                     raise remote.incomplete(f"{size:,} bytes came, not {num_bytes:,}")
                 came(size)
+                if num_bytes is None:
+                    make_room(self.path.parent, size, shown(self.url))
                 self._check_content(path)
                 os.fsync(file.fileno())
                 write_about(self.path.parent, self.url, num_bytes=info.num_bytes, tag=info.tag)

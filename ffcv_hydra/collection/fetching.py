@@ -21,6 +21,9 @@ from tqdm import tqdm
 from ffcv_hydra.atomic_file import written_beside
 from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.reading.reader import Beton
+from ffcv_hydra.beton.reading.verification import verify
+from ffcv_hydra.collection.cache_locks import Uses
+from ffcv_hydra.collection.cache_room import cache_limit
 from ffcv_hydra.collection.data_cache import ADVICE, CachedFile, folder_of, write_about
 from ffcv_hydra.collection.index import INDEX_NAME, Index, ShardEntry, read_index, write_index
 from ffcv_hydra.collection.remote_file import NoPermission, RemoteFile, Stopped
@@ -39,6 +42,7 @@ def local(
     custom_fields: CustomFields | None = None,
     anew: bool = False,
     progress: bool | None = None,
+    uses: Uses | None = None,
 ) -> Path:
     """The path of a beton on this machine: of one at a URL, or of shards at URLs, in the cache, with all that is in it.
 
@@ -49,18 +53,19 @@ def local(
         custom_fields: as those of `Beton`.
         anew: take what the URL has now, if it has changed.
         progress: Show a progress bar on stderr. None: if stderr is a terminal.
+        uses: of who is to read it, which keep it in the cache. None: it may be evicted at once.
 
     Raises:
         RemoteError: it cannot be had, or cannot be kept, or has changed since it was fetched.
         BetonError: it is none.
     """
+    uses = uses or Uses()
     if not is_url(path):
-        return (
-            _with_shards_here(Path(path), str(path), custom_fields, progress) if _names_urls(Path(path)) else Path(path)
-        )
+        here = Path(path)
+        return _with_shards_here(here, str(path), custom_fields, progress, uses) if _names_urls(here) else here
     index, single = (
         CachedFile(joined(path, INDEX_NAME)),
-        CachedFile(path, check=lambda file: _open(file, custom_fields)),
+        CachedFile(path, check=lambda file: _check(file, custom_fields)),
     )
     is_sharded = index.is_there() or (not single.is_there() and _has_index(index.url))
     found = index if is_sharded else single
@@ -71,8 +76,8 @@ def local(
         )
     with _bar(path, progress) as bar:
         stop = threading.Event()
-        [file] = _taken([found], bar, stop, anew=has_changed)
-    return _with_shards_here(file.parent, path, custom_fields, progress) if is_sharded else file
+        [file] = _taken([found], bar, stop, uses, anew=has_changed)
+    return _with_shards_here(file.parent, path, custom_fields, progress, uses) if is_sharded else file
 
 
 def _names_urls(folder: Path) -> bool:
@@ -101,13 +106,15 @@ def _has_changed(file: CachedFile) -> bool:
     return not file.is_current(now)
 
 
-def _with_shards_here(folder: Path, base: str, custom_fields: CustomFields | None, progress: bool | None) -> Path:
+def _with_shards_here(
+    folder: Path, base: str, custom_fields: CustomFields | None, progress: bool | None, uses: Uses
+) -> Path:
     """The folder of an index of the same shards in the cache, where they are now.
 
     Args:
         folder: of the index as it is.
         base: the URL, or the path, of that folder, for names that are relative to it.
-        custom_fields, progress: as for `local`.
+        custom_fields, progress, uses: as for `local`.
     """
     index = _read_index(folder, base)
     here = folder_of(base, hashlib.sha256((folder / INDEX_NAME).read_bytes()).hexdigest())
@@ -120,9 +127,14 @@ def _with_shards_here(folder: Path, base: str, custom_fields: CustomFields | Non
     files = list(shards.values())
     if index.manifest and is_url(base):
         files.append(CachedFile(joined(base, index.manifest), here.name))
-    with _bar(base, progress, sum(index.shards[number].num_bytes for number in shards)) as bar:
+    num_bytes, limit = sum(index.shards[number].num_bytes for number in shards), cache_limit()
+    if limit is not None and num_bytes > limit:
+        raise RemoteError(
+            f"{shown(base)}: has {num_bytes:,} bytes, and the cache's limit is {limit:,}; raise cache.limit"
+        )
+    with _bar(base, progress, num_bytes) as bar:
         bar.update(sum(index.shards[number].num_bytes for number, file in shards.items() if file.is_there()))
-        paths = _taken(files, bar, threading.Event())
+        paths = _taken(files, bar, threading.Event(), uses)
     if (here / INDEX_NAME).is_file():
         return here
     for number, path in zip(shards, paths, strict=False):
@@ -163,15 +175,21 @@ def _cached_shard(url: str, shard: ShardEntry, custom_fields: CustomFields | Non
     def check(path: Path) -> None:
         if Beton(path, custom_fields).checksum != shard.tables:
             raise BetonError(f"{path}: has changed: its tables are not those that its index says; upload it again")
+        _check(path, custom_fields)
 
     return CachedFile(url, shard.tables, shard.num_bytes, check)
 
 
-def _open(path: Path, custom_fields: CustomFields | None) -> None:
-    Beton(path, custom_fields)  # raises if it is none
+def _check(path: Path, custom_fields: CustomFields | None) -> None:
+    """Raise `BetonError` unless a file is a beton, with all bytes as they were written."""
+    findings = verify(path, num_workers=1, custom_fields=custom_fields).findings
+    if findings:
+        raise BetonError(f"{findings[0]}; upload it again" if "checksum" in findings[0] else findings[0])
 
 
-def _taken(files: Sequence[CachedFile], bar: tqdm, stop: threading.Event, anew: bool = False) -> list[Path]:
+def _taken(
+    files: Sequence[CachedFile], bar: tqdm, stop: threading.Event, uses: Uses, anew: bool = False
+) -> list[Path]:
     """The files in the cache, downloaded by some threads in their order. The first error, or Ctrl-C, ends all."""
     lock = threading.Lock()
 
@@ -181,7 +199,7 @@ def _taken(files: Sequence[CachedFile], bar: tqdm, stop: threading.Event, anew: 
 
     pool = ThreadPoolExecutor(CONNECTIONS)
     try:
-        futures = [pool.submit(file.take, advance, stop, anew) for file in files]
+        futures = [pool.submit(file.take, advance, stop, uses, anew) for file in files]
         done, _ = wait(futures, return_when=FIRST_EXCEPTION)
         if error := _first_error(done):
             raise error

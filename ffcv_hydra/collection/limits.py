@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from ffcv_hydra.beton.writing.limit import Limit
 from ffcv_hydra.beton.writing.source import Source
 from ffcv_hydra.errors import ConversionError
-
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b", re.IGNORECASE)
+from ffcv_hydra.sizes import parse_size
 
 
 class ShardLimits:
@@ -30,7 +28,10 @@ class ShardLimits:
         self.num_shards: int | None = shards
         self._num_samples = source.num_samples
         if shards is None:
-            self._num_bytes = parse_size(shard_size)
+            try:
+                self._num_bytes = parse_size(shard_size)
+            except ValueError as error:
+                raise ConversionError(f"shard_size is {error}") from None
             return
         if isinstance(shards, bool) or not isinstance(shards, int) or shards < 1:
             raise ConversionError(f"shards is {shards!r}; use a whole number from 1 on")
@@ -50,16 +51,3 @@ class ShardLimits:
     def identity(self) -> tuple:
         """Plain values that tell these limits from others of the same source."""
         return (self.num_shards,) if self.num_shards is not None else (None, self._num_bytes)
-
-
-def parse_size(size: Any) -> int:
-    """Bytes, of a number or a text such as `500MB` (10**6) or `1GiB` (2**30). Raises `ConversionError`."""
-    if isinstance(size, int) and not isinstance(size, bool) and size > 0:
-        return size
-    found = _SIZE.fullmatch(size.strip()) if isinstance(size, str) else None
-    if found is not None:
-        number, unit, binary = found.groups()
-        size_of_unit = (1024 if binary else 1000) ** " kmgt".index(unit.lower() or " ")
-        if (num_bytes := int(float(number) * size_of_unit)) > 0:
-            return num_bytes
-    raise ConversionError(f"shard_size is {size!r}; use a number of bytes from 1 on, or a text such as 500MB or 1GB")

@@ -105,7 +105,8 @@ class RemoteFile:
 
     def read(self, start: int, stop: int) -> bytes:
         """Some of its bytes; fewer if it ends before. Raises `RemoteError` or `FileNotFoundError`."""
-        return self._again_and_again(lambda: self._call(lambda store, place: store.cat_file(place, start, stop)))
+        span = {"start": start, "end": stop}  # by name: stores disagree about their order
+        return self._again_and_again(lambda: self._call(lambda store, place: store.cat_file(place, **span)))
 
     def upload(self, path: Path) -> None:
         """Write a file's bytes to the URL. Raises `RemoteError` if they cannot be."""

@@ -19,6 +19,8 @@ from ffcv_hydra.beton.reading.checks import pointer_column
 from ffcv_hydra.beton.reading.reader import Beton
 from ffcv_hydra.beton.stored_file import StoredFile
 from ffcv_hydra.beton.summary import describe_fields
+from ffcv_hydra.collection.cache_locks import Uses
+from ffcv_hydra.collection.data_cache import uses_of
 from ffcv_hydra.collection.facts import joined_manifest, read_manifest
 from ffcv_hydra.collection.fetching import CustomFields, local
 from ffcv_hydra.collection.index import Index, is_sharded, read_index
@@ -40,10 +42,12 @@ def opened(path: Readable, custom_fields: CustomFields | None = None) -> Beton:
     Raises:
         BetonError: if one cannot be used, or their fields differ.
     """
-    paths = [local(one, custom_fields) for one in named(path)]
-    if len(paths) > 1 or is_sharded(paths[0]):
-        return Shards(paths, custom_fields)
-    return Beton(paths[0], custom_fields)
+    with Uses() as uses:
+        paths = [local(one, custom_fields, uses=uses) for one in named(path)]
+        several = len(paths) > 1 or is_sharded(paths[0])
+        beton = Shards(paths, custom_fields) if several else Beton(paths[0], custom_fields)
+        beton.uses = uses_of(file.path for file in beton.files)
+    return beton
 
 
 def named(path: Readable) -> list[Path | str]:

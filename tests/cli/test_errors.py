@@ -27,6 +27,7 @@ VALUES = {
     "mode=fitt": "mode='fitt': did you mean 'fit'?",
     "loader.batch_size=0": "loader.batch_size=0: must be a whole number of at least 1",
     "loader.num_workers=abc": "loader.num_workers='abc': should be a valid integer",
+    "cache.limit=much": "cache.limit='much': use a number of bytes from 1 on, or a text such as 500MB or 1GB",
     "seed=-1": "seed=-1: should be greater than or equal to 0",
     "pipeline.to_tensor.3.dtype=float16": "pipeline.to_tensor[3]: the list has ",
     "+loader.val_bach_size=3": "unknown key 'loader.val_bach_size': did you mean 'loader.val_batch_size'?",

@@ -1,5 +1,7 @@
-"""An HTTP server that the tests make fail, and a store that is slow."""
+"""An HTTP server that the tests make fail, an S3 server, and a store that is slow."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -29,6 +31,7 @@ class Server(ThreadingHTTPServer):
         self.faults: list[tuple[str, int | str]] = []
         self.going_on = threading.Event()
         self.authorizations: set[str | None] = set()
+        self.without_lengths = False
 
     @property
     def url(self) -> str:
@@ -64,7 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
         content = file.read_bytes()
         self.send_response(200)
         self.send_header("ETag", f'"{hash(content)}"')
-        if fault != "short":
+        if fault != "short" and not self.server.without_lengths:
             self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if is_get:
@@ -87,6 +90,27 @@ def serving(folder: Path) -> Iterator[Server]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+_S3 = """
+import logging, sys
+from moto.server import ThreadedMotoServer
+logging.getLogger("werkzeug").setLevel(logging.ERROR)
+server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+server.start()
+print("http://%s:%d" % server.get_host_and_port(), flush=True)
+sys.stdin.read()
+server.stop()
+"""
+
+
+@contextmanager
+def s3_server() -> Iterator[str]:
+    """The endpoint of a store that has nothing in it, in a process of its own."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _S3], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process.stdout.readline().strip()
 
 
 class SlowFileSystem(LocalFileSystem):

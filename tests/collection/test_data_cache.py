@@ -13,7 +13,9 @@ from collections import namedtuple
 import pytest
 
 from ffcv_hydra.collection import data_cache, remote_file
-from ffcv_hydra.collection.data_cache import CachedFile
+from ffcv_hydra.collection.cache_locks import Uses
+from ffcv_hydra.collection.cache_room import LIMIT, cache_limit
+from ffcv_hydra.collection.data_cache import CachedFile, choose_cache
 from ffcv_hydra.collection.remote_file import RemoteFile, Stopped
 from ffcv_hydra.errors import BetonError, RemoteError
 from tests.collection import stores
@@ -48,14 +50,14 @@ def slow(tmp_path):
 
 def take(url, **options):
     came = []
-    path = CachedFile(url, **options).take(came.append, threading.Event())
+    path = CachedFile(url, **options).take(came.append, threading.Event(), Uses())
     assert sum(came) in (0, path.stat().st_size)
     return path
 
 
 def kept(cache):
     """What is in the cache beside its own files."""
-    return [path for path in cache.rglob("*") if path.is_file() and path.name not in (".lock", ".about.json")]
+    return [path for path in cache.rglob("*") if path.is_file() and path.name not in (".locks", ".about.json")]
 
 
 def test_the_folder_is_the_user_s_cache_or_the_variable_s(monkeypatch, tmp_path):
@@ -63,6 +65,16 @@ def test_the_folder_is_the_user_s_cache_or_the_variable_s(monkeypatch, tmp_path)
     monkeypatch.delenv("FFCV_HYDRA_DATA_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert data_cache.data_cache() == tmp_path / "ffcv_hydra" / "data"
+
+
+def test_a_run_chooses_another_folder_and_limit_until_another_one_does_not(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(LIMIT, raising=False)
+    choose_cache("here", "5GB")
+    choose_cache("there", 7)
+    assert (data_cache.data_cache(), cache_limit()) == (tmp_path / "there", 7)
+    choose_cache()
+    assert (data_cache.data_cache(), cache_limit()) == (tmp_path / "cache", None)
 
 
 def test_a_file_is_downloaded_once_and_its_use_is_noted(server):
@@ -165,17 +177,21 @@ def test_no_room_is_one_line_before_and_while_it_is_written(slow, cache, monkeyp
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(stores.SlowFileSystem, "get_file", fill)
-    with pytest.raises(RemoteError, match="a.bin: no room in .*; make some, or set FFCV_HYDRA_DATA_CACHE"):
+    with pytest.raises(
+        RemoteError, match="a.bin: no room in .*; make some, or choose another folder by cache.dir or FFCV_"
+    ):
         take(slow)
     assert kept(cache) == []
 
 
 def test_a_cache_that_cannot_be_written_to_is_one_line_and_enough_when_it_has_all(slow, monkeypatch):
     path = take(slow)
-    monkeypatch.setattr(data_cache, "locked", None)
+    monkeypatch.setattr(data_cache, "downloading", None)
     assert take(slow) == path
     monkeypatch.setenv("FFCV_HYDRA_DATA_CACHE", "/proc/none")
-    with pytest.raises(RemoteError, match="a.bin: cannot be kept in /proc/none/.*; set FFCV_HYDRA_DATA_CACHE"):
+    with pytest.raises(
+        RemoteError, match="a.bin: cannot be kept in /proc/none/.*; choose another folder by cache.dir or FFCV_"
+    ):
         take(slow)
 
 
@@ -202,14 +218,14 @@ def test_a_file_that_was_cut_in_the_cache_is_downloaded_again(slow):
 
 def test_what_changed_under_its_url_is_seen_and_taken_when_asked(slow, tmp_path):
     file = CachedFile(slow)
-    path = file.take(lambda _: None, threading.Event())
+    path = file.take(lambda _: None, threading.Event(), Uses())
     assert file.is_current(RemoteFile(slow).info())
     about = json.loads((path.parent / ".about.json").read_bytes())
     assert about["url"] == slow and about["num_bytes"] == len(CONTENT)
     (tmp_path / "a.bin").write_bytes(CONTENT[::-1])
     assert not file.is_current(RemoteFile(slow).info())
-    assert file.take(lambda _: None, threading.Event()).read_bytes() == CONTENT
-    assert file.take(lambda _: None, threading.Event(), anew=True).read_bytes() == CONTENT[::-1]
+    assert file.take(lambda _: None, threading.Event(), Uses()).read_bytes() == CONTENT
+    assert file.take(lambda _: None, threading.Event(), Uses(), anew=True).read_bytes() == CONTENT[::-1]
 
 
 def test_a_download_is_stopped_at_once_and_leaves_nothing(slow, cache, monkeypatch):
@@ -223,7 +239,7 @@ def test_a_download_is_stopped_at_once_and_leaves_nothing(slow, cache, monkeypat
 
     monkeypatch.setattr(stores.SlowFileSystem, "get_file", get_file)
     with pytest.raises(Stopped):
-        CachedFile(slow).take(lambda _: None, stop)
+        CachedFile(slow).take(lambda _: None, stop, Uses())
     go_on.set()
     for thread in threading.enumerate():
         if thread.name == "remote file":  # which was left behind

@@ -1,11 +1,11 @@
+from types import SimpleNamespace
+
 import pytest
 
-from ffcv_hydra.collection.limits import parse_size
+from ffcv_hydra.collection.limits import ShardLimits
+from ffcv_hydra.errors import ConversionError
 
 
-@pytest.mark.parametrize(
-    ("size", "num_bytes"),
-    [(7, 7), ("12B", 12), ("3kB", 3000), ("500MB", 500_000_000), (" 1.5 GB ", 1_500_000_000), ("2GiB", 2 << 30)],
-)
-def test_sizes_are_numbers_or_texts(size, num_bytes):
-    assert parse_size(size) == num_bytes
+def test_a_size_that_is_none_is_one_line():
+    with pytest.raises(ConversionError, match="^shard_size is '3 XB'; use a number of bytes from 1 on, or a text such"):
+        ShardLimits(SimpleNamespace(num_samples=2), None, "3 XB")
