@@ -1,13 +1,18 @@
 """What is taken from inside Hydra and OmegaConf, and read out of their messages; each has a test of its own."""
 
+import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import get_args_parser
 from hydra.core.utils import JobReturn
 from hydra.errors import HydraException, InstantiationException, MissingConfigException
-from omegaconf import Container
+from hydra.types import RunMode
+from omegaconf import Container, DictConfig
+
+Complete = Callable[[DictConfig, Callable[[str], list[str]], Callable[[str, list[str]], DictConfig]], None]
 
 
 def config_flags(arguments: Sequence[str]) -> list[str]:
@@ -15,6 +20,24 @@ def config_flags(arguments: Sequence[str]) -> list[str]:
     chosen = get_args_parser().parse_known_args(list(arguments))[0]
     names = [name for name in ("config_path", "config_name", "config_dir") if getattr(chosen, name)]
     return [part for name in names for part in (f"--{name.replace('_', '-')}", getattr(chosen, name))]
+
+
+def complete_configs(complete: Complete) -> None:
+    """Have each config completed that Hydra composes, before anybody sees it: `--cfg job`, runs, the jobs of sweeps.
+
+    Args:
+        complete: changes a config in place; it is given, too, what lists a group's options, and what composes another
+            config, of a name and overrides, which is not completed.
+    """
+    load = ConfigLoaderImpl.load_configuration
+
+    @functools.wraps(load)
+    def load_completed(self: ConfigLoaderImpl, *args: Any, **options: Any) -> DictConfig:
+        config = load(self, *args, **options)
+        complete(config, self.get_group_options, lambda name, overrides: load(self, name, overrides, RunMode.RUN))
+        return config
+
+    ConfigLoaderImpl.load_configuration = load_completed  # type: ignore[method-assign]
 
 
 def failure_of(job: JobReturn) -> Any:

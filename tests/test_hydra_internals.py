@@ -2,10 +2,12 @@
 
 import pytest
 from hydra import compose, initialize_config_module
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException, InstantiationException, MissingConfigException
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 
 from ffcv_hydra import hydra_internals
 
@@ -66,3 +68,19 @@ def test_which_node_cannot_be_made_is_told():
     with pytest.raises(InstantiationException) as raised:
         instantiate({"_target_": "builtins.int", "_args_": ["x"]})
     assert hydra_internals.instantiation_failure(raised.value)[1] == ""
+
+
+def test_configs_are_completed_before_anybody_sees_them(monkeypatch):
+    monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", ConfigLoaderImpl.load_configuration)  # to be restored
+
+    def complete(config, options, compose):
+        with open_dict(config):
+            config.completed = [options("ordering"), compose("convert", ["dataset=digits"]).dataset.name]
+
+    hydra_internals.complete_configs(complete)
+    with initialize_config_module("ffcv_hydra.conf", version_base="1.3"):
+        config = compose("run", return_hydra_config=True)
+        loader = GlobalHydra.instance().config_loader()
+        of_sweep = loader.load_sweep_config(config, ["seed=3"])
+    assert config.completed[1] == of_sweep.completed[1] == "digits"
+    assert "quasi_random" in config.completed[0]

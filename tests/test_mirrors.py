@@ -16,7 +16,7 @@ ELSEWHERE = {
     "beton/fields/test_random_access_image.py": "beton/fields/rgb_image_field",
     "collection/test_data_cache.py": "collection/remote_file",
     "collection/test_fetching.py": "cli/remote collection/uploading",
-    "collection/test_mixture.py": "collection/paths ordering/mixed",
+    "collection/test_mixture.py": "collection/common_fields collection/paths ordering/mixed",
     "collection/test_shards.py": "beton/stored_file loader/engine/files",
     "beton/reading/test_reader.py": "beton/format beton/tables beton/fields/stored_types beton/reading/checks",
     "beton/test_crash.py": "beton/writing/journal beton/writing/resuming",

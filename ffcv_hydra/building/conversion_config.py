@@ -43,6 +43,34 @@ class BetonConfig:
     description: dict[str, Any] | None
 
 
+@dataclass(frozen=True)
+class SplitPart:
+    """What one beton of a split is, as a config says it.
+
+    Attributes:
+        key: where that is.
+        split: the mapping with `source`, `beton` and `indices`; of a mixture's member that is trained on, also `share`.
+        fields: options or a `_target_` by field name, or None.
+    """
+
+    key: str
+    split: Mapping[str, Any]
+    fields: Mapping[str, Any] | None
+
+
+def parts_of(dataset: Mapping[str, Any], stage: str) -> list[SplitPart]:
+    """The betons of a dataset's split: one, one for each member of a mixture, or none if there is no such split."""
+    split = dataset["splits"].get(stage)
+    if split is None:
+        return []
+    if "members" not in split:
+        return [SplitPart(f"dataset.splits.{stage}", split, dataset["fields"])]
+    return [
+        SplitPart(f"dataset.members.{name}.splits.{stage}", part, part["fields"])
+        for name, part in split["members"].items()
+    ]
+
+
 def distinct_betons(config: Mapping[str, Any], stages: Iterable[str] = STAGES) -> list[BetonConfig]:
     """The betons that the splits of `stages` read, each once, in the order of the stages; those at URLs are made.
 
@@ -54,16 +82,16 @@ def distinct_betons(config: Mapping[str, Any], stages: Iterable[str] = STAGES) -
     """
     betons: dict[Path, BetonConfig] = {}
     for stage in stages:
-        split = config["dataset"]["splits"].get(stage)
-        if split is None or is_url(split["beton"]):
-            continue
-        beton = _beton_config(config, f"dataset.splits.{stage}", split)
-        known = betons.setdefault(beton.path, beton)
-        if known.description != beton.description:
-            raise ConfigError(
-                f"{known.key} and {beton.key} both name {beton.path} but have different sources;"
-                f" give one of them another beton, or both the same source"
-            )
+        for part in parts_of(config["dataset"], stage):
+            if is_url(part.split["beton"]):
+                continue
+            beton = _beton_config(config, part)
+            known = betons.setdefault(beton.path, beton)
+            if known.description != beton.description:
+                raise ConfigError(
+                    f"{known.key} and {beton.key} both name {beton.path} but have different sources;"
+                    f" give one of them another beton, or both the same source"
+                )
     return list(betons.values())
 
 
@@ -166,16 +194,14 @@ def convert_beton(
     )
 
 
-def _beton_config(config: Mapping[str, Any], key: str, split: Mapping[str, Any]) -> BetonConfig:
-    source, indices = split.get("source"), config["conversion"]["indices"]
-    fields = config["dataset"]["fields"]
-    if fields is not None:
-        fields = {name: _without_nulls(field) for name, field in fields.items()}
+def _beton_config(config: Mapping[str, Any], part: SplitPart) -> BetonConfig:
+    source, indices = part.split.get("source"), config["conversion"]["indices"]
+    fields = None if part.fields is None else {name: _without_nulls(field) for name, field in part.fields.items()}
     description = None
     if source is not None:
         # A folder that holds both the betons and the data they are made from may be moved.
         description = _relocatable({"source": source, "fields": fields, "indices": indices}, str(config["data_dir"]))
-    return BetonConfig(Path(split["beton"]), key, source, fields, indices, description)
+    return BetonConfig(Path(part.split["beton"]), part.key, source, fields, indices, description)
 
 
 def _without_nulls(field: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -1,15 +1,17 @@
 """The data module of a run from its config, and the conversion of betons that are not there yet."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import chdir
 from functools import partial
 from typing import Any
 
+from ffcv_hydra.building.conversion_config import SplitPart, parts_of
 from ffcv_hydra.building.instantiation import Config, build
 from ffcv_hydra.building.preparation import convert_betons
 from ffcv_hydra.building.targets import locate
 from ffcv_hydra.collection.data_cache import choose_cache
+from ffcv_hydra.collection.mixture import Mixture
 from ffcv_hydra.datamodule import FFCVDataModule
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.foreign import adapted, is_foreign
@@ -56,17 +58,36 @@ def needed_stages(config: Config) -> list[str]:
 
 
 def _build_manager(config: Config, stage: str) -> FFCVPipelineManager:
-    split = config["dataset"]["splits"][stage]
+    dataset, parts = config["dataset"], parts_of(config["dataset"], stage)
     key, pipelines = of_stage(config.get("pipeline") or {}, stage)
     order = "train" if stage == "train" else "eval"
-    indices = split.get("indices")
-    if isinstance(indices, Mapping):
-        indices = build(f"dataset.splits.{stage}.indices", indices)
+    is_mixed = "members" in dataset["splits"][stage]
     return FFCVPipelineManager(
-        split["beton"],
+        _build_mixture(dataset, parts) if is_mixed else parts[0].split["beton"],
         pipeline_transforms=None if pipelines is None else _build_pipelines(f"pipeline.{key}", pipelines),
         ordering=_build_ordering(f"ordering.{order}", config["ordering"][order]),
-        indices=indices,
+        indices=None if is_mixed else _build_indices(parts[0]),
+    )
+
+
+def _build_indices(part: SplitPart) -> Any:
+    indices = part.split.get("indices")
+    return build(f"{part.key}.indices", indices) if isinstance(indices, Mapping) else indices
+
+
+def _build_mixture(dataset: Mapping[str, Any], parts: Sequence[SplitPart]) -> Mixture:
+    """The members by their shares, or one after another where they have none."""
+    keys: dict[str, str] = {}
+    for part in parts:
+        if (key := keys.setdefault(part.split["beton"], part.key)) != part.key:
+            raise ConfigError(f"{key} and {part.key} are both {part.split['beton']}; give one of them another name")
+    shares: dict[Any, Any] = {part.split["beton"]: part.split.get("share") for part in parts}
+    is_shared = None not in shares.values()
+    return Mixture(
+        shares if is_shared else list(shares),
+        dataset.get("epoch_size") if is_shared else None,
+        fill_values=dataset.get("fill_values"),
+        indices={part.split["beton"]: _build_indices(part) for part in parts},
     )
 
 

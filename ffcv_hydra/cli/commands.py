@@ -16,6 +16,7 @@ from ffcv_hydra.cli.entry import execute
 from ffcv_hydra.cli.resolvers import absolute_path
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.imports import without_collecting
+from ffcv_hydra.stages import STAGES
 
 
 def run() -> None:
@@ -93,7 +94,9 @@ def checked_run_config(config: DictConfig) -> dict[str, Any]:
 
 def _made_sources(config: dict[str, Any]) -> set[str]:
     """The datasets all of whose betons are there: a machine that has only these needs no more."""
-    splits = [split for split in config["dataset"]["splits"].values() if split and split.get("source")]
+    from ffcv_hydra.building.conversion_config import parts_of
+
+    splits = [part.split for stage in STAGES for part in parts_of(config["dataset"], stage) if part.split.get("source")]
     missing = {split["source"]["_target_"] for split in splits if not beton_exists(split["beton"])}
     return {split["source"]["_target_"] for split in splits} - missing
 

@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from ffcv_hydra.beton_path import beton_exists
 from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.nearest import hint
 from ffcv_hydra.urls import is_url
 
 
@@ -30,6 +32,8 @@ def register() -> None:
     OmegaConf.register_new_resolver("has_split", has_split, replace=True)
     OmegaConf.register_new_resolver("if_given", lambda condition, value: value if condition else None, replace=True)
     OmegaConf.register_new_resolver("either", lambda first, second: first or second, replace=True)
+    OmegaConf.register_new_resolver("mixed_split", mixed_split, replace=True)
+    OmegaConf.register_new_resolver("common", common, replace=True)
     OmegaConf.register_new_resolver("worker_counts", worker_counts, replace=True)
 
 
@@ -120,6 +124,41 @@ def has_split(fractions: Mapping[str, float | None], split: str, root: str | Non
     if not folder.is_dir():
         return beton_exists(absolute_path(beton))
     return is_divided(folder) and (folder / split).is_dir()
+
+
+def mixed_split(members: DictConfig, stage: str, evaluate_on: Sequence[str] | None = None) -> dict[str, Any] | None:
+    """A split of a mixture: the members' splits by name, each with the member's fields; None if no member has one.
+
+    Those of `train` have the members' shares, and every member has to have one. Others are read one after another.
+
+    Args:
+        members: by name, whole datasets.
+        stage: train, val, test or predict.
+        evaluate_on: names of members; None: all.
+
+    Raises:
+        ConfigError: a name is no member's, or a member has no `train`.
+    """
+    chosen = list(members) if evaluate_on is None else list(evaluate_on)
+    if unknown := [name for name in chosen if name not in members]:
+        raise ConfigError(f"dataset.evaluate_on: there is no member '{unknown[0]}'; {hint(unknown[0], list(members))}")
+    found: dict[str, Any] = {}
+    for name in chosen:
+        member = OmegaConf.to_container(members[name], resolve=True)
+        assert isinstance(member, dict)
+        split = member["splits"].get(stage)
+        if split is not None:
+            found[name] = {**split, "fields": member["fields"]}
+            found[name] |= {"share": member["share"]} if stage == "train" else {}
+        elif stage == "train":
+            raise ConfigError(f"dataset.members.{name}: {member['name']} has no train split; leave the member out")
+    return {"members": found} if found else None
+
+
+def common(members: DictConfig, key: str) -> Any:
+    """What all members of a mixture have at a key, or None."""
+    values = [member.get(key) for member in members.values()]
+    return values[0] if values and all(value == values[0] for value in values) else None
 
 
 def worker_counts() -> str:

@@ -68,11 +68,34 @@ class Split(Section):
     indices: Target | list[int] | None = None
 
 
+class MemberSplit(Split):
+    """The split of a mixture's member, with what the member says, where it is checked."""
+
+    fields: Any
+    share: Any = None
+
+
+class MixedSplit(Section):
+    members: dict[str, MemberSplit]
+
+
+def _kind_of_split(value: Any) -> str:
+    if value is None:
+        return "no split"
+    return "a mixed split" if isinstance(value, Mapping) and "members" in value else "a split"
+
+
+AnySplit = Annotated[
+    Annotated[Split, Tag("a split")] | Annotated[MixedSplit, Tag("a mixed split")] | Annotated[None, Tag("no split")],
+    Discriminator(_kind_of_split),
+]
+
+
 class Splits(Section):
-    train: Split | None = None
-    val: Split | None = None
-    test: Split | None = None
-    predict: Split | None = None
+    train: AnySplit = None
+    val: AnySplit = None
+    test: AnySplit = None
+    predict: AnySplit = None
 
 
 class Dataset(Section):
@@ -81,6 +104,30 @@ class Dataset(Section):
     fields: dict[str, dict[str, Any] | None] | None
     splits: Splits
     num_classes: int | None = None
+
+
+Share = Annotated[float, Field(ge=0)]
+
+
+class Member(Dataset):
+    dataset: str
+    share: Share | list[Share]
+
+
+class Mixture(Dataset):
+    members: Annotated[dict[str, Member], Field(min_length=1)]
+    epoch_size: Positive | None
+    fill_values: dict[str, int | float] | None
+    evaluate_on: list[str] | None
+
+
+def _kind_of_dataset(value: Any) -> str:
+    return "a mixture" if isinstance(value, Mapping) and "members" in value else "a dataset"
+
+
+AnyDataset = Annotated[
+    Annotated[Dataset, Tag("a dataset")] | Annotated[Mixture, Tag("a mixture")], Discriminator(_kind_of_dataset)
+]
 
 
 class Conversion(Section):
@@ -176,7 +223,7 @@ class ConvertConfig(Section):
 
     free_keys: ClassVar[bool] = True
     data_dir: str
-    dataset: Dataset
+    dataset: AnyDataset
     conversion: Conversion
     pipeline: Any
 
@@ -302,5 +349,6 @@ def _choices(error: Mapping[str, Any]) -> list[str]:
 
 
 _BRANCHES = frozenset(
-    {"Target", "Split", "int", "bool", "str", "constrained-int", "none", "a list", "a mapping", "a word"}
+    {"Target", "Split", "int", "float", "bool", "str", "constrained-int", "constrained-float", "none"}
+    | {"a list", "a mapping", "a word", "a split", "a mixed split", "no split", "a dataset", "a mixture"}
 )

@@ -187,9 +187,7 @@ def _check(path: Path, custom_fields: CustomFields | None) -> None:
         raise BetonError(f"{findings[0]}; upload it again" if "checksum" in findings[0] else findings[0])
 
 
-def _taken(
-    files: Sequence[CachedFile], bar: tqdm, stop: threading.Event, uses: Uses, anew: bool = False
-) -> list[Path]:
+def _taken(files: Sequence[CachedFile], bar: tqdm, stop: threading.Event, uses: Uses, anew: bool = False) -> list[Path]:
     """The files in the cache, downloaded by some threads in their order. The first error, or Ctrl-C, ends all."""
     lock = threading.Lock()
 

@@ -20,6 +20,7 @@ from ffcv_hydra.beton.reading.reader import Beton
 from ffcv_hydra.beton.stored_file import StoredFile
 from ffcv_hydra.beton.summary import describe_fields
 from ffcv_hydra.collection.cache_locks import Uses
+from ffcv_hydra.collection.common_fields import CommonFields
 from ffcv_hydra.collection.data_cache import uses_of
 from ffcv_hydra.collection.facts import joined_manifest, read_manifest
 from ffcv_hydra.collection.fetching import CustomFields, local
@@ -44,8 +45,9 @@ def opened(path: Readable, custom_fields: CustomFields | None = None) -> Beton:
     """
     with Uses() as uses:
         paths = [local(one, custom_fields, uses=uses) for one in named(path)]
-        several = len(paths) > 1 or is_sharded(paths[0])
-        beton = Shards(paths, custom_fields) if several else Beton(paths[0], custom_fields)
+        fill_values = path.fill_values if isinstance(path, Mixture) else None
+        several = len(paths) > 1 or is_sharded(paths[0]) or fill_values is not None
+        beton = Shards(paths, custom_fields, fill_values) if several else Beton(paths[0], custom_fields)
         beton.uses = uses_of(file.path for file in beton.files)
     return beton
 
@@ -74,6 +76,7 @@ class Shards(Beton):
     Args:
         paths: absolute, of betons and of sharded ones.
         custom_fields: as those of `Beton`.
+        fill_values: those of a `Mixture`, whose members may differ in fields, see `CommonFields`. None: they may not.
 
     Attributes:
         paths: as given.
@@ -85,11 +88,16 @@ class Shards(Beton):
         BetonError: if one cannot be used, is not what its index says, or their fields differ.
     """
 
-    def __init__(self, paths: Sequence[Path], custom_fields: CustomFields | None = None) -> None:
-        self.paths = list(paths)
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        custom_fields: CustomFields | None = None,
+        fill_values: Mapping[str, float] | None = None,
+    ) -> None:
+        self.paths, self._fill_values = list(paths), fill_values
         self.path = Path(os.path.commonpath(self.paths))
         self._custom_fields = custom_fields
-        self._index = read_index(self.path) if len(self.paths) == 1 else None
+        self._index = read_index(self.path) if len(self.paths) == 1 and is_sharded(self.path) else None
         self.spans: list[range] = []
         betons: list[Beton] = []
         self.digest: DataDigest | None = DataDigest()
@@ -104,6 +112,10 @@ class Shards(Beton):
             first_id = self.spans[-1].stop if self.spans else 0
             self.spans.append(range(first_id, first_id + sum(beton.num_samples for beton in found)))
             self.digest = self.digest.then(digest) if self.digest and digest else None
+        _check_places(betons)
+        if fill_values is not None:
+            common = CommonFields(betons, fill_values)
+            betons, self.left_out = [common.of(beton) for beton in betons], common.left_out
         _check_fields(betons)
         self._join(betons)
 
@@ -138,7 +150,7 @@ class Shards(Beton):
         read_only(self.metadata)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Shards, (self.paths, self._custom_fields)
+        return Shards, (self.paths, self._custom_fields, self._fill_values)
 
     def path_of(self, sample: int) -> Path:
         """The file that a sample is in."""
@@ -225,7 +237,7 @@ def _shards_of(folder: Path, index: Index, custom_fields: CustomFields | None) -
 
 
 def _check_fields(betons: Sequence[Beton]) -> None:
-    """Raise `BetonError` unless all fields are read as those of the first one, and lie where their metadata say."""
+    """Raise `BetonError` unless all fields are read as those of the first one."""
     first = betons[0]
     known = describe_fields(first.fields)
     for beton in betons:
@@ -238,7 +250,12 @@ def _check_fields(betons: Sequence[Beton]) -> None:
                 else f"its fields stand in another order than those of {first.path}"
             )
             raise BetonError(f"{beton.path}: {what}; only betons of the same fields can be read as one")
-        num_allocations = beton.num_samples * sum(beton.extents(name) is not None for name in known)
+
+
+def _check_places(betons: Sequence[Beton]) -> None:
+    """Raise `BetonError` unless fields lie where their metadata say."""
+    for beton in betons:
+        num_allocations = beton.num_samples * sum(beton.extents(name) is not None for name in beton.fields)
         if len(beton.pointers) > num_allocations:
             raise BetonError(
                 f"{beton.path}: a field has data at several places, which only one file on its own may have"

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import logging
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ffcv_hydra.beton import Beton
 from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.summary import describe_fields
 from ffcv_hydra.collection.mixture import Mixture, Readable
@@ -17,7 +19,13 @@ from ffcv_hydra.collection.shards import identity_of, members_of, named, opened
 from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.errors import LoaderError, PipelineError
 from ffcv_hydra.loader.engine.epoch_order import EpochOrder
-from ffcv_hydra.loader.engine.indices import earlier_identity_of_all, indices_identity, resolve_indices
+from ffcv_hydra.loader.engine.indices import (
+    earlier_identity_of_all,
+    indices_identity,
+    joined_ids,
+    member_ids,
+    resolve_indices,
+)
 from ffcv_hydra.loader.engine.storage import Storage
 from ffcv_hydra.loader.iteration import Pass, Passes
 from ffcv_hydra.loader.plan.plan import Plan
@@ -27,7 +35,9 @@ from ffcv_hydra.loader_options import MOST_THREADS, OPTIONS, LoaderOptions
 from ffcv_hydra.ordering import Ordering, Sequential, as_ordering, split_over_ranks
 from ffcv_hydra.ordering.mixed import Mixed
 from ffcv_hydra.ordering.options import OrderOption
-from ffcv_hydra.pipeline import Pipeline
+from ffcv_hydra.pipeline import DISABLED, Pipeline
+
+logger = logging.getLogger(__name__)
 
 
 class Loader:
@@ -109,10 +119,13 @@ class Loader:
         self._arguments = {**arguments, "path": path.at(list(here)) if isinstance(path, Mixture) else list(here)}
         chosen = resolve_indices(indices, self._beton)
         of_epoch = as_ordering(ordering)
-        if isinstance(path, Mixture):
+        if isinstance(path, Mixture) and (path.shares or indices is None):
             if indices is not None:
-                raise LoaderError("indices: a mixture reads all samples of its members; leave indices out")
-            of_epoch = Mixed(path, list(here.values()), of_epoch, self.global_batch_size, drop_last)
+                raise LoaderError("indices: a mixture has them for each member, as Mixture(..., indices={...})")
+            members = member_ids(path, here, custom_fields)
+            chosen = joined_ids(members)
+            if path.shares:
+                of_epoch = Mixed(path, members, of_epoch, self.global_batch_size, drop_last)
         order = EpochOrder(self._beton, chosen, of_epoch, seed)
         self.num_samples = len(order)
         self.sampler = InOrderSampler() if isinstance(order.ordering, Sequential) else Sampler()
@@ -125,7 +138,7 @@ class Loader:
         self._position = Position(
             {
                 "beton": self._identity_of_data(of_epoch),
-                "fields": ", ".join(f"{name}: {kind}" for name, kind in describe_fields(self._beton.fields).items()),
+                "fields": _fields_identity(self._beton.fields, path.fill_values if isinstance(path, Mixture) else {}),
                 "indices": indices_identity(chosen),
                 "seed": seed,
                 "ordering": order.identity(),
@@ -138,6 +151,8 @@ class Loader:
         storage = Storage(self._beton, os_cache)
         self.passes = Passes(storage, order, split, self.sampler, self._position, pipelines or {}, options, world_size)
         self.output_names = tuple(self.plan.outputs)
+        if rank == 0:
+            _tell_of_left_out(self._beton, pipelines)
         self.pictures = self.plan.pictures
 
     @property
@@ -243,7 +258,8 @@ class Loader:
             PipelineError: if there is no such output.
             LoaderError: if too few samples are left.
         """
-        if isinstance(self._arguments["path"], Mixture):
+        path = self._arguments["path"]
+        if isinstance(path, Mixture) and path.shares:
             raise LoaderError("filter: a mixture reads all samples of its members; filter loaders of these")
         if output not in self.output_names:
             known = ", ".join(self.output_names)
@@ -278,6 +294,28 @@ class Loader:
         """
         epoch, epoch_set = self._position.load_state_dict(state)
         self.sampler.go_on(epoch, epoch_set, is_over=state["batches"] >= len(self))
+
+
+def _fields_identity(fields: Mapping[str, Field], fill_values: Mapping[str, float]) -> str:
+    """What a state to resume from knows the fields by."""
+    filled = {name: f" or {value:g}" for name, value in fill_values.items()}
+    return ", ".join(f"{name}: {kind}{filled.get(name, '')}" for name, kind in describe_fields(fields).items())
+
+
+def _tell_of_left_out(beton: Beton, pipelines: Any) -> None:
+    """Warn of fields that only some members of a mixture have, unless a pipeline says that they are left out."""
+    disabled = pipelines if isinstance(pipelines, Mapping) else {}
+    told = {name: path for name, path in beton.left_out.items() if disabled.get(name) != DISABLED}
+    if told and tuple(told) not in _TOLD:
+        _TOLD.add(tuple(told))  # the splits of a run have the same fields
+        logger.warning(
+            "fields that not all members of the mixture have are left out: %s; a fill value gives a number where there"
+            " is none, and the pipeline '%s' says that a field is not wanted",
+            ", ".join(f"{name} (not in {path})" for name, path in told.items()), DISABLED,
+        )  # fmt: skip
+
+
+_TOLD: set[tuple[str, ...]] = set()
 
 
 def _made_again(kind: type[Loader], arguments: dict[str, Any]) -> Loader:

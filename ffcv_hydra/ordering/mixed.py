@@ -20,16 +20,22 @@ class Mixed(Ordering):
 
     Args:
         mixture: the shares.
-        members: the ids of each member's samples.
+        members: the ids of each member's samples, int64 (M,) or a range; the sample set has them one after another.
         ordering: of each member's samples. Its epochs are the passes over the member, counted from the first epoch on.
         batch_size: samples in a global batch.
         drop_last: whether the last one is not read if it is not full: its samples come in the next epoch.
     """
 
     def __init__(
-        self, mixture: Mixture, members: Sequence[range], ordering: Ordering, batch_size: int, drop_last: bool
+        self,
+        mixture: Mixture,
+        members: Sequence[np.ndarray | range],
+        ordering: Ordering,
+        batch_size: int,
+        drop_last: bool,
     ) -> None:
         self._mixture, self._members, self._ordering, self._batch_size = mixture, members, ordering, batch_size
+        self._bounds = np.cumsum([0, *map(len, members)]).tolist()  # of each member in all of their ids
         self.epoch_size = mixture.epoch_size or sum(map(len, members))
         self._read = self.epoch_size // batch_size * batch_size if drop_last else self.epoch_size
 
@@ -45,8 +51,9 @@ class Mixed(Ordering):
             places = np.flatnonzero(turns == member)
             passes, at = np.divmod(np.arange(len(places)) + self._drawn_before(member, epoch), len(ids))
             seed = int(key_of(samples.seed, key_of_name("ordering/member"), member)[0])
-            pages = functools.partial(_pages, all_pages, ids)
-            its = SampleSet(np.arange(ids.start, ids.stop), seed, pages, samples.reader)
+            chosen = np.arange(ids.start, ids.stop) if isinstance(ids, range) else ids
+            pages = functools.partial(_pages, all_pages, slice(*self._bounds[member : member + 2]))
+            its = SampleSet(chosen, seed, pages, samples.reader)
             numbers, begins = np.unique(passes, return_index=True)
             for number, begin, end in zip(numbers.tolist(), begins, [*begins[1:], len(places)], strict=False):
                 order[places[begin:end]] = self._ordering.sample_order(its, number)[at[begin:end]]
@@ -88,5 +95,5 @@ def _counts(shares: tuple[float, ...], count: int) -> tuple[int, ...]:
     return tuple(np.bincount(_turns(np.array(shares), count), minlength=len(shares)).tolist())
 
 
-def _pages(all_pages: Callable[[], np.ndarray], ids: range) -> np.ndarray:
-    return all_pages()[ids.start : ids.stop]
+def _pages(all_pages: Callable[[], np.ndarray], part: slice) -> np.ndarray:
+    return all_pages()[part]

@@ -1,12 +1,14 @@
 """What a run's pipeline makes of its samples, as a picture: the same config, order, seed and augmentations."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ffcv_hydra.building.stage_loader import stage_loader
+from ffcv_hydra.collection.mixture import Mixture
 from ffcv_hydra.collection.shards import opened
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.loader import Loader
@@ -48,6 +50,8 @@ def preview(
     manager, loader = stage_loader(config, stage)
     loader.sampler.set_epoch(epoch)
     ids = _first_ids(loader, num_samples)
+    if isinstance(manager.file_path, Mixture):  # of which chosen samples have no shares
+        manager = replace(manager, file_path=manager.file_path.in_turn())
     epochs = range(epoch, epoch + num_epochs)
     batches = _batches(manager, loader, config["loader"]["replace_ffcv_operations"], ids, epochs)
     beton = opened(manager.file_path, manager.custom_fields)

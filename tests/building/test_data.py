@@ -165,3 +165,29 @@ def test_an_operation_that_is_refused_is_named_by_its_key(tmp_path):
     config["pipeline"]["train"]["image"] = {"operations": [{**flip, "p": 2}]}
     with pytest.raises(PipelineError, match=r"pipeline\.train\.image\.operations\.0: RandomHorizontalFlip: p is"):
         build_datamodule(config)
+
+
+def test_a_mixture_is_read_by_shares_for_training_and_in_turn_for_evaluation(tmp_path):
+    config = composed(tmp_path)
+    parts = {}
+    for name, seed in (("a", 0), ("b", 1)):
+        source = {**TOY, "seed": seed}
+        part = {"source": source, "beton": str(tmp_path / f"{name}.beton"), "indices": None, "fields": None}
+        parts[name] = part | {"fields": {"image": None, "label": None}}
+    half = {"_target_": "ffcv_hydra.datasets.SplitFraction", "start": 0.5, "stop": 1.0, "seed": 0}
+    train = {"a": {**parts["a"], "share": 3}, "b": {**parts["b"], "share": 1, "indices": half}}
+    config["dataset"] = {
+        "fields": None,
+        "epoch_size": 20,
+        "fill_values": None,
+        "splits": {"train": {"members": train}, "val": {"members": parts}},
+    }
+    data = build_datamodule(config)
+    data.prepare_data()
+    loader = data.train_dataloader()
+    assert [sum(index >= 16 for index in loader.sample_ids(batch)) for batch in range(len(loader))] == [1] * 5
+    assert set(loader.indices.tolist()) == {*range(16), *(16 + SplitFraction(0.5, 1.0)(16))}
+    assert data.val_dataloader().num_samples == 32
+    config["dataset"]["splits"]["train"]["members"]["b"]["beton"] = parts["a"]["beton"]
+    with pytest.raises(ConfigError, match=r"members\.a\.splits\.train and .*members\.b.* are both "):
+        build_datamodule(config)

@@ -9,7 +9,7 @@ import pytest
 from ffcv_hydra import FFCVDataModule, FFCVPipelineManager
 from ffcv_hydra.beton import write_beton
 from ffcv_hydra.collection.mixture import Mixture
-from ffcv_hydra.errors import LoaderError
+from ffcv_hydra.errors import BetonError, LoaderError, PipelineError
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.ordering import ClassBalanced, QuasiRandom, Random, Sequential
 from tests.loader.configurations import check_resume, digests, joined
@@ -178,5 +178,115 @@ def test_impossible_mixtures_are_refused(shares, options, message):
 
 
 def test_indices_of_a_mixture_are_refused(paths):
-    with pytest.raises(LoaderError, match="indices: a mixture reads all samples of its members"):
+    with pytest.raises(LoaderError, match="indices: a mixture has them for each member"):
         mixed(paths, indices=[1, 2])
+
+
+def with_scores(paths, **options):
+    """Members a, with numbers and labels, and c, whose samples have a score and no label."""
+    chosen = {"ordering": Random(), "seed": 5, "num_workers": 1, **options}
+    return Loader(Mixture({paths[0]: 0.5, paths[1]: 0.5}, **chosen.pop("mixture", {})), 10, **chosen)
+
+
+@pytest.fixture
+def differing(paths, tmp_path):
+    path = tmp_path / "scores.beton"
+    samples = [(index / 2, 2000 + index) for index in range(20)]
+    write_beton(samples, path, {"score": None, "number": None}, num_workers=0)
+    return [paths[0], path]
+
+
+def test_fields_that_not_all_members_have_are_left_out_and_told_of(differing, caplog):
+    loader = with_scores(differing)
+    assert loader.output_names == ("number",)
+    assert sorted({number // 2000 for number in sum(numbers(loader), [])}) == [0, 1]
+    assert f"label (not in {differing[1]}), score (not in {differing[0]})" in caplog.text
+    caplog.clear()
+    with_scores(differing, pipelines={"label": "disabled", "score": "disabled"})
+    assert not caplog.text
+
+
+def test_a_pipeline_for_a_field_that_a_member_lacks_is_refused(differing):
+    with pytest.raises(PipelineError, match=rf"{differing[1]}, a member of the mixture, has no field 'label'; give it"):
+        with_scores(differing, pipelines={"label": None})
+
+
+@pytest.mark.parametrize("os_cache", [True, False])
+def test_samples_without_a_field_have_its_fill_value(differing, os_cache):
+    loader = with_scores(differing, mixture={"fill_values": {"label": -1, "score": 0.25}}, os_cache=os_cache)
+    assert loader.output_names == ("number", "label", "score")
+    for _ in range(2):
+        for number, label, score in zip(
+            *(np.concatenate(column).ravel() for column in zip(*loader, strict=True)), strict=True
+        ):
+            expected = (number % 3, 0.25) if number < 2000 else (-1, (number - 2000) / 2)
+            assert (label, score) == expected
+    copied = pickle.loads(pickle.dumps(loader))
+    assert digests(copied) == digests(loader)
+
+
+def test_a_state_of_other_fill_values_is_refused(differing):
+    state = with_scores(differing, mixture={"fill_values": {"label": -1}}).state_dict()
+    with pytest.raises(LoaderError, match="label: int or -1"):
+        with_scores(differing, mixture={"fill_values": {"label": 0}}).load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"lable": 1}, "no member has a field 'lable'; did you mean 'label'"),
+        ({"label": 0.5}, "'label' holds whole numbers"),
+        ({"label": 2**63}, "'label' holds whole numbers"),
+        ({"label": "x"}, "the fill value of field 'label' is 'x'; use a number"),
+        ({"picture": 0}, "field 'picture' is no number but array"),
+    ],
+)
+def test_a_fill_value_that_does_not_fit_is_named(paths, tmp_path, values, told):
+    path = tmp_path / "arrays.beton"
+    write_beton([(1, np.zeros(3, dtype=np.float32))], path, {"number": None, "picture": None}, num_workers=0)
+    with pytest.raises((LoaderError, BetonError), match=told):
+        Loader(Mixture({paths[0]: 1, path: 1}, fill_values=values), 2)
+
+
+def test_fields_of_another_kind_are_told_with_both_members(paths, tmp_path):
+    write_beton([(0.5, 1)], tmp_path / "f.beton", {"number": None, "label": None}, num_workers=0)
+    with pytest.raises(BetonError, match=r"f\.beton: field 'number' is float, and in .*a\.beton int"):
+        Loader(Mixture({paths[0]: 1, tmp_path / "f.beton": 1}), 2)
+    write_beton([("x",)], tmp_path / "t.beton", {"text": None}, num_workers=0)
+    with pytest.raises(
+        BetonError, match=r"no field is in all members.*a\.beton has number, label; .*t\.beton has text"
+    ):
+        Loader(Mixture({paths[0]: 1, tmp_path / "t.beton": 1}), 2)
+
+
+def test_members_may_be_read_in_part(paths):
+    chosen = {paths[0]: [3, 1, 4], paths[2]: lambda count: np.arange(count) % 2 == 0}
+    mixture = Mixture(dict.fromkeys(paths, 1), 60, indices=chosen)
+    for ordering in (Random(), QuasiRandom(2), Sequential()):
+        loader = Loader(mixture, 6, ordering=ordering, pipelines={"label": "disabled"}, num_workers=1)
+        read = sum(numbers(loader), [])
+        expected = {1, 3, 4, *range(1000, 1007), *range(2000, 2023, 2)}
+        assert set(read) == expected and len(read) == 60
+        assert set(loader.indices.tolist()) == {1, 3, 4, *range(50, 57), *range(57, 80, 2)}
+    check_resume(loader, Loader(mixture, 6, ordering=Sequential(), pipelines={"label": "disabled"}, num_workers=1), 3)
+    with pytest.raises(LoaderError, match=r"b\.beton: no sample of this member"):
+        Loader(Mixture({paths[0]: 1, paths[1]: 1}, indices={paths[1]: []}), 2)
+    with pytest.raises(LoaderError, match="which is no member"):
+        Mixture({paths[0]: 1}, indices={paths[1]: [0]})
+
+
+def test_members_without_shares_come_in_turn_and_once(paths, differing):
+    mixture = Mixture([paths[2], paths[1]], indices={paths[2]: [5, 0]})
+    loader = Loader(mixture, 4, num_workers=1, pipelines={"label": "disabled"})
+    assert sum(numbers(loader), []) == [2005, 2000, *range(1000, 1007)]
+    assert sum(numbers(loader.filter("number", lambda number: int(number) < 2000)), []) == list(range(1000, 1007))
+    filled = Loader(Mixture(differing, fill_values={"label": 9}), 70, num_workers=1)
+    [(number, label)] = list(filled)
+    assert label.ravel().tolist() == [*(index % 3 for index in range(50)), *[9] * 20]
+    with pytest.raises(LoaderError, match="epoch_size is for shares"):
+        Mixture(paths, 5)
+
+
+def test_one_member_is_a_mixture_too(paths):
+    loader = Loader(Mixture({paths[1]: 1}, 14, fill_values={"label": 3}), 7, num_workers=1)
+    assert sorted(np.concatenate([batch[0] for batch in loader]).ravel().tolist()) == sorted([*range(1000, 1007)] * 2)

@@ -36,6 +36,7 @@ NEEDED = {
     "model=custom": ["model._target_=ffcv_hydra.models.AutoEncoder"],
     "dataset=image_folder": ["dataset.root=tests"],
     "dataset=custom": ["dataset.source._target_=ffcv_hydra.datasets.ToyImages"],
+    "dataset=mixture": ["dataset.members={a: {dataset: digits, share: 1}, b: {dataset: toy, share: [1, 0]}}"],
     "ordering=weighted": ["ordering.train.weights=label"],
     "pipeline=imagenet_cutmix": ["dataset.num_classes=10"],
     **{option: ["hparams_search=optuna"] for option in OPTIONS if option.startswith("hydra/sweeper/sampler=")},

@@ -1,6 +1,7 @@
 """The commands and the Python of `docs/many-files.md`, run one after another in one folder."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ CODE = "\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
 @pytest.mark.timeout(200)
 def test_what_the_page_says_works(tmp_path):
     for command in COMMANDS:
-        words = command.replace("convert.py", str(ROOT / "convert.py")).split()
+        words = [str(ROOT / word) if (ROOT / word).is_file() else word for word in shlex.split(command)]
         _run(tmp_path, sys.executable, *words[1:])
     assert (tmp_path / "data/toy.beton/00003.beton").is_file()
     counts = (

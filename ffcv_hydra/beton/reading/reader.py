@@ -50,12 +50,14 @@ class Beton:
         files: The file, with its length when it was opened.
         version: Of what this package has added to FFCV's format; None in files of stock FFCV.
         uses: What keeps the file where it is for as long as the beton is there, if something has to.
+        left_out: Of betons that are read as one: by name, fields that some have, and the first one that has not.
 
     Raises:
         BetonError: if the file is missing, is no beton, or is damaged in any way that can be seen.
     """
 
     uses: object = None
+    left_out: Mapping[str, Path] = {}
 
     def __init__(self, path: str | os.PathLike[str], custom_fields: Mapping[str, type[Field]] | None = None) -> None:
         self.path = Path(os.path.abspath(os.path.expanduser(path)))  # read again later, wherever the process is then

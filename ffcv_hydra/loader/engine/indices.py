@@ -1,11 +1,16 @@
 """Which samples of a beton are read, and where they lie."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ffcv_hydra.beton import Beton
+from ffcv_hydra.beton.fields.base import Field
+from ffcv_hydra.collection.mixture import Mixture
+from ffcv_hydra.collection.shards import opened
 from ffcv_hydra.errors import LoaderError
 
 _IDS_AT_ONCE = 1 << 20
@@ -51,6 +56,35 @@ def resolve_indices(indices: Any, beton: Beton) -> np.ndarray | range:
     if len(found) == beton.num_samples and (found == np.arange(len(found))).all():
         return range(beton.num_samples)
     return found
+
+
+def member_ids(
+    mixture: Mixture, members: Mapping[Path, range], custom_fields: Mapping[str, type[Field]] | None = None
+) -> list[np.ndarray | range]:
+    """Of each of a mixture's members the ids that are read, in the whole: int64 (M,), or a range where it is all.
+
+    Args:
+        mixture: says what is read of each.
+        members: where each is on this machine, and the ids of all its samples.
+        custom_fields: as those of `Beton`.
+
+    Raises:
+        LoaderError: nothing of a member is read, or its indices are none of its ids.
+    """
+    found: list[np.ndarray | range] = []
+    for (path, span), indices in zip(members.items(), mixture.indices, strict=True):
+        chosen = span if indices is None else resolve_indices(indices, opened(path, custom_fields))
+        if not len(chosen):
+            raise LoaderError(f"{path}: no sample of this member of a mixture is chosen; choose some, or leave it out")
+        found.append(span if isinstance(chosen, range) else chosen + span.start)
+    return found
+
+
+def joined_ids(members: Sequence[np.ndarray | range]) -> np.ndarray | range:
+    """The ids of all members, one after another; a range where all of each are read."""
+    if all(isinstance(ids, range) for ids in members):
+        return range(sum(map(len, members)))
+    return np.concatenate([np.arange(ids.start, ids.stop) if isinstance(ids, range) else ids for ids in members])
 
 
 def indices_identity(chosen: np.ndarray | range) -> str:

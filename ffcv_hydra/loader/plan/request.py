@@ -59,6 +59,11 @@ def request(pipelines: Mapping[str, Pipeline] | Sequence[Pipeline], beton: Beton
         output: _normal(output, pipeline) for output, pipeline in wanted.items() if not _is_disabled(output, pipeline)
     }
     for output, one in found.items():
+        if isinstance(one.reads, str) and one.reads in beton.left_out:
+            raise PipelineError(
+                f"pipeline for '{output}': {beton.left_out[one.reads]}, a member of the mixture, has no field"
+                f" '{one.reads}'; give it a fill value, or say '{DISABLED}'"
+            )
         if isinstance(one.reads, str) and one.reads not in fields:
             what = "has no such field" if one.reads == output else f"has no field '{one.reads}' for it to read"
             raise PipelineError(f"pipeline for '{output}': {beton.path} {what}; it has {', '.join(fields)}")
