@@ -27,16 +27,15 @@ class GracefulStop(pl.Callback):
     def __init__(self, signals: StopSignals, checkpoint_path: Path) -> None:
         self.signals = signals
         self.checkpoint_path = checkpoint_path
-        self._agreement: _Agreement | None = None
+        self._agreement: _Agreement
         self._validating = False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._agreement = _Agreement()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        signum = self._settle()
-        if self._agreement is not None:
-            self._agreement.close()
+        signum = self._agreement.settle(self.signals.signum)
+        self._agreement.close()
         self.signals.deferred = False
         # A signal that arrived just now, after the ranks have settled, is no longer deferred: it ends this rank.
         if signum := signum or self.signals.signum:
@@ -46,44 +45,29 @@ class GracefulStop(pl.Callback):
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self.signals.deferred = False
 
+    def _defer(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.signals.deferred = True
+        self.signals.install()
+
     # The first hooks after Lightning has registered its own handler for SIGTERM, one that runs a collective.
-    def on_sanity_check_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._defer()
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._defer()
-
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._defer()
-
-    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._defer()
-
-    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._defer()
+    on_sanity_check_start = on_train_start = on_validation_start = on_test_start = on_predict_start = _defer
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         # Where it is not, the stop waits for the next boundary.
-        if (signum := self._poll()) and is_resumable(trainer, batch_idx):
-            self._stop(trainer, signum, validating=False)
+        if (signum := self._agreement.poll(self.signals.signum)) and is_resumable(trainer, batch_idx):
+            self._stop(trainer, signum)
 
-    def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
-        if signum := self._poll():
-            self._stop(trainer, signum, validating=True)
+    def _poll(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
+        if signum := self._agreement.poll(self.signals.signum):
+            self._stop(trainer, signum)
 
-    def on_test_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
-        if signum := self._poll():
-            self._stop(trainer, signum, validating=False)
-
-    def on_predict_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
-        if signum := self._poll():
-            self._stop(trainer, signum, validating=False)
+    on_validation_batch_end = on_test_batch_end = on_predict_batch_end = _poll
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if signum := self._settle():
-            self._stop(trainer, signum, validating=False)
+        if signum := self._agreement.settle(self.signals.signum):
+            self._stop(trainer, signum)
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -91,21 +75,11 @@ class GracefulStop(pl.Callback):
         if self._validating:
             validate_anew(checkpoint)
 
-    def _defer(self) -> None:
-        self.signals.deferred = True
-        self.signals.install()
-
-    def _poll(self) -> int:
-        return self._agreement.poll(self.signals.signum) if self._agreement else 0
-
-    def _settle(self) -> int:
-        return self._agreement.settle(self.signals.signum) if self._agreement else 0
-
-    def _stop(self, trainer: pl.Trainer, signum: int, validating: bool) -> None:
+    def _stop(self, trainer: pl.Trainer, signum: int) -> None:
         dismiss_observer(trainer)  # the child ranks are still here: they cannot leave before the checkpoint is saved
         interruption = RunInterrupted(signum)
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
-            self._validating = validating
+            self._validating = trainer.validating
             try:
                 trainer.save_checkpoint(self.checkpoint_path, weights_only=False)
             except WriteError as error:
@@ -122,15 +96,14 @@ class _Agreement:
     """
 
     def __init__(self) -> None:
-        self._distributed = distributed.is_available() and distributed.is_initialized()
-        self._group = (
-            cast("distributed.ProcessGroup", distributed.new_group(backend="gloo")) if self._distributed else None
-        )
+        is_distributed = distributed.is_available() and distributed.is_initialized()
+        group = distributed.new_group(backend="gloo") if is_distributed else None
+        self._group = cast("distributed.ProcessGroup | None", group)
         self._pending: tuple[distributed.Work, Tensor] | None = None
         self._agreed = 0
 
     def poll(self, signum: int) -> int:
-        if not self._distributed:
+        if self._group is None:
             return signum
         self._collect()
         if not self._agreed:
@@ -149,7 +122,6 @@ class _Agreement:
         if self._group is not None:
             distributed.destroy_process_group(self._group)
             self._group = None
-            self._distributed = False
 
     def _collect(self) -> None:
         if self._pending is not None:

@@ -16,15 +16,23 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from ffcv_hydra.building.instantiation import Config, build
-from ffcv_hydra.callbacks import GracefulStop, ParameterSummary, PredictionWriter, StopSignals, Throughput
+from ffcv_hydra.callbacks import (
+    GracefulStop,
+    ParameterSummary,
+    PredictionWriter,
+    ProgressFile,
+    Pruning,
+    StopSignals,
+    Throughput,
+)
 from ffcv_hydra.errors import ConfigError, describe_error
+from ffcv_hydra.sweeps.job_process import PROGRESS_VARIABLE
+from ffcv_hydra.sweeps.trial import TRIAL_VARIABLE
 from ffcv_hydra.training.checkpoint_io import AtomicCheckpointIO
 from ffcv_hydra.training.epoch_metrics import EpochMetrics
 from ffcv_hydra.training.first_look import FirstLook
 from ffcv_hydra.training.first_step import FirstStep
-from ffcv_hydra.training.optimized_metric import OptimizedMetric
 from ffcv_hydra.training.plain_checkpoints import PlainCheckpoints
-from ffcv_hydra.training.sweep_job import sweep_callbacks
 from ffcv_hydra.training.watched_metrics import WatchedMetrics
 
 
@@ -77,15 +85,17 @@ def build_callbacks(config: Config, signals: StopSignals, run_dir: Path) -> list
     summarizes = trainer.get("enable_model_summary") is not False and not trainer.get("barebones")
     if summarizes and not any(isinstance(callback, ModelSummary) for callback in callbacks):
         callbacks.append(ParameterSummary())
-    callbacks += sweep_callbacks(config, os.environ)
-    if config["mode"] == "fit" and config.get("optimized_metric"):
-        callbacks.append(OptimizedMetric(config["optimized_metric"]))
+    optimized = config.get("optimized_metric") if config["mode"] == "fit" else None
+    if path := os.environ.get(PROGRESS_VARIABLE):
+        callbacks.append(ProgressFile(path))
+    if optimized and (trial := os.environ.get(TRIAL_VARIABLE)):
+        callbacks.append(Pruning(trial, optimized))
     # First, so that others find its metric at the end of an epoch.
     callbacks.sort(key=lambda callback: not isinstance(callback, Throughput))
     if config["mode"] == "predict":
         callbacks.append(PredictionWriter(run_dir / "predictions.pt"))
     callbacks.append(FirstStep())
-    callbacks.append(EpochMetrics())
+    callbacks.append(EpochMetrics(optimized))
     if config["mode"] == "fit":
         callbacks.append(WatchedMetrics(config))
         callbacks.append(FirstLook())

@@ -1,4 +1,4 @@
-"""The metrics of the epochs that have ended, also of a run that does not come to its end."""
+"""The metrics of the epochs that have ended, also of a run that does not come to its end, and what it optimizes."""
 
 import logging
 import math
@@ -6,13 +6,21 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_only
+
+from ffcv_hydra.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
 
 class EpochMetrics(pl.Callback):
-    """Keeps what was last logged by epoch or validation, and tells once of a loss that is no number any more.
+    """Keeps what was last logged by epoch or evaluation, and tells once of a loss that is no number any more.
+
+    Ends a run after its first evaluated epoch if the model does not log what is optimized.
+
+    Args:
+        optimized: the name of that metric; None if there is none.
 
     Attributes:
         metrics: floats by name.
@@ -21,19 +29,33 @@ class EpochMetrics(pl.Callback):
         has_trained: whether there was a batch to train on: a checkpoint of a run's end has none left.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, optimized: str | None) -> None:
+        self.optimized = optimized
         self.metrics: dict[str, float] = {}
         self.not_finite: dict[str, int] = {}
         self.has_trained = False
+        self._is_evaluated = False
         self._loss: Any = None
+
+    def _take(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
+        self.metrics |= {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+    on_train_end = on_test_end = _take
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not trainer.sanity_checking:
+            self._is_evaluated = True
+            self._take(trainer)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Look at what the epochs before have logged; raises `ConfigError`."""
+        if self.optimized and self._is_evaluated:
+            self._take(trainer)
+            self.optimized_value(trainer)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, *args: Any) -> None:
         self.has_trained = True
         self._loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not trainer.sanity_checking:
-            self._take(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._take(trainer)
@@ -46,5 +68,19 @@ class EpochMetrics(pl.Callback):
                 self.not_finite[name] = epoch
                 rank_zero_only(log.warning)("%s is %s at the end of epoch %d", name, value, epoch)
 
-    def _take(self, trainer: pl.Trainer) -> None:
-        self.metrics |= {name: float(value) for name, value in trainer.callback_metrics.items()}
+    def optimized_value(self, trainer: pl.Trainer) -> float | None:
+        """That of the best checkpoint, or else among the metrics; None if the run has evaluated nothing.
+
+        Raises:
+            ConfigError: the model was evaluated and has not logged it.
+        """
+        checkpoints = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
+        scores = [checkpoint.best_model_score for checkpoint in checkpoints if checkpoint.monitor == self.optimized]
+        for value in (*scores, self.metrics.get(str(self.optimized))):
+            if value is not None:
+                return float(value)
+        if self._is_evaluated:
+            logged = ", ".join(sorted(self.metrics)) or "nothing"
+            raise ConfigError(f"optimized_metric={self.optimized} was not logged; the run logged {logged}")
+        log.warning("optimized_metric=%s has no value: the run ended without an evaluation", self.optimized)
+        return None

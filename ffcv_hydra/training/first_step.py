@@ -8,7 +8,10 @@ import torch
 from ffcv_hydra.datamodule import FFCVDataModule
 from ffcv_hydra.errors import ConfigError, FFCVHydraError, describe_error
 from ffcv_hydra.lightning_internals import is_of_a_callback
+from ffcv_hydra.trainer_facts import running_stage
 from ffcv_hydra.training.outputs import describe
+
+_STEPS = {"train": "training_step", "val": "validation_step", "test": "test_step", "predict": "predict_step"}
 
 
 class FirstStep(pl.Callback):
@@ -19,7 +22,7 @@ class FirstStep(pl.Callback):
 
     def __init__(self) -> None:
         self._tried: set[str] = set()
-        self._trying: tuple[str, str, str] | None = None
+        self._trying: tuple[str, str] | None = None
         self._failure: tuple[BaseException, str] | None = None
 
     def explain(self, error: BaseException) -> BaseException:
@@ -29,7 +32,7 @@ class FirstStep(pl.Callback):
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         if self._trying is None or not isinstance(exception, Exception) or is_of_a_callback(exception):
             return
-        stage, step, batch = self._trying
+        stage, batch = self._trying
         if isinstance(exception, FFCVHydraError):
             line = f"{exception}; pipeline.{stage} gives {batch}"
         else:
@@ -37,41 +40,22 @@ class FirstStep(pl.Callback):
             if isinstance(exception, torch.OutOfMemoryError):
                 advice = "a smaller loader.batch_size needs less memory"
             line = (
-                f"{type(pl_module).__name__}.{step} fails at its first batch: {describe_error(exception)}; "
+                f"{type(pl_module).__name__}.{_STEPS[stage]} fails at its first batch: {describe_error(exception)}; "
                 f"pipeline.{stage} gives {batch}: {advice} (the traceback is in run.log)"
             )
         self._failure = exception, line
 
-    def _begin(self, trainer: pl.Trainer, stage: str, step: str, batch: Any) -> None:
-        if stage not in self._tried:
+    def _begin(self, trainer: pl.Trainer, pl_module: Any, batch: Any, *args: Any, **kwargs: Any) -> None:
+        stage = running_stage(trainer)
+        if stage is not None and stage not in self._tried:
             data = trainer.datamodule  # type: ignore[attr-defined]
             names = data.output_names(stage) if isinstance(data, FFCVDataModule) else None
-            self._trying = stage, step, describe(batch, names)
+            self._trying = stage, describe(batch, names)
 
-    def _end(self, stage: str) -> None:
-        self._trying = None
-        self._tried.add(stage)
+    def _end(self, *args: Any, **kwargs: Any) -> None:
+        if self._trying is not None:
+            self._tried.add(self._trying[0])
+            self._trying = None
 
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, *args: Any) -> None:
-        self._begin(trainer, "train", "training_step", batch)
-
-    def on_train_batch_end(self, *args: Any) -> None:
-        self._end("train")
-
-    def on_validation_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, *args: Any) -> None:
-        self._begin(trainer, "val", "validation_step", batch)
-
-    def on_validation_batch_end(self, *args: Any) -> None:
-        self._end("val")
-
-    def on_test_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, *args: Any) -> None:
-        self._begin(trainer, "test", "test_step", batch)
-
-    def on_test_batch_end(self, *args: Any) -> None:
-        self._end("test")
-
-    def on_predict_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, *args: Any) -> None:
-        self._begin(trainer, "predict", "predict_step", batch)
-
-    def on_predict_batch_end(self, *args: Any) -> None:
-        self._end("predict")
+    on_train_batch_start = on_validation_batch_start = on_test_batch_start = on_predict_batch_start = _begin
+    on_train_batch_end = on_validation_batch_end = on_test_batch_end = on_predict_batch_end = _end

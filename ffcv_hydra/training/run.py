@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, chdir, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
@@ -23,7 +23,6 @@ from ffcv_hydra.training.checkpoints import check_checkpoint, find_checkpoint
 from ffcv_hydra.training.epoch_metrics import EpochMetrics
 from ffcv_hydra.training.failed_samples import failed_samples
 from ffcv_hydra.training.first_step import FirstStep
-from ffcv_hydra.training.optimized_metric import OptimizedMetric
 from ffcv_hydra.training.quiet import hide_library_chatter
 from ffcv_hydra.training.ranks import global_rank, join_child_ranks, kill_children
 from ffcv_hydra.training.record import RunRecord
@@ -32,6 +31,7 @@ from ffcv_hydra.training.run_log import run_log
 from ffcv_hydra.training.slurm import requeue
 
 log = logging.getLogger(__name__)
+_Callback = TypeVar("_Callback", bound=pl.Callback)
 
 
 def train(config: Mapping[str, Any], run_dir: str | Path) -> dict[str, Any]:
@@ -67,10 +67,7 @@ class _Run:
         self.rank = global_rank()
         self.record = RunRecord(run_dir, self.rank)
         self.trainer: pl.Trainer | None = None
-        self.throughput: Throughput | None = None
-        self.epochs: EpochMetrics | None = None
-        self.datamodule: FFCVDataModule | None = None
-        self.metrics: dict[str, float] = {}
+        self.datamodule: FFCVDataModule  # there when the trainer is
 
     def execute(self) -> dict[str, Any]:
         """Run, and leave a true `result.json` however it ends."""
@@ -106,8 +103,7 @@ class _Run:
         """An error that says what a user can do about `error`, where there is something; else `error`."""
         if isinstance(error, OSError) and error.filename is not None and self._prevents_writing(error):
             return WriteError(f"{error.filename} cannot be written: {error.strerror}")
-        callbacks: list[pl.Callback] = [] if self.trainer is None else self.trainer.callbacks  # type: ignore[attr-defined]
-        return next((callback.explain(error) for callback in callbacks if isinstance(callback, FirstStep)), error)
+        return error if self.trainer is None else _callback(self.trainer, FirstStep).explain(error)
 
     def _prevents_writing(self, error: OSError) -> bool:
         """Whether no reader meets such an error: a disk is full, or the run's folder is gone or closed."""
@@ -131,19 +127,16 @@ class _Run:
         if checkpoint is not None:
             check_checkpoint(checkpoint, model, self.weights_only)
         callbacks = build_callbacks(config, signals, self.run_dir)
-        self.throughput = next(callback for callback in callbacks if isinstance(callback, Throughput))
-        self.epochs = next(callback for callback in callbacks if isinstance(callback, EpochMetrics))
         self.trainer = trainer = build_trainer(config, callbacks, build_loggers(config), self.run_dir)
+        options: dict[str, Any] = {"ckpt_path": checkpoint, "weights_only": self.weights_only}
         with self._working_folder():
             if mode == "fit":
-                self._fit(trainer, model, datamodule, checkpoint)
+                self._fit(trainer, model, options)
             elif mode == "predict":
-                options: dict[str, Any] = {"ckpt_path": checkpoint, "weights_only": self.weights_only}
                 trainer.predict(model, datamodule, return_predictions=False, **options)
             else:
                 evaluate = trainer.validate if mode == "validate" else trainer.test
-                evaluate(model, datamodule, ckpt_path=checkpoint, verbose=False, weights_only=self.weights_only)
-                self._take_metrics(trainer)
+                evaluate(model, datamodule, verbose=False, **options)
         return self._finish(trainer)
 
     def _working_folder(self) -> AbstractContextManager[None]:
@@ -154,19 +147,15 @@ class _Run:
         changes = HydraConfig.initialized() and HydraConfig.get().job.chdir
         return chdir(self.run_dir) if changes else nullcontext()
 
-    def _fit(
-        self, trainer: pl.Trainer, model: pl.LightningModule, data: pl.LightningDataModule, checkpoint: Path | None
-    ) -> None:
-        trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=self.weights_only)
-        self._take_metrics(trainer)
+    def _fit(self, trainer: pl.Trainer, model: pl.LightningModule, options: dict[str, Any]) -> None:
+        trainer.fit(model, datamodule=self.datamodule, **options)
         if _is_pruned(trainer):
             return
-        if checkpoint is not None and self.epochs is not None and not self.epochs.has_trained:
-            log.warning("%s left nothing to train: raise trainer.max_epochs or trainer.max_steps to go on", checkpoint)
+        if (start := options["ckpt_path"]) is not None and not _callback(trainer, EpochMetrics).has_trained:
+            log.warning("%s left nothing to train: raise trainer.max_epochs or trainer.max_steps to go on", start)
         if self.config.get("test_after_fit") and self.config["dataset"]["splits"].get("test") is not None:
             best = trainer.strategy.broadcast(_best_checkpoint(trainer))
-            trainer.test(model, data, ckpt_path=best, verbose=False, weights_only=self.weights_only)
-            self._take_metrics(trainer)
+            trainer.test(model, self.datamodule, verbose=False, **{**options, "ckpt_path": best})
 
     def _bench(self) -> dict[str, Any]:
         report = bench(self.config, seconds=self.config["bench_seconds"])
@@ -177,17 +166,13 @@ class _Run:
 
     def _finish(self, trainer: pl.Trainer) -> dict[str, Any]:
         facts = self._facts(gather=True)
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, OptimizedMetric):
-                facts["optimized_metric"] = callback.value(trainer, self.metrics)
+        if (metrics := _callback(trainer, EpochMetrics)).optimized:
+            facts["optimized_metric"] = metrics.optimized_value(trainer)
         if trainer.is_global_zero:
             self.record.complete("pruned" if _is_pruned(trainer) else "completed", **facts)
             print_results({**self.record.read(), **facts}, self.run_dir)
             join_child_ranks(trainer, timeout=30)
         return {**self.record.read(), **facts}
-
-    def _take_metrics(self, trainer: pl.Trainer) -> None:
-        self.metrics |= {name: float(value) for name, value in trainer.callback_metrics.items()}
 
     def _facts(self, gather: bool = False) -> dict[str, Any]:
         """What is known of the result by now; with `gather`, which all ranks must call, on all ranks."""
@@ -197,14 +182,14 @@ class _Run:
         predictions = self.run_dir / "predictions.pt"
         if predictions.is_file():
             facts["predictions"] = str(predictions)
-        facts["samples_per_second"] = None if self.throughput is None else self.throughput.samples_per_second
-        ended = {} if self.epochs is None else self.epochs.metrics
-        facts["metrics"] = {name: value for name, value in (ended | self.metrics).items() if name != Throughput.METRIC}
-        if self.epochs is not None and self.epochs.not_finite:
-            facts["not_finite"] = self.epochs.not_finite
+        facts["samples_per_second"] = _callback(trainer, Throughput).samples_per_second
+        ended = _callback(trainer, EpochMetrics)
+        facts["metrics"] = {name: value for name, value in ended.metrics.items() if name != Throughput.METRIC}
+        if ended.not_finite:
+            facts["not_finite"] = ended.not_finite
         if self.config["mode"] == "fit":  # else it is what the loaded checkpoint says of the run it is from
             facts["best_checkpoint"] = _best_checkpoint(trainer)
-        if self.datamodule is not None and (failed := failed_samples(self.datamodule, gather)):
+        if failed := failed_samples(self.datamodule, gather):
             facts["failed_samples"] = failed
         return facts
 
@@ -218,6 +203,11 @@ def _interruption(error: BaseException | None) -> RunInterrupted | None:
     while error is not None and not isinstance(error, RunInterrupted):
         error = error.__context__
     return error
+
+
+def _callback(trainer: pl.Trainer, kind: type[_Callback]) -> _Callback:
+    """The first callback of a class that every run has one of."""
+    return next(callback for callback in trainer.callbacks if isinstance(callback, kind))  # type: ignore[attr-defined]
 
 
 def _is_pruned(trainer: pl.Trainer) -> bool:
