@@ -6,7 +6,6 @@ what the same window costs a second time is the resampling.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,21 +20,6 @@ from ffcv_hydra.operations.base import Scratch
 _REPEATS = 3
 
 
-@dataclass(frozen=True)
-class DecodingShares:
-    """Shares of the time of a step of image decoders; they sum to 1.
-
-    Attributes:
-        checksum: comparing stored bytes with their checksums.
-        decode: from stored bytes to pixels.
-        resample: from pixels to the outputs; also mirroring, values and layout, where they are joined to the decoder.
-    """
-
-    checksum: float
-    decode: float
-    resample: float
-
-
 def decoders_of(nodes: Sequence[Node]) -> list[Node]:
     """The nodes that run as one call, if all of them decode images."""
     decode = all(node.parent is None and isinstance(node.operation, ImageDecoder) for node in nodes)
@@ -44,14 +28,18 @@ def decoders_of(nodes: Sequence[Node]) -> list[Node]:
 
 def decoding_shares(
     executor: Executor, decoders: Sequence[Node], samples: np.ndarray, keys: np.ndarray
-) -> DecodingShares | None:
-    """Measure the parts on some samples; None if one of them is damaged.
+) -> tuple[float, float, float] | None:
+    """Measure what decoding some samples is made of; None if one of them is damaged.
 
     Args:
         executor: of the loader.
         decoders: that share the decoding.
         samples: int64 (N,), ids.
         keys: uint64 (N,), the samples' keys.
+
+    Returns:
+        Three shares of the time, which sum to 1: comparing stored bytes with their checksums; from stored bytes to
+        pixels; from pixels to the outputs, with mirroring, values and layout where they are joined to the decoder.
     """
     scratch = Scratch()
     stored = executor.storage.extents(decoders[0].field, samples, scratch.file_for)
@@ -71,7 +59,7 @@ def decoding_shares(
         return None
     resample = min(once, max(0.0, twice - once))
     total = checksum + once
-    return DecodingShares(checksum / total, (once - resample) / total, resample / total)
+    return checksum / total, (once - resample) / total, resample / total
 
 
 def shrinkable_share(decoders: Sequence[Node], samples: np.ndarray, keys: np.ndarray) -> float:

@@ -1,31 +1,16 @@
 """What a measurement says, and how a terminal shows it."""
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.terminal import TerminalConsole, print_whole
 
 _WORTH_A_WORD = 0.1  # of the threads' time
 _MICRO = 1e6
-
-
-@dataclass(frozen=True)
-class Part:
-    """Something that takes time.
-
-    Attributes:
-        name: what it is.
-        seconds: summed over threads.
-    """
-
-    name: str
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -42,9 +27,9 @@ class Report:
         os_cache: whether the file is mapped.
         file_bytes: size of the beton.
         memory_bytes: of this machine.
-        parts: the operations, in the order of the pipelines.
-        consumer_parts: those that run in the thread that takes the batches.
-        disk: waiting for the disk.
+        parts: seconds of the operations, summed over threads, by name in the order of the pipelines.
+        consumer_parts: of those that run in the thread that takes the batches.
+        disk: seconds that threads waited for the disk.
         shrinkable: the share of samples that `scaled_decoding` would decode at a fraction of their size.
     """
 
@@ -57,9 +42,9 @@ class Report:
     os_cache: bool
     file_bytes: int
     memory_bytes: int
-    parts: Sequence[Part]
-    consumer_parts: Sequence[Part]
-    disk: Part
+    parts: Mapping[str, float]
+    consumer_parts: Mapping[str, float]
+    disk: float
     shrinkable: float = 0.0
 
     @property
@@ -68,15 +53,13 @@ class Report:
         return self.num_samples / self.seconds
 
     @property
-    def rest(self) -> Part:
-        """The threads' time that no operation took."""
-        spent = sum(part.seconds for part in (*self.parts, self.disk))
-        name = "the loader itself, and threads without work or a free core"
-        return Part(name, max(0.0, self.num_workers * self.seconds - spent))
+    def rest(self) -> float:
+        """Seconds of the threads that no operation took."""
+        return max(0.0, self.num_workers * self.seconds - sum(self.parts.values()) - self.disk)
 
-    def share(self, part: Part) -> float:
+    def share(self, seconds: float) -> float:
         """Of the threads' time."""
-        return part.seconds / (self.num_workers * self.seconds)
+        return seconds / (self.num_workers * self.seconds)
 
     def verdicts(self) -> list[str]:
         """What the trainer is limited by, and what may be tried."""
@@ -94,7 +77,7 @@ class Report:
             )
         if self.share(self.disk) > _WORTH_A_WORD:
             found.append(self._about_the_disk())
-        consumer = sum(part.seconds for part in self.consumer_parts) / self.seconds
+        consumer = sum(self.consumer_parts.values()) / self.seconds
         if consumer > _WORTH_A_WORD:
             found.append(
                 f"{consumer:.0%} of the time goes to random torch modules, which run in the trainer's own thread: "
@@ -129,11 +112,11 @@ def print_report(report: Report, console: Console | None = None) -> None:
     table.add_column("threads' time", overflow="fold")
     table.add_column("µs per sample", justify="right")
     table.add_column("share", justify="right")
-    for part in (*report.parts, report.disk, report.rest):
-        cost = part.seconds / report.num_samples * _MICRO
-        table.add_row(part.name, f"{cost:,.4g}", f"{report.share(part):.1%}")
-    for part in report.consumer_parts:
-        table.add_row(f"{part.name}, in the consumer", f"{part.seconds / report.num_samples * _MICRO:,.4g}", "")
+    rest = "the loader itself, and threads without work or a free core"
+    for name, seconds in {**report.parts, "waiting for the disk": report.disk, rest: report.rest}.items():
+        table.add_row(name, f"{seconds / report.num_samples * _MICRO:,.4g}", f"{report.share(seconds):.1%}")
+    for name, seconds in report.consumer_parts.items():
+        table.add_row(f"{name}, in the consumer", f"{seconds / report.num_samples * _MICRO:,.4g}", "")
     print_whole(console, table)
     for verdict in report.verdicts():
         console.print(verdict, soft_wrap=True)
@@ -141,8 +124,3 @@ def print_report(report: Report, console: Console | None = None) -> None:
 
 def _plural(count: int, noun: str) -> str:
     return f"{count} {noun}{'s'[: count != 1]}"
-
-
-def machine() -> tuple[int, int]:
-    """Cores that this process may use, and bytes of memory."""
-    return usable_cores(), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

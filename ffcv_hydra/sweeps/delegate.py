@@ -8,13 +8,12 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ffcv_hydra.errors import SweepError
-from ffcv_hydra.sweeps.job_process import JobBusy, JobProcess, wait
+from ffcv_hydra.sweeps.job import Job
+from ffcv_hydra.sweeps.job_process import BUSY_SECONDS, JobBusy, JobProcess, wait
 from ffcv_hydra.sweeps.local import failure
 from ffcv_hydra.sweeps.planning import make_job, place
 from ffcv_hydra.sweeps.program import Program
 from ffcv_hydra.sweeps.slurm import is_slurm
-
-_BUSY_SECONDS = 120.0
 
 
 def run_delegated(program: Program, hydra_config: Any, config: DictConfig) -> float | None:
@@ -38,17 +37,19 @@ def run_delegated(program: Program, hydra_config: Any, config: DictConfig) -> fl
     job = make_job(whole, program.folder)
     place([job], Path(program.folder, str(hydra_config.sweep.dir)))
     if not job.finished:
-        slurm = is_slurm(hydra_config)
-        deadline = time.monotonic() + _BUSY_SECONDS
-        while True:
-            try:
-                process = JobProcess(job, program, os.environ, slurm=slurm)
-                break
-            except JobBusy:
-                if time.monotonic() > deadline:
-                    raise SweepError(f"processes of an earlier attempt still write to {job.log}; end them") from None
-                time.sleep(1.0)
-        wait(process)
+        wait(_started(job, program, slurm=is_slurm(hydra_config)))
     if not job.finished:
         raise SweepError(failure(job))
     return job.optimized_metric()[1]
+
+
+def _started(job: Job, program: Program, slurm: bool) -> JobProcess:
+    """The job's process, begun as soon as no earlier attempt is at work."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            return JobProcess(job, program, os.environ, slurm=slurm)
+        except JobBusy:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1.0)

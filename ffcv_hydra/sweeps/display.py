@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ffcv_hydra.sweeps.formats import duration, number
-from ffcv_hydra.sweeps.job import Job, last_lines, optimized_value
+from ffcv_hydra.sweeps.job import Job, last_lines
 
 _STYLES = {"running": "cyan", "completed": "green", "pruned": "yellow", "failed": "red", "interrupted": "yellow"}
 _REFRESH_SECONDS = 0.5
@@ -94,7 +94,7 @@ def _row(job: Job, seconds: float | None) -> list[str | Text]:
     progress = {} if job.state == "waiting" else job.progress()
     result = job.result() if job.finished else {}
     _, value = job.optimized_metric() if job.state != "waiting" else (None, None)
-    speed = optimized_value("samples_per_second", {key: result.get(key) for key in ("samples_per_second",)}, progress)
+    speed = result.get("samples_per_second") or progress.get("samples_per_second")
     return [
         str(job.number), job.label, state, _epoch(progress), number(value), number(speed),
         duration(job.seconds if seconds is None else seconds), _time_left(progress) if job.state == "running" else "",

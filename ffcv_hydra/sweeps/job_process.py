@@ -5,9 +5,10 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
+from ffcv_hydra.errors import SweepError
 from ffcv_hydra.locks import lock
 from ffcv_hydra.parent_death import die_with
 from ffcv_hydra.process_ends import how_it_ended
@@ -18,9 +19,17 @@ from ffcv_hydra.sweeps.slots import Slot
 PROGRESS_VARIABLE = "FFCV_HYDRA_PROGRESS"
 """Names the file that a run writes its progress to."""
 
+BUSY_SECONDS = 120.0
+"""How long processes of an earlier attempt at a job may take to go."""
+_GRACE_SECONDS = 60.0
+"""Between the request to stop and the end by force: a job finishes its batch and saves a checkpoint."""
 
-class JobBusy(Exception):
+
+class JobBusy(SweepError):
     """Processes of an earlier attempt at the job are still at work in its folder."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(f"processes of an earlier attempt still write to {job.log}; end them")
 
 
 class JobProcess:
@@ -54,7 +63,7 @@ class JobProcess:
             variables["CUDA_VISIBLE_DEVICES"] = ",".join(slot.gpus)
         with open(self.log, "ab") as output:
             if not lock(output):
-                raise JobBusy
+                raise JobBusy(job)
             if self.task == 0:
                 self._begin()
             output.write(f"$ {shlex.join(command)}\n".encode())
@@ -70,7 +79,7 @@ class JobProcess:
                 preexec_fn=_child_set_up(slot),
             )
         self._started_at = time.monotonic()
-        self._is_stopped = False
+        self._stopped_at: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -78,7 +87,12 @@ class JobProcess:
         return time.monotonic() - self._started_at
 
     def poll(self) -> bool:
-        """Return whether it has ended; then none of its processes is left, and the job's record says how it went."""
+        """Return whether it has ended; then none of its processes is left, and the job's record says how it went.
+
+        One that was asked to stop and has not in a minute is ended at once.
+        """
+        if self._stopped_at is not None and time.monotonic() - self._stopped_at > _GRACE_SECONDS:
+            self._send(signal.SIGKILL)
         if os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             return False
         # Before the process is reaped, so that its number still names this group and no other one.
@@ -87,13 +101,14 @@ class JobProcess:
         return True
 
     def stop(self) -> None:
-        """Ask every process of the job to end; a run then saves a checkpoint."""
-        self._is_stopped = True
-        self._send(signal.SIGINT)
+        """Ask every process of the job to end, once; a run then saves a checkpoint."""
+        if self._stopped_at is None:
+            self._stopped_at = time.monotonic()
+            self._send(signal.SIGINT)
 
     def kill(self) -> None:
         """End every process of the job at once."""
-        self._is_stopped = True
+        self._stopped_at = self._stopped_at or time.monotonic()
         self._send(signal.SIGKILL)
 
     def _send(self, signum: int) -> None:
@@ -110,7 +125,7 @@ class JobProcess:
         job = self.job
         job.exit_status, job.seconds = exit_status, self.seconds
         result = job.result()
-        job.state = _state(exit_status, result.get("status"), self._is_stopped)
+        job.state = _state(exit_status, result.get("status"), self._stopped_at is not None)
         if not job.finished:
             lines = last_lines(self.log, 1)
             said = lines[0] if lines and exit_status >= 0 else how_it_ended(exit_status)
@@ -139,25 +154,20 @@ def _child_set_up(slot: Slot | None) -> Callable[[], None]:
     return set_up
 
 
-def wait(process: JobProcess, poll_seconds: float = 0.2) -> None:
+def wait(process: JobProcess) -> None:
     """Wait until it has ended; whatever interrupts the waiting ends the job first."""
     try:
         while not process.poll():
-            time.sleep(poll_seconds)
+            time.sleep(0.2)
     except BaseException:
         end([process])
         raise
 
 
-def end(processes: list[JobProcess], grace_seconds: float = 30.0) -> None:
-    """Stop processes politely (SIGINT: a run saves a checkpoint), and after `grace_seconds` at once."""
-    for process in processes:
-        process.stop()
-    deadline = time.monotonic() + grace_seconds
+def end(processes: Iterable[JobProcess]) -> None:
+    """Stop processes politely (SIGINT: a run saves a checkpoint), and what is left after a minute at once."""
     left = list(processes)
-    while left:
-        if time.monotonic() > deadline:
-            for process in left:
-                process.kill()
-        left = [process for process in left if not process.poll()]
-        time.sleep(0.05 if left else 0)
+    for process in left:
+        process.stop()
+    while left := [process for process in left if not process.poll()]:
+        time.sleep(0.05)

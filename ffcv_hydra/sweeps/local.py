@@ -16,7 +16,7 @@ from ffcv_hydra.sweeps.display import Display
 from ffcv_hydra.sweeps.job import Job
 from ffcv_hydra.sweeps.planning import common_overrides, make_job, place, sweep_configs
 from ffcv_hydra.sweeps.program import Program
-from ffcv_hydra.sweeps.scheduler import Scheduler
+from ffcv_hydra.sweeps.scheduler import run_jobs
 from ffcv_hydra.sweeps.slots import make_slots, neighbouring_cores, visible_gpus
 from ffcv_hydra.sweeps.summary import sweep_console
 
@@ -59,7 +59,7 @@ def launch(
         display = Display(sweep_console())
         if skipped := [job for job in jobs if job.skipped]:
             display.skipped(skipped)
-        Scheduler(program, slots, options["fail_fast"]).run(jobs, display)
+        run_jobs(jobs, program, slots, options["fail_fast"], display)
     return [job_return(job, composed) for job, composed in zip(jobs, configs, strict=True)]
 
 

@@ -145,7 +145,7 @@ def _walk(before: Any, now: Any, key: str) -> Iterable[str]:
     if isinstance(before, dict) and isinstance(now, dict):
         for name in [*before, *(name for name in now if name not in before)]:
             yield from _walk(before.get(name), now.get(name), f"{key}.{name}" if key else str(name))
-    elif before != now and not (before is None or now is None) or (before is None) != (now is None):
+    elif before != now:
         yield f"{key}: {_brief(before)} -> {_brief(now)}"
 
 

@@ -1,7 +1,7 @@
 """A sweep's results as a picture: lines or bars over one swept key, a heat map over two."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,6 @@ from ffcv_hydra.sweeps.results import Results, Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _MOST_BARS = 40
 _LEAST_FILLED = 0.5
@@ -35,7 +34,7 @@ def plot(results: Results, path: Path) -> bool:
     keys = results.varying
     panels = []
     if results.metric is not None and results.metric != "samples_per_second":
-        panels.append((results.metric, results.mode, [(row, row.value) for row in results.rows]))
+        panels.append((results.metric, results.mode, [(row, row.optimized_metric) for row in results.rows]))
     panels.append(("images/s", "max", [(row, row.samples_per_second) for row in results.rows]))
     drawn = [(title, mode, points) for title, mode, pairs in panels if (points := _usable(pairs))]
     if not drawn or not keys:
@@ -52,7 +51,7 @@ def plot(results: Results, path: Path) -> bool:
             _over_one_key(axes, title, keys[0], points)
         elif len(keys) == 2:
             colours = "viridis" if mode == "max" else "viridis_r"  # the brighter, the better
-            _over_two_keys(figure, axes, title, (keys[0], keys[1]), points, results.rows, colours)
+            _over_two_keys(axes, title, keys, points, results.rows, colours)
         else:
             _as_bars(axes, title, keys, points)
     with written_beside(path) as file:
@@ -80,9 +79,9 @@ def _usable(pairs: list[tuple[Row, float | None]]) -> list[Point]:
 
 
 def _over_one_key(axes: "Axes", title: str, key: str, points: list[Point]) -> None:
-    places = [_as_number(row.overrides.get(key, "")) for row, _ in points]
-    if all(place is not None for place in places):
-        pairs = sorted((float(place or 0), value) for place, (_, value) in zip(places, points, strict=True))
+    numbers = _numbers(row.overrides.get(key, "") for row, _ in points)
+    if numbers is not None:
+        pairs = sorted((numbers[row.overrides.get(key, "")], value) for row, value in points)
         axes.plot([place for place, _ in pairs], [value for _, value in pairs], marker="o")
         distinct = sorted({place for place, _ in pairs})
         logarithmic = distinct[0] > 0 and distinct[-1] / distinct[0] >= 8
@@ -109,32 +108,27 @@ def _apart(places: list[float], scale: Callable[[float], float]) -> list[float]:
 
 
 def _over_two_keys(
-    figure: "Figure",
-    axes: "Axes",
-    title: str,
-    keys: tuple[str, str],
-    points: list[Point],
-    all_rows: list[Row],
-    colours: str,
+    axes: "Axes", title: str, keys: Sequence[str], points: list[Point], all_rows: list[Row], colours: str
 ) -> None:
     row_key, column_key = keys
     rows, columns = (_ticks([row.overrides.get(key, "") for row in all_rows]) for key in keys)
+    names = [(row.overrides.get(row_key, ""), row.overrides.get(column_key, "")) for row, _ in points]
+    places = [(rows.index(row), columns.index(column)) for row, column in names]
     cells: dict[tuple[int, int], list[float]] = {}
-    for row, value in points:
-        cell = rows.index(row.overrides.get(row_key, "")), columns.index(row.overrides.get(column_key, ""))
-        cells.setdefault(cell, []).append(value)
+    for place, (_, value) in zip(places, points, strict=True):
+        cells.setdefault(place, []).append(value)
     axes.set_xlabel(column_key)
     axes.set_ylabel(row_key)
     axes.set_title(title)
     if len(cells) < _LEAST_FILLED * len(rows) * len(columns):
-        numeric = [_as_number(name) is not None for name in (*rows, *columns)]
-        x, y = ([_place(row.overrides.get(key, ""), names, all(numeric)) for row, _ in points]
-                for key, names in ((column_key, columns), (row_key, rows)))  # fmt: skip
-        figure.colorbar(axes.scatter(x, y, c=[value for _, value in points], cmap=colours), ax=axes)
+        numbers = _numbers([*rows, *columns])
+        at = places if numbers is None else [(numbers[row], numbers[column]) for row, column in names]
+        y, x = zip(*at, strict=True)
+        axes.figure.colorbar(axes.scatter(x, y, c=[value for _, value in points], cmap=colours), ax=axes)
         return
     means = {cell: sum(values) / len(values) for cell, values in cells.items()}
     grid = [[means.get((r, c), math.nan) for c in range(len(columns))] for r in range(len(rows))]
-    figure.colorbar(axes.imshow(grid, aspect="auto", origin="lower", cmap=colours), ax=axes)
+    axes.figure.colorbar(axes.imshow(grid, aspect="auto", origin="lower", cmap=colours), ax=axes)
     axes.set_xticks(range(len(columns)), columns)
     axes.set_yticks(range(len(rows)), rows)
     for (r, c), mean in means.items():
@@ -153,20 +147,14 @@ def _as_bars(axes: "Axes", title: str, keys: Sequence[str], points: list[Point])
 
 
 def _ticks(names: list[str]) -> list[str]:
-    distinct = list(dict.fromkeys(names))
-    numbers = {name: _as_number(name) for name in distinct}
-    if any(found is None for found in numbers.values()):
-        return sorted(distinct)
-    return sorted(distinct, key=lambda name: numbers[name] or 0.0)
+    numbers = _numbers(names)
+    return sorted(set(names), key=numbers.__getitem__ if numbers else None)
 
 
-def _place(name: str, names: list[str], numeric: bool) -> float:
-    return float(_as_number(name) or 0.0) if numeric else float(names.index(name))
-
-
-def _as_number(text: str) -> float | None:
+def _numbers(texts: Iterable[str]) -> dict[str, float] | None:
+    """The texts as numbers; None if one is none."""
     try:
-        found = float(text)
+        found = {text: float(text) for text in texts}
     except ValueError:
         return None
-    return found if math.isfinite(found) else None
+    return found if all(map(math.isfinite, found.values())) else None

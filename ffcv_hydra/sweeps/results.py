@@ -5,7 +5,7 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +24,16 @@ _MOST_METRICS = 4
 
 @dataclass(frozen=True)
 class Row:
-    """One job: `overrides` by key, `metrics` by name, `value` of the optimized metric, `seconds` it took."""
+    """One job: `overrides` by key, the value of the optimized metric, `metrics` by name, `seconds` it took."""
 
     job: int
-    path: Path
     overrides: dict[str, str]
     state: str
+    optimized_metric: float | None
     metrics: dict[str, float | None]
-    value: float | None
     samples_per_second: float | None
     seconds: float | None
+    path: Path
     error: str | None
 
     @property
@@ -68,7 +68,7 @@ class Results:
     @property
     def best(self) -> Row | None:
         """The finished job with the best value, None if there is none with a value."""
-        return next((row for row in self.rows if row.state == "completed" and row.value is not None), None)
+        return next((row for row in self.rows if row.state == "completed" and row.optimized_metric is not None), None)
 
 
 def collect(sweep_dir: Path) -> Results:
@@ -128,13 +128,13 @@ def _row(index: int, folder: Path, record: Mapping[str, Any], result: Mapping[st
         state = "interrupted"  # by what left it no time to say so
     return Row(
         job=record.get("job", index),
-        path=folder,
         overrides=_by_key(record.get("overrides", result.get("overrides") or [])),
         state=state or "unknown",
+        optimized_metric=optimized_value(metric, result),
         metrics={name: value for name, value in (result.get("metrics") or {}).items() if not name.startswith("lr-")},
-        value=optimized_value(metric, result),
         samples_per_second=result.get("samples_per_second"),
         seconds=record.get("seconds"),
+        path=folder,
         error=None if state in FINISHED else record.get("error") or result.get("error"),
     )
 
@@ -154,34 +154,25 @@ def _by_key(overrides: Sequence[str]) -> dict[str, str]:
 
 
 def _rank(row: Row, mode: str) -> tuple[bool, float, int]:
-    if row.value is None or math.isnan(row.value) or not row.finished:
+    if row.optimized_metric is None or math.isnan(row.optimized_metric) or not row.finished:
         return True, 0.0, row.job
-    return False, -row.value if mode == "max" else row.value, row.job
+    return False, -row.optimized_metric if mode == "max" else row.optimized_metric, row.job
 
 
 def write_files(results: Results, sweep_dir: Path) -> None:
     """Write `results.csv` (one column per override and metric) and `results.json`."""
     keys = list(dict.fromkeys(key for row in results.rows for key in row.overrides))
     names = list(dict.fromkeys(name for row in results.rows for name in row.metrics))
+    jobs = [{**asdict(row), "path": _relative(row.path, sweep_dir)} for row in results.rows]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["job", *keys, "state", "optimized_metric", *names, "samples_per_second", "seconds", "path"])
-    for row in results.rows:
-        writer.writerow(
-            [row.job, *(row.overrides.get(key, "") for key in keys), row.state, row.value]
-            + [row.metrics.get(name) for name in names]
-            + [row.samples_per_second, row.seconds, _relative(row.path, sweep_dir)]
-        )
+    for row, job in zip(results.rows, jobs, strict=True):
+        swept, metrics = [row.overrides.get(key, "") for key in keys], [row.metrics.get(name) for name in names]
+        facts = [row.samples_per_second, row.seconds, job["path"]]
+        writer.writerow([row.job, *swept, row.state, row.optimized_metric, *metrics, *facts])
     write_whole(sweep_dir / "results.csv", text.getvalue())
-    contents = [
-        {
-            "job": row.job, "overrides": row.overrides, "state": row.state, "optimized_metric": row.value,
-            "metrics": row.metrics, "samples_per_second": row.samples_per_second, "seconds": row.seconds,
-            "path": _relative(row.path, sweep_dir), "error": row.error,
-        }
-        for row in results.rows
-    ]  # fmt: skip
-    described = {"metric": results.metric, "mode": results.mode, "jobs": contents}
+    described = {"metric": results.metric, "mode": results.mode, "jobs": jobs}
     write_whole(sweep_dir / "results.json", json.dumps(described, indent=2) + "\n")
 
 
@@ -202,7 +193,7 @@ def print_table(results: Results, sweep_dir: Path, console: Console) -> None:
     if results.best is not None:
         keys = [key for key in results.varying if key in results.best.overrides]
         chosen = " ".join(f"{key}={results.best.overrides[key]}" for key in keys)
-        value = number(results.best.value)
+        value = number(results.best.optimized_metric)
         what = f"{value} images/s" if results.metric == "samples_per_second" else f"{results.metric} {value}"
         line = f"best: {chosen or f'job {results.best.job}'} ({what})"
         console.print(line, soft_wrap=True)
@@ -227,8 +218,10 @@ def _table(
 
 def _metrics(row: Row, optimized: str | None) -> dict[str, float | None]:
     """The metrics of a row as the console shows them; images/s has a column of its own."""
-    first = {} if row.value is None or optimized in (None, "samples_per_second") else {str(optimized): row.value}
-    return first | {name: value for name, value in row.metrics.items() if name not in first}
+    if row.optimized_metric is None or optimized in (None, "samples_per_second"):
+        return row.metrics
+    first = {str(optimized): row.optimized_metric}
+    return first | row.metrics | first
 
 
 def _relative(path: Path, sweep_dir: Path) -> str:

@@ -2,107 +2,71 @@
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 
 from ffcv_hydra.sweeps.display import Display
 from ffcv_hydra.sweeps.job import Job
-from ffcv_hydra.sweeps.job_process import JobBusy, JobProcess, end
+from ffcv_hydra.sweeps.job_process import BUSY_SECONDS, JobBusy, JobProcess, end
 from ffcv_hydra.sweeps.program import Program
 from ffcv_hydra.sweeps.slots import Slot
 from ffcv_hydra.sweeps.stop_requests import StopRequests
 
 _POLL_SECONDS = 0.2
-_GRACE_SECONDS = 60.0
-"""Between the request to stop and the end by force: a job finishes its batch and saves a checkpoint."""
-_BUSY_SECONDS = 120.0
-"""How long processes of an earlier attempt at a job may take to go."""
 
 
-class Scheduler:
-    """Runs jobs that are not finished yet, in their order.
+def run_jobs(jobs: Sequence[Job], program: Program, slots: Sequence[Slot], fail_fast: bool, display: Display) -> None:
+    """Run the jobs that are not finished yet, in their order; each has its final state and record when this returns.
 
     Args:
+        jobs: of the sweep.
         program: how a job is started.
         slots: the shares of the machine; as many jobs run at once.
         fail_fast: the first failure stops the other jobs, too.
-        environment: this process's; by default the current one.
+        display: is told what happens.
+
+    Raises:
+        KeyboardInterrupt: after all processes have ended, if SIGINT, SIGTERM or SIGHUP asked for it. The first one
+            lets jobs save a checkpoint, the second one ends them at once.
     """
-
-    def __init__(
-        self, program: Program, slots: Sequence[Slot], fail_fast: bool, environment: Mapping[str, str] | None = None
-    ) -> None:
-        self.program = program
-        self.slots = list(slots)
-        self.fail_fast = fail_fast
-        self.environment = dict(os.environ if environment is None else environment)
-        self._running: dict[Slot, JobProcess] = {}
-        self._stopping_since: float | None = None
-        self._killed = False
-
-    def run(self, jobs: Sequence[Job], display: Display) -> None:
-        """Run the jobs; each has its final state and record when this returns.
-
-        Raises:
-            KeyboardInterrupt: after all processes have ended, if SIGINT, SIGTERM or SIGHUP asked for it. The first one
-                lets jobs save a checkpoint, the second one ends them at once.
-        """
-        self._running, self._stopping_since, self._killed = {}, None, False
-        with StopRequests() as requests, display:
-            try:
-                self._run(jobs, display, requests)
-            except BaseException:  # such as of a console that is gone
-                end(list(self._running.values()))
-                raise
-        if requests.count:
-            raise KeyboardInterrupt
-
-    def _run(self, jobs: Sequence[Job], display: Display, requests: StopRequests) -> None:
-        waiting = [job for job in jobs if not job.finished]
-        begun = time.monotonic()
-        while waiting or self._running:
-            self._collect(display)
-            if requests.count or (self.fail_fast and any(job.state == "failed" for job in jobs)):
-                waiting.clear()
-                self._stop(requests.count, display)
-            self._start(waiting, display, time.monotonic() - begun)
-            display.update(jobs, {process.job: process.seconds for process in self._running.values()})
-            if waiting or self._running:
-                time.sleep(_POLL_SECONDS)
-
-    def _collect(self, display: Display) -> None:
-        for slot, process in list(self._running.items()):
-            if process.poll():
-                del self._running[slot]
-                display.ended(process.job)
-
-    def _start(self, waiting: list[Job], display: Display, seconds: float) -> None:
-        for slot in self.slots:
-            if slot in self._running or not waiting:
-                continue
-            job = next((job for job in waiting if self._try(job, slot)), None)
-            if job is not None:
-                waiting.remove(job)
-                display.started(job)
-            elif seconds > _BUSY_SECONDS and not self._running:
-                job = waiting.pop(0)
-                job.state, job.error = "failed", f"processes of an earlier attempt still write to {job.log}; end them"
-                display.ended(job)
-
-    def _try(self, job: Job, slot: Slot) -> bool:
+    waiting = [job for job in jobs if not job.finished]
+    running: dict[Slot, JobProcess] = {}
+    begun, is_stopping = time.monotonic(), False
+    with StopRequests() as requests, display:
         try:
-            self._running[slot] = JobProcess(job, self.program, self.environment, slot)
-        except JobBusy:
-            return False
-        return True
+            while waiting or running:
+                for slot in [slot for slot, process in running.items() if process.poll()]:
+                    display.ended(running.pop(slot).job)
+                if requests.count or (fail_fast and any(job.state == "failed" for job in jobs)):
+                    waiting.clear()
+                    if not is_stopping:
+                        display.stopping()
+                    is_stopping = True
+                    for process in running.values():
+                        process.kill() if requests.count > 1 else process.stop()
+                for slot in slots:
+                    if slot not in running and (started := _start(waiting, program, slot)):
+                        running[slot] = started
+                        display.started(started.job)
+                if waiting and not running and time.monotonic() - begun > BUSY_SECONDS:
+                    job = waiting.pop(0)
+                    job.state, job.error = "failed", str(JobBusy(job))
+                    display.ended(job)
+                display.update(jobs, {process.job: process.seconds for process in running.values()})
+                if waiting or running:
+                    time.sleep(_POLL_SECONDS)
+        except BaseException:  # such as of a console that is gone
+            end(running.values())
+            raise
+    if requests.count:
+        raise KeyboardInterrupt
 
-    def _stop(self, requests: int, display: Display) -> None:
-        now = time.monotonic()
-        if self._stopping_since is None:
-            self._stopping_since = now
-            display.stopping()
-            for process in self._running.values():
-                process.stop()
-        elif not self._killed and (requests > 1 or now - self._stopping_since > _GRACE_SECONDS):
-            self._killed = True
-            for process in self._running.values():
-                process.kill()
+
+def _start(waiting: list[Job], program: Program, slot: Slot) -> JobProcess | None:
+    """Start the first job that waits and is not busy; it waits no longer."""
+    for job in waiting:
+        with suppress(JobBusy):
+            process = JobProcess(job, program, os.environ, slot)
+            waiting.remove(job)
+            return process
+    return None

@@ -4,12 +4,17 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import optuna
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
+from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
+from optuna import Trial
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
 
 from ffcv_hydra.errors import SweepError
 from ffcv_hydra.sweeps.grid import raise_failures
@@ -18,11 +23,7 @@ from ffcv_hydra.sweeps.optuna_internals import is_stopped_by_sampler, mark, stor
 from ffcv_hydra.sweeps.program import quoted
 from ffcv_hydra.sweeps.search_space import split_overrides
 from ffcv_hydra.sweeps.summary import summarized
-from ffcv_hydra.sweeps.trial import TRIAL_VARIABLE, build, import_optuna, open_storage, write_trial
-
-if TYPE_CHECKING:
-    from optuna import Study, Trial
-    from optuna.trial import TrialState
+from ffcv_hydra.sweeps.trial import TRIAL_VARIABLE, build, open_storage, write_trial
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,12 @@ class Search:
         overrides: parsed; those that sweep span the space, the others are the same in all trials.
 
     Raises:
-        SweepError: optuna is not installed, there is nothing to search over, `custom_search_space` is no function, or
-            the direction is unknown.
+        SweepError: there is nothing to search over, `custom_search_space` is no function, or the direction is unknown.
     """
 
     def __init__(
         self, launcher: Launcher, config: DictConfig, options: SearchOptions, overrides: Sequence[Override]
     ) -> None:
-        optuna = import_optuna()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.launcher = launcher
         self.options = options
@@ -68,7 +67,7 @@ class Search:
         self.sweep_dir.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(config, self.sweep_dir / "multirun.yaml")
         self.storage = _absolute(options.storage or str(self.sweep_dir / "optuna.journal"))
-        self.study: Study = optuna.create_study(
+        self.study = optuna.create_study(
             study_name=options.study_name or "search",
             storage=open_storage(self.storage),
             direction=_direction(options.direction, OmegaConf.select(config, "optimized_mode")),
@@ -76,7 +75,6 @@ class Search:
         )
         if options.sampler is not None:
             self.study.sampler = build(_reseeded(options.sampler, len(self.study.get_trials(deepcopy=False))))
-        self._states = optuna.trial.TrialState
         self._exhausted = False
 
     def run(self, validate: Callable[[Sequence[Sequence[str]]], None]) -> None:
@@ -110,38 +108,36 @@ class Search:
 
     def _take_up_unfinished(self) -> None:
         """Trials that a stopped sweep has left are begun again with their parameters, before new ones."""
-        for trial in self.study.get_trials(deepcopy=False, states=(self._states.RUNNING,)):
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             mark(self.study, trial, "retried", True)
-            self.study.tell(trial.number, state=self._states.FAIL)
+            self.study.tell(trial.number, state=TrialState.FAIL)
             self.study.enqueue_trial(trial.params)
 
-    def _ask(self) -> "Trial":
+    def _ask(self) -> Trial:
         trial = self.study.ask(self.space)
         if self.suggest is not None:
             self.suggest(self.config, trial)
         return trial
 
-    def _overrides(self, trial: "Trial") -> list[str]:
+    def _overrides(self, trial: Trial) -> list[str]:
         description = self.sweep_dir / ".trials" / f"{trial.number}.json"
         write_trial(description, self.storage, self.study.study_name, storage_id(trial), self.options.pruner)
         chosen = [f"{key}={value}" for key, value in trial.params.items()]
         return [*self.fixed, *chosen, f"+hydra.job.env_set.{TRIAL_VARIABLE}={quoted(str(description))}"]
 
-    def _tell(self, trial: "Trial", job: JobReturn) -> None:
+    def _tell(self, trial: Trial, job: JobReturn) -> None:
         state, value = self._outcome(trial.number)
         if state == "pruned":
-            self._tell_study(trial, None, self._states.PRUNED)
+            told = TrialState.PRUNED
         elif state in FINISHED and value is not None:
-            self._tell_study(trial, value, self._states.COMPLETE)
+            told = TrialState.COMPLETE
         else:
-            self._tell_study(trial, None, self._states.FAIL)
+            told = TrialState.FAIL
             if job.status != JobStatus.FAILED:
                 reason = "it has no value of optimized_metric; does the model log it, and is it finite?"
                 job.status, job.return_value = JobStatus.FAILED, SweepError(f"job {trial.number}: {reason}")
-
-    def _tell_study(self, trial: "Trial", value: float | None, state: "TrialState") -> None:
         try:
-            self.study.tell(trial, value, state)
+            self.study.tell(trial, value if told == TrialState.COMPLETE else None, told)
         except RuntimeError as error:
             if not is_stopped_by_sampler(error):
                 raise
@@ -157,14 +153,12 @@ class Search:
         return None, None
 
     def _save_best(self) -> None:
-        if any(trial.state == self._states.COMPLETE for trial in self.study.get_trials(deepcopy=False)):
+        if any(trial.state == TrialState.COMPLETE for trial in self.study.get_trials(deepcopy=False)):
             best = {"name": "optuna", "best_params": self.study.best_params, "best_value": self.study.best_value}
             OmegaConf.save(OmegaConf.create(best), self.sweep_dir / "optimization_results.yaml")
 
 
-def _function(name: str) -> Callable[[DictConfig, "Trial"], None]:
-    from hydra.utils import get_method
-
+def _function(name: str) -> Callable[[DictConfig, Trial], None]:
     try:
         return get_method(name)
     except Exception as error:
@@ -187,8 +181,9 @@ def _absolute(storage: str) -> str:
     return f"{scheme}{slashes}{os.path.abspath(path)}" if is_file and path else storage
 
 
-def _direction(direction: str | None, mode: str | None) -> str:
-    found = {"min": "minimize", "max": "maximize"}.get(direction or mode or "min", direction)
-    if found not in ("minimize", "maximize"):
+def _direction(direction: str | None, mode: str | None) -> StudyDirection:
+    low, high = StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE
+    found = {"min": low, "minimize": low, "max": high, "maximize": high}.get(direction or mode or "min")
+    if found is None:
         raise SweepError(f"hydra.sweeper.direction={direction}: choose minimize or maximize")
     return found

@@ -1,20 +1,16 @@
 """What a search may choose from, in Hydra's notation for sweeps."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from ffcv_hydra.errors import SweepError
-from ffcv_hydra.sweeps.trial import import_optuna
-
-if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
 
 
 def split_overrides(
     overrides: Sequence[Override], needs_space: bool = True
-) -> tuple[dict[str, "BaseDistribution"], list[str]]:
+) -> tuple[dict[str, BaseDistribution], list[str]]:
     """Split overrides into what is searched over and what is the same in all trials; of one key the last one counts.
 
     `choice(a, b)` and `a,b` are categories, `range(1, 9, 2)` numbers in steps, `interval(0.1, 1)` reals and
@@ -43,23 +39,22 @@ def split_overrides(
     return space, list(fixed.values())
 
 
-def _distribution(override: Override) -> "BaseDistribution":
-    distributions = import_optuna().distributions
+def _distribution(override: Override) -> BaseDistribution:
     value = override.value()
     if isinstance(value, IntervalSweep):
         logarithmic = "log" in value.tags
         start, end = value.start, value.end
         if isinstance(start, int) and isinstance(end, int):
-            return distributions.IntDistribution(start, end, log=logarithmic)
+            return IntDistribution(start, end, log=logarithmic)
         assert start is not None and end is not None
-        return distributions.FloatDistribution(start, end, log=logarithmic)
+        return FloatDistribution(start, end, log=logarithmic)
     if isinstance(value, RangeSweep) and not value.shuffle and (value.step or 1) > 0:
         steps = list(value.range())
         if all(isinstance(step, int) for step in steps):
-            return distributions.IntDistribution(int(steps[0]), int(steps[-1]), step=int(value.step))
-        return distributions.FloatDistribution(float(steps[0]), float(steps[-1]), step=float(value.step))
+            return IntDistribution(int(steps[0]), int(steps[-1]), step=int(value.step))
+        return FloatDistribution(float(steps[0]), float(steps[-1]), step=float(value.step))
     texts = list(override.sweep_string_iterator())
     values = list(override.sweep_iterator())
-    return distributions.CategoricalDistribution(
+    return CategoricalDistribution(
         [value if isinstance(value, (bool, int, float)) else text for value, text in zip(values, texts, strict=True)]
     )

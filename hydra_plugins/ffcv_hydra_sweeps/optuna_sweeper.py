@@ -36,6 +36,9 @@ class OptunaSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> None:
+        from ffcv_hydra.sweeps.trial import import_optuna
+
+        import_optuna()
         from ffcv_hydra.sweeps.search import Search, SearchOptions
         from ffcv_hydra.sweeps.swept_values import check_swept_values
 

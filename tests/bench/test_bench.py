@@ -11,7 +11,6 @@ from rich.console import Console
 from ffcv_hydra.bench import Report, print_report
 from ffcv_hydra.bench.decoding import decoders_of, decoding_shares, shrinkable_share
 from ffcv_hydra.bench.measuring import MeasuringExecutor
-from ffcv_hydra.bench.report import Part
 from ffcv_hydra.cli.inspection import main
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations import CenterCrop, RandomHorizontalFlip, ToTensor
@@ -33,9 +32,9 @@ def report(**changes) -> Report:
         "os_cache": True,
         "file_bytes": GIGABYTE,
         "memory_bytes": 16 * GIGABYTE,
-        "parts": [Part("image: decoding", 1.0), Part("image: Cutout", 0.5)],
-        "consumer_parts": [],
-        "disk": Part("waiting for the disk", 0.0),
+        "parts": {"image: decoding": 1.0, "image: Cutout": 0.5},
+        "consumer_parts": {},
+        "disk": 0.0,
     }
     return Report(**{**facts, **changes})
 
@@ -59,8 +58,8 @@ def test_shares_of_decoding_sum_to_one(scenes):
     job = next(loader.passes.batch_jobs(executor, 0, 0))
     [decoders] = [found for link in loader.plan.steps[0].links if (found := decoders_of(link.nodes))]
     shares = decoding_shares(executor, decoders, job.samples, job.keys)
-    assert shares.checksum + shares.decode + shares.resample == pytest.approx(1)
-    assert min(shares.checksum, shares.decode, shares.resample) >= 0
+    assert sum(shares) == pytest.approx(1)
+    assert min(shares) >= 0
 
 
 @pytest.mark.parametrize("size, expected", [(4, 1), (30, 0)])
@@ -77,7 +76,7 @@ def test_F10_samples_that_scaled_decoding_would_pay_for_are_counted(scenes, size
 def test_the_shares_and_the_step_that_would_wait():
     found = report()
     assert found.samples_per_second == 500
-    assert [found.share(part) for part in (*found.parts, found.rest)] == [0.25, 0.125, 0.625]
+    assert [found.share(part) for part in (*found.parts.values(), found.rest)] == [0.25, 0.125, 0.625]
     [verdict] = found.verdicts()
     assert "500 samples/s" in verdict
     assert "less than 100 ms per batch of 50" in verdict
@@ -87,12 +86,12 @@ def test_the_shares_and_the_step_that_would_wait():
     ("changes", "advice"),
     [
         ({"num_cores": 8}, "try loader.num_workers=8"),
-        ({"disk": Part("disk", 1.0), "os_cache": False}, "try loader.os_cache=true"),
-        ({"disk": Part("disk", 1.0), "file_bytes": 20 * GIGABYTE}, "try loader.os_cache=false"),
-        ({"disk": Part("disk", 1.0), "os_cache": False, "file_bytes": 20 * GIGABYTE}, "ordering=quasi_random"),
-        ({"disk": Part("disk", 1.0)}, "a second run reads from the page cache"),
+        ({"disk": 1.0, "os_cache": False}, "try loader.os_cache=true"),
+        ({"disk": 1.0, "file_bytes": 20 * GIGABYTE}, "try loader.os_cache=false"),
+        ({"disk": 1.0, "os_cache": False, "file_bytes": 20 * GIGABYTE}, "ordering=quasi_random"),
+        ({"disk": 1.0}, "a second run reads from the page cache"),
         ({"shrinkable": 0.4}, "In 40% of the samples a JPEG's part is at least twice as high and as wide"),
-        ({"consumer_parts": [Part("image: RandomErasing", 0.5)]}, "an operation of ffcv_hydra.operations"),
+        ({"consumer_parts": {"image: RandomErasing": 0.5}}, "an operation of ffcv_hydra.operations"),
     ],
 )
 def test_what_may_be_tried_is_said(changes, advice):
@@ -101,7 +100,7 @@ def test_what_may_be_tried_is_said(changes, advice):
 
 
 def test_the_table_has_a_row_for_each_part(capsys):
-    print_report(report(consumer_parts=[Part("image: RandomErasing", 0.001)]), Console(width=100))
+    print_report(report(consumer_parts={"image: RandomErasing": 0.001}), Console(width=100))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "toy, train: 500 samples/s (1,000 samples in 2.0 s; 2 threads, 2 cores)"
     table = "\n".join(" ".join(line.split()) for line in lines)
