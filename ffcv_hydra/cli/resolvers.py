@@ -23,35 +23,25 @@ def register() -> None:
     """Make the resolvers known to OmegaConf; may be called again."""
     # Cached in the config: a run's folder has one name, however often it is asked for. The processes that
     # Lightning starts get it as an override of hydra.run.dir.
-    OmegaConf.register_new_resolver("run_folder", _this_run_folder, use_cache=True, replace=True)
-    OmegaConf.register_new_resolver("run_dir", run_dir, replace=True)
-    OmegaConf.register_new_resolver("absolute_path", absolute_path, replace=True)
-    OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
-    OmegaConf.register_new_resolver("count_classes", count_classes, replace=True)
-    OmegaConf.register_new_resolver("fill_fractions", fill_fractions, replace=True)
-    OmegaConf.register_new_resolver("has_split", has_split, replace=True)
+    OmegaConf.register_new_resolver("run_folder", run_folder, use_cache=True, replace=True)
+    facts = (absolute_path, folder_name, count_classes, fill_fractions, has_split, mixed_split, common, worker_counts)
+    for resolver in (run_dir, *facts):
+        OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
     OmegaConf.register_new_resolver("if_given", lambda condition, value: value if condition else None, replace=True)
     OmegaConf.register_new_resolver("either", lambda first, second: first or second, replace=True)
-    OmegaConf.register_new_resolver("mixed_split", mixed_split, replace=True)
-    OmegaConf.register_new_resolver("common", common, replace=True)
-    OmegaConf.register_new_resolver("worker_counts", worker_counts, replace=True)
 
 
-def run_folder(environment: Mapping[str, str], arguments: Sequence[str]) -> str:
+def run_folder() -> str:
     """A new run's folder, relative to `outputs/`: `<date>/<time>_<random>`; in a SLURM job `slurm/<job id>/<digest>`.
 
     The digest is that of the command line. So all tasks of a job agree on the folder, a requeued job, which keeps its
     id, finds it again, and another command of the same job does not. Interactive jobs, told by their name as Lightning
     does, count as no job.
     """
-    job = environment.get("SLURM_JOB_ID")
-    if job and "SLURM_NTASKS" in environment and environment.get("SLURM_JOB_NAME") not in ("bash", "interactive"):
-        return f"slurm/{job}/{sha256(repr(list(arguments)).encode()).hexdigest()[:8]}"
+    job = os.environ.get("SLURM_JOB_ID")
+    if job and "SLURM_NTASKS" in os.environ and os.environ.get("SLURM_JOB_NAME") not in ("bash", "interactive"):
+        return f"slurm/{job}/{sha256(repr(sys.argv[1:]).encode()).hexdigest()[:8]}"
     return f"{datetime.now():%Y-%m-%d/%H-%M-%S}_{secrets.token_hex(3)}"
-
-
-def _this_run_folder() -> str:
-    return run_folder(os.environ, sys.argv[1:])
 
 
 def run_dir() -> str:

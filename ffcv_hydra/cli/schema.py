@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from types import UnionType
-from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
 from pydantic import (
     AfterValidator,
@@ -49,17 +50,11 @@ class Section(BaseModel):
         return values
 
 
-class Target(Section):
+class Target(BaseModel):
     """A node that names what is built from it; its other keys are checked against that one's signature."""
 
-    model_config = ConfigDict(extra="allow")
-    free_keys: ClassVar[bool] = True
+    model_config = ConfigDict(strict=True, extra="allow")
     target: str = Field(alias="_target_")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_unknown_keys(cls, values: Any) -> Any:
-        return values
 
 
 class Split(Section):
@@ -251,38 +246,21 @@ class RunConfig(ConvertConfig):
     optimized_mode: Literal["min", "max"]
 
 
-def takes_key(kind: Any, value: Any, key: Sequence[str]) -> bool:
-    """Whether a key that is not there yet may be added.
-
-    Args:
-        kind: what is at the key's first part: a section, or the type of a value.
-        value: what is there now, as plain containers.
-        key: its parts.
-    """
-    first, *rest = key
-    if value is not None and not isinstance(value, Mapping):
-        return False
-    value = value or {}
-    if "_target_" in value and not rest:
-        accepted = accepted_keys(value)
-        return accepted is None or first in accepted
-    section = next((found for found in _branches(kind) if isinstance(found, type) and issubclass(found, Section)), None)
-    if section is None or section is Target:
-        below = next((get_args(found)[1] for found in _branches(kind) if get_origin(found) is dict), Any)
-        return takes_key(below, value.get(first), rest) if rest else True
-    fields = {field.alias or name: field for name, field in section.model_fields.items()}
-    if rest:
-        return takes_key(fields[first].annotation if first in fields else Any, value.get(first), rest)
-    return first in fields or (section.free_keys and nearest(first, fields) is None)
-
-
-def _branches(kind: Any) -> list[Any]:
-    """The types that a union or an annotated type allows."""
-    if get_origin(kind) is Annotated:
-        return _branches(get_args(kind)[0])
-    if get_origin(kind) in (Union, UnionType):
-        return [branch for member in get_args(kind) for branch in _branches(member)]
-    return [kind]
+def takes_key(schema: type[Section], config: Mapping[Any, Any], key: Sequence[str]) -> bool:
+    """Whether a config, as plain containers that need not be resolved, may have one more key; given by its parts."""
+    *parents, name = key
+    changed = node = deepcopy(dict(config))
+    for parent in parents:
+        node = node[parent]
+    accepted = accepted_keys(node) if "_target_" in node else None
+    if accepted is not None:
+        return name in accepted
+    node[name] = None
+    try:
+        schema.model_validate(changed)
+    except ValidationError as error:
+        return all(found.get("ctx", {}).get("key") != name for found in error.errors())
+    return True
 
 
 def check(schema: type[Section], config: Mapping[str, Any]) -> None:

@@ -12,24 +12,39 @@ from ffcv_hydra.errors import ConfigError
 SLURM = {"SLURM_JOB_ID": "17", "SLURM_NTASKS": "2", "SLURM_JOB_NAME": "train"}
 
 
-def test_runs_that_start_in_the_same_second_have_different_folders():
-    assert len({run_folder({}, []) for _ in range(100)}) == 100
+@pytest.fixture
+def folder_of(monkeypatch):
+    """The folder of a run with these variables of SLURM's and these overrides."""
+
+    def folder(variables, *overrides):
+        for name in SLURM:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr("sys.argv", ["run.py", *overrides])
+        return run_folder()
+
+    return folder
 
 
-def test_requeued_slurm_job_finds_its_folder_and_all_tasks_agree_on_it():
-    first = run_folder({**SLURM, "SLURM_PROCID": "0"}, ["seed=1"])
-    requeued = run_folder({**SLURM, "SLURM_PROCID": "1", "SLURM_RESTART_COUNT": "1"}, ["seed=1"])
+def test_runs_that_start_in_the_same_second_have_different_folders(folder_of):
+    assert len({folder_of({}) for _ in range(100)}) == 100
+
+
+def test_requeued_slurm_job_finds_its_folder_and_all_tasks_agree_on_it(folder_of):
+    first = folder_of({**SLURM, "SLURM_PROCID": "0"}, "seed=1")
+    requeued = folder_of({**SLURM, "SLURM_PROCID": "1", "SLURM_RESTART_COUNT": "1"}, "seed=1")
     assert first == requeued
     assert first.startswith("slurm/17/")
 
 
-def test_other_command_of_the_same_slurm_job_has_its_own_folder():
-    assert run_folder(SLURM, ["seed=1"]) != run_folder(SLURM, ["mode=test"])
+def test_other_command_of_the_same_slurm_job_has_its_own_folder(folder_of):
+    assert folder_of(SLURM, "seed=1") != folder_of(SLURM, "mode=test")
 
 
 @pytest.mark.parametrize("name", ["bash", "interactive"])
-def test_interactive_slurm_job_is_no_job(name):
-    assert not run_folder({**SLURM, "SLURM_JOB_NAME": name}, []).startswith("slurm")
+def test_interactive_slurm_job_is_no_job(folder_of, name):
+    assert not folder_of({**SLURM, "SLURM_JOB_NAME": name}).startswith("slurm")
 
 
 @pytest.mark.parametrize("root", [None, 5, ["a"]], ids=str)
