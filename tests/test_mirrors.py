@@ -17,7 +17,10 @@ ELSEWHERE = {
     "collection/test_data_cache.py": "collection/remote_file",
     "collection/test_fetching.py": "cli/remote collection/uploading",
     "collection/test_mixture.py": "collection/common_fields collection/paths ordering/mixed",
-    "collection/test_shards.py": "beton/stored_file loader/engine/files",
+    "collection/test_shards.py": (
+        "beton/reading/mapped beton/reading/mapping beton/stored_file collection/columns collection/entries"
+        " collection/shard_files kernels/memory/rows loader/engine/files"
+    ),
     "beton/reading/test_reader.py": "beton/format beton/tables beton/fields/stored_types beton/reading/checks",
     "beton/test_crash.py": "beton/writing/journal beton/writing/resuming",
     "beton/test_iterables.py": "beton/writing/source beton/writing/spool",

@@ -27,13 +27,17 @@ class Allocations(NamedTuple):
 
         They are in this package's files, in which every sample has the same number of allocations, one after another.
         """
+        rows = self.likely_rows(offsets)
+        return rows if rows is not None and np.array_equal(self.pointers[rows], offsets) else None
+
+    def likely_rows(self, offsets: np.ndarray) -> slice | None:
+        """What `regular_rows` gives if it gives any: looks at the first sample alone."""
         per_sample, rest = divmod(len(self.pointers), len(offsets))
         if rest:
             return None
         of_first = np.flatnonzero(self.pointers[:per_sample] == offsets[0])
         # Of equal pointers the last one is that of the data: stock FFCV gives it to the empty values before as well.
-        rows = slice(int(of_first[-1]), None, per_sample) if of_first.size else None
-        return rows if rows is not None and np.array_equal(self.pointers[rows], offsets) else None
+        return slice(int(of_first[-1]), None, per_sample) if of_first.size else None
 
     def order(self) -> np.ndarray | None:
         """int64 (num_allocations,): sorts by pointers, then by sizes; None if the pointers rise already."""

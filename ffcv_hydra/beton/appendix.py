@@ -45,7 +45,9 @@ class Appendix:
         description: What the file was made from.
         fingerprint: Hash of the description.
         package_version: Of the package that wrote the file.
-        checksums: uint64 (num_allocations,), in the order of the allocation table's rows; None in version 1.
+        num_checksums: How many checksums there are; None in version 1.
+        checksums: uint64 (num_allocations,), in the order of the allocation table's rows; None in version 1, and where
+            they were not read.
         version: Of the appendix.
         manifest: Where the manifest begins and ends in the file; None if there is none.
     """
@@ -54,6 +56,7 @@ class Appendix:
     description: dict[str, Any] | None
     fingerprint: str | None
     package_version: str
+    num_checksums: int | None
     checksums: np.ndarray | None
     version: int
     manifest: tuple[int, int] | None
@@ -111,8 +114,10 @@ def digest(file: BinaryIO, metadata_end: int, start: int) -> bytes:
     return hasher.digest()
 
 
-def unpack(file: BinaryIO, earliest: int, end: int) -> Appendix | None:
+def unpack(file: BinaryIO, earliest: int, end: int, *, with_checksums: bool = True) -> Appendix | None:
     """Read the appendix that ends at `end`, where the allocation table begins, and begins at `earliest` or later.
+
+    Without checksums that takes no longer for a large file than for a small one.
 
     Returns:
         None if there is no appendix, as in files that stock FFCV wrote.
@@ -136,12 +141,19 @@ def unpack(file: BinaryIO, earliest: int, end: int) -> Appendix | None:
             raise BetonError(f"written by version {package_version} of this package, which is newer; update")
         description = content["description"]
         is_intact = content["fingerprint"] == (None if description is None else fingerprint(description))
-        start, checksums, manifest = text_start, None, None
+        start, count, checksums, manifest = text_start, None, None, None
         if version > 1 or "num_checksums" in content:  # else a damaged version could take the checksums away
             end_of_checksums = text_start - _count(content["manifest_bytes"]) if version > 2 else text_start
-            start, checksums = _read_checksums(file, end_of_checksums, earliest, _count(content["num_checksums"]))
+            count = _count(content["num_checksums"])
+            start = end_of_checksums - 8 * count - DIGEST_BYTES
+            if start < earliest:
+                raise ValueError("no room")
+            if with_checksums:
+                file.seek(start + DIGEST_BYTES)
+                checksums = np.frombuffer(file.read(8 * count), dtype="<u8")
             manifest = (end_of_checksums, text_start) if end_of_checksums < text_start else None
-        found = Appendix(start, description, content["fingerprint"], package_version, checksums, version, manifest)
+        told = start, description, content["fingerprint"], package_version
+        found = Appendix(*told, count, checksums, version, manifest)
     except (TypeError, ValueError, KeyError, RecursionError, ConversionError):
         is_intact = False
     if not is_intact:
@@ -153,15 +165,6 @@ def _count(value: Any) -> int:
     if not isinstance(value, int) or value < 0:
         raise ValueError("no count")
     return value
-
-
-def _read_checksums(file: BinaryIO, end: int, earliest: int, count: int) -> tuple[int, np.ndarray]:
-    """Where the appendix begins, and the checksums, which end at `end`. Raises ValueError if there is no room."""
-    start = end - 8 * count - DIGEST_BYTES
-    if start < earliest:
-        raise ValueError("no room")
-    file.seek(start + DIGEST_BYTES)
-    return start, np.frombuffer(file.read(8 * count), dtype="<u8")
 
 
 def first_difference(found: Any, wanted: Any, key: str = "") -> tuple[str, Any, Any] | None:

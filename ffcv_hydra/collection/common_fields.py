@@ -7,10 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ffcv_hydra.beton.allocations import read_only
 from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.scalar_fields import FloatField, IntField
-from ffcv_hydra.beton.format import record_type
 from ffcv_hydra.beton.reading.reader import Beton
 from ffcv_hydra.errors import BetonError
 from ffcv_hydra.nearest import hint
@@ -58,14 +56,15 @@ class _WithFields(Beton):
 
     def __init__(self, beton: Beton, fields: Mapping[str, Field], fill_values: Mapping[str, float]) -> None:
         vars(self).update(vars(beton))
+        self._beton, self._fill_values = beton, fill_values
         self.fields = {name: beton.fields.get(name, field) for name, field in fields.items()}
-        metadata = np.empty(beton.num_samples, dtype=record_type(self.fields.values()))
-        for place, name in enumerate(self.fields):
-            metadata[f"f{place}"] = beton.field_metadata(name) if name in beton.fields else fill_values[name]
-        self.metadata = read_only(metadata)
-        here = [name for name in self.fields if name in beton.fields]
-        self._extents = {name: extents for name in here if (extents := beton.extents(name)) is not None}
-        self._checksums_of = {name: beton.checksums_of(name) for name in here}
+
+    def field_metadata(self, name: str) -> np.ndarray:
+        """As `Beton.field_metadata`; of a field that it lacks the same number for each sample, which is there once."""
+        if name in self._beton.fields:
+            return self._beton.field_metadata(name)
+        value = np.array(self._fill_values[name], dtype=self.fields[name].metadata_type)
+        return np.broadcast_to(value, self.num_samples)
 
 
 def _check_fill_value(name: str, field: Field, value: float) -> None:

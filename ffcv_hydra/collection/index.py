@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,9 @@ class ShardEntry:
         num_bytes: Its size.
         tables: `Beton.checksum`.
         data: The text of its `DataDigest`; empty if it has none.
+        page_size: Of its pages, in bytes; 0 if that is not known.
+        extremes: The least and the largest of each of its columns of whole numbers, see `entries.shard_entry`; of those
+            that are not there it is not known.
     """
 
     file: str
@@ -49,6 +52,8 @@ class ShardEntry:
     num_bytes: int
     tables: str
     data: str
+    page_size: int = 0
+    extremes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def location(self, folder: str | os.PathLike[str]) -> str:
         """Where the shard of an index in `folder` is: a path, or a URL."""
@@ -109,10 +114,11 @@ def write_index(folder: str | os.PathLike[str], index: Index) -> None:
         "num_bytes": index.num_bytes,
         "data": "" if index.data is None else str(index.data),
         **{name: getattr(index, name) for name in ("fields", "kinds", "description", "fingerprint", "manifest")},
-        "shards": [asdict(shard) for shard in index.shards],
     }
+    shards = ",\n  ".join(json.dumps(asdict(shard)) for shard in index.shards)
+    text = json.dumps(content, indent=1).removesuffix("\n}") + f',\n "shards": [\n  {shards}\n ]\n}}\n'
     with written_beside(Path(folder) / INDEX_NAME) as file:
-        file.write(json.dumps(content, indent=1).encode() + b"\n")
+        file.write(text.encode())
         file.flush()
         os.fsync(file.fileno())  # before it appears
 
@@ -175,7 +181,19 @@ def _shard(found: Any, where: str) -> ShardEntry:
         _check_type(found.get(name), int, f"{where}.{name}")
         if not 0 < found[name] < 1 << 63:
             raise ValueError(f"{where}.{name} is {found[name]}")
-    shard = ShardEntry(**{name: found[name] for name in ShardEntry.__dataclass_fields__})
+    page_size, extremes = found.get("page_size", 0), found.get("extremes", {})
+    _check_type(page_size, int, f"{where}.page_size")
+    _check_type(extremes, dict, f"{where}.extremes")
+    if page_size < 0 or page_size & (page_size - 1):
+        raise ValueError(f"{where}.page_size is {page_size}")
+    for key, both in extremes.items():
+        if not (isinstance(both, list) and [type(one) for one in both] == [int, int] and both[0] <= both[1]):
+            raise ValueError(f"{where}.extremes.{key} is {both!r}")
+    shard = ShardEntry(
+        **{name: found[name] for name in ("file", "num_samples", "num_bytes", "tables", "data")},
+        page_size=page_size,
+        extremes={key: (both[0], both[1]) for key, both in extremes.items()},
+    )
     if not shard.file:
         raise ValueError(f"{where}.file is empty")
     if not _SHA256.fullmatch(shard.tables):

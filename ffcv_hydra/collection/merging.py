@@ -13,12 +13,13 @@ from ffcv_hydra.beton.reading.reader import Beton
 from ffcv_hydra.beton.summary import describe_fields
 from ffcv_hydra.beton.writing.partial import Partial
 from ffcv_hydra.beton_path import is_sharded
+from ffcv_hydra.collection.entries import shard_entry
 from ffcv_hydra.collection.facts import joined_manifest, read_facts
 from ffcv_hydra.collection.index import Index, ShardEntry, read_index, write_index
 from ffcv_hydra.collection.paths import absolute
 from ffcv_hydra.collection.shards import opened
 from ffcv_hydra.collection.unfinished import UnfinishedShards
-from ffcv_hydra.collection.writing import shard_entry, write_manifest
+from ffcv_hydra.collection.writing import write_manifest
 from ffcv_hydra.errors import BetonError
 from ffcv_hydra.urls import shown
 

@@ -1,12 +1,12 @@
-"""Several betons as one: their tables one after another, with the ids and the offsets of the whole."""
+"""Several betons as one: each opened when it is needed, with the ids and the offsets of the whole."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
-from itertools import pairwise
+from functools import cached_property, partial
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,22 @@ import numpy as np
 
 from ffcv_hydra.beton.allocations import read_only
 from ffcv_hydra.beton.data_digest import DataDigest, data_digest
+from ffcv_hydra.beton.format import record_type
 from ffcv_hydra.beton.manifest import Manifest
 from ffcv_hydra.beton.reading.checks import pointer_column
-from ffcv_hydra.beton.reading.reader import Beton
-from ffcv_hydra.beton.stored_file import StoredFile
+from ffcv_hydra.beton.reading.reader import Beton, read_appendix
 from ffcv_hydra.beton.summary import describe_fields
 from ffcv_hydra.collection.cache_locks import Uses
+from ffcv_hydra.collection.columns import Column
 from ffcv_hydra.collection.common_fields import CommonFields
 from ffcv_hydra.collection.data_cache import uses_of
+from ffcv_hydra.collection.entries import sizes_key
 from ffcv_hydra.collection.facts import joined_manifest, read_manifest
 from ffcv_hydra.collection.fetching import CustomFields, local
-from ffcv_hydra.collection.index import Index, is_sharded, read_index
+from ffcv_hydra.collection.index import is_sharded
 from ffcv_hydra.collection.mixture import Mixture, Readable
 from ffcv_hydra.collection.paths import located
+from ffcv_hydra.collection.shard_files import ShardFiles
 from ffcv_hydra.errors import BetonError
 from ffcv_hydra.urls import shown
 
@@ -68,10 +71,11 @@ def named(path: Readable) -> list[Path | str]:
 
 
 class Shards(Beton):
-    """Several betons, which are read as one.
+    """Several betons, which are read as one, and opened when a sample of theirs is needed, see `ShardFiles`.
 
     A sample's id is its place in the whole: the ids of a shard begin where those of the one before it ended. Offsets
-    count in a space in which each file begins at a multiple of the page size.
+    count in a space in which each file begins at a multiple of the page size. The columns of the tables are each a
+    `Column`.
 
     Args:
         paths: absolute, of betons and of sharded ones.
@@ -82,10 +86,10 @@ class Shards(Beton):
         paths: as given.
         path: the folder, or the one that all `paths` have in common.
         spans: the ids of each path's samples.
-        digest: of the data; None if a file has no checksums.
 
     Raises:
-        BetonError: if one cannot be used, is not what its index says, or their fields differ.
+        BetonError: if one cannot be used, is not of the size that its index says, or their fields differ. That the
+            tables of a shard are others than its index says is told when a sample of it is needed.
     """
 
     def __init__(
@@ -94,69 +98,132 @@ class Shards(Beton):
         custom_fields: CustomFields | None = None,
         fill_values: Mapping[str, float] | None = None,
     ) -> None:
-        self.paths, self._fill_values = list(paths), fill_values
+        self.paths, self.custom_fields, self._fill_values = list(paths), custom_fields, fill_values
         self.path = Path(os.path.commonpath(self.paths))
-        self._custom_fields = custom_fields
-        self._index = read_index(self.path) if len(self.paths) == 1 and is_sharded(self.path) else None
-        self.spans: list[range] = []
-        betons: list[Beton] = []
-        self.digest: DataDigest | None = DataDigest()
-        for path in self.paths:
-            if is_sharded(path):
-                index = self._index or read_index(path)
-                found, digest = _shards_of(path, index, custom_fields), index.data
-            else:
-                found = [Beton(path, custom_fields)]
-                digest = data_digest(found[0])
-            betons += found
-            first_id = self.spans[-1].stop if self.spans else 0
-            self.spans.append(range(first_id, first_id + sum(beton.num_samples for beton in found)))
-            self.digest = self.digest.then(digest) if self.digest and digest else None
-        _check_places(betons)
+        self._files = files = ShardFiles(self.paths, custom_fields)
+        self.files, self.page_size, self.spans, self.first_ids = (
+            files.stored,
+            files.page_size,
+            files.spans,
+            files.first_ids,
+        )
+        self.num_samples = int(files.first_ids[-1])
+        self.description = files.index.description if files.index else None
+        self.fingerprint = files.index.fingerprint if files.index else None
+        firsts = [files.number_of(span.start) for span in self.spans]
+        self._common = None
         if fill_values is not None:
-            common = CommonFields(betons, fill_values)
-            betons, self.left_out = [common.of(beton) for beton in betons], common.left_out
-        _check_fields(betons)
-        self._join(betons)
+            self._common = CommonFields([files[number] for number in firsts], fill_values)
+            self.left_out = self._common.left_out
+        self.fields = self._as_read(files[0]).fields
+        for number in firsts:
+            self.beton(number)  # tells how the fields of one differ
+        self._make_columns()
 
-    def _join(self, betons: Sequence[Beton]) -> None:
-        self.fields = betons[0].fields
-        self.page_size = max(beton.page_size for beton in betons)
-        self.description = self._index.description if self._index else None
-        self.fingerprint = self._index.fingerprint if self._index else None
-        versions = [beton.version for beton in betons if beton.version is not None]
-        self.version = min(versions) if len(versions) == len(betons) else None
-        self._first_ids = np.cumsum([0, *(beton.num_samples for beton in betons)], dtype=np.int64)
-        self.num_samples = int(self._first_ids[-1])
-        files: list[StoredFile] = []
-        for beton in betons:
-            end = files[-1].start + files[-1].num_bytes if files else 0
-            start = -(-end // self.page_size) * self.page_size
-            files.append(StoredFile(beton.path, start, beton.files[0].num_bytes))
-        self.files = tuple(files)
+    def _make_columns(self) -> None:
+        entries, first = self._files.entries, self.beton(0)
+        unknown = [number for number, entry in enumerate(entries) if not entry.data]
+        starts = np.array([file.start for file in self.files], dtype=np.int64)
+        extremes = [entry.extremes for entry in entries]
+
+        def column(part: Callable[[Beton], Any], key: str, pointer: str | None = None) -> Column:
+            return Column(self.beton, self.first_ids, part, part(first), starts, pointer, extremes, key)
+
+        self._columns: dict[str, Column] = {}
         self._extents, self._checksums_of = {}, {}
-        self.metadata = np.concatenate([beton.metadata for beton in betons])
-        shift = np.repeat(np.array([file.start for file in files], dtype=np.uint64), np.diff(self._first_ids))
         for name, field in self.fields.items():
-            sizes = [found[1] for beton in betons if (found := beton.extents(name))]
-            offsets = pointer_column(field, self.field_metadata(name))
-            if offsets is None or not sizes:
+            metadata = first.field_metadata(name)
+            pointer = None
+            if pointer_column(field, metadata) is not None:
+                pointer = next((one for one in ("data_ptr", "ptr") if one in (metadata.dtype.names or ())), "")
+            self._columns[name] = column(methodcaller("field_metadata", name), name, pointer)
+            if pointer is None:
                 continue
-            offsets += shift
-            self._extents[name] = read_only(offsets), read_only(np.concatenate(sizes))
-            checksums = [known for beton in betons if (known := beton.checksums_of(name)) is not None]
-            if len(checksums) == len(betons):
-                self._checksums_of[name] = read_only(np.concatenate(checksums))
-        read_only(self.metadata)
+            pointers = self._columns[name][pointer] if pointer else self._columns[name]
+            sizes = column(partial(_sizes, name), sizes_key(name))
+            self._extents[name] = pointers, sizes  # type: ignore[assignment]
+            if all(self.beton(number).checksums_of(name) is not None for number in [0, *unknown]):
+                self._checksums_of[name] = column(methodcaller("checksums_of", name), name)  # type: ignore[assignment]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Shards, (self.paths, self._custom_fields, self._fill_values)
+        return Shards, (self.paths, self.custom_fields, self._fill_values)
+
+    @property
+    def num_opened(self) -> int:
+        """How many of the files have been needed so far."""
+        return self._files.num_opened
+
+    def beton(self, number: int) -> Beton:
+        """One of the files, open, with the fields that all are read with.
+
+        Raises:
+            BetonError: it cannot be used, is not what its index says, or has other fields than the first one.
+        """
+        beton = self._as_read(self._files[number])
+        known, found = describe_fields(self.fields), describe_fields(beton.fields)
+        if found != known or list(found) != list(known):
+            name, first = (
+                next((one for one in {**known, **found} if known.get(one) != found.get(one)), None),
+                self.files[0],
+            )
+            what = (
+                f"field '{name}' is {found.get(name, 'missing')}, and in {first.path} {known.get(name, 'missing')}"
+                if name
+                else f"its fields stand in another order than those of {first.path}"
+            )
+            raise BetonError(f"{beton.path}: {what}; only betons of the same fields can be read as one")
+        return beton
+
+    def _as_read(self, beton: Beton) -> Beton:
+        return beton if self._common is None else self._common.of(beton)
 
     def path_of(self, sample: int) -> Path:
         """The file that a sample is in."""
-        return self.files[int(np.searchsorted(self._first_ids, sample, side="right")) - 1].path
+        return self.files[self._files.number_of(sample)].path
 
-    # What follows is read from the files again when it is first asked for.
+    def field_metadata(self, name: str) -> Any:
+        """As `Beton.field_metadata`, as a `Column`."""
+        if name not in self.fields:
+            raise BetonError(f"{self.path}: no field {name!r}; it has {', '.join(self.fields)}")
+        return self._columns[name]
+
+    @cached_property
+    def digest(self) -> DataDigest | None:
+        """Of the data; None if a file has no checksums."""
+        whole = DataDigest()
+        for entry in self._files.entries:
+            if not entry.data:
+                return None
+            whole = whole.then(DataDigest.parse(entry.data))
+        return whole
+
+    @cached_property
+    def checksum(self) -> str:
+        """SHA-256 of the checksums of all shards."""
+        return hashlib.sha256("".join(entry.tables for entry in self._files.entries).encode()).hexdigest()
+
+    @cached_property
+    def manifest(self) -> Manifest | None:
+        """How the source looked, or what can be told of the sources of several paths, see `joined_manifest`."""
+        if len(self.paths) == 1:
+            return read_manifest(self.path)
+        return joined_manifest(dict(zip(self.paths, map(len, self.spans), strict=True)))
+
+    # What follows is read from all files when it is first asked for.
+
+    @cached_property
+    def version(self) -> int | None:  # type: ignore[override]
+        """As `Beton.version`: the earliest of any file."""
+        facts = [read_appendix(file.path) for file in self.files]
+        return None if None in facts else min(one.version for one in facts if one is not None)
+
+    @cached_property
+    def metadata(self) -> np.ndarray:  # type: ignore[override]
+        """As `Beton.metadata`."""
+        found = np.empty(self.num_samples, dtype=record_type(self.fields.values()))
+        for name, column in zip(found.dtype.names or (), self._columns.values(), strict=True):
+            found[name] = column
+        return read_only(found)
 
     @cached_property
     def pointers(self) -> np.ndarray:
@@ -178,29 +245,18 @@ class Shards(Beton):
         """As `Beton.sample_ids`."""
         return self._column(lambda beton, _, first_id: beton.sample_ids + np.uint64(first_id))
 
-    @cached_property
-    def manifest(self) -> Manifest | None:
-        """How the source looked, or what can be told of the sources of several paths, see `joined_manifest`."""
-        if len(self.paths) == 1:
-            return read_manifest(self.path)
-        return joined_manifest(dict(zip(self.paths, map(len, self.spans), strict=True)))
-
-    @cached_property
-    def checksum(self) -> str:
-        """SHA-256 of the checksums of all shards."""
-        checksums = (Beton(file.path, self._custom_fields).checksum for file in self.files)
-        return hashlib.sha256("".join(checksums).encode()).hexdigest()
-
     def _column(self, of_one: Callable[[Beton, int, int], np.ndarray]) -> np.ndarray:
         columns = []
-        for file, ids in zip(self.files, pairwise(self._first_ids.tolist()), strict=True):
-            beton = Beton(file.path, self._custom_fields)
-            for name, (offsets, _) in self._extents.items():
-                found = beton.extents(name)
-                if found is None or not np.array_equal(found[0] + np.uint64(file.start), offsets[slice(*ids)]):
-                    raise BetonError(f"{file.path}: was changed while it was open; restore it, or convert it again")
-            columns.append(of_one(beton, file.start, ids[0]))
+        for file, entry, first_id in zip(self.files, self._files.entries, self.first_ids.tolist(), strict=False):
+            beton = Beton(file.path, self.custom_fields)
+            if beton.checksum != entry.tables:
+                raise BetonError(f"{file.path}: was changed while it was open; restore it, or convert it again")
+            columns.append(of_one(beton, file.start, first_id))
         return read_only(np.concatenate(columns))
+
+
+def _sizes(name: str, beton: Beton) -> np.ndarray:
+    return beton.extents(name)[1]  # type: ignore[index]
 
 
 def members_of(beton: Beton) -> dict[Path, range]:
@@ -217,46 +273,3 @@ def identity_of(beton: Beton) -> str:
     """
     digest = beton.digest if isinstance(beton, Shards) else data_digest(beton)
     return beton.checksum if digest is None else str(digest)
-
-
-def _shards_of(folder: Path, index: Index, custom_fields: CustomFields | None) -> list[Beton]:
-    """The shards that an index names. Raises `BetonError` if one is not what it says."""
-    betons = []
-    for shard in index.shards:
-        beton = Beton(shard.location(folder), custom_fields)
-        found = {"samples": beton.num_samples, "bytes": beton.files[0].num_bytes, "tables": beton.checksum}
-        told = {"samples": shard.num_samples, "bytes": shard.num_bytes, "tables": shard.tables}
-        wrong = next((what for what in found if found[what] != told[what]), None)
-        if wrong is not None:
-            how = "its tables are others" if wrong == "tables" else f"it has {found[wrong]} {wrong}, not {told[wrong]}"
-            raise BetonError(
-                f"{beton.path}: is not the shard that the index of {folder} names: {how}; restore it, or convert again"
-            )
-        betons.append(beton)
-    return betons
-
-
-def _check_fields(betons: Sequence[Beton]) -> None:
-    """Raise `BetonError` unless all fields are read as those of the first one."""
-    first = betons[0]
-    known = describe_fields(first.fields)
-    for beton in betons:
-        found = describe_fields(beton.fields)
-        if found != known or list(found) != list(known):
-            name = next((name for name in {**known, **found} if known.get(name) != found.get(name)), None)
-            what = (
-                f"field '{name}' is {found.get(name, 'missing')}, and in {first.path} {known.get(name, 'missing')}"
-                if name
-                else f"its fields stand in another order than those of {first.path}"
-            )
-            raise BetonError(f"{beton.path}: {what}; only betons of the same fields can be read as one")
-
-
-def _check_places(betons: Sequence[Beton]) -> None:
-    """Raise `BetonError` unless fields lie where their metadata say."""
-    for beton in betons:
-        num_allocations = beton.num_samples * sum(beton.extents(name) is not None for name in beton.fields)
-        if len(beton.pointers) > num_allocations:
-            raise BetonError(
-                f"{beton.path}: a field has data at several places, which only one file on its own may have"
-            )

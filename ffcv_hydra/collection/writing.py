@@ -15,7 +15,7 @@ import numpy as np
 
 from ffcv_hydra.beton.appendix import fingerprint as fingerprint_of
 from ffcv_hydra.beton.appendix import normalise
-from ffcv_hydra.beton.data_digest import content_bytes, data_digest, fields_identity
+from ffcv_hydra.beton.data_digest import content_bytes, fields_identity
 from ffcv_hydra.beton.fields.options import FieldSpecs
 from ffcv_hydra.beton.fields.own_field import OwnField
 from ffcv_hydra.beton.layout import CUSTOM_TYPE_ID
@@ -25,6 +25,7 @@ from ffcv_hydra.beton.writing.part_stream import PartStream, Place, RestOfSource
 from ffcv_hydra.beton.writing.partial import Partial
 from ffcv_hydra.beton.writing.preparing import Preparation, prepare
 from ffcv_hydra.beton.writing.resuming import MAX_WARNINGS, ResumableConversion, progress_bar
+from ffcv_hydra.collection.entries import shard_entry
 from ffcv_hydra.collection.index import MANIFEST_SUFFIX, Index, ShardEntry, write_index
 from ffcv_hydra.collection.limits import ShardLimits
 from ffcv_hydra.collection.unfinished import ShardEnd, UnfinishedShards
@@ -195,13 +196,6 @@ class _ShardWriter:
     def _description(self, number: int) -> dict[str, Any] | None:
         description = self._prepared.description
         return None if description is None else {**description, "shard": number}
-
-
-def shard_entry(beton: Beton, file: str) -> ShardEntry:
-    """What an index says of a beton that it calls `file`."""
-    data = data_digest(beton)
-    text = "" if data is None else str(data)
-    return ShardEntry(file, beton.num_samples, beton.path.stat().st_size, beton.checksum, text)
 
 
 def write_manifest(folder: Path, encoded: bytes) -> str:

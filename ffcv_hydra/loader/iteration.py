@@ -104,7 +104,7 @@ class Passes:
             epoch, epoch_set = self.sampler.begin()
             first_batch = self.position.begin(epoch, len(self.split), epoch_set)
             self.given = epoch, list(range(first_batch)) if self.options.on_error == "skip" else []
-            self.storage.files.check_all()
+            self.storage.files.check_begun()
             sizes = {output: size(epoch) for output, size in self.sizes.items()}
             if sizes != self._sizes or settings_of(self.pipelines, self.storage.beton) != self._settings:
                 self._build(sizes)

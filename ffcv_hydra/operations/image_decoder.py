@@ -55,15 +55,10 @@ class ImageDecoder(ChunkDecoder):
         self.interpolation = interpolation
         self.scaled_decoding = scaled_decoding
 
-    def accept_globals(self, metadata: np.ndarray, memory_read: Any) -> None:
-        """FFCV's hook: which images there are."""
-        super().accept_globals(metadata, memory_read)
-        self._columns = tuple(np.ascontiguousarray(metadata[name]) for name in ("height", "width", "mode"))
-
     def stored(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """int64 (N,) heights and widths, and uint8 (N,) modes, of the images with ids `samples`, int64 (N,)."""
-        heights, widths, modes = (column[samples] for column in self._columns)
-        return heights.astype(np.int64), widths.astype(np.int64), modes
+        rows = self.metadata[samples]
+        return rows["height"].astype(np.int64), rows["width"].astype(np.int64), np.ascontiguousarray(rows["mode"])
 
     @property
     @abstractmethod
@@ -124,7 +119,8 @@ class ImageDecoder(ChunkDecoder):
     @property
     def kernels(self) -> tuple[Kernel, ...]:
         """Those of the decoding."""
-        return kernels_for(self.dtype, self._columns[2], self.interpolation_code)
+        modes = self.metadata["mode"]
+        return kernels_for(self.dtype, range(modes.min(), modes.max() + 1), self.interpolation_code)
 
     def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
         """The state after the operation, (H, W, C) of the field's dtype, and the memory for it."""

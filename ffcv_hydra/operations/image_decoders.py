@@ -188,12 +188,14 @@ class WholeImage(ImageDecoder):
                 f"images have sizes from {heights.min()} x {widths.min()} to {heights.max()} x {widths.max()} pixels; "
                 "start the pipeline with RandomResizedCrop, CenterCrop, Resize or ResizeShorterSide"
             )
-        return int(heights[0]), int(widths[0])
+        return int(heights.min()), int(widths.min())
 
     def is_stored_as_made(self, sizes: np.ndarray) -> bool:
         """Whether all images are stored as pixels."""
         image_bytes = math.prod(self.output_size) * self.channels * self.dtype.itemsize
-        return bool((self.metadata["mode"] == STORED_RAW).all() and (sizes == image_bytes).all() and image_bytes)
+        modes = self.metadata["mode"]
+        is_raw = modes.min() == modes.max() == STORED_RAW
+        return bool(is_raw and sizes.min() == sizes.max() == image_bytes and image_bytes)
 
     def boxes(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> np.ndarray:
         """int64 (N, 4): the whole of each image."""

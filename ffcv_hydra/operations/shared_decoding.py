@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import replace
 
 import numpy as np
@@ -50,12 +51,12 @@ _KINDS = {STORED_AS_JPEG: "JPEG", STORED_RAW: "raw image", STORED_AS_RUNS: "run-
 _LEFT_OUT = 255  # a mode that no kernel decodes
 
 
-def kernels_for(dtype: np.dtype, modes: np.ndarray, interpolation: int) -> tuple[Kernel, ...]:
+def kernels_for(dtype: np.dtype, modes: Container[int], interpolation: int) -> tuple[Kernel, ...]:
     """Those that `decode_views` certainly calls, the longest first.
 
     Args:
         dtype: of the pixels.
-        modes: uint8 (num_samples,), of all stored images.
+        modes: of the stored images.
         interpolation: the kernels' number of it.
     """
     decode = decode_windows_8 if dtype == np.uint8 else decode_windows_16

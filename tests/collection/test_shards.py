@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from ffcv_hydra.beton import Beton, write_beton
-from ffcv_hydra.beton.data_digest import data_digest, fields_identity
+from ffcv_hydra.beton.data_digest import fields_identity
 from ffcv_hydra.beton.summary import describe_fields
-from ffcv_hydra.collection.index import Index, ShardEntry, read_index, write_index
+from ffcv_hydra.collection.entries import shard_entry
+from ffcv_hydra.collection.index import Index, read_index, write_index
 from ffcv_hydra.collection.merging import merge
 from ffcv_hydra.collection.shards import identity_of, opened
 from ffcv_hydra.datasets import ImageFolder, SplitFraction
@@ -31,12 +32,11 @@ LABELS = {name: "disabled" for name in FIELDS if name != "label"}
 IMAGES = {"image": [CenterCrop(16), ToTensor()]}
 
 
-def index_of(folder: Path, paths: list[Path]) -> None:
+def index_of(folder: Path, paths: list[Path], is_old: bool = False) -> None:
     betons = [Beton(path) for path in paths]
-    shards = tuple(
-        ShardEntry(str(path), beton.num_samples, path.stat().st_size, beton.checksum, str(data_digest(beton)))
-        for path, beton in zip(paths, betons, strict=True)
-    )
+    shards = tuple(shard_entry(beton, str(path)) for path, beton in zip(paths, betons, strict=True))
+    if is_old:
+        shards = tuple(replace(shard, page_size=0, extremes={}) for shard in shards)
     write_index(folder, Index(shards, fields_identity(betons[0]), describe_fields(betons[0].fields)))
 
 
@@ -59,6 +59,44 @@ def folder(parts, tmp_path_factory) -> Path:
     folder.mkdir()
     index_of(folder, parts)
     return folder
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+def test_what_an_index_does_not_say_is_found_in_the_shards(parts, tmp_path, is_old):
+    index_of(tmp_path, parts, is_old)
+    whole = opened(tmp_path)
+    label, (offsets, sizes) = whole.field_metadata("label"), whole.extents("image")
+    values = np.concatenate([Beton(path).field_metadata("label") for path in parts])
+    assert (label.min(), label.max()) == (values.min(), values.max())
+    assert (whole.num_opened == 1) is not is_old
+    stored = np.concatenate([Beton(path).extents("image")[1] for path in parts])
+    assert (sizes.min(), sizes.max(), sizes.max(initial=2**40)) == (stored.min(), stored.max(), 2**40)
+    assert whole.page_size == 1 << 22
+    assert offsets[CUTS[3]] == Beton(parts[3]).extents("image")[0][0] + whole.files[3].start
+
+
+def test_shards_are_opened_when_a_sample_of_theirs_is_needed(folder):
+    loader = Loader(folder, 8, pipelines=LABELS | IMAGES, batches_ahead=1)
+    assert (loader._beton.num_opened, len(loader._beton.files)) == (1, len(CUTS) - 1)
+    batches = iter(loader)
+    next(batches)
+    assert loader._beton.num_opened in (2, 3)  # the next batch may have been begun
+    list(batches)
+    assert loader._beton.num_opened == len(CUTS) - 1
+
+
+def test_columns_are_like_arrays(parts, folder):
+    images, ids = opened(folder).field_metadata("image"), np.array([47, 0, 9, 9, 30])
+    whole = np.asarray(images)
+    assert images.dtype == whole.dtype and images.shape == whole.shape and images.nbytes == whole.nbytes
+    assert np.array_equal(images[ids], whole[ids]) and np.array_equal(images[8:40:3], whole[8:40:3])
+    assert np.array_equal(images["height"][ids], whole["height"][ids]) and images["width"][9] == whole["width"][9]
+    assert np.array_equal(images["data_ptr"][ids], opened(folder).extents("image")[0][ids])
+    assert np.array_equal(images["height"] > 40, whole["height"] > 40)
+    assert np.array_equal(images[whole["height"] > 40], whole[whole["height"] > 40])
+    for wrong in (-1, NUM_SAMPLES):
+        with pytest.raises(IndexError, match="image: of 48 samples"):
+            images[np.array([0, wrong])]
 
 
 @pytest.mark.parametrize("name", SAME)
@@ -166,14 +204,16 @@ def test_a_shard_that_is_not_the_index_s_is_named(parts, tmp_path):
     paths = [Path(shutil.copy(path, tmp_path)) for path in parts]
     index_of(tmp_path, paths)
     shutil.copy(paths[2], paths[4])
-    with pytest.raises(BetonError, match=r"4\.beton: is not the shard that the index of .*: it has 1 samples, not 6"):
+    with pytest.raises(BetonError, match=r"4\.beton: is not the shard that the index of .*: it has \d+ bytes, not "):
         Loader(tmp_path, 4)
     shutil.copy(parts[4], paths[4])
     index = read_index(tmp_path)
     others = replace(index.shards[4], tables="0" * 64)
     write_index(tmp_path, replace(index, shards=(*index.shards[:4], others, *index.shards[5:])))
-    with pytest.raises(BetonError, match=r"4\.beton: is not the shard .* names: its tables are others"):
-        Loader(tmp_path, 4)
+    for pipelines in (LABELS, LABELS | IMAGES):
+        loader = Loader(tmp_path, 4, pipelines=pipelines)
+        with pytest.raises(BetonError, match=r"4\.beton: is not the shard .* names: its tables are others"):
+            list(loader)
     paths[4].unlink()
     with pytest.raises(BetonError, match=r"4\.beton: no such file"):
         Loader(tmp_path, 4)

@@ -435,7 +435,7 @@ def test_F32_descriptors_and_handles_have_one_owner(own, copied):
     other = copied(storage)
     assert descriptors(own) == 2
     other.files.close()
-    storage.files.check_all()
+    storage.files.check_begun()
     storage.files.close()
     assert not copied(Beton(own)).metadata.flags.writeable
     scratch = Scratch()

@@ -145,6 +145,11 @@ def check_sizes(name: str, field: Field, metadata: np.ndarray, sizes: np.ndarray
         if wrong.size:
             sample = begin + wrong[0]
             raise BetonError(f"is damaged: sample {sample}, field {name!r} has a size that cannot be right; {AGAIN}")
+    return told_sizes(metadata, sizes)
+
+
+def told_sizes(metadata: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The sizes of a field's data (num_samples,), of those of its allocations: what the metadata say, if they do."""
     # An empty value of stock FFCV shares its pointer with the next one: only the metadata know that it is empty.
     return metadata["size"] if metadata.dtype.names == ("ptr", "size") else sizes
 

@@ -41,6 +41,7 @@ class Beton:
 
     Attributes:
         path: The file, absolute.
+        custom_fields: As given.
         num_samples: Samples in the file.
         page_size: Bytes.
         fields: The fields by name, in the order of the items.
@@ -48,6 +49,8 @@ class Beton:
         description: What the file was made from, None in files of stock FFCV.
         fingerprint: Hash of the description.
         files: The file, with its length when it was opened.
+        first_ids: The id of each file's first sample, and at the end the number of all: int64 (num_files + 1,).
+        is_mapped: Whether the tables are where they lie in the file.
         version: Of what this package has added to FFCV's format; None in files of stock FFCV.
         uses: What keeps the file where it is for as long as the beton is there, if something has to.
         left_out: Of betons that are read as one: by name, fields that some have, and the first one that has not.
@@ -58,16 +61,18 @@ class Beton:
 
     uses: object = None
     left_out: Mapping[str, Path] = {}
+    is_mapped = False
 
     def __init__(self, path: str | os.PathLike[str], custom_fields: Mapping[str, type[Field]] | None = None) -> None:
         self.path = Path(os.path.abspath(os.path.expanduser(path)))  # read again later, wherever the process is then
-        self._custom_fields = custom_fields
+        self.custom_fields = custom_fields
         with _opened(self.path) as file:
             self._read(file, custom_fields or {})
+        self.first_ids = np.array([0, self.num_samples], dtype=np.int64)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy is the file opened again."""
-        return Beton, (self.path, self._custom_fields)
+        return Beton, (self.path, self.custom_fields)
 
     def path_of(self, sample: int) -> Path:
         """The file that a sample is in."""
@@ -101,6 +106,11 @@ class Beton:
         if name not in self.fields:
             self.field_metadata(name)
         return self._checksums_of.get(name)
+
+    @property
+    def num_allocations(self) -> int:
+        """Rows of the allocation table."""
+        return len(self._allocations.pointers)
 
     @cached_property
     def pointers(self) -> np.ndarray:
@@ -171,6 +181,20 @@ class Beton:
         return digest.hexdigest()
 
     def _read(self, file: BinaryIO, custom_fields: Mapping[str, type[Field]]) -> None:
+        record, num_allocations = self._read_head(file, custom_fields)
+        start = self._metadata_end - self.num_samples * record.itemsize
+        self.metadata = read_only(_read_records(file, start, record, self.num_samples))
+        if len(self.metadata) < self.num_samples:
+            raise BetonError(CUT_MEANWHILE)
+        facts = appendix.unpack(file, self._metadata_end, self._table_start)
+        stored = checks.check_checksums(facts, num_allocations, self._metadata_end, self._table_start, self.page_size)
+        self._find_data(self._read_allocations(file, num_allocations, stored))
+        if facts and facts.checksums is not None:
+            checks.check_digest(file, self._metadata_end, facts.start)
+        self._take_facts(facts)
+
+    def _read_head(self, file: BinaryIO, custom_fields: Mapping[str, type[Field]]) -> tuple[np.dtype, int]:
+        """Read all that comes before the metadata; the dtype of these, and the number of allocations."""
         num_bytes = os.fstat(file.fileno()).st_size
         self.files: tuple[StoredFile, ...] = (StoredFile(self.path, 0, num_bytes),)
         header = checks.check_header(_read_records(file, 0, HEADER, 1), num_bytes)
@@ -179,19 +203,11 @@ class Beton:
         self._table_start = int(header["alloc_table_ptr"])
         descriptors = _read_records(file, HEADER.itemsize, DESCRIPTOR, int(header["num_fields"]))
         self.fields: dict[str, Field] = checks.check_fields(descriptors, int(header["num_fields"]), custom_fields)
+        record = record_type(list(self.fields.values()))
+        self._metadata_end = HEADER.itemsize + descriptors.nbytes + self.num_samples * record.itemsize
+        return record, checks.check_regions(self._metadata_end, self._table_start, num_bytes)
 
-        metadata_start = HEADER.itemsize + descriptors.nbytes
-        metadata_type = record_type(list(self.fields.values()))
-        self._metadata_end = metadata_start + self.num_samples * metadata_type.itemsize
-        num_allocations = checks.check_regions(self._metadata_end, self._table_start, num_bytes)
-        self.metadata = read_only(_read_records(file, metadata_start, metadata_type, self.num_samples))
-        if len(self.metadata) < self.num_samples:
-            raise BetonError(CUT_MEANWHILE)
-        facts = appendix.unpack(file, self._metadata_end, self._table_start)
-        stored = checks.check_checksums(facts, num_allocations, self._metadata_end, self._table_start, self.page_size)
-        self._find_data(self._read_allocations(file, num_allocations, stored))
-        if facts and facts.checksums is not None:
-            checks.check_digest(file, self._metadata_end, facts.start)
+    def _take_facts(self, facts: Appendix | None) -> None:
         self.description: dict[str, Any] | None = facts.description if facts else None
         self.fingerprint: str | None = facts.fingerprint if facts else None
         self.version: int | None = facts.version if facts else None
@@ -254,7 +270,14 @@ def read_appendix(path: str | os.PathLike[str]) -> Appendix | None:
         earliest = layout.metadata_start(int(header["num_fields"]))
         table_start = int(header["alloc_table_ptr"])
         checks.check_regions(earliest, table_start, num_bytes)
-        return appendix.unpack(file, earliest, table_start)
+        return appendix.unpack(file, earliest, table_start, with_checksums=False)
+
+
+def read_page_size(path: str | os.PathLike[str]) -> int:
+    """The bytes of a page of the beton at `path`. Raises `BetonError` if it is missing, or is none."""
+    with _opened(Path(path)) as file:
+        header = checks.check_header(_read_records(file, 0, HEADER, 1), os.fstat(file.fileno()).st_size)
+        return int(header["page_size"])
 
 
 def read_manifest(path: str | os.PathLike[str]) -> Manifest | None:

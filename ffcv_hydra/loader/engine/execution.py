@@ -76,7 +76,8 @@ class Executor:
         return self.storage.pages_for([field for field in read if self.storage.reads(field)], samples)
 
     def start(self, job: BatchJob) -> None:
-        """Make the tasks that need nothing done before."""
+        """Make the tasks that need nothing done before, of samples whose files can be read."""
+        self.storage.check_tables(job.samples)
         job.steps_left = len(self._thread_steps)
         for step in self._thread_steps:
             if step.is_first:
@@ -109,7 +110,7 @@ class Executor:
         sized = [part for part in parts if "size" in part.operation.arguments()]
         if sized:
             return f"pipeline of '{node.output}': {lacking}; take a smaller size in {sized[0].name}, or batch_size"
-        where = self._decoding.where(node, 0 if extents is None else int(extents[1].argmax()))
+        where = self._decoding.where(node, 0 if extents is None else int(np.argmax(extents[1])))
         return (
             f"{where}{lacking}, and no sample is larger than this one; leave out what is so large, or take a smaller "
             "batch_size"
@@ -272,7 +273,8 @@ class Executor:
             return node.code(source, memory, shared, job.samples, None, None)
         state = self.storage.state(self._fields_by_pointer, job.samples)
         damaged = self._decoding.damaged(job, node)
-        result = node.code(None, memory, shared, job.samples, self.storage.beton.field_metadata(node.field), state)
+        metadata = np.asarray(self.storage.beton.field_metadata(node.field))
+        result = node.code(None, memory, shared, job.samples, metadata, state)
         if damaged:
             result[damaged] = 0
         return result

@@ -3,16 +3,15 @@
 Knows files by number and what lies where; nothing of samples.
 """
 
-import ctypes
-import errno
-import mmap
 import os
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 
 from ffcv_hydra.beton.reading.exact_reading import read_at
+from ffcv_hydra.beton.reading.mapping import map_into, reserved
 from ffcv_hydra.beton.stored_file import StoredFile
 from ffcv_hydra.errors import BetonError
 
@@ -21,70 +20,85 @@ _CHANGED = "the file was changed while it was open; restore it, or convert it ag
 
 
 class Files:
-    """Safe to use from several threads.
+    """Safe to use from several threads. A file is opened, or mapped, when it is first needed.
 
     Args:
         stored: by ascending start.
+        is_mapped: whether to map them.
+
+    Attributes:
+        data: uint8: all bytes by their offsets, from the page cache, for as long as the array is there; those of a file
+            from when it was checked on. None if they are not mapped.
 
     Raises:
-        BetonError: if one cannot be opened.
+        BetonError: if the one file that there is cannot be opened, or there are no addresses for all.
     """
 
-    def __init__(self, stored: Sequence[StoredFile]) -> None:
+    def __init__(self, stored: Sequence[StoredFile], is_mapped: bool) -> None:
         self._stored = stored
         self._starts = np.array([file.start for file in stored], dtype=np.int64)
+        self._process, self._lock = os.getpid(), threading.Lock()
+        self._held: dict[int, int] = {}
+        self._ready: set[int] = set()
+        self.data: np.ndarray | None = None
         self.is_single = len(stored) == 1
-        self._held: list[int] = []
-        for number, file in enumerate(stored[:HELD_OPEN]):
-            with _blaming(file):
-                self._held.append(os.open(file.path, os.O_RDONLY))
-            self._check(number)
+        if is_mapped:
+            with _blaming(stored[-1]):
+                self.data = reserved(stored[-1].start + stored[-1].num_bytes)
+        if self.is_single:
+            self._check(0)
 
     def close(self) -> None:
         """Close the files; a second call does nothing."""
-        held, self._held = self._held, []
-        for descriptor in held:
+        held, self._held = self._held, {}
+        for descriptor in held.values():
             os.close(descriptor)
 
     def __del__(self) -> None:
         self.close()
 
-    def map(self) -> np.ndarray:
-        """uint8: all bytes by their offsets, from the page cache, for as long as the array is there."""
-        last = self._stored[-1]
-        with _blaming(last):
-            room = mmap.mmap(-1, last.start + last.num_bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ)
-        data = np.frombuffer(room, dtype=np.uint8)
-        for number, file in enumerate(self._stored):
-            with _blaming(file), self._descriptor(number) as descriptor:
+    def _begin(self, number: int) -> None:
+        """Open a file, and map it."""
+        file = self._stored[number]
+        if self._process != os.getpid():  # a thread of the parent's may have held it
+            self._process, self._lock = os.getpid(), threading.Lock()
+        with self._lock:
+            if number in self._ready:
+                return
+            with _blaming(file):
+                descriptor = os.open(file.path, os.O_RDONLY)
                 try:
-                    _map_at(data.ctypes.data + file.start, file.num_bytes, descriptor)
+                    if os.fstat(descriptor).st_size != file.num_bytes:
+                        raise BetonError(f"{file.path}: {_CHANGED}")
+                    if self.data is not None:
+                        map_into(self.data, file.start, file.num_bytes, descriptor)
+                    if len(self._held) < HELD_OPEN:
+                        self._held[number] = descriptor
                 except MemoryError:
                     raise BetonError(
-                        f"{file.path}: file {number + 1} of {len(self._stored)} is one more than this system maps at a "
-                        "time (vm.max_map_count): use os_cache=false"
+                        f"{file.path}: file {len(self._ready) + 1} of {len(self._stored)} is one more than this system"
+                        " maps at a time (vm.max_map_count): use os_cache=false"
                     ) from None
-        return data
+                finally:
+                    if number not in self._held:
+                        os.close(descriptor)
+            self._ready.add(number)
 
-    def check(self, offsets: np.ndarray) -> None:
-        """Look whether the files that hold bytes at `offsets` are as long as they were.
+    def check(self, numbers: Iterable[int]) -> None:
+        """Look whether some of the files are as long as they were.
 
         Reading a mapped file beyond its end kills the process. The look takes less than a microsecond for a file, and
         comes before each chunk: only what is cut while a chunk is read ends in SIGBUS.
 
         Raises:
-            BetonError: if one is not.
+            BetonError: if one is not, or cannot be opened.
         """
-        if self.is_single:
-            self._check(0)
-            return
-        for number in set((np.searchsorted(self._starts, offsets.astype(np.int64), side="right") - 1).tolist()):
+        for number in numbers:
             self._check(number)
 
-    def check_all(self) -> None:
-        """As `check`, of every file."""
-        for number in range(len(self._stored)):
-            self._check(number)
+    def check_begun(self) -> None:
+        """As `check`, of the files that were needed so far."""
+        self.check(list(self._ready))
 
     def read(self, offset: int, target: np.ndarray) -> None:
         """Fill `target`, uint8, with the bytes from `offset` on, which lie in one file.
@@ -108,19 +122,20 @@ class Files:
         return page
 
     def _check(self, number: int) -> None:
-        file = self._stored[number]
+        if number not in self._ready:
+            self._begin(number)
+        file, held = self._stored[number], self._held.get(number)
         with _blaming(file):
-            if number < len(self._held):
-                # a quarter of what `fstat` costs; no read is by position
-                num_bytes = os.lseek(self._held[number], 0, os.SEEK_END)
-            else:
-                num_bytes = os.stat(file.path).st_size
+            # of a file that is open a quarter of what `stat` costs; no read is by position
+            num_bytes = os.stat(file.path).st_size if held is None else os.lseek(held, 0, os.SEEK_END)
         if num_bytes != file.num_bytes:
             raise BetonError(f"{file.path}: {_CHANGED}")
 
     @contextmanager
     def _descriptor(self, number: int) -> Iterator[int]:
-        if number < len(self._held):
+        if number not in self._ready:
+            self._begin(number)
+        if number in self._held:
             yield self._held[number]
             return
         file = self._stored[number]
@@ -139,19 +154,3 @@ def _blaming(file: StoredFile) -> Iterator[None]:
         yield
     except OSError as error:
         raise BetonError(f"{file.path}: cannot be read: {error.strerror or error}") from error
-
-
-_mmap = ctypes.CDLL(None, use_errno=True).mmap
-_mmap.restype = ctypes.c_void_p
-_mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_int64]
-_MAP_FIXED = 0x10  # on every Linux; Python's module has no such flag, since it maps nowhere in particular
-
-
-def _map_at(address: int, num_bytes: int, descriptor: int) -> None:
-    """Put a file's bytes in the place of what is mapped at an address. Raises `OSError`."""
-    found = _mmap(address, num_bytes, mmap.PROT_READ, mmap.MAP_SHARED | _MAP_FIXED, descriptor, 0)
-    if found != address:
-        number = ctypes.get_errno()
-        if number == errno.ENOMEM:
-            raise MemoryError
-        raise OSError(number, os.strerror(number))

@@ -21,10 +21,10 @@ class Storage:
 
     def __init__(self, beton: Beton, os_cache: bool) -> None:
         self.beton = beton
-        self.files = Files(beton.files)
+        self.files = Files(beton.files, os_cache)
         self._extents: dict[str, tuple[np.ndarray, np.ndarray] | None] = {}
         self._images: dict[str, ImageSource] = {}
-        self._file = self.files.map() if os_cache else None
+        self._file = self.files.data
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Storage, (self.beton, self.is_mapped)
@@ -33,6 +33,22 @@ class Storage:
     def is_mapped(self) -> bool:
         """Whether the file is used in place, from the page cache."""
         return self._file is not None
+
+    def check(self, samples: np.ndarray) -> None:
+        """Look whether the files that hold `samples`, int64 (N,), are as long as they were.
+
+        Raises:
+            BetonError: if one is not, or cannot be used.
+        """
+        if self.files.is_single:
+            self.files.check([0])
+        else:
+            self.files.check(set((np.searchsorted(self.beton.first_ids, samples, side="right") - 1).tolist()))
+
+    def check_tables(self, samples: np.ndarray) -> None:
+        """As `check`, where tables are not in memory either."""
+        if not self.files.is_single:
+            self.check(samples)
 
     def reads(self, field: str) -> bool:
         """Whether the field's data is stored outside the metadata."""
@@ -72,11 +88,12 @@ class Storage:
             self._extents[field] = self.beton.extents(field)
         known = self._extents[field]
         assert known is not None
+        if self._file is not None:
+            self.check(samples)
         offsets, sizes = (column[samples].astype(np.int64) for column in known)
         stored = self.beton.checksums_of(field)
         checksums = None if stored is None else stored[samples]
         if self._file is not None:
-            self.files.check(offsets)
             return Extents(self._file, offsets, sizes, checksums)
         ends = np.cumsum(sizes)
         data = buffer(int(ends[-1]))
@@ -101,14 +118,14 @@ class Storage:
 
         The other arguments and errors are those of `extents`.
         """
-        if self._file is None:
+        if self._file is None or not self.files.is_single:
             stored = self.extents(field, samples, buffer, pages)
             return stored_images(stored.data, image_bytes, stored.offsets, stored.checksums), POSITIONS.up_to(
                 len(samples)
             )
-        offsets = self.beton.extents(field)[0]  # type: ignore[index]
-        self.files.check(offsets[:1] if self.files.is_single else offsets[samples])
+        self.check(samples)
         if field not in self._images:
+            offsets = self.beton.extents(field)[0]  # type: ignore[index]
             self._images[field] = stored_images(self._file, image_bytes, offsets, self.beton.checksums_of(field))
         return self._images[field], samples
 
@@ -121,7 +138,7 @@ class Storage:
         """
         beton = self.beton
         if self._file is not None:
-            self.files.check_all()
+            self.files.check(range(len(beton.files)))
             return self._file, beton.pointers, beton.sizes, beton.pointers
         known = [extents[0][samples] for field in fields if (extents := beton.extents(field)) is not None]
         # A field class of the user's may have further data, to which only that class knows the pointers.

@@ -3,6 +3,8 @@
 import copy
 from collections.abc import Sequence
 
+import numpy as np
+
 from ffcv_hydra.beton import Beton
 from ffcv_hydra.errors import PipelineError, describe_error
 from ffcv_hydra.loader.plan.batch_code import BatchCode, compiled_memory_read
@@ -42,7 +44,8 @@ def declare(requests: Sequence[Request], chains: Sequence[Chain], beton: Beton, 
                 operation = copy.copy(original)
                 operation.num_threads = num_threads
                 operation.accept_field(stored)
-                operation.accept_globals(metadata, memory_read)
+                is_whole = operation.is_decoder and not isinstance(operation, ChunkOperation)  # what is compiled
+                operation.accept_globals(np.asarray(metadata) if is_whole else metadata, memory_read)
                 node = _declared(chain, operation, node)
             except Exception as error:
                 what = str(error) if isinstance(error, PipelineError) else describe_error(error)

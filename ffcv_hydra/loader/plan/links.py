@@ -51,4 +51,4 @@ def _link_of_decoders(decoders: tuple[Node, ...], beton: Beton) -> Link:
     streams = iter(node.stream for node in decoders[0].fused[1:] if node.stream is not None)
     functions = operation.image_functions()
     folded = tuple((function, next(streams) if function.random else ()) for function in functions)
-    return Link(decoders, folded, int(extents[1][0]))
+    return Link(decoders, folded, int(extents[1].min()))

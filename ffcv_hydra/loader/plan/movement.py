@@ -189,10 +189,10 @@ def holds_places(name: str, field: Field, is_stored_outside: bool) -> bool:
 def _keeps_all_as_stored(decoder: ImageDecoder) -> bool:
     if decoder.random:
         return False
-    heights, widths = (decoder.metadata[side].astype(np.int64) for side in ("height", "width"))
-    if heights.size == 0 or heights.min() != heights.max() or widths.min() != widths.max():
+    heights, widths = decoder.metadata["height"], decoder.metadata["width"]
+    if len(heights) == 0 or heights.min() != heights.max() or widths.min() != widths.max():
         return False
-    height, width = heights[:1], widths[:1]
+    height, width = (np.array([sides.min()], dtype=np.int64) for sides in (heights, widths))
     box, placed = decoder.boxes(height, width, None), decoder.placements(height, width)
     size = (int(height[0]), int(width[0]))
     return (*np.ravel(box), *np.ravel(placed)) == (0, 0, *size, *size, 0, 0) and decoder.output_size == size

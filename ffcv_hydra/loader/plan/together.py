@@ -18,6 +18,8 @@ from ffcv_hydra.loader.plan.plan import Picture, Plan
 from ffcv_hydra.operations import MixedTargets
 from ffcv_hydra.pipeline import DISABLED
 
+_SAMPLES_AT_ONCE = 1 << 20
+
 
 def check_joint(plan: Plan, beton: Beton) -> None:
     """Compare outputs that share their draws, view by view; targets of mixed images share no place.
@@ -129,11 +131,16 @@ def _check_sizes(beton: Beton, output: str, field: str, other: str, other_field:
     for side in ("height", "width"):
         if any(side not in (column.dtype.names or ()) for column in columns):
             return
-        different = np.flatnonzero(columns[0][side] != columns[1][side])
-        if len(different):
-            sample = different[0]
-            sizes = [f"{column['height'][sample]} x {column['width'][sample]}" for column in columns]
-            raise PipelineError(
-                f"{beton.path}: sample {sample}: '{output}' has {sizes[0]} pixels, and '{other}', which it is joint "
-                f"with, {sizes[1]}; store both at one size"
-            )
+        sides = [column[side] for column in columns]
+        if len({int(bound) for one in sides for bound in (one.min(), one.max())}) == 1:
+            continue
+        for start in range(0, beton.num_samples, _SAMPLES_AT_ONCE):
+            mine, theirs = (one[start : start + _SAMPLES_AT_ONCE] for one in sides)
+            if different := np.flatnonzero(mine != theirs).tolist():
+                sample = np.array([start + different[0]])
+                rows = [column[sample][0] for column in columns]
+                sizes = [f"{row['height']} x {row['width']}" for row in rows]
+                raise PipelineError(
+                    f"{beton.path}: sample {sample[0]}: '{output}' has {sizes[0]} pixels, and '{other}', which it is "
+                    f"joint with, {sizes[1]}; store both at one size"
+                )

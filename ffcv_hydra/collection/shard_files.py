@@ -1,0 +1,147 @@
+"""The files that several betons are, each opened when it is needed."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ffcv_hydra.beton.fields.base import Field
+from ffcv_hydra.beton.reading.mapped import MappedBeton, mapped
+from ffcv_hydra.beton.reading.reader import Beton, read_page_size
+from ffcv_hydra.beton.stored_file import StoredFile
+from ffcv_hydra.collection.checked import CheckedShards
+from ffcv_hydra.collection.entries import shard_entry
+from ffcv_hydra.collection.index import Index, ShardEntry, is_sharded, read_index
+from ffcv_hydra.errors import BetonError
+
+
+class ShardFiles:
+    """Betons and the shards of sharded ones, one after another; `files[number]` is one, open. Safe for several threads.
+
+    A shard is compared with what its index says once on a machine, see `CheckedShards`; then its tables are read where
+    they lie in the file, which is mapped, and no descriptor stays open. Tables of files of stock FFCV whose rows are in
+    no order are in memory from when they are first needed.
+
+    Args:
+        paths: absolute, of betons and of sharded ones.
+        custom_fields: as those of `Beton`.
+
+    Attributes:
+        index: of the folder, if there is one path, of a folder.
+        entries: what is known of each file; its `file` is a path.
+        spans: the ids of each path's samples.
+        first_ids: int64 (num_files + 1,), the id of each file's first sample, and at the end the number of all.
+        page_size: the largest of any file, in bytes.
+        stored: where each file begins in a space in which it is a multiple of the page size.
+
+    Raises:
+        BetonError: if a path cannot be used, or a shard is not there or not of the size that its index says.
+    """
+
+    def __init__(self, paths: Sequence[Path], custom_fields: Mapping[str, type[Field]] | None) -> None:
+        self._custom_fields = custom_fields
+        self.index: Index | None = None
+        self.entries: list[ShardEntry] = []
+        self._folders: list[Path] = []  # of the index that names each
+        self._opened: dict[int, Beton] = {}
+        self._process, self._lock = os.getpid(), threading.Lock()
+        self._locks: dict[int, threading.Lock] = {}
+        self._checked = CheckedShards()
+        self.spans: list[range] = []
+        for path in paths:
+            found = self._entries_of(path)
+            self.index = self.index if len(paths) == 1 else None
+            self.entries += found
+            self._folders += [path] * len(found)
+            first = self.spans[-1].stop if self.spans else 0
+            self.spans.append(range(first, first + sum(entry.num_samples for entry in found)))
+        self.page_size = max(entry.page_size or read_page_size(entry.file) for entry in self.entries)
+        self.first_ids = np.cumsum([0, *(entry.num_samples for entry in self.entries)], dtype=np.int64)
+        self.stored: tuple[StoredFile, ...] = tuple(self._stored())
+
+    def _entries_of(self, path: Path) -> list[ShardEntry]:
+        if not is_sharded(path):
+            beton = Beton(path, self._custom_fields)
+            _check_places(beton)
+            self._opened[len(self.entries)] = mapped(beton)
+            return [shard_entry(beton, str(path))]
+        self.index = read_index(path)
+        found = [replace(shard, file=shard.location(path)) for shard in self.index.shards]
+        for shard in found:
+            _check_size(path, shard)
+        return found
+
+    def _stored(self) -> list[StoredFile]:
+        files, end = [], 0
+        for entry in self.entries:
+            start = -(-end // self.page_size) * self.page_size
+            files.append(StoredFile(Path(entry.file), start, entry.num_bytes))
+            end = start + entry.num_bytes
+        return files
+
+    @property
+    def num_opened(self) -> int:
+        """How many have been needed so far."""
+        return len(self._opened)
+
+    def number_of(self, sample: int) -> int:
+        """The file that a sample is in."""
+        return int(np.searchsorted(self.first_ids, sample, side="right")) - 1
+
+    def __getitem__(self, number: int) -> Beton:
+        if number not in self._opened:
+            if self._process != os.getpid():  # the parent's threads may have held them
+                self._process, self._lock, self._locks = os.getpid(), threading.Lock(), {}
+            with self._lock:
+                lock = self._locks.setdefault(number, threading.Lock())
+            with lock:
+                if number not in self._opened:
+                    self._opened[number] = self._open(self._folders[number], self.entries[number])
+        return self._opened[number]
+
+    def _open(self, folder: Path, entry: ShardEntry) -> Beton:
+        path = Path(entry.file)
+        _check_size(folder, entry)
+        key = self._checked.key(path, entry)
+        if key in self._checked:
+            return MappedBeton(path, self._custom_fields)
+        beton = Beton(path, self._custom_fields)
+        if beton.num_samples != entry.num_samples:
+            raise _is_another(folder, entry, f"it has {beton.num_samples} samples, not {entry.num_samples}")
+        if beton.checksum != entry.tables:
+            raise _is_another(folder, entry, "its tables are others")
+        _check_places(beton)
+        beton = mapped(beton)
+        if key is not None and beton.is_mapped:
+            self._checked.add(key)
+        return beton
+
+
+def _check_size(folder: Path, entry: ShardEntry) -> None:
+    """Raise `BetonError` unless a shard has as many bytes as its index says."""
+    try:
+        num_bytes = os.stat(entry.file).st_size
+    except FileNotFoundError as error:
+        raise BetonError(f"{entry.file}: no such file; restore it, or convert again") from error
+    except OSError as error:
+        raise BetonError(f"{entry.file}: cannot be read: {error.strerror or error}") from error
+    if num_bytes != entry.num_bytes:
+        raise _is_another(folder, entry, f"it has {num_bytes} bytes, not {entry.num_bytes}")
+
+
+def _is_another(folder: Path, entry: ShardEntry, how: str) -> BetonError:
+    return BetonError(
+        f"{entry.file}: is not the shard that the index of {folder} names: {how}; restore it, or convert again"
+    )
+
+
+def _check_places(beton: Beton) -> None:
+    """Raise `BetonError` unless fields lie where their metadata say."""
+    num_allocations = beton.num_samples * sum(beton.extents(name) is not None for name in beton.fields)
+    if beton.num_allocations > num_allocations:
+        raise BetonError(f"{beton.path}: a field has data at several places, which only one file on its own may have")
