@@ -16,6 +16,7 @@ from ffcv_hydra.beton.writing.placing import replaced_path
 from ffcv_hydra.beton.writing.preparing import Indices
 from ffcv_hydra.beton_path import INDEX_NAME, beton_exists, is_sharded
 from ffcv_hydra.collection.facts import read_facts
+from ffcv_hydra.collection.sharing import Worker, WorkerSummary, make_shards
 from ffcv_hydra.collection.unfinished import remove_unfinished
 from ffcv_hydra.collection.writing import write_sharded_beton
 from ffcv_hydra.errors import BetonError, ConversionError
@@ -31,6 +32,8 @@ def convert(
     if_exists: IfExists = "keep",
     shards: int | None = None,
     shard_size: int | str | None = None,
+    worker: int | None = None,
+    workers: int | None = None,
     description: Mapping[str, Any] | None = None,
     page_size: int | None = None,
     num_workers: int = -1,
@@ -41,7 +44,7 @@ def convert(
     on_warning: OnWarning = "keep",
     resume: bool | None = None,
     progress: bool | None = None,
-) -> BetonSummary | None:
+) -> BetonSummary | WorkerSummary | None:
     """Write a dataset into a beton, one file or sharded, unless it is there already.
 
     A second conversion of the same path waits for the first one and then keeps its file. Into how many files a beton is
@@ -54,12 +57,13 @@ def convert(
         if_exists: What to do with a beton that is at `path`: keep it if it was made from the same `description`,
             overwrite it, or raise an error. With `overwrite` a conversion that was interrupted begins anew.
         shards, shard_size: Write a folder of shards, see `write_sharded_beton`; one of both at most.
+        worker, workers: With `shards`: this process is one of so many that make them together, see `make_shards`.
         description: What the beton is made from, as plain values. None: an existing beton is kept whatever it is.
         page_size, num_workers, indices, chunksize, shuffle_indices, seed, on_warning, progress: See `write_beton`.
         resume: Whether to go on from what an interrupted conversion has left. None: unless `if_exists` is `overwrite`.
 
     Returns:
-        A summary, or None if an existing beton was kept.
+        A summary, of a worker one of its part unless it has finished the whole; None if an existing beton was kept.
 
     Raises:
         BetonError: if the beton that is at `path` was made from another description, or `if_exists` is `error`.
@@ -69,6 +73,12 @@ def convert(
         raise ConversionError(f"if_exists is {if_exists!r}; use keep, overwrite or error")
     if shards is not None and shard_size is not None:
         raise ConversionError(f"shards={shards} and shard_size={shard_size} exclude each other; leave one of them out")
+    if (worker is None) != (workers is None):
+        raise ConversionError(f"worker={worker} and workers={workers}: give both, or none of them")
+    if workers is not None and if_exists == "overwrite":
+        raise ConversionError(
+            f"conversion.if_exists=overwrite with conversion.workers: each would begin anew; remove {path} instead"
+        )
     path = Path(os.path.expanduser(path))
     if replaced_path(path).exists():  # another process is about to replace it, or was killed then
         with Partial.locked(path):
@@ -79,25 +89,34 @@ def convert(
         return None
     if beton_exists(path) and if_exists == "error":
         raise BetonError(f"{path} exists already; use conversion.if_exists=keep or overwrite, or choose another path")
+    options: dict[str, Any] = {
+        "page_size": page_size,
+        "num_workers": num_workers,
+        "indices": indices,
+        "chunksize": chunksize,
+        "shuffle_indices": shuffle_indices,
+        "seed": seed,
+        "on_warning": on_warning,
+        "description": description,
+        "progress": progress,
+    }
+    if worker is not None and workers is not None:
+        if shards is None:
+            raise ConversionError(
+                "conversion.workers needs conversion.shards: only of a number of shards is known where each begins"
+            )
+        one_of_them = Worker(worker, workers)
+        done = make_shards(_built(source), path, fields, shards=shards, worker=one_of_them, **options)
+        if done is None:
+            check_description(path, description)
+        return done
     with Partial.locked(path) as partial:
         now = _identity(path)
         if now is not None and now != before:  # another process wrote it while this one waited
             check_description(path, description)
             return None
-        dataset = source() if _builds_dataset(source) else source
-        options: dict[str, Any] = {
-            "page_size": page_size,
-            "num_workers": num_workers,
-            "indices": indices,
-            "chunksize": chunksize,
-            "shuffle_indices": shuffle_indices,
-            "seed": seed,
-            "on_warning": on_warning,
-            "description": description,
-            "resume": if_exists != "overwrite" if resume is None else resume,
-            "progress": progress,
-            "partial": partial,
-        }
+        dataset = _built(source)
+        options |= {"resume": if_exists != "overwrite" if resume is None else resume, "partial": partial}
         if shards is not None or shard_size is not None:
             return write_sharded_beton(dataset, path, fields, shards=shards, shard_size=shard_size, **options)
         remove_unfinished(partial.path)
@@ -130,7 +149,7 @@ def create_beton_wrapper(
     Raises:
         ConversionError: if the dataset cannot be stored; names the index and the field.
     """
-    return convert(
+    return convert(  # type: ignore[return-value]  # without workers, it is no worker's
         lambda: torch_dataset,
         output_path,
         fields,
@@ -168,8 +187,9 @@ def check_description(path: str | os.PathLike[str], description: Mapping[str, An
     )
 
 
-def _builds_dataset(source: Any) -> bool:
-    return isinstance(source, type) or (callable(source) and not hasattr(source, "__getitem__"))
+def _built(source: Any) -> Any:
+    is_builder = isinstance(source, type) or (callable(source) and not hasattr(source, "__getitem__"))
+    return source() if is_builder else source
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

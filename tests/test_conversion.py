@@ -261,3 +261,27 @@ def test_what_a_conversion_into_other_files_left_is_removed(tmp_path, caplog, cu
     convert(SAMPLES, path, num_workers=0, chunksize=3, description=OTHER, **cuts[1])
     assert os.listdir(tmp_path) == ["a.beton"]
     assert "is of another conversion; it is removed" in caplog.text
+
+
+def test_a_worker_makes_its_part_or_keeps_what_is_there(tmp_path):
+    path, options = tmp_path / "a.beton", {"num_workers": 0, "shards": 2, "description": DESCRIPTION}
+    assert convert(SAMPLES, path, worker=1, workers=2, **options).num_shards == 2
+    assert convert(never_built, path, worker=0, workers=2, **options) is None
+    with pytest.raises(BetonError, match="was made from another configuration"):
+        convert(never_built, path, worker=0, workers=2, **options | {"description": OTHER})
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"worker": 0, "shards": 2}, "worker=0 and workers=None: give both, or none of them"),
+        ({"workers": 2, "shards": 2}, "worker=None and workers=2: give both, or none of them"),
+        ({"worker": 0, "workers": 2}, "conversion.workers needs conversion.shards"),
+        ({"worker": 0, "workers": 2, "shard_size": "1MB"}, "conversion.workers needs conversion.shards"),
+        ({"worker": 0, "workers": 2, "shards": 2, "if_exists": "overwrite"}, "each would begin anew; remove .*a.beton"),
+    ],
+)
+def test_a_worker_needs_to_know_its_part(tmp_path, options, told):
+    with pytest.raises(ConversionError, match=told):
+        convert(SAMPLES, tmp_path / "a.beton", num_workers=0, **options)
+    assert os.listdir(tmp_path) == []

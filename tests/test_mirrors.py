@@ -29,7 +29,8 @@ ELSEWHERE = {
     "beton/test_writer_failures.py": "beton/writing/worker beton/writing/worker_pool",
     "beton/writing/test_writer.py": "beton/writing/beton_file beton/writing/encoding beton/writing/preparing",
     "collection/test_writing.py": (
-        "beton/writing/part_stream beton/writing/placing beton_path collection/facts collection/unfinished"
+        "beton/writing/part_stream beton/writing/placing beton_path collection/facts collection/shard_writer"
+        " collection/unfinished"
     ),
     "building/test_preparation.py": "building/source_look datasets/progress stages",
     "callbacks/test_progress_bar.py": "callbacks/batch_size callbacks/parameter_summary",

@@ -18,6 +18,7 @@ from ffcv_hydra.urls import is_url
 
 if TYPE_CHECKING:
     from ffcv_hydra.beton import BetonSummary
+    from ffcv_hydra.collection.sharing import WorkerSummary
 
 log = logging.getLogger(__name__)
 
@@ -146,8 +147,8 @@ def dataset_class(source: Mapping[str, Any] | None) -> Any:
 
 def convert_beton(
     beton: BetonConfig, conversion: Mapping[str, Any], earlier: Mapping[str, Path] | None = None
-) -> "BetonSummary | None":
-    """Write a beton as the config's `conversion` section says; None if an existing one was kept.
+) -> "BetonSummary | WorkerSummary | None":
+    """Write a beton, or a worker's part of it, as the config's `conversion` section says; None if one was kept.
 
     Args:
         beton: the beton.

@@ -28,10 +28,12 @@ def build_datamodule(config: Config) -> FFCVDataModule:
     bar); one that was made from another configuration is an error then.
 
     Raises:
-        ConfigError: a split that the mode needs is not in the dataset.
+        ConfigError: a split that the mode needs is not in the dataset, or only a worker's part would be converted.
     """
     choose_cache(**(config.get("cache") or {}))
     stages = needed_stages(config)
+    if (config.get("conversion") or {}).get("workers") is not None:
+        raise ConfigError("conversion.workers is for convert.py: a run needs all of its data; leave it out")
     options: dict[str, Any] = {f"{stage}_manager": _build_manager(config, stage) for stage in stages}
     options |= config.get("loader") or {}
     return FFCVDataModule(

@@ -20,6 +20,7 @@ from ffcv_hydra.building.conversion_config import (
 )
 from ffcv_hydra.building.source_look import look
 from ffcv_hydra.collection.facts import read_facts, read_manifest
+from ffcv_hydra.collection.sharing import WorkerSummary
 from ffcv_hydra.conversion import check_description
 from ffcv_hydra.errors import BetonError
 from ffcv_hydra.stages import STAGES
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 def convert_betons(
     config: Mapping[str, Any], stages: Iterable[str] = STAGES
-) -> Iterator[tuple[BetonConfig, BetonSummary | None]]:
+) -> Iterator[tuple[BetonConfig, BetonSummary | WorkerSummary | None]]:
     """Write the betons that the splits of `stages` read, each as `convert_beton` does; give each and what it returns.
 
     The sources of those that are kept are looked at before, for at most 10 s together.

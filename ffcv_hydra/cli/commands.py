@@ -66,14 +66,16 @@ def _convert(config: DictConfig) -> None:
     check(ConvertConfig, resolved)
     check_targets(resolved["dataset"], "dataset", _made_sources(resolved))
     check_targets(resolved["conversion"], "conversion")
-    from ffcv_hydra.beton import print_summary
+    from ffcv_hydra.beton import BetonSummary, print_summary
     from ffcv_hydra.building.preparation import convert_betons
 
     for beton, summary in convert_betons(resolved):
         if summary is None:
             print(f"{beton.path} exists and was kept; conversion.if_exists=overwrite makes it anew")
-        else:
+        elif isinstance(summary, BetonSummary):
             print_summary(summary)
+        else:
+            print(summary)
 
 
 def checked_run_config(config: DictConfig) -> dict[str, Any]:

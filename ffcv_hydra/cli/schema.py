@@ -135,6 +135,8 @@ class Conversion(Section):
     shuffle_indices: bool
     shards: Positive | None = None
     shard_size: Positive | str | None = None
+    worker: Annotated[int, Field(ge=0)] | None = None
+    workers: Positive | None = None
     indices: Target | list[int] | None
 
 

@@ -7,6 +7,7 @@ the data. How the source looked stands in a file beside it, which the index name
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -121,6 +122,16 @@ def write_index(folder: str | os.PathLike[str], index: Index) -> None:
         file.write(text.encode())
         file.flush()
         os.fsync(file.fileno())  # before it appears
+
+
+def write_manifest(folder: Path, encoded: bytes) -> str:
+    """Write an encoded manifest beside an index; returns its name, which tells it from others."""
+    name = f"manifest-{hashlib.sha256(encoded).hexdigest()[:16]}{MANIFEST_SUFFIX}"
+    with open(folder / name, "wb") as file:
+        file.write(encoded)
+        file.flush()
+        os.fsync(file.fileno())
+    return name
 
 
 def read_index(folder: str | os.PathLike[str]) -> Index:

@@ -15,11 +15,10 @@ from ffcv_hydra.beton.writing.partial import Partial
 from ffcv_hydra.beton_path import is_sharded
 from ffcv_hydra.collection.entries import shard_entry
 from ffcv_hydra.collection.facts import joined_manifest, read_facts
-from ffcv_hydra.collection.index import Index, ShardEntry, read_index, write_index
+from ffcv_hydra.collection.index import Index, ShardEntry, read_index
 from ffcv_hydra.collection.paths import absolute
 from ffcv_hydra.collection.shards import opened
-from ffcv_hydra.collection.unfinished import UnfinishedShards
-from ffcv_hydra.collection.writing import write_manifest
+from ffcv_hydra.collection.unfinished import ConversionRecord, UnfinishedShards
 from ffcv_hydra.errors import BetonError
 from ffcv_hydra.urls import shown
 
@@ -66,12 +65,12 @@ def merge(paths: Sequence[str | os.PathLike[str]], output: str | os.PathLike[str
         if target.exists():
             raise BetonError(f"{target} exists already; choose another output, or remove it")
         held.discard()
-        unfinished = UnfinishedShards(held.path, None, resume=False)
+        unfinished = UnfinishedShards(held.path)
         try:
-            if manifest is not None:
-                index = replace(index, manifest=write_manifest(unfinished.folder, manifest.encode()))
-            write_index(unfinished.folder, index)
-            unfinished.appear()
+            record = ConversionRecord(None, "a merge", {}, {})
+            begun = unfinished.begin(record, b"" if manifest is None else manifest.encode())
+            index = replace(index, manifest=begun.manifest)
+            unfinished.appear(index)
         finally:
             unfinished.leave()
     return index

@@ -5,30 +5,29 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import reprlib
+import socket
+import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from ffcv_hydra.beton import layout
 from ffcv_hydra.beton.appendix import fingerprint as fingerprint_of
-from ffcv_hydra.beton.appendix import normalise
-from ffcv_hydra.beton.data_digest import content_bytes, fields_identity
+from ffcv_hydra.beton.appendix import first_difference, normalise
 from ffcv_hydra.beton.fields.options import FieldSpecs
-from ffcv_hydra.beton.fields.own_field import OwnField
-from ffcv_hydra.beton.layout import CUSTOM_TYPE_ID
-from ffcv_hydra.beton.reading.reader import Beton
+from ffcv_hydra.beton.inspection.manifest_difference import compare
+from ffcv_hydra.beton.manifest import decode
 from ffcv_hydra.beton.summary import BetonSummary, describe_fields, tell_of_damage
-from ffcv_hydra.beton.writing.part_stream import PartStream, Place, RestOfSource
 from ffcv_hydra.beton.writing.partial import Partial
 from ffcv_hydra.beton.writing.preparing import Preparation, prepare
-from ffcv_hydra.beton.writing.resuming import MAX_WARNINGS, ResumableConversion, progress_bar
-from ffcv_hydra.collection.entries import shard_entry
-from ffcv_hydra.collection.index import MANIFEST_SUFFIX, Index, ShardEntry, write_index
+from ffcv_hydra.beton.writing.resuming import MAX_WARNINGS, progress_bar
+from ffcv_hydra.collection.index import Index, ShardEntry
 from ffcv_hydra.collection.limits import ShardLimits
-from ffcv_hydra.collection.unfinished import ShardEnd, UnfinishedShards
+from ffcv_hydra.collection.shard_writer import ShardWriter
+from ffcv_hydra.collection.unfinished import ConversionRecord, UnfinishedShards
 from ffcv_hydra.errors import BetonError
 
 logger = logging.getLogger(__name__)
@@ -69,170 +68,137 @@ def write_sharded_beton(
         ConversionError: as `write_beton`; also if shards cannot be cut in this way, or the folder at `path` has other
             files in it. Nothing new is then at `path`.
     """
-    started = time.perf_counter()
     path = Path(os.path.expanduser(path))
     prepared = prepare(dataset, fields, **options)
-    limits = ShardLimits(prepared.source, shards, shard_size)
-    fingerprint = _fingerprint(prepared, limits)
+    conversion = ShardedConversion(prepared, ShardLimits(prepared.source, shards, shard_size))
     with nullcontext(partial) if partial else Partial.locked(path) as held:
         held.discard()
-        unfinished = UnfinishedShards(held.path, fingerprint, resume=resume)
+        unfinished = UnfinishedShards(held.path)
+        summary = conversion.complete(unfinished, conversion.kept(unfinished) if resume else None, progress)
+    tell_of_damage(summary)
+    return replace(summary, path=path)
+
+
+class ShardedConversion:
+    """A conversion into shards that can begin.
+
+    Args:
+        prepared: What is converted.
+        limits: How it is cut.
+        who: Converts it, in words.
+        base: Tells what the shards are added to; empty if they are all there is.
+
+    Attributes:
+        record: Which conversion it is.
+    """
+
+    def __init__(self, prepared: Preparation, limits: ShardLimits, who: str = "a process", base: str = "") -> None:
+        self.prepared = prepared
+        self.limits = limits
+        self.fingerprint = None
+        if prepared.fingerprint is not None:
+            what = repr((limits.num_shards, limits.num_bytes, base)).encode()
+            self.fingerprint = hashlib.sha256(prepared.fingerprint + what).digest()
+        options = {
+            "shards": limits.num_shards,
+            "shard_size": limits.num_bytes,
+            "page_size": prepared.page_size,
+            "on_warning": prepared.encoder.on_warning,
+            "seed": prepared.encoder.seed,
+            "samples": prepared.source.num_samples,
+            "portions": prepared.source.num_portions,
+            "fields": describe_fields(prepared.fields),
+        }
+        self.record = ConversionRecord(
+            None if self.fingerprint is None else self.fingerprint.hex(),
+            f"{who} on {socket.gethostname()}",
+            normalise(prepared.description or {}),
+            {"conversion": options},
+        )
+        self._began = time.perf_counter()
+
+    def writer(self, unfinished: UnfinishedShards, *, shared: bool = False) -> ShardWriter:
+        """What makes its shards; `shared`: other processes make some of them."""
+        return ShardWriter(self.prepared, self.limits, self.fingerprint, unfinished, shared=shared)
+
+    def complete(
+        self, unfinished: UnfinishedShards, entries: dict[int, ShardEntry] | None, progress: bool | None
+    ) -> BetonSummary:
+        """Make the shards that are missing, and let all appear; the caller has the right to write the beton.
+
+        Args:
+            unfinished: Where the shards are.
+            entries: What is in those to go on from, by number; None: to begin anew.
+            progress: Whether to show a bar.
+        """
+        writer = self.writer(unfinished)
         try:
-            writer = _ShardWriter(prepared, limits, fingerprint, unfinished)
-            with progress_bar(held.path.name, prepared.source.num_samples, 0, progress) as advance:
-                entries = list(writer.write(advance))
-            index = _index(unfinished.folder, entries, prepared)
-            unfinished.appear()
+            if entries is None:
+                unfinished.begin(self.record, self.prepared.manifest)
+                entries = {}
+            with progress_bar(unfinished.path.name, self.prepared.source.num_samples, 0, progress) as advance:
+                for entry in entries.values():
+                    advance(entry.num_samples)
+                for number in writer.write(range(self.limits.num_shards or sys.maxsize), advance):
+                    entries[number] = writer.entry(number)
+            ends = [end for number in range(len(entries)) if (end := unfinished.end(number)) is not None]
+            record = unfinished.record()
+            index = self._index([entries[number] for number in range(len(entries))], record.manifest if record else "")
+            unfinished.appear(index)
         finally:
             unfinished.leave()
-    warnings = tuple(line for end in unfinished.ends for line in end.warnings)[:MAX_WARNINGS]
-    num_warnings = sum(end.num_warnings for end in unfinished.ends)
-    summary = BetonSummary(
-        path,
-        index.kinds,
-        index.num_samples,
-        index.num_bytes,
-        time.perf_counter() - started,
-        num_warnings,
-        warnings,
-        len(index.shards),
-    )
-    tell_of_damage(summary)
-    return summary
+        return BetonSummary(
+            unfinished.path,
+            index.kinds,
+            index.num_samples,
+            index.num_bytes,
+            time.perf_counter() - self._began,
+            sum(end.num_warnings for end in ends),
+            tuple(line for end in ends for line in end.warnings)[:MAX_WARNINGS],
+            len(index.shards),
+        )
 
-
-class _ShardWriter:
-    def __init__(
-        self, prepared: Preparation, limits: ShardLimits, fingerprint: bytes | None, unfinished: UnfinishedShards
-    ) -> None:
-        self._prepared = prepared
-        self._limits = limits
-        self._fingerprint = fingerprint
-        self._unfinished = unfinished
-
-    def write(self, advance: Callable[[int], Any]) -> Iterator[ShardEntry]:
-        """Finish all shards, and say what is in each."""
-        kept = self._kept()
-        number, place, is_last = len(kept), Place(), False
-        if kept:
-            place, is_last = self._unfinished.ends[number - 1].place, self._unfinished.ends[number - 1].is_last
-        for entry in kept:
-            advance(entry.num_samples)
-            yield entry
-        with ExitStack() as stack:
-            stream: PartStream | None = None
-            while not is_last:
-                with self._conversion(number, place, resume=stream is None) as conversion:
-                    advance(conversion.num_samples)
-                    if stream is None:
-                        stream = stack.enter_context(self._stream(number, place, conversion))
-                    conversion.write(stream, advance)
-                    is_last = not stream.has_more()
-                    place = stream.place
-                    end = ShardEnd(place, is_last, conversion.num_warnings, conversion.warnings)
-                    self._unfinished.note_end(number, end)
-                    conversion.finish(self._description(number))
-                yield self._entry(number)
-                number += 1
-
-    @contextmanager
-    def _conversion(self, number: int, place: Place, *, resume: bool) -> Iterator[ResumableConversion]:
-        prepared, limit = self._prepared, self._limits[number]
-        with Partial.locked(self._unfinished.shard_path(number)) as held:
-            rest = RestOfSource(prepared.source, place, limit.num_samples)
-            conversion = ResumableConversion(held, rest, prepared.encoder, prepared.page_size, limit)
-            conversion.begin(self._fingerprint, resume=resume)
-            yield conversion
-
-    def _stream(self, number: int, place: Place, conversion: ResumableConversion) -> Any:
-        """The samples that follow those of a shard that begins at `place` and of which a part is there."""
-        prepared, ends = self._prepared, self._unfinished.ends
-        if conversion.is_full and number < len(ends):
-            place = ends[number].place
-        elif conversion.num_portions:
-            place = Place(place.portion + conversion.num_portions)
-        folder = self._unfinished.folder
-        return PartStream.opened(prepared.source, prepared.encoder, place, prepared.num_workers, folder)
-
-    def _kept(self) -> list[ShardEntry]:
-        """What is in the shards that an earlier conversion has finished, if that is the same as it would be now."""
-        entries: list[ShardEntry] = []
-        for number in range(len(self._unfinished.ends)):
-            try:
-                entries.append(self._entry(number))
-            except BetonError:  # missing or damaged: made again, and all that come after it
-                break
-        if all(self._begins_the_same(number) for number in {0, len(entries) - 1} if entries):
+    def kept(self, unfinished: UnfinishedShards) -> dict[int, ShardEntry] | None:
+        """The finished shards of an earlier conversion to go on from; None: to begin anew."""
+        if not unfinished.is_there():
+            return None
+        if difference := self.difference(unfinished):
+            logger.warning("%s is of another conversion: %s; it is replaced", unfinished.folder, difference)
+            return None
+        writer = self.writer(unfinished)
+        entries = writer.kept()
+        if all(writer.begins_the_same(number) for number in {*list(entries)[:1], *list(entries)[-1:]}):
             return entries
-        logger.warning("%s: the dataset gives other samples now; beginning anew", self._unfinished.folder)
-        return []
-
-    def _begins_the_same(self, number: int) -> bool:
-        """Whether the samples that a shard begins with are those that the dataset gives; as much as one part has."""
-        prepared = self._prepared
-        place = self._unfinished.ends[number - 1].place if number else Place()
-        rest = RestOfSource(prepared.source, place, None)
-        with closing(
-            part for portion in range(rest.num_portions) for part in rest.encode(prepared.encoder, portion)
-        ) as parts:
-            part = next(parts, None)
-        beton = Beton(self._unfinished.shard_path(number), _custom_fields(prepared))
-        if part is None:
-            return False
-        tables = part.tables.piece(0, min(part.tables.num_samples, beton.num_samples))
-        columns, records = content_bytes(beton), beton.metadata.view(np.uint8).reshape(beton.num_samples, -1)
-        if not np.array_equal(records[: tables.num_samples, columns], tables.records[:, columns]):
-            return False
-        known = [beton.checksums_of(name) for name in beton.fields if beton.extents(name) is not None]
-        found = [column[: tables.num_samples] for column in known if column is not None]
-        if len(found) < len(known) or len(tables.checksums) != tables.num_samples * len(found):
-            return True  # of fields with data at several places only the metadata can be compared
-        return not found or np.array_equal(np.stack(found, axis=1).ravel(), tables.checksums)
-
-    def _entry(self, number: int) -> ShardEntry:
-        path = self._unfinished.shard_path(number)
-        return shard_entry(Beton(path, _custom_fields(self._prepared)), path.name)
-
-    def _description(self, number: int) -> dict[str, Any] | None:
-        description = self._prepared.description
-        return None if description is None else {**description, "shard": number}
-
-
-def write_manifest(folder: Path, encoded: bytes) -> str:
-    """Write an encoded manifest beside an index; returns its name, which tells it from others."""
-    name = f"manifest-{hashlib.sha256(encoded).hexdigest()[:16]}{MANIFEST_SUFFIX}"
-    with open(folder / name, "wb") as file:
-        file.write(encoded)
-        file.flush()
-        os.fsync(file.fileno())
-    return name
-
-
-def _index(folder: Path, entries: list[ShardEntry], prepared: Preparation) -> Index:
-    """Write the index of finished shards."""
-    described = prepared.description
-    index = Index(
-        tuple(entries),
-        fields_identity(Beton(folder / entries[0].file, _custom_fields(prepared))),
-        describe_fields(prepared.fields),
-        None if described is None else normalise(described),
-        None if described is None else fingerprint_of(described),
-        write_manifest(folder, prepared.manifest) if prepared.manifest else "",
-    )
-    write_index(folder, index)
-    return index
-
-
-def _fingerprint(prepared: Preparation, limits: ShardLimits) -> bytes | None:
-    if prepared.fingerprint is None:
+        logger.warning("%s: the dataset gives other samples now; beginning anew", unfinished.folder)
         return None
-    return hashlib.sha256(prepared.fingerprint + repr(limits.identity).encode()).digest()
 
+    def difference(self, unfinished: UnfinishedShards) -> str | None:
+        """What shards that were begun are made from or of otherwise, in words; None: they are of this conversion."""
+        found, mine, manifest = unfinished.record(), self.record, self.prepared.manifest
+        if found is None:
+            return "it does not say what it is"
+        try:
+            stored = (unfinished.folder / found.manifest).read_bytes() if found.manifest else b""
+            changes = compare(decode(stored), decode(manifest)) if stored and manifest and stored != manifest else ""
+        except (OSError, BetonError) as error:
+            return f"its manifest cannot be read: {error}"
+        difference = first_difference(found.description, mine.description)
+        if difference is None and changes:
+            return f"seen from there, the source has changed: {changes}"
+        if difference := difference or first_difference(found.options, mine.options):
+            key, there, here = difference
+            return f"{key} is {reprlib.repr(there)} there, and {reprlib.repr(here)} here"
+        if found.fingerprint is None or found.fingerprint != mine.fingerprint:
+            return "the dataset, the choice of its items, or the version of this package is another"
+        return None
 
-def _custom_fields(prepared: Preparation) -> dict[str, Any]:
-    """The classes of fields that a file does not know by itself."""
-    return {
-        name: type(field)
-        for name, field in prepared.fields.items()
-        if not isinstance(field, OwnField) and vars(type(field)).get("type_id", CUSTOM_TYPE_ID) == CUSTOM_TYPE_ID
-    }
+    def _index(self, entries: list[ShardEntry], manifest: str) -> Index:
+        prepared, described = self.prepared, self.prepared.description
+        return Index(
+            tuple(entries),
+            hashlib.sha256(layout.descriptors(prepared.encoder.names, prepared.encoder.fields)).hexdigest(),
+            describe_fields(prepared.fields),
+            None if described is None else normalise(described),
+            None if described is None else fingerprint_of(described),
+            manifest,
+        )

@@ -19,13 +19,14 @@ import pytest
 from ffcv_hydra.beton import Beton, write_beton
 from ffcv_hydra.beton.writing import partial, worker_pool
 from ffcv_hydra.collection.index import read_index
+from ffcv_hydra.collection.sharing import Worker, make_shards
 from ffcv_hydra.collection.writing import write_sharded_beton
 from ffcv_hydra.errors import ConversionError
 
 KILLS = int(os.environ.get("CRASH_KILLS", 50))
 NAMES = {
     "a.beton",
-    *(f"a.beton.partial{end}" for end in ("", ".journal", ".shards", ".shards.json", ".shards.json.new")),
+    *(f"a.beton.partial{end}" for end in ("", ".journal", ".shards", ".facts")),
 }
 OPTIONS = {"page_size": 1 << 21, "chunksize": 8, "description": {"name": "crash"}}
 
@@ -63,7 +64,7 @@ DATASETS = {
 
 def convert(dataset, path, num_workers):
     source, cut = dataset
-    write = write_sharded_beton if cut else write_beton
+    write = make_shards if "worker" in cut else write_sharded_beton if cut else write_beton
     write(source, path, num_workers=num_workers, **cut, **OPTIONS)
 
 
@@ -113,7 +114,12 @@ def run_child(dataset, path, num_workers, calls, kind):
 
 
 def fork_child(*arguments):
-    """The exit status of `run_child` in a new process, negative if it was killed, and how many processes it left."""
+    """The exit status of `run_child` in a new process, negative if it was killed."""
+    return wait_for(start_child(*arguments))
+
+
+def start_child(*arguments):
+    """The id of a new process for `run_child`."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*multi-threaded.*fork", category=DeprecationWarning)
         child = os.fork()
@@ -124,6 +130,10 @@ def fork_child(*arguments):
             sys.excepthook(*sys.exc_info())
         finally:
             os._exit(70)
+    return child
+
+
+def wait_for(child):
     _, status = os.waitpid(child, 0)
     while session_members(child):  # the kernel ends them with their parent; this test's timeout watches
         pass
@@ -202,4 +212,34 @@ def test_W1_W2_killed_at_any_point_a_conversion_leaves_nothing_or_all_and_is_gon
     assert caplog.messages == []  # nothing that was left had to be thrown away
     assert num_kept > KILLS / 4  # else it was not crashes in the middle that were tried
     assert set(os.listdir("/dev/shm")) <= shared_memory
+    assert multiprocessing.active_children() == []
+
+
+def test_workers_that_are_killed_at_any_point_make_the_bytes_of_one_process(tmp_path, caplog, references):
+    random_ = random.Random(KILLS)
+    dataset, cut = DATASETS["into 5 shards"]
+    workers = [(dataset, cut | {"worker": Worker(number, 4)}) for number in range(4)]
+    (tmp_path / "counted").mkdir()
+    assert fork_child(workers[0], tmp_path / "counted" / "a.beton", 0, None, None) == 0
+    num_calls = int((tmp_path / "counted" / "calls.txt").read_text())
+    num_kills = num_kept = trial = 0
+    while num_kills < KILLS:
+        directory, trial = tmp_path / str(trial), trial + 1
+        directory.mkdir()
+        path = directory / "a.beton"
+        for _ in range(random_.randint(1, 3)):
+            kinds = [random_.choice(("SIGKILL", "SIGKILL", "SIGTERM", "SIGINT", "worker SIGKILL")) for _ in workers]
+            calls = [random_.randrange(num_calls) // random_.choice((1, 4)) for _ in workers]
+            ways = [(random_.choice((0, 2)), *how) for how in zip(calls, kinds, strict=True)]
+            children = [start_child(worker, path, *how) for worker, how in zip(workers, ways, strict=True)]
+            statuses = [wait_for(child) for child in children]
+            assert set(statuses) <= {0, 1, -signal.SIGKILL, -signal.SIGTERM}, ways
+            num_kills += sum(status != 0 for status in statuses)
+            num_kept += check_left(directory, references["into 5 shards"])
+        convert(random_.choice(workers), path, num_workers=0)
+        assert content(path) == references["into 5 shards"], ways
+        assert os.listdir(directory) == ["a.beton"], ways
+        shutil.rmtree(directory)
+    assert caplog.messages == []
+    assert num_kept > trial / 4
     assert multiprocessing.active_children() == []

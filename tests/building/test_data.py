@@ -76,6 +76,11 @@ def test_a_mode_without_its_split_is_named(tmp_path, mode, missing):
         build_datamodule(composed(tmp_path, mode, stages))
 
 
+def test_a_run_is_no_worker_of_a_conversion(tmp_path):
+    with pytest.raises(ConfigError, match=r"conversion.workers is for convert.py: a run needs all of its data"):
+        build_datamodule(composed(tmp_path, workers=2, worker=0))
+
+
 @pytest.mark.parametrize(
     ("mode", "stages"),
     [("fit", {"train", "val", "test"}), ("validate", {"val"}), ("test", {"test"}), ("predict", {"predict"})],

@@ -18,7 +18,7 @@ from ffcv_hydra.errors import ConversionError
 
 pytestmark = pytest.mark.timeout(120)
 OPTIONS = {"num_workers": 0, "chunksize": 10, "page_size": 1 << 21}
-LEFT = {"a.beton.partial.shards", "a.beton.partial.shards.json"}
+LEFT = {"a.beton.partial.shards", "a.beton.partial.facts"}
 read_indices: list[int] = []
 
 

@@ -91,7 +91,7 @@ def _still_there(
 def _encoded(source: Source, encoder: SampleEncoder, num_workers: int) -> Iterator[Tables]:
     num_workers = min(max(num_workers, 1), source.num_portions)
     with tempfile.TemporaryDirectory() as folder, WorkerPool(encoder, source, num_workers, Path(folder)) as pool:
-        for part in pool.encode(0):
+        for part in pool.encode(range(source.num_portions)):
             if not isinstance(part, PortionEnd):
                 yield part.tables
 

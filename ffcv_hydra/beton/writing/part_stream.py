@@ -5,26 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ffcv_hydra.beton.writing.encoding import Part, SampleEncoder
-from ffcv_hydra.beton.writing.source import PortionEnd, Source, encode_serially
+from ffcv_hydra.beton.writing.source import Place, PortionEnd, Source, encode_serially
 from ffcv_hydra.beton.writing.worker_pool import WorkerPool
-
-
-@dataclass(frozen=True)
-class Place:
-    """A place in a source.
-
-    Attributes:
-        portion: The portion.
-        sample: Samples of the portion that come before it.
-    """
-
-    portion: int = 0
-    sample: int = 0
 
 
 class RestOfSource:
@@ -81,15 +67,24 @@ class PartStream:
     @staticmethod
     @contextmanager
     def opened(
-        source: Source, encoder: SampleEncoder, place: Place, num_workers: int, spool_directory: Path
+        source: Source,
+        encoder: SampleEncoder,
+        place: Place,
+        num_workers: int,
+        spool_directory: Path,
+        stop: int | None = None,
     ) -> Iterator[PartStream]:
-        """Encode in processes, which end with the block; in this one if `num_workers` is 0 or the source wants it."""
-        num_workers = min(num_workers, source.num_portions - place.portion)
+        """Encode in processes, which end with the block; in this one if `num_workers` is 0 or the source wants it.
+
+        Portions from `stop` on are left alone; None: there is no end but the source's.
+        """
+        portions = range(place.portion, source.num_portions if stop is None else stop)
+        num_workers = min(num_workers, len(portions))
         if num_workers <= 0 or source.is_sequential:
-            yield PartStream(encode_serially(source, encoder, place.portion), place)
+            yield PartStream(encode_serially(source, encoder, portions), place)
             return
         with WorkerPool(encoder, source, num_workers, spool_directory) as pool:
-            yield PartStream(pool.encode(place.portion), place)
+            yield PartStream(pool.encode(portions), place)
 
     def __iter__(self) -> Iterator[Part | PortionEnd]:
         return self

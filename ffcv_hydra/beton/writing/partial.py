@@ -64,31 +64,31 @@ class Partial:
             ConversionError: if the file cannot be written: no permission, disk full, `path` is a directory that is no
                 sharded beton, a device, ..., or what stands beside it as `NAME.partial` may be somebody else's.
         """
+        with _writable(path) as target, _lock(target) as file, Partial._held(target, file) as partial:
+            yield partial
+
+    @staticmethod
+    @contextmanager
+    def if_free(path: Path) -> Iterator[Partial | None]:
+        """The same; None, at once, while another process has the right."""
+        with _writable(path) as target, suppress(_IsTaken):
+            with _lock(target, wait=False) as file, Partial._held(target, file) as partial:
+                yield partial
+            return
+        yield None
+
+    @staticmethod
+    @contextmanager
+    def _held(path: Path, journal_file: BinaryIO) -> Iterator[Partial]:
+        mend(path)
+        partial = Partial(path, journal_file)
         try:
-            with suppress(FileNotFoundError):
-                mode = path.stat().st_mode
-                if is_sharded(path):
-                    check_is_ours(path)
-                elif not stat.S_ISREG(mode):
-                    what = (
-                        "directory; name a file in it" if stat.S_ISDIR(mode) else "device, pipe or socket; name a file"
-                    )
-                    raise ConversionError(f"cannot write {path}: it is a {what}")
-            if path.is_symlink():
-                path = Path(os.path.realpath(path))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with _lock(path) as journal_file:
-                mend(path)
-                partial = Partial(path, journal_file)
-                try:
-                    yield partial
-                except OSError:
-                    partial._is_worth_keeping = False
-                    raise
-                finally:
-                    partial._leave()
-        except OSError as error:
-            raise ConversionError(f"cannot write {path}: {error.strerror or error}; choose another path") from error
+            yield partial
+        except OSError:
+            partial._is_worth_keeping = False
+            raise
+        finally:
+            partial._leave()
 
     def open(self, fingerprint: bytes | None, itemsize: int, *, resume: bool) -> list[Entry]:
         """Open the unfinished file; a new one unless an earlier conversion of the same thing left it.
@@ -200,6 +200,17 @@ class Partial:
             journal_path(self.path).unlink(missing_ok=True)
 
 
+@contextmanager
+def kept_from_others(path: Path) -> Iterator[Path]:
+    """Let nobody have the right to write the beton at `path`, but others who keep it as well; gives what links lead to.
+
+    Raises:
+        ConversionError: as `Partial.locked`, and if the file system has no locks.
+    """
+    with _writable(path) as target, _lock(target, shared=True):
+        yield target
+
+
 def journal_path(path: Path) -> Path:
     """Where the journal of an unfinished beton is."""
     return path.with_name(f"{path.name}.partial.journal")
@@ -210,17 +221,46 @@ def _data_path(path: Path) -> Path:
 
 
 @contextmanager
-def _lock(path: Path) -> Iterator[BinaryIO]:
-    """The journal's file, locked; what it holds is left as it is."""
+def _writable(path: Path) -> Iterator[Path]:
+    """The file to write, with errors in words: what a link at `path` leads to."""
+    try:
+        with suppress(FileNotFoundError):
+            mode = path.stat().st_mode
+            if is_sharded(path):
+                check_is_ours(path)
+            elif not stat.S_ISREG(mode):
+                what = "directory; name a file in it" if stat.S_ISDIR(mode) else "device, pipe or socket; name a file"
+                raise ConversionError(f"cannot write {path}: it is a {what}")
+        if path.is_symlink():
+            path = Path(os.path.realpath(path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield path
+    except OSError as error:
+        raise ConversionError(f"cannot write {path}: {error.strerror or error}; choose another path") from error
+
+
+class _IsTaken(Exception):
+    """Another process has the lock."""
+
+
+@contextmanager
+def _lock(path: Path, *, wait: bool = True, shared: bool = False) -> Iterator[BinaryIO]:
+    """The journal's file, locked; what it holds is left as it is. Raises `_IsTaken` where it would have to `wait`."""
     while True:
         with _open_own(journal_path(path)) as file:
             try:
-                if not lock(file):
+                if not lock(file, shared=shared):
+                    if not wait:
+                        raise _IsTaken
                     logger.info("waiting for another process that converts %s", path)
-                    lock(file, wait=True)
+                    lock(file, wait=True, shared=shared)
             except OSError as error:
                 if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP):
                     raise
+                if shared:
+                    raise ConversionError(
+                        f"{path}: this file system has no locks, without which only one process can convert"
+                    ) from error
                 logger.warning("%s: this file system has no locks; let only one process convert", path)
             if _is_at(file, journal_path(path)):
                 try:

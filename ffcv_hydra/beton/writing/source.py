@@ -36,6 +36,19 @@ class PortionEnd:
     """Comes after the last part of a portion."""
 
 
+@dataclass(frozen=True)
+class Place:
+    """A place in a source.
+
+    Attributes:
+        portion: The portion.
+        sample: Samples of the portion that come before it.
+    """
+
+    portion: int = 0
+    sample: int = 0
+
+
 class Source(Protocol):
     """A dataset, cut into portions.
 
@@ -49,11 +62,13 @@ class Source(Protocol):
     """
 
     num_portions: int
-    num_samples: int | None
     is_sequential: bool
     identity: tuple
     dataset: Any
     order: list[int] | None
+
+    @property
+    def num_samples(self) -> int | None: ...
 
     def first(self) -> tuple[Any, Any]:
         """The label of the first sample, for errors, and its item."""
@@ -85,7 +100,7 @@ class IndexedSource:
 
     def __init__(self, dataset: Any, indices: np.ndarray, chunksize: int) -> None:
         self.dataset = dataset
-        self.num_samples: int | None = len(indices)
+        self.num_samples = len(indices)
         self.order: list[int] | None = None if np.array_equal(indices, np.arange(len(dataset))) else indices.tolist()
         self._indices = indices
         self._cut(chunksize)
@@ -98,6 +113,10 @@ class IndexedSource:
     def keep_portions_below(self, sample_bytes: int) -> None:
         """Let portions of samples of about so many bytes have no more than `PORTION_BYTES`, or one sample."""
         self._cut(min(self._chunksize, max(1, PORTION_BYTES // sample_bytes)))
+
+    def place(self, sample: int) -> Place:
+        """Where a sample is, the one after the last included."""
+        return Place(*divmod(sample, self._chunksize))
 
     def first(self) -> tuple[Any, Any]:
         index = int(self._indices[0])
@@ -188,9 +207,9 @@ def iterable_source(dataset: Any) -> ShardedSource | IterableSource:
     return ShardedSource(dataset) if isinstance(dataset, Shards) else IterableSource(dataset)
 
 
-def encode_serially(source: Source, encoder: SampleEncoder, first_portion: int) -> Iterator[Part | PortionEnd]:
-    """Encode all portions from `first_portion` on in this process."""
-    for portion in range(first_portion, source.num_portions):
+def encode_serially(source: Source, encoder: SampleEncoder, portions: range) -> Iterator[Part | PortionEnd]:
+    """Encode portions in this process."""
+    for portion in portions:
         yield from source.encode(encoder, portion)
         yield PortionEnd()
 

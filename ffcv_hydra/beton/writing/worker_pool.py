@@ -76,16 +76,17 @@ class WorkerPool:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._stop(gracefully=kind is None)
+        is_at_work = any(worker.portions for worker in self._workers)  # on what nobody wants any more
+        self._stop(gracefully=kind is None and not is_at_work)
 
-    def encode(self, first_portion: int) -> Iterator[Part | PortionEnd]:
-        """Encode all portions from `first_portion` on; yield their parts in order, a `PortionEnd` behind each.
+    def encode(self, portions: range) -> Iterator[Part | PortionEnd]:
+        """Encode portions; yield their parts in order, a `PortionEnd` behind each.
 
         Raises:
             ConversionError: if a sample fails (its message names it; the worker's traceback is attached as a note),
                 after what comes before its portion; or at once if a worker process dies (names the samples it had).
         """
-        waiting = (_Portion(number) for number in range(first_portion, self._source.num_portions))
+        waiting = (_Portion(number) for number in portions)
         handed_out: deque[_Portion] = deque()
         while True:
             has_room = not self._spools or len(handed_out) < SHARDS_AHEAD * self._num_workers

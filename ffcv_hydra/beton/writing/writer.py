@@ -16,10 +16,11 @@ from typing import Any
 from ffcv_hydra.beton.fields.options import FieldSpecs
 from ffcv_hydra.beton.summary import BetonSummary, describe_fields, tell_of_damage
 from ffcv_hydra.beton.writing.encoding import OnWarning
-from ffcv_hydra.beton.writing.part_stream import PartStream, Place
+from ffcv_hydra.beton.writing.part_stream import PartStream
 from ffcv_hydra.beton.writing.partial import Partial
 from ffcv_hydra.beton.writing.preparing import Indices, prepare
 from ffcv_hydra.beton.writing.resuming import ResumableConversion, progress_bar
+from ffcv_hydra.beton.writing.source import Place
 from ffcv_hydra.errors import ConversionError
 
 
