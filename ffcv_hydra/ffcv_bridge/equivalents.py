@@ -27,15 +27,15 @@ from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.operations.basic_decoders import ArrayDecoder, BytesDecoder, ScalarDecoder
 from ffcv_hydra.operations.colour import RandomBrightness, RandomContrast, RandomSaturation
 from ffcv_hydra.operations.convert import Convert
-from ffcv_hydra.operations.cutout import Cutout
+from ffcv_hydra.operations.erasing import Cutout
 from ffcv_hydra.operations.flip import RandomHorizontalFlip
 from ffcv_hydra.operations.image_decoders import CenterCrop, RandomResizedCrop, WholeImage
 from ffcv_hydra.operations.normalize import NormalizeImage
 from ffcv_hydra.operations.operation import Operation
+from ffcv_hydra.operations.random_crop import RandomTranslate
 from ffcv_hydra.operations.tensors import Squeeze, ToTorchImage
 from ffcv_hydra.operations.to_device import ToDevice
 from ffcv_hydra.operations.to_tensor import ToTensor
-from ffcv_hydra.operations.translate import RandomTranslate
 
 
 def _size(operation: Any) -> tuple[int, ...]:

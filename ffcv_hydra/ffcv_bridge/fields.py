@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 from ffcv import fields as ffcv_fields
 
 from ffcv_hydra.beton.fields.array_fields import NDArrayField, TorchTensorField
@@ -16,11 +15,7 @@ from ffcv_hydra.beton.fields.bytes_fields import BytesField, JSONField
 from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
 from ffcv_hydra.beton.fields.scalar_fields import FloatField, IntField
 from ffcv_hydra.ffcv_bridge.wrapping import Wrapping
-
-
-def _torch_dtype(dtype: Any) -> torch.dtype:
-    return dtype if isinstance(dtype, torch.dtype) else torch.from_numpy(np.empty(0, dtype=dtype)).dtype
-
+from ffcv_hydra.operations.dtypes import torch_dtype
 
 # FFCV's class: ours, and what makes one of ours of an object of FFCV's.
 _BUILT_IN: dict[type, tuple[type[Field], Callable[[Any], Field]]] = {
@@ -30,7 +25,7 @@ _BUILT_IN: dict[type, tuple[type[Field], Callable[[Any], Field]]] = {
     ffcv_fields.BytesField: (BytesField, lambda _: BytesField()),
     ffcv_fields.TorchTensorField: (
         TorchTensorField,
-        lambda field: TorchTensorField(_torch_dtype(field.dtype), field.shape),
+        lambda field: TorchTensorField(torch_dtype(field.dtype), field.shape),
     ),
     ffcv_fields.NDArrayField: (NDArrayField, lambda field: NDArrayField(field.dtype, field.shape)),
     ffcv_fields.RGBImageField: (

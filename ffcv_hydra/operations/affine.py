@@ -10,15 +10,15 @@ from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.geometry.affine import affine, draw_affine
 from ffcv_hydra.operations.arguments import interval, numbers, symmetric_interval
 from ffcv_hydra.operations.base import Chunk
-from ffcv_hydra.operations.image_operation import ImageOperation
-from ffcv_hydra.operations.operation import AllocationQuery, State
-from ffcv_hydra.operations.pixels import as_bytes, check_colour, colour, colour_bytes
+from ffcv_hydra.operations.image_operation import FillingOperation
+from ffcv_hydra.operations.operation import State
+from ffcv_hydra.operations.pixels import as_bytes, colour_bytes
 
 _INTERPOLATIONS = ("nearest", "bilinear")
 _NOTHING = (0.0, 0.0)
 
 
-class AffineOperation(ImageOperation):
+class AffineOperation(FillingOperation):
     """Base: maps each image about its middle, with parameters drawn uniformly.
 
     Args:
@@ -26,18 +26,14 @@ class AffineOperation(ImageOperation):
         fill: what lies outside of the image, in levels: a number, or a list of one per channel.
     """
 
-    random: ClassVar[bool] = True
     geometric = True
-    dtypes: ClassVar[tuple[Any, ...]] = ()
-    channels: ClassVar[tuple[int, ...]] = ()
 
     def __init__(self, interpolation: str = "nearest", fill: float | Sequence[float] = 0) -> None:
-        super().__init__()
-        name = type(self).__name__
+        super().__init__(fill)
         if interpolation not in _INTERPOLATIONS:
-            raise PipelineError(f"{name}: interpolation is one of {', '.join(_INTERPOLATIONS)}; got {interpolation}")
+            known = ", ".join(_INTERPOLATIONS)
+            raise PipelineError(f"{type(self).__name__}: interpolation is one of {known}; got {interpolation}")
         self.interpolation = interpolation
-        self.fill = colour(name, "fill", fill)
 
     @abstractmethod
     def ranges(self) -> np.ndarray:
@@ -47,17 +43,16 @@ class AffineOperation(ImageOperation):
         """How far images of that size are moved at most, horizontally and vertically, in pixels."""
         return 0.0, 0.0
 
-    def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
-        """The previous state, and memory for a copy.
+    def result(self, before: State) -> tuple[tuple[int, ...], Any]:
+        """The same shape and dtype.
 
         Raises:
             PipelineError: bilinear interpolation of anything but uint8, or a fill that the images cannot hold.
         """
-        declared = super().declare_state_and_memory(previous_state)
-        if self.interpolation == "bilinear" and np.dtype(previous_state.dtype) != np.uint8:
-            raise PipelineError(f"interpolation bilinear takes uint8 images; got {previous_state.dtype}; use nearest")
-        check_colour("fill", self.fill, previous_state)
-        return declared
+        result = super().result(before)
+        if self.interpolation == "bilinear" and np.dtype(before.dtype) != np.uint8:
+            raise PipelineError(f"interpolation bilinear takes uint8 images; got {before.dtype}; use nearest")
+        return result
 
     def run(self, source: np.ndarray, target: np.ndarray, chunk: Chunk) -> None:
         """Fill `target` with the mapped images of `source`."""
@@ -66,6 +61,33 @@ class AffineOperation(ImageOperation):
         draw_affine(chunk.keys, self.ranges(), *self.largest_shifts(height, width), parameters)
         bilinear = self.interpolation == "bilinear"
         affine(parameters, colour_bytes(self.fill, source), bilinear, as_bytes(source), as_bytes(target))
+
+
+class RandomRotation(AffineOperation):
+    """Turn each image about its middle and keep its size, as `torchvision.transforms.v2.RandomRotation` on tensors.
+
+    Takes images (N, H, W, C): of any dtype with nearest interpolation, uint8 with bilinear.
+
+    Args:
+        degrees: [smallest, largest] counter-clockwise angle, or one number x for [-x, x].
+        interpolation: "nearest" or "bilinear".
+        fill: what lies outside of the image, in levels: a number, or a list of one per channel.
+    """
+
+    joint_parameters: ClassVar[tuple[str, ...]] = ("degrees",)
+
+    def __init__(
+        self,
+        degrees: float | Sequence[float],
+        interpolation: str = "nearest",
+        fill: float | Sequence[float] = 0,
+    ) -> None:
+        super().__init__(interpolation, fill)
+        self.degrees = symmetric_interval("RandomRotation", "degrees", degrees)
+
+    def ranges(self) -> np.ndarray:
+        """float64 (4, 2): smallest and largest clockwise angle, and a scale and shears that change nothing."""
+        return np.array([(-self.degrees[1], -self.degrees[0]), (1.0, 1.0), (0.0, 0.0), (0.0, 0.0)])
 
 
 class RandomAffine(AffineOperation):

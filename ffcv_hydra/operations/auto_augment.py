@@ -10,9 +10,8 @@ import numpy as np
 from ffcv_hydra.kernels.images import auto_augment as kernels
 from ffcv_hydra.operations.arguments import integer
 from ffcv_hydra.operations.base import Chunk
-from ffcv_hydra.operations.image_operation import ImageOperation
-from ffcv_hydra.operations.operation import AllocationQuery, State
-from ffcv_hydra.operations.pixels import check_colour, colour, colour_bytes
+from ffcv_hydra.operations.image_operation import FillingOperation, ImageOperation
+from ffcv_hydra.operations.pixels import colour_bytes
 
 
 @dataclass(frozen=True)
@@ -64,42 +63,32 @@ def magnitude_table(space: Space, num_bins: int, height: int, width: int) -> np.
     return table
 
 
-class AutoAugmentation(ImageOperation):
+class AutoAugmentation(FillingOperation):
     """Base: operations drawn from a space, all equally likely, applied one after another to uint8 images.
 
     The space has identity, shear, translation, rotation (sampled at the nearest pixel), brightness, colour, contrast,
     sharpness, posterize, solarize, autocontrast and equalize. For images with class labels: a mask cannot follow.
     """
 
-    random: ClassVar[bool] = True
     follows_nothing: ClassVar[bool] = True
+    dtypes: ClassVar[tuple[Any, ...]] = ImageOperation.dtypes
+    channels: ClassVar[tuple[int, ...]] = ImageOperation.channels
     space: ClassVar[Space]
+    num_ops = 1
+    magnitude = -1  # a bin that is random
 
     def __init__(self, num_magnitude_bins: int, fill: Any) -> None:
-        super().__init__()
+        super().__init__(fill)
         name = type(self).__name__
         self.num_magnitude_bins = integer(name, "num_magnitude_bins", num_magnitude_bins, 2)
-        self.fill = colour(name, "fill", fill)
 
-    def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
-        """The previous state, and memory for a copy.
-
-        Raises:
-            PipelineError: for anything but uint8 images (H, W, 1 or 3), or if they cannot hold fill.
-        """
-        declared = super().declare_state_and_memory(previous_state)
-        check_colour("fill", self.fill, previous_state)
-        return declared
-
-    def augment(
-        self, num_ops: int, magnitude_bin: int, source: np.ndarray, target: np.ndarray, keys: np.ndarray
-    ) -> None:
-        """Put each image through `num_ops` operations with magnitudes of one bin, or of random bins if that is -1."""
+    def run(self, source: np.ndarray, target: np.ndarray, chunk: Chunk) -> None:
+        """Fill `target` with augmented images."""
         count, height, width, _ = source.shape
-        operations = np.empty((count, num_ops), dtype=np.int64)
-        magnitudes = np.empty((count, num_ops))
+        operations = np.empty((count, self.num_ops), dtype=np.int64)
+        magnitudes = np.empty((count, self.num_ops))
         table = magnitude_table(self.space, self.num_magnitude_bins, height, width)
-        kernels.draw_operations(keys, magnitude_bin, table, SIGNED, operations, magnitudes)
+        kernels.draw_operations(chunk.keys, self.magnitude, table, SIGNED, operations, magnitudes)
         kernels.apply_operations(operations, magnitudes, colour_bytes(self.fill, source), source, target)
 
 
@@ -125,11 +114,6 @@ class RandAugment(AutoAugmentation):
         self.num_ops = integer("RandAugment", "num_ops", num_ops, 0)
         self.magnitude = integer("RandAugment", "magnitude", magnitude, 0, self.num_magnitude_bins - 1)
 
-    def run(self, source: np.ndarray, target: np.ndarray, chunk: Chunk) -> None:
-        """Fill `target` with augmented images."""
-        assert chunk.keys is not None
-        self.augment(self.num_ops, self.magnitude, source, target, chunk.keys)
-
 
 class TrivialAugmentWide(AutoAugmentation):
     """TrivialAugment (Müller and Hutter, https://arxiv.org/abs/2103.10158), its wide space.
@@ -148,8 +132,3 @@ class TrivialAugmentWide(AutoAugmentation):
 
     def __init__(self, num_magnitude_bins: int = 31, fill: int | Sequence[int] = 0) -> None:
         super().__init__(num_magnitude_bins, fill)
-
-    def run(self, source: np.ndarray, target: np.ndarray, chunk: Chunk) -> None:
-        """Fill `target` with augmented images."""
-        assert chunk.keys is not None
-        self.augment(1, -1, source, target, chunk.keys)

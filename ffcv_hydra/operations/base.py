@@ -8,7 +8,7 @@ as states and memory go, but only this package's loader runs it.
 import math
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,7 +18,7 @@ from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.compiling.compilation import Kernel
 from ffcv_hydra.kernels.jpeg.tables import TABLES_BYTES
 from ffcv_hydra.kernels.memory.checksum import first_mismatch
-from ffcv_hydra.operations.operation import Operation
+from ffcv_hydra.operations.operation import AllocationQuery, Operation, State
 
 
 @dataclass
@@ -26,37 +26,22 @@ class Scratch:
     """What one thread needs while it works: tables of its last JPEG, and buffers that only grow."""
 
     jpeg_tables: np.ndarray = field(default_factory=lambda: np.zeros(TABLES_BYTES // 8, dtype=np.int64))
-    pixels: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.uint8))
-    file: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.uint8))
-    between: list[np.ndarray] = field(default_factory=lambda: [np.empty(0, dtype=np.uint8)] * 2)
-    one_image: list[np.ndarray] = field(default_factory=lambda: [np.empty(0, dtype=np.uint8)] * 2)
-    _addresses: np.ndarray = field(default_factory=lambda: np.zeros(2, dtype=np.int64))
+    buffers: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def pixels_for(self, size: int) -> np.ndarray:
-        """A uint8 buffer of at least `size` bytes."""
-        if len(self.pixels) < size:
-            self.pixels = np.empty(size, dtype=np.uint8)
-        return self.pixels
+    def buffer(self, use: str, size: int) -> np.ndarray:
+        """A uint8 buffer of at least `size` bytes, the same one for each `use` as long as it suffices."""
+        if use not in self.buffers or len(self.buffers[use]) < size:
+            self.buffers[use] = np.empty(size, dtype=np.uint8)
+        return self.buffers[use]
 
     def file_for(self, size: int) -> np.ndarray:
         """A uint8 buffer of at least `size` bytes for what is read from the file."""
-        if len(self.file) < size:
-            self.file = np.empty(size, dtype=np.uint8)
-        return self.file
+        return self.buffer("file", size)
 
     def passed_on(self, number: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """One of two arrays for what an operation passes on to the next one; overwritten by the next but one."""
         size = math.prod(shape) * np.dtype(dtype).itemsize
-        if len(self.between[number]) < size:
-            self.between[number] = np.empty(size, dtype=np.uint8)
-        return self.between[number][:size].view(dtype).reshape(shape)
-
-    def addresses_between(self, size: int) -> np.ndarray:
-        """int64 (2,), the addresses of two buffers of at least `size` bytes, for images on their way."""
-        if len(self.one_image[0]) < size:
-            self.one_image = [np.empty(size, dtype=np.uint8) for _ in range(2)]
-            self._addresses[:] = [buffer.ctypes.data for buffer in self.one_image]
-        return self._addresses
+        return self.buffer(f"passed on {number}", size)[:size].view(dtype).reshape(shape)
 
 
 @dataclass(frozen=True)
@@ -122,8 +107,7 @@ class FailedSample(Exception):
 class ChunkOperation(Operation):
     """Base of the project's operations.
 
-    `declare_state_and_memory` is FFCV's: it returns the state after the operation and one `AllocationQuery` for its
-    output. Instances hold their arguments and nothing that a run changes: the loader works on a copy of them.
+    Instances hold their arguments and nothing that a run changes: the loader works on a copy of them.
 
     Attributes:
         random: whether `run` draws from the chunk's keys.
@@ -144,6 +128,19 @@ class ChunkOperation(Operation):
     def kernels(self) -> tuple[Kernel, ...]:
         """What `run` certainly calls, so that it may be compiled before: those that take longest first."""
         return ()
+
+    def result(self, before: State) -> tuple[tuple[int, ...], Any]:
+        """Shape and NumPy dtype of what it makes of one sample of the state `before`; by default these stay.
+
+        Raises:
+            PipelineError: it does not take such samples.
+        """
+        return tuple(before.shape), before.dtype
+
+    def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
+        """The state after the operation, and memory for its output: of `result`."""
+        shape, dtype = self.result(previous_state)
+        return replace(previous_state, shape=shape, dtype=dtype), AllocationQuery(shape, dtype)
 
     @abstractmethod
     def run(self, source: Any, target: np.ndarray, chunk: Chunk) -> None:

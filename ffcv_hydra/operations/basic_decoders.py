@@ -1,6 +1,5 @@
 """Default decoders of the fields that are no images; the same results as FFCV's, without compiling anything."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from ffcv_hydra.beton.fields.bytes_fields import BytesField
 from ffcv_hydra.beton.fields.scalar_fields import FloatField, IntField
 from ffcv_hydra.kernels.memory.gather import gather
 from ffcv_hydra.operations.base import Chunk, ChunkDecoder, Extents
-from ffcv_hydra.operations.operation import AllocationQuery, State
+from ffcv_hydra.operations.operation import State
 
 
 class ScalarDecoder(ChunkDecoder):
@@ -20,10 +19,9 @@ class ScalarDecoder(ChunkDecoder):
     field_types = (IntField, FloatField)
     reads_file = False
 
-    def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
-        """The state after the operation, (1,) of the field's type, and the memory for it."""
-        dtype = self.metadata.dtype
-        return replace(previous_state, jit_mode=True, shape=(1,), dtype=dtype), AllocationQuery((1,), dtype)
+    def result(self, before: State) -> tuple[tuple[int, ...], Any]:
+        """(1,) of the field's type."""
+        return (1,), self.metadata.dtype
 
     def run(self, source: Any, target: np.ndarray, chunk: Chunk) -> None:
         """Fill `target` (N, 1)."""
@@ -35,12 +33,9 @@ class ArrayDecoder(ChunkDecoder):
 
     field_types = (NDArrayField,)
 
-    def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
-        """The state after the operation, the field's shape and dtype, and the memory for it."""
-        shape = tuple(int(side) for side in self.field.shape)
-        # TorchTensorField keeps a torch dtype before it is stored, and a NumPy one once it was read back
-        dtype = np.dtype(self.field.dtype)
-        return replace(previous_state, jit_mode=True, shape=shape, dtype=dtype), AllocationQuery(shape, dtype)
+    def result(self, before: State) -> tuple[tuple[int, ...], Any]:
+        """The field's shape and dtype."""
+        return tuple(int(side) for side in self.field.shape), np.dtype(self.field.dtype)
 
     def run(self, source: Extents, target: np.ndarray, chunk: Chunk) -> None:
         """Fill `target` (N, ...)."""
@@ -52,10 +47,9 @@ class BytesDecoder(ChunkDecoder):
 
     field_types = (BytesField, TextField)
 
-    def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
-        """The state after the operation, uint8 (longest,), and the memory for it."""
-        shape, dtype = (int(self.metadata["size"].max()),), np.dtype(np.uint8)
-        return replace(previous_state, jit_mode=True, shape=shape, dtype=dtype), AllocationQuery(shape, dtype)
+    def result(self, before: State) -> tuple[tuple[int, ...], Any]:
+        """uint8 (longest,)."""
+        return (int(self.metadata["size"].max()),), np.dtype(np.uint8)
 
     def run(self, source: Extents, target: np.ndarray, chunk: Chunk) -> None:
         """Fill `target`, uint8 (N, longest)."""

@@ -8,7 +8,6 @@ import numpy as np
 from ffcv_hydra.kernels.colour.contrast import change_contrast, change_saturation, grey_chosen
 from ffcv_hydra.kernels.colour.hue import change_hue
 from ffcv_hydra.kernels.colour.tones import change_brightness
-from ffcv_hydra.kernels.compiling.compilation import Kernel
 from ffcv_hydra.kernels.random.draws import draw_uniform
 from ffcv_hydra.operations.arguments import number
 from ffcv_hydra.operations.randomly_applied import RandomlyApplied
@@ -17,7 +16,6 @@ from ffcv_hydra.operations.randomly_applied import RandomlyApplied
 class RandomFactor(RandomlyApplied):
     """Base: each image is changed by a factor, draw 1 of its key, uniform in `factor_range`."""
 
-    kernel: ClassVar[Kernel]  # (chosen, factors, source, target)
     center: ClassVar[float] = 1  # the factor that changes nothing
     smallest: ClassVar[float] = 0
     largest_magnitude: ClassVar[float] = math.inf
@@ -101,9 +99,7 @@ class RandomHue(RandomFactor):
 class RandomGrayscale(RandomlyApplied):
     """Replace each image with probability `p` by its luminance, in all of its channels, as torchvision does."""
 
+    kernel = grey_chosen
+
     def __init__(self, p: float = 0.1) -> None:
         super().__init__(p)
-
-    def apply(self, chosen: np.ndarray, keys: np.ndarray, source: np.ndarray, target: np.ndarray) -> None:
-        """Fill `target`: grey where `chosen`, and a copy elsewhere."""
-        grey_chosen(chosen, source, target)

@@ -1,18 +1,27 @@
-"""Change of dtype."""
+"""Tensors as other dtypes: converted, divided by 255, or of the same bits."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import torch
 
-from ffcv_hydra.errors import PipelineError
-from ffcv_hydra.operations.dtypes import any_dtype
+from ffcv_hydra.operations.dtypes import any_dtype, floating_dtype
 from ffcv_hydra.operations.operation import State
-from ffcv_hydra.operations.tensor_operation import TensorOperation
+from ffcv_hydra.operations.tensor_operation import TensorOperation, check_is_tensor
 
 
-class Convert(TensorOperation):
+class _ToDtype(TensorOperation):
+    """Base: tensors of another dtype."""
+
+    dtype: torch.dtype
+
+    def after(self, before: State) -> State:
+        """Of the new dtype."""
+        check_is_tensor(before)
+        return replace(before, dtype=self.dtype)
+
+
+class Convert(_ToDtype):
     """Convert the values of a tensor to another dtype, on any device; after `ToTensor`.
 
     Args:
@@ -22,20 +31,46 @@ class Convert(TensorOperation):
     keeps_levels = True
 
     def __init__(self, dtype: Any) -> None:
-        super().__init__()
         self.dtype = any_dtype("Convert", "dtype", dtype)
 
-    def declare_state_and_memory(self, previous_state: State) -> tuple[State, None]:
-        """The previous state with the new dtype."""
-        if previous_state.jit_mode:
-            raise PipelineError("takes a tensor: put ToTensor before it")
-        return replace(previous_state, dtype=self.dtype), None
+    def apply(self, batch: torch.Tensor) -> torch.Tensor:
+        """The batch of that dtype."""
+        return batch.to(self.dtype)
 
-    def generate_code(self) -> Callable[..., torch.Tensor]:
-        """A function of the whole batch."""
-        dtype = self.dtype
 
-        def convert(batch: torch.Tensor, _: None) -> torch.Tensor:
-            return batch.to(dtype)
+class DivideImage255(_ToDtype):
+    """Convert a tensor to a floating dtype and divide it by 255; after `ToTensor`.
 
-        return convert
+    Args:
+        dtype: a floating dtype, as its name (`float32`, `float16`, `bfloat16`, `float64`) or as that of torch or NumPy.
+    """
+
+    def __init__(self, dtype: Any = torch.float32) -> None:
+        self.dtype = floating_dtype("DivideImage255", "dtype", dtype)
+
+    def as_normalization(self) -> tuple[list[float], list[float]]:
+        """Of all channels alike."""
+        return [0.0], [255.0]
+
+    def as_table(self, values: torch.Tensor) -> torch.Tensor:
+        """What becomes of `values` (256, C), one column per channel."""
+        return self.apply(values)
+
+    def apply(self, batch: torch.Tensor) -> torch.Tensor:
+        """The batch from 0 to 1."""
+        return batch.to(self.dtype, copy=True).div_(255)
+
+
+class View(_ToDtype):
+    """Take the bits of a tensor for another dtype of as many bytes.
+
+    Args:
+        dtype: of torch.
+    """
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+
+    def apply(self, batch: torch.Tensor) -> torch.Tensor:
+        """The batch as that dtype."""
+        return batch.view(self.dtype)

@@ -9,11 +9,11 @@ from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.foreign import adapted
 from ffcv_hydra.operations.base import ChunkDecoder
 from ffcv_hydra.operations.basic_decoders import ArrayDecoder, BytesDecoder, ScalarDecoder
+from ffcv_hydra.operations.convert import View
 from ffcv_hydra.operations.image_decoders import WholeImage
 from ffcv_hydra.operations.operation import Operation
 from ffcv_hydra.operations.padded import PrefixedDecoder, SplitPrefixed
 from ffcv_hydra.operations.to_tensor import ToTensor
-from ffcv_hydra.operations.view import View
 
 DEFAULT_DECODERS: tuple[type[ChunkDecoder], ...] = (WholeImage, ScalarDecoder, ArrayDecoder, BytesDecoder)
 

@@ -1,7 +1,6 @@
 """Mirroring of images."""
 
-from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -10,7 +9,7 @@ from ffcv_hydra.kernels.compiling.compilation import Kernel
 from ffcv_hydra.kernels.geometry.flip import random_horizontal_flip, random_vertical_flip
 from ffcv_hydra.operations.arguments import number
 from ffcv_hydra.operations.image_chain import ImageFunction, ImageFunctionOperation, parameter_block
-from ffcv_hydra.operations.operation import AllocationQuery, State
+from ffcv_hydra.operations.operation import State
 from ffcv_hydra.operations.pixels import pixel_sizes
 
 
@@ -26,11 +25,11 @@ class _RandomFlip(ImageFunctionOperation):
         super().__init__()
         self.p = number(type(self).__name__, "p", p, 0, 1)
 
-    def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
-        """The previous state, and memory for a copy."""
-        if len(previous_state.shape) not in (2, 3):
-            raise PipelineError(f"takes (H, W) or (H, W, C); got {tuple(previous_state.shape)}")
-        return replace(previous_state), AllocationQuery(previous_state.shape, previous_state.dtype)
+    def result(self, before: State) -> tuple[tuple[int, ...], Any]:
+        """The same shape and dtype."""
+        if len(before.shape) not in (2, 3):
+            raise PipelineError(f"takes (H, W) or (H, W, C); got {tuple(before.shape)}")
+        return super().result(before)
 
     def image_function(self, shape: tuple[int, ...], dtype: np.dtype) -> ImageFunction:
         """The function for images of a shape and dtype."""

@@ -1,6 +1,7 @@
 """Gaussian blur of random strength."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.colour.blur import blur_chosen
 from ffcv_hydra.kernels.random.draws import draw_uniform
 from ffcv_hydra.operations.arguments import interval, is_sequence
-from ffcv_hydra.operations.operation import AllocationQuery, State
+from ffcv_hydra.operations.operation import State
 from ffcv_hydra.operations.randomly_applied import RandomlyApplied
 
 
@@ -40,21 +41,21 @@ class GaussianBlur(RandomlyApplied):
         bounds = sigma if is_sequence(sigma) else (sigma, sigma)
         self.sigma = interval("GaussianBlur", "sigma", bounds, 0, above=True)
 
-    def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
-        """The previous state, and memory for a copy.
+    def result(self, before: State) -> tuple[tuple[int, ...], Any]:
+        """The same shape and dtype.
 
         Raises:
             PipelineError: for anything but uint8 images (H, W, 1 or 3) of more than half the window in each direction.
         """
-        declared = super().declare_state_and_memory(previous_state)
-        height, width, _ = previous_state.shape
+        result = super().result(before)
+        height, width, _ = before.shape
         if self.kernel_height // 2 >= height or self.kernel_width // 2 >= width:
             window = f"{self.kernel_width} x {self.kernel_height}"
             raise PipelineError(
                 f"a window of {window} is too large for images of {width} x {height} (width x height); "
                 "kernel_size is less than twice the image's"
             )
-        return declared
+        return result
 
     def apply(self, chosen: np.ndarray, keys: np.ndarray, source: np.ndarray, target: np.ndarray) -> None:
         """Fill `target`: blurred where `chosen`, and a copy elsewhere."""

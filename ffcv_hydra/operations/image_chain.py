@@ -121,6 +121,7 @@ class ImageChain:
             self._rows[position, first : first + len(folded)] = folded
             if not function.in_place:
                 destination = image_chain.TO_OTHER
+        self._between_bytes += -self._between_bytes % 64  # so that the second one is aligned as the first
 
     def run(
         self, source: ImageSource, samples: np.ndarray, keys: np.ndarray, target: np.ndarray, scratch: Scratch
@@ -142,7 +143,8 @@ class ImageChain:
         """
         if target.nbytes != len(samples) * self._result_bytes or not target.flags.c_contiguous:
             raise TypeError(f"the target must be contiguous and have {self._result_bytes} bytes per image")
-        between = scratch.addresses_between(self._between_bytes)
+        first = scratch.buffer("images", 2 * self._between_bytes).ctypes.data
+        between = np.array([first, first + self._between_bytes])
         return run_image_chain(
             source.described, samples, keys, self._rows, between, target.ctypes.data, self._result_bytes
         )

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from ffcv_hydra.beton.fields.image_fields import MaskField, OwnImageField
 from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
 from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.kernels.colour.finish import finish
 from ffcv_hydra.kernels.compiling.compilation import Kernel
 from ffcv_hydra.kernels.geometry.taps import AREA, BILINEAR, NEAREST
 from ffcv_hydra.kernels.images.windows import STORED_AS_JPEG
+from ffcv_hydra.kernels.random.draws import draw_chosen
 from ffcv_hydra.operations.base import Chunk, ChunkDecoder, Extents
+from ffcv_hydra.operations.flip import RandomHorizontalFlip
 from ffcv_hydra.operations.image_chain import ImageFunction
-from ffcv_hydra.operations.operation import AllocationQuery, State
+from ffcv_hydra.operations.normalize import finish_function, table_bits
+from ffcv_hydra.operations.operation import INITIAL_STATE, State
 from ffcv_hydra.operations.shared_decoding import decode_views, kernels_for
 from ffcv_hydra.operations.views import StoredImages, Views
 
@@ -28,7 +32,11 @@ _FACTORS = (2, 4, 8)  # that JPEGs are decoded smaller by
 class ImageDecoder(ChunkDecoder):
     """Base: decodes each image and resamples one box of it, to the field's dtype (uint8 or uint16) and channels.
 
+    The loader lets it do on the way what comes right after it, while the image is in the processor's cache.
+
     Attributes:
+        flip: what mirrors images, by the first of the chunk's `fused_keys`; None: nothing.
+        table: float32 or float16 (C, 256): what each byte becomes; None for the bytes themselves.
         channels_first: whether the output is (C, H, W).
 
     Args:
@@ -45,6 +53,8 @@ class ImageDecoder(ChunkDecoder):
 
     field_types = (RGBImageField, OwnImageField)
     geometric = True
+    flip: RandomHorizontalFlip | None = None
+    table: np.ndarray | None = None
     channels_first: bool = False
 
     def __init__(self, interpolation: str = "area", scaled_decoding: bool = False) -> None:
@@ -54,6 +64,19 @@ class ImageDecoder(ChunkDecoder):
             raise PipelineError(f"{type(self).__name__}: interpolation is one of {known}; got {interpolation}")
         self.interpolation = interpolation
         self.scaled_decoding = scaled_decoding
+
+    def fused_with(self, flip: float | None, table: np.ndarray | None, channels_first: bool) -> Self:
+        """A copy that does what comes after it, too.
+
+        Args:
+            flip: the probability that an image is mirrored; None: never.
+            table: what the class has it for.
+            channels_first: whether the output is (C, H, W).
+        """
+        other = copy.copy(self)
+        other.flip = None if flip is None else RandomHorizontalFlip(flip)
+        other.table, other.channels_first = table, channels_first
+        return other
 
     def stored(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """int64 (N,) heights and widths, and uint8 (N,) modes, of the images with ids `samples`, int64 (N,)."""
@@ -65,9 +88,10 @@ class ImageDecoder(ChunkDecoder):
     def output_size(self) -> tuple[int, int]:
         """Height and width of the output, in pixels."""
 
-    @abstractmethod
     def boxes(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> np.ndarray:
-        """int64 (N, 4): top, left, height, width of the part of each image that is kept."""
+        """int64 (N, 4): top, left, height, width of the part of each image that is kept; the whole by default."""
+        zeros = np.zeros_like(heights)
+        return np.stack([zeros, zeros, heights, widths], axis=1)
 
     def placements(self, heights: np.ndarray, widths: np.ndarray) -> np.ndarray:
         """int64 (N, 4): height and width that each box is resized to, and top and left of the output in that.
@@ -89,7 +113,7 @@ class ImageDecoder(ChunkDecoder):
     @property
     def result_dtype(self) -> np.dtype:
         """Of the output."""
-        return self.dtype
+        return self.dtype if self.table is None else self.table.dtype
 
     def is_stored_as_made(self, sizes: np.ndarray) -> bool:
         """Whether all images are stored as pixels, and these are what is made of them but for `image_functions`.
@@ -100,16 +124,25 @@ class ImageDecoder(ChunkDecoder):
         return False
 
     def image_functions(self) -> list[ImageFunction]:
-        """What is done to each image after it is resampled."""
-        return []
+        """What is done to each image after it is resampled: mirroring, then the table and the layout."""
+        shape, functions = (*self.output_size, self.channels), []
+        if self.flip is not None:
+            functions.append(self.flip.image_function(shape, self.dtype))
+        if self._is_finished:
+            functions.append(finish_function(shape, self.table, self.channels_first))
+        return functions
 
     def mirrored(self, chunk: Chunk) -> Any:
-        """Which images are mirrored once they are resampled: a bool, or bool (N,)."""
-        return False
+        """Which images are mirrored once they are resampled: False, or bool (N,)."""
+        if self.flip is None:
+            return False
+        mirrored = np.empty(len(chunk.samples), dtype=np.bool_)
+        draw_chosen(chunk.fused_keys[0], self.flip.p, mirrored)
+        return mirrored
 
-    def value_bits(self) -> np.ndarray:
-        """uint32 (C, 256): the bits of what each byte becomes, per channel; unused without a change of dtype."""
-        return np.zeros((self.channels, 256), dtype=np.uint32)
+    @property
+    def _is_finished(self) -> bool:
+        return self.table is not None or self.channels_first
 
     @property
     def interpolation_code(self) -> int:
@@ -118,14 +151,21 @@ class ImageDecoder(ChunkDecoder):
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:
-        """Those of the decoding."""
+        """Those of the decoding, and those of what comes after it."""
         modes = self.metadata["mode"]
-        return kernels_for(self.dtype, range(modes.min(), modes.max() + 1), self.interpolation_code)
+        decoding = kernels_for(self.dtype, range(modes.min(), modes.max() + 1), self.interpolation_code)
+        return (*decoding, *(finish,) * self._is_finished, *(draw_chosen,) * (self.flip is not None))
 
-    def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
-        """The state after the operation, (H, W, C) of the field's dtype, and the memory for it."""
-        shape, dtype = (*self.output_size, self.channels), self.dtype
-        return replace(previous_state, jit_mode=True, shape=shape, dtype=dtype), AllocationQuery(shape, dtype)
+    def result(self, before: State) -> tuple[tuple[int, ...], Any]:
+        """(H, W, C) of the field's dtype, or what that becomes."""
+        height, width = self.output_size
+        shape = (self.channels, height, width) if self.channels_first else (height, width, self.channels)
+        return shape, self.result_dtype
+
+    def fill_with_zeros(self, target: np.ndarray) -> None:
+        """Fill one image with what black pixels become."""
+        channels = target if self.channels_first else target.transpose(2, 0, 1)
+        channels[...] = 0 if self.table is None else self.table[:, 0, None, None]
 
     def run(self, source: Extents, target: np.ndarray, chunk: Chunk) -> None:
         """Decode the chunk's images into `target` (N, H, W, C)."""
@@ -160,8 +200,7 @@ class ImageDecoder(ChunkDecoder):
             TypeError: if it does not fit.
         """
         height, width = self.output_size
-        image = (self.channels, height, width) if self.channels_first else (height, width, self.channels)
-        shape = (len(images.offsets), *image)
+        shape = (len(images.offsets), *self.result(INITIAL_STATE)[0])
         if target.shape != shape or target.dtype != self.result_dtype or not target.flags.c_contiguous:
             raise TypeError(f"{type(self).__name__} fills a contiguous {self.result_dtype} array {shape}")
         return target.ctypes.data, height, width, target.itemsize, self.channels_first, 0
@@ -191,7 +230,8 @@ def decode_shared(
     scales = [decoder.scales(stored, wanted) for decoder, wanted in zip(decoders, windows, strict=True)]
     layouts = [decoder.layout(stored, target) for decoder, target in zip(decoders, targets, strict=True)]
     as_stored = all(not planes and value_bytes == one.dtype.itemsize for *_, value_bytes, planes, _ in layouts)
-    tables = [np.empty(0, dtype=np.uint32) if as_stored else decoder.value_bits() for decoder in decoders]
+    no_table = np.empty(0, dtype=np.uint32)
+    tables = [no_table if as_stored else table_bits(decoder.table, one.channels) for decoder in decoders]
     codes = [decoder.interpolation_code for decoder in decoders]
     views = Views(np.stack(windows), np.array(codes), np.stack(scales), np.array(layouts), np.stack(tables))
     decode_views(stored, views, chunks[0].scratch)

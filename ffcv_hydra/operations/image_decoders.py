@@ -1,7 +1,9 @@
 """Decoders of image fields: whole, resized, randomly cropped, or centre-cropped, resampled to one size."""
 
+import copy
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -10,9 +12,40 @@ from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.compiling.compilation import Kernel
 from ffcv_hydra.kernels.geometry.crop import random_resized_crop_boxes
 from ffcv_hydra.kernels.images.windows import STORED_RAW
-from ffcv_hydra.operations.arguments import interval
+from ffcv_hydra.operations.arguments import interval, size_pair
 from ffcv_hydra.operations.image_decoder import ImageDecoder
-from ffcv_hydra.operations.sized_decoder import SizedDecoder
+
+
+class SizedDecoder(ImageDecoder):
+    """Base of the decoders whose output has a size that is chosen.
+
+    Args:
+        size: (height, width) of the output in pixels, or one number for both.
+        interpolation, scaled_decoding: as in `ImageDecoder`.
+
+    Both `size` and FFCV's name for it, `output_size`, may be set between two epochs.
+    """
+
+    def __init__(self, size: int | Sequence[int], interpolation: str = "area", scaled_decoding: bool = False) -> None:
+        super().__init__(interpolation, scaled_decoding)
+        self.size = size
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the output, in pixels; may be set to one number for both."""
+        return self._size
+
+    @size.setter
+    def size(self, size: int | Sequence[int]) -> None:
+        self._size = size_pair(type(self).__name__, size)
+
+    output_size = size
+
+    def with_size(self, size: int | Sequence[int]) -> Self:
+        """A copy with another output size, which is random in the same way."""
+        other = copy.copy(self)
+        other.size = size
+        return other
 
 
 class RandomResizedCrop(SizedDecoder):
@@ -104,10 +137,6 @@ class Resize(SizedDecoder):
             )
         super().__init__(size, interpolation, scaled_decoding)
 
-    def boxes(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> np.ndarray:
-        """int64 (N, 4): the whole of each image."""
-        return _whole(heights, widths)
-
 
 class ResizeShorterSide(SizedDecoder):
     """Decode the image with its shorter side resized to a length, and cut the centre out of that.
@@ -143,10 +172,6 @@ class ResizeShorterSide(SizedDecoder):
         other.shorter_side = max(1, round(self.shorter_side * scale))
         return other
 
-    def boxes(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> np.ndarray:
-        """int64 (N, 4): the whole of each image."""
-        return _whole(heights, widths)
-
     def placements(self, heights: np.ndarray, widths: np.ndarray) -> np.ndarray:
         """int64 (N, 4): height and width of each resized image, and top and left of the output in it."""
         shorter = np.maximum(1, np.minimum(heights, widths))  # damaged metadata may say 0, which the kernels refuse
@@ -163,25 +188,19 @@ class WholeImage(ImageDecoder):
 
     def __init__(self) -> None:
         super().__init__()
-        self._size: tuple[int, int] | None = None
 
     def accept_globals(self, metadata: np.ndarray, memory_read: Any) -> None:
         """FFCV's hook: which images there are."""
         super().accept_globals(metadata, memory_read)
-        self._size = None
+        vars(self).pop("output_size", None)
 
-    @property
+    @cached_property
     def output_size(self) -> tuple[int, int]:
         """Height and width of the stored images, in pixels.
 
         Raises:
             PipelineError: if they differ.
         """
-        if self._size is None:
-            self._size = self._stored_size()
-        return self._size
-
-    def _stored_size(self) -> tuple[int, int]:
         heights, widths = self.metadata["height"], self.metadata["width"]
         if heights.min() != heights.max() or widths.min() != widths.max():
             raise PipelineError(
@@ -196,13 +215,3 @@ class WholeImage(ImageDecoder):
         modes = self.metadata["mode"]
         is_raw = modes.min() == modes.max() == STORED_RAW
         return bool(is_raw and sizes.min() == sizes.max() == image_bytes and image_bytes)
-
-    def boxes(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> np.ndarray:
-        """int64 (N, 4): the whole of each image."""
-        return _whole(heights, widths)
-
-
-def _whole(heights: np.ndarray, widths: np.ndarray) -> np.ndarray:
-    boxes = np.zeros((len(heights), 4), dtype=np.int64)
-    boxes[:, 2], boxes[:, 3] = heights, widths
-    return boxes

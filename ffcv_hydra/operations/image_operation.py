@@ -1,13 +1,14 @@
-"""Base of the transforms from images to images of the same shape and dtype."""
+"""Bases of the transforms from images to images of the same shape and dtype."""
 
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.operations.base import ChunkOperation
-from ffcv_hydra.operations.operation import AllocationQuery, State
+from ffcv_hydra.operations.operation import State
+from ffcv_hydra.operations.pixels import check_colour, colour
 
 
 class ImageOperation(ChunkOperation):
@@ -21,13 +22,13 @@ class ImageOperation(ChunkOperation):
     dtypes: ClassVar[tuple[Any, ...]] = (np.uint8,)
     channels: ClassVar[tuple[int, ...]] = (1, 3)
 
-    def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
-        """The previous state, and memory for a copy.
+    def result(self, before: State) -> tuple[tuple[int, ...], Any]:
+        """The same shape and dtype.
 
         Raises:
             PipelineError: for anything but images of a dtype and a number of channels that the operation takes.
         """
-        shape, dtype = tuple(previous_state.shape), previous_state.dtype
+        shape, dtype = tuple(before.shape), before.dtype
         fits = (
             len(shape) == 3
             and (not self.channels or shape[2] in self.channels)
@@ -37,4 +38,30 @@ class ImageOperation(ChunkOperation):
             kinds = " or ".join(np.dtype(known).name for known in self.dtypes) or "any dtype"
             sizes = " or ".join(map(str, self.channels)) or "any number of"
             raise PipelineError(f"takes images (H, W, C) of {kinds} with {sizes} channels; got {dtype} {shape}")
-        return replace(previous_state), AllocationQuery(shape, dtype)
+        return shape, dtype
+
+
+class FillingOperation(ImageOperation):
+    """A random transform that gives some pixels of images (N, H, W, C), of any dtype and channels, one colour.
+
+    Args:
+        fill: the colour in levels: a number, or a list of one per channel.
+    """
+
+    random: ClassVar[bool] = True
+    dtypes: ClassVar[tuple[Any, ...]] = ()
+    channels: ClassVar[tuple[int, ...]] = ()
+
+    def __init__(self, fill: float | Sequence[float]) -> None:
+        super().__init__()
+        self.fill = colour(type(self).__name__, "fill", fill)
+
+    def result(self, before: State) -> tuple[tuple[int, ...], Any]:
+        """The same shape and dtype.
+
+        Raises:
+            PipelineError: these are no images that it takes, or they cannot hold `fill`.
+        """
+        result = super().result(before)
+        check_colour("fill", self.fill, before)
+        return result

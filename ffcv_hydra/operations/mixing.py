@@ -6,7 +6,6 @@ is. What is drawn for a pair comes from the key of its first sample, so images a
 
 import copy
 from abc import abstractmethod
-from dataclasses import replace
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -16,7 +15,7 @@ from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.images.mix import draw_mixed_boxes, draw_weights, exchange_boxes, mixup_bytes, mixup_floats
 from ffcv_hydra.operations.base import Chunk, ChunkOperation, FailedSample
 from ffcv_hydra.operations.image_operation import ImageOperation
-from ffcv_hydra.operations.operation import AllocationQuery, State
+from ffcv_hydra.operations.operation import State
 from ffcv_hydra.operations.pixels import as_bytes
 
 
@@ -131,17 +130,16 @@ class MixedTargets(ChunkOperation):
         other.mixing, other.mixing_shape = mixing, shape
         return other
 
-    def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
-        """The state after the operation, float32 (num_classes,), and the memory for it.
+    def result(self, before: State) -> tuple[tuple[int, ...], Any]:
+        """float32 (num_classes,).
 
         Raises:
             PipelineError: for anything but one integer per sample.
         """
-        shape, dtype = tuple(previous_state.shape), previous_state.dtype
+        shape, dtype = tuple(before.shape), before.dtype
         if shape not in ((), (1,)) or not np.issubdtype(np.dtype(dtype), np.integer):
             raise PipelineError(f"takes one integer label per sample; got {dtype} {shape}")
-        after = (self.num_classes,)
-        return replace(previous_state, shape=after, dtype=np.dtype(np.float32)), AllocationQuery(after, np.float32)
+        return (self.num_classes,), np.dtype(np.float32)
 
     def run(self, source: np.ndarray, target: np.ndarray, chunk: Chunk) -> None:
         """Fill `target` (N, num_classes).

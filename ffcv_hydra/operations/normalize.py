@@ -1,7 +1,7 @@
 """Normalisation of images, as arrays and as tensors: (x - mean) / std per channel, in levels of 0 to 255."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from ffcv_hydra.kernels.colour.finish import finish_image
 from ffcv_hydra.operations.arguments import numbers
 from ffcv_hydra.operations.dtypes import floating_dtype
 from ffcv_hydra.operations.image_chain import ImageFunction, ImageFunctionOperation, parameter_block
-from ffcv_hydra.operations.operation import AllocationQuery, State
+from ffcv_hydra.operations.operation import State
 from ffcv_hydra.operations.tensor_operation import TensorOperation
 
 _ARRAY_DTYPES = {torch.float32: np.dtype(np.float32), torch.float16: np.dtype(np.float16)}
@@ -66,16 +66,16 @@ class NormalizeImage(ImageFunctionOperation):
         operation.table, operation.normalization = table.copy(), normalization
         return operation
 
-    def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
-        """The previous state with the new dtype, and memory for the result.
+    def result(self, before: State) -> tuple[tuple[int, ...], Any]:
+        """The same shape, of the new dtype.
 
         Raises:
             PipelineError: for anything but uint8 images with a channel per mean.
         """
-        shape, dtype = tuple(previous_state.shape), previous_state.dtype
+        shape, dtype = tuple(before.shape), before.dtype
         if len(shape) != 3 or shape[2] != self.table.shape[1] or np.dtype(dtype) != np.uint8:
             raise PipelineError(f"takes uint8 images (H, W, {self.table.shape[1]}); got {dtype} {shape}")
-        return replace(previous_state, dtype=self.table.dtype), AllocationQuery(shape, self.table.dtype)
+        return shape, self.table.dtype
 
     def as_normalization(self) -> tuple[Sequence[float], Sequence[float]] | None:
         """Mean and std per channel; None if only the table is known."""
@@ -124,18 +124,18 @@ class NormalizeTensor(TensorOperation):
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], type: Any = "float32") -> None:
-        super().__init__()
         self.mean, self.std = _mean_and_std("NormalizeTensor", mean, std)
         self.type = self.dtype = floating_dtype("NormalizeTensor", "type", type)
+        self._constants = torch.tensor([self.mean, self.std]).view(2, -1, 1, 1)
 
-    def declare_state_and_memory(self, previous_state: State) -> tuple[State, None]:
-        """The previous state with the new dtype."""
-        shape = tuple(previous_state.shape)
-        if previous_state.jit_mode or len(shape) != 3 or shape[0] != len(self.mean):
+    def after(self, before: State) -> State:
+        """Of the new dtype."""
+        shape = tuple(before.shape)
+        if before.jit_mode or len(shape) != 3 or shape[0] != len(self.mean):
             raise PipelineError(
                 f"takes tensors ({len(self.mean)}, H, W); got {shape}: put ToTensor and ToTorchImage before it"
             )
-        return replace(previous_state, dtype=self.dtype), None
+        return replace(before, dtype=self.dtype)
 
     def as_normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and std per channel."""
@@ -143,19 +143,11 @@ class NormalizeTensor(TensorOperation):
 
     def as_table(self, values: torch.Tensor) -> torch.Tensor:
         """What becomes of `values` (256, C), one column per channel."""
-        return self.generate_code()(values[:, :, None, None], None)[:, :, 0, 0]
+        return self.apply(values[:, :, None, None])[:, :, 0, 0]
 
-    def generate_code(self) -> Callable[..., torch.Tensor]:
-        """A function of the whole batch."""
-        dtype = self.dtype
-        mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
-        on_device: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
-
-        def normalize(batch: torch.Tensor, _: None) -> torch.Tensor:
-            device = batch.device
-            if device not in on_device:
-                on_device[device] = mean.to(device), std.to(device)
-            means, stds = on_device[device]
-            return batch.to(torch.float32, copy=True).sub_(means).div_(stds).to(dtype)
-
-        return normalize
+    def apply(self, batch: torch.Tensor) -> torch.Tensor:
+        """The normalised images."""
+        if self._constants.device != batch.device:
+            self._constants = self._constants.to(batch.device)
+        mean, std = self._constants
+        return batch.to(torch.float32, copy=True).sub_(mean).div_(std).to(self.dtype)

@@ -1,8 +1,7 @@
 """Values of different lengths in one batch, padded with zeros, with their lengths: bytes, text and ragged arrays."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +11,8 @@ from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.bytes_fields import BytesField
 from ffcv_hydra.kernels.memory.gather import gather
 from ffcv_hydra.operations.base import Chunk, ChunkDecoder, Extents
-from ffcv_hydra.operations.operation import AllocationQuery, State
+from ffcv_hydra.operations.dtypes import torch_dtype
+from ffcv_hydra.operations.operation import State
 from ffcv_hydra.operations.tensor_operation import TensorOperation
 
 _PREFIX = 16  # bytes before the data: the length as an int64, and as many as align items of any dtype
@@ -47,11 +47,10 @@ class PrefixedDecoder(ChunkDecoder):
 
     field_types = (BytesField, TextField, RaggedArrayField)
 
-    def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
-        """The state after the operation and the memory for it; rows are whole multiples of 16 bytes."""
+    def result(self, before: State) -> tuple[tuple[int, ...], Any]:
+        """uint8, a whole multiple of 16 bytes."""
         longest = int(self.metadata["size"].max(initial=0))
-        shape, dtype = (_PREFIX + -(-longest // _PREFIX) * _PREFIX,), np.dtype(np.uint8)
-        return replace(previous_state, jit_mode=True, shape=shape, dtype=dtype), AllocationQuery(shape, dtype)
+        return (_PREFIX + -(-longest // _PREFIX) * _PREFIX,), np.dtype(np.uint8)
 
     def run(self, source: Extents, target: np.ndarray, chunk: Chunk) -> None:
         """Fill `target`, uint8 (N, 16 + longest)."""
@@ -64,31 +63,20 @@ class PrefixedDecoder(ChunkDecoder):
 class SplitPrefixed(TensorOperation):
     """From the tensor of `PrefixedDecoder` to `PaddedBytes`, or `PaddedArray` for ragged arrays."""
 
-    def declare_state_and_memory(self, previous_state: State) -> tuple[State, None]:
-        """The state of the data."""
-        longest = int(self.metadata["size"].max(initial=0)) // _item_bytes(self.field)
+    def after(self, before: State) -> State:
+        """Of the data; how long they are is found here, once."""
+        self._longest = int(self.metadata["size"].max(initial=0))
         if not isinstance(self.field, RaggedArrayField):
-            return replace(previous_state, shape=(longest,)), None
-        dtype = torch.from_numpy(np.empty(0, dtype=self.field.dtype)).dtype
-        return replace(previous_state, shape=(longest, *self.field.item_shape), dtype=dtype), None
+            return replace(before, shape=(self._longest,))
+        self._items = (self._longest // self.field.item_bytes, *self.field.item_shape)
+        return replace(before, shape=self._items, dtype=torch_dtype(self.field.dtype))
 
-    def generate_code(self) -> Callable[..., PaddedBytes | PaddedArray]:
-        """A function of the whole batch."""
-        longest = int(self.metadata["size"].max(initial=0))
+    def apply(self, batch: torch.Tensor) -> PaddedBytes | PaddedArray:
+        """Both parts of the batch."""
+        data, lengths = batch[:, _PREFIX : _PREFIX + self._longest], batch.view(torch.int64)[:, 0]
         if not isinstance(self.field, RaggedArrayField):
-            return lambda batch, _: PaddedBytes(batch[:, _PREFIX : _PREFIX + longest], _lengths(batch))
-        dtype = torch.from_numpy(np.empty(0, dtype=self.field.dtype)).dtype
-        shape = (longest // self.field.item_bytes, *self.field.item_shape)
-
-        def split(batch: torch.Tensor, _: None) -> PaddedArray:
-            data = batch[:, _PREFIX : _PREFIX + longest].view(dtype)
-            return PaddedArray(data.view(len(batch), *shape), _lengths(batch))
-
-        return split
-
-
-def _lengths(batch: torch.Tensor) -> torch.Tensor:
-    return batch.view(torch.int64)[:, 0]
+            return PaddedBytes(data, lengths)
+        return PaddedArray(data.view(torch_dtype(self.field.dtype)).view(len(batch), *self._items), lengths)
 
 
 def _item_bytes(field: Field) -> int:

@@ -1,7 +1,6 @@
-"""A random part of images that all have one size, after padding them."""
+"""A random part of images that all have one size, after padding them, and random shifts, which are that as well."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,14 +9,14 @@ from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.geometry.pad_crop import CONSTANT, EDGE, REFLECT, SYMMETRIC, random_pad_crop
 from ffcv_hydra.operations.arguments import size_pair
 from ffcv_hydra.operations.image_chain import ImageFunction, ImageFunctionOperation, parameter_block
-from ffcv_hydra.operations.image_operation import ImageOperation
-from ffcv_hydra.operations.operation import AllocationQuery, State
-from ffcv_hydra.operations.pixels import check_colour, colour, pixel_sizes, row_of
+from ffcv_hydra.operations.image_operation import FillingOperation
+from ffcv_hydra.operations.operation import State
+from ffcv_hydra.operations.pixels import pixel_sizes, row_of
 
 _MODES = {"constant": CONSTANT, "edge": EDGE, "reflect": REFLECT, "symmetric": SYMMETRIC}
 
 
-class RandomCrop(ImageOperation, ImageFunctionOperation):
+class RandomCrop(FillingOperation, ImageFunctionOperation):
     """Pad each image and cut a part out at a random place, as `torchvision.transforms.v2.RandomCrop`.
 
     Takes images (N, H, W, C) of any dtype.
@@ -29,11 +28,8 @@ class RandomCrop(ImageOperation, ImageFunctionOperation):
         padding_mode: "constant", "edge", "reflect" (without repeating the edge) or "symmetric" (repeating it).
     """
 
-    random: ClassVar[bool] = True
     geometric = True
     joint_parameters: ClassVar[tuple[str, ...]] = ("size", "padding")
-    dtypes: ClassVar[tuple[Any, ...]] = ()
-    channels: ClassVar[tuple[int, ...]] = ()
 
     def __init__(
         self,
@@ -42,23 +38,20 @@ class RandomCrop(ImageOperation, ImageFunctionOperation):
         fill: float | Sequence[float] = 0,
         padding_mode: str = "constant",
     ) -> None:
-        super().__init__()
+        super().__init__(fill)
         self.size = size_pair("RandomCrop", size)
         self.padding = _sides(padding)
-        self.fill = colour("RandomCrop", "fill", fill)
         if padding_mode not in _MODES:
             raise PipelineError(f"RandomCrop: padding_mode is one of {', '.join(_MODES)}; got {padding_mode}")
         self.padding_mode = padding_mode
 
-    def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
-        """The previous state with the new height and width, and memory for the parts.
+    def result(self, before: State) -> tuple[tuple[int, ...], Any]:
+        """The size of the parts, with channels, and the same dtype.
 
         Raises:
             PipelineError: the padded images are smaller than the part.
         """
-        super().declare_state_and_memory(previous_state)
-        check_colour("fill", self.fill, previous_state)
-        height, width, channels = previous_state.shape
+        (height, width, channels), dtype = super().result(before)
         left, top, right, bottom = self.padding
         padded = height + top + bottom, width + left + right
         if padded[0] < self.size[0] or padded[1] < self.size[1]:
@@ -66,15 +59,38 @@ class RandomCrop(ImageOperation, ImageFunctionOperation):
                 f"images of {height} x {width} pixels, padded to {padded[0]} x {padded[1]}, are smaller than size "
                 f"{self.size[0]} x {self.size[1]}; raise padding or lower size"
             )
-        shape = (*self.size, channels)
-        return replace(previous_state, shape=shape), AllocationQuery(shape, previous_state.dtype)
+        return (*self.size, channels), dtype
 
     def image_function(self, shape: tuple[int, ...], dtype: np.dtype) -> ImageFunction:
         """The function for images of a shape and dtype."""
-        return pad_crop_function(shape, dtype, self.size, self.padding, _MODES[self.padding_mode], self.fill)
+        return _pad_crop_function(shape, dtype, self.size, self.padding, _MODES[self.padding_mode], self.fill)
 
 
-def pad_crop_function(
+class RandomTranslate(FillingOperation, ImageFunctionOperation):
+    """Shift each image by whole pixels, uniform in [-padding, padding] along each axis, as FFCV's of the same name.
+
+    Takes images (N, H, W, C) of any dtype; the same as `RandomCrop` of the images' own size with that padding.
+
+    Args:
+        padding: the largest shift, in pixels.
+        fill: what comes in at the edges, in levels: a number, or a list of one per channel.
+    """
+
+    geometric = True
+    joint_parameters: ClassVar[tuple[str, ...]] = ("padding",)
+
+    def __init__(self, padding: int, fill: float | Sequence[float] = 0) -> None:
+        super().__init__(fill)
+        if not isinstance(padding, int) or padding < 0:
+            raise PipelineError(f"RandomTranslate: padding is a number of pixels from 0 on; got {padding}")
+        self.padding = padding
+
+    def image_function(self, shape: tuple[int, ...], dtype: np.dtype) -> ImageFunction:
+        """The function for images of a shape and dtype."""
+        return _pad_crop_function(shape, dtype, (shape[0], shape[1]), (self.padding,) * 4, CONSTANT, self.fill)
+
+
+def _pad_crop_function(
     shape: tuple[int, ...],
     dtype: np.dtype,
     size: tuple[int, int],

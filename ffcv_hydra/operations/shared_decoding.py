@@ -120,7 +120,7 @@ class _Workplace:
         small = int(images.sizes.max()) + EXTRA_BYTES if has_jpegs else 0
         num_bytes, row = num_bytes + -num_bytes % 8, row + -row % 8
         largest_target = int(views.targets[:, 1:3].prod(axis=1).max()) * channels
-        memory = scratch.pixels_for(num_bytes + row + small + largest_target)
+        memory = scratch.buffer("pixels", num_bytes + row + small + largest_target)
         self.pixels, self._row = memory[:num_bytes].view(dtype), memory[num_bytes : num_bytes + row].view(weight)
         self._small = memory[num_bytes + row :][:small]
         views.targets[:, ON_THE_WAY] = memory.ctypes.data + num_bytes + row + small

@@ -1,13 +1,12 @@
 """Shapes and layouts of tensors, where FFCV's operations of the same names can go wrong."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.operations.operation import Layout, State
-from ffcv_hydra.operations.tensor_operation import TensorOperation
+from ffcv_hydra.operations.tensor_operation import TensorOperation, check_is_tensor
 
 
 class ToTorchImage(TensorOperation):
@@ -23,29 +22,23 @@ class ToTorchImage(TensorOperation):
     keeps_levels = True
 
     def __init__(self, channels_last: bool = True) -> None:
-        super().__init__()
         self.channels_last = channels_last
 
     def as_layout(self) -> Layout:
         """Channels before height and width."""
         return Layout.CHANNELS_LAST if self.channels_last else Layout.CHANNELS_FIRST
 
-    def declare_state_and_memory(self, previous_state: State) -> tuple[State, None]:
-        """The previous state with the axes moved."""
-        if previous_state.jit_mode or len(previous_state.shape) != 3:
+    def after(self, before: State) -> State:
+        """With the axes moved."""
+        if before.jit_mode or len(before.shape) != 3:
             raise PipelineError("ToTorchImage takes tensors (H, W, C): put ToTensor before it")
-        height, width, channels = previous_state.shape
-        return replace(previous_state, shape=(channels, height, width)), None
+        height, width, channels = before.shape
+        return replace(before, shape=(channels, height, width))
 
-    def generate_code(self) -> Callable[..., torch.Tensor]:
-        """A function of the whole batch."""
-        channels_last = self.channels_last
-
-        def to_torch_image(batch: torch.Tensor, _: None) -> torch.Tensor:
-            image = batch.permute(0, 3, 1, 2)
-            return image if channels_last else image.contiguous()
-
-        return to_torch_image
+    def apply(self, batch: torch.Tensor) -> torch.Tensor:
+        """The images with channels first."""
+        image = batch.permute(0, 3, 1, 2)
+        return image if self.channels_last else image.contiguous()
 
 
 class Squeeze(TensorOperation):
@@ -58,17 +51,14 @@ class Squeeze(TensorOperation):
     keeps_levels = True
 
     def __init__(self, *dims: int) -> None:
-        super().__init__()
         self.dims = dims
 
-    def declare_state_and_memory(self, previous_state: State) -> tuple[State, None]:
-        """The previous state without those axes."""
-        if previous_state.jit_mode:
-            raise PipelineError("Squeeze takes a tensor: put ToTensor before it")
-        shape = tuple(previous_state.shape)
+    def after(self, before: State) -> State:
+        """Without those axes."""
+        check_is_tensor(before)
+        shape = tuple(before.shape)
         gone = self._axes(shape)
-        kept = tuple(side for axis, side in enumerate(shape, start=1) if axis not in gone)
-        return replace(previous_state, shape=kept), None
+        return replace(before, shape=tuple(side for axis, side in enumerate(shape, start=1) if axis not in gone))
 
     def _axes(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The axes of a batch of such samples that are removed."""
@@ -78,10 +68,6 @@ class Squeeze(TensorOperation):
             raise PipelineError(f"Squeeze: a batch of samples {shape} has {count} axes; got dims {self.dims}")
         return tuple(axis for axis in wanted if axis > 0 and shape[axis - 1] == 1)
 
-    def generate_code(self) -> Callable[..., torch.Tensor]:
-        """A function of the whole batch."""
-
-        def squeeze(batch: torch.Tensor, _: None) -> torch.Tensor:
-            return batch.squeeze(self._axes(tuple(batch.shape[1:])))
-
-        return squeeze
+    def apply(self, batch: torch.Tensor) -> torch.Tensor:
+        """The batch without those axes."""
+        return batch.squeeze(self._axes(tuple(batch.shape[1:])))

@@ -1,14 +1,13 @@
 """Moving of batches to the device that they are used on."""
 
 import os
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.operations.operation import State
-from ffcv_hydra.operations.tensor_operation import TensorOperation
+from ffcv_hydra.operations.tensor_operation import TensorOperation, check_is_tensor
 
 
 def device_of_rank() -> torch.device:
@@ -37,28 +36,20 @@ class ToDevice(TensorOperation):
     keeps_levels = True
 
     def __init__(self, device: torch.device | str | int | None = None, non_blocking: bool = True) -> None:
-        super().__init__()
         try:
             self.device = None if device is None else torch.device(device)
         except (RuntimeError, TypeError, ValueError) as error:
             raise PipelineError(f"ToDevice: device is a name such as cuda:0, or a number; got {device}") from error
         self.non_blocking = bool(non_blocking)
 
-    def declare_state_and_memory(self, previous_state: State) -> tuple[State, None]:
-        """The previous state on the device, which is settled here, where the rank is known."""
-        if previous_state.jit_mode:
-            raise PipelineError("takes a tensor: put ToTensor before it")
+    def after(self, before: State) -> State:
+        """On the device, which is settled here, where the rank is known."""
+        check_is_tensor(before)
         self.device = self.device or device_of_rank()
-        return replace(previous_state, device=self.device), None
+        return replace(before, device=self.device)
 
-    def generate_code(self) -> Callable[..., torch.Tensor]:
-        """A function of the whole batch."""
-        device = self.device
-        assert device is not None
+    def apply(self, batch: torch.Tensor) -> torch.Tensor:
+        """The batch on the device."""
+        assert self.device is not None
         # a copy to the CPU that nobody waits for would be read half done
-        non_blocking = self.non_blocking and device.type != "cpu"
-
-        def to_device(batch: torch.Tensor, _: None) -> torch.Tensor:
-            return batch.to(device, non_blocking=non_blocking)
-
-        return to_device
+        return batch.to(self.device, non_blocking=self.non_blocking and self.device.type != "cpu")

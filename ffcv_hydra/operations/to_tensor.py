@@ -1,12 +1,12 @@
 """From arrays to tensors."""
 
-from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
-import numpy as np
 import torch
 
 from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.operations.dtypes import torch_dtype
 from ffcv_hydra.operations.operation import Layout, State
 from ffcv_hydra.operations.tensor_operation import TensorOperation
 
@@ -20,25 +20,20 @@ class ToTensor(TensorOperation):
         """A tensor of the same memory."""
         return Layout.TENSOR
 
-    def declare_state_and_memory(self, previous_state: State) -> tuple[State, None]:
-        """The previous state with torch's dtype.
+    def after(self, before: State) -> State:
+        """Of torch's dtype.
 
         Raises:
             PipelineError: it is a tensor already, or torch has no such dtype.
         """
-        if not previous_state.jit_mode:
+        if not before.jit_mode:
             raise PipelineError("takes arrays, and here is a tensor already; leave it out")
         try:
-            dtype = torch.from_numpy(np.empty(0, dtype=previous_state.dtype)).dtype
+            return replace(before, jit_mode=False, dtype=torch_dtype(before.dtype))
         except TypeError as error:
-            raise PipelineError(f"torch has no dtype for arrays of {previous_state.dtype}") from error
-        return replace(previous_state, jit_mode=False, dtype=dtype), None
+            raise PipelineError(f"torch has no dtype for arrays of {before.dtype}") from error
 
-    def generate_code(self) -> Callable[..., torch.Tensor]:
-        """A function of the whole batch."""
-
-        def to_tensor(batch: np.ndarray, _: None) -> torch.Tensor:
-            owner = batch.base  # a loader's batches are tensors as arrays
-            return owner if isinstance(owner, torch.Tensor) and owner.shape == batch.shape else torch.from_numpy(batch)
-
-        return to_tensor
+    def apply(self, batch: Any) -> torch.Tensor:
+        """The array as a tensor."""
+        owner = batch.base  # a loader's batches are tensors as arrays
+        return owner if isinstance(owner, torch.Tensor) and owner.shape == batch.shape else torch.from_numpy(batch)

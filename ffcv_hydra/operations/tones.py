@@ -1,9 +1,8 @@
-"""Changes of tone, with the pixels of torchvision's functional transforms: solarize, posterize, equalize and others."""
-
-import numpy as np
+"""Tones and sharpness, with the pixels of torchvision's functional transforms: solarize, posterize, equalize, ..."""
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.colour.histogram import equalize_chosen, stretch_chosen
+from ffcv_hydra.kernels.colour.sharpness import sharpen_chosen
 from ffcv_hydra.kernels.colour.tones import posterize_chosen, solarize_chosen
 from ffcv_hydra.operations.arguments import integer, number
 from ffcv_hydra.operations.randomly_applied import RandomlyApplied
@@ -20,15 +19,14 @@ class RandomSolarize(RandomlyApplied):
         PipelineError: if threshold is outside of these, or p no probability.
     """
 
+    kernel = solarize_chosen
+    kernel_parameters = ("threshold",)
+
     def __init__(self, threshold: float, p: float = 0.5) -> None:
         super().__init__(p)
         self.threshold = number("RandomSolarize", "threshold", threshold, 0, 255)
         if 0 < self.threshold < 1:
             raise PipelineError(f"RandomSolarize: threshold is a level from 0 to 255, not a share; got {threshold}")
-
-    def apply(self, chosen: np.ndarray, keys: np.ndarray, source: np.ndarray, target: np.ndarray) -> None:
-        """Fill `target`: solarized where `chosen`, and a copy elsewhere."""
-        solarize_chosen(chosen, self.threshold, source, target)
 
 
 class RandomInvert(RandomlyApplied):
@@ -38,12 +36,9 @@ class RandomInvert(RandomlyApplied):
         PipelineError: if p is no probability.
     """
 
-    def __init__(self, p: float = 0.5) -> None:
-        super().__init__(p)
-
-    def apply(self, chosen: np.ndarray, keys: np.ndarray, source: np.ndarray, target: np.ndarray) -> None:
-        """Fill `target`: inverted where `chosen`, and a copy elsewhere."""
-        solarize_chosen(chosen, 0.0, source, target)
+    kernel = solarize_chosen
+    kernel_parameters = ("threshold",)
+    threshold = 0.0
 
 
 class RandomPosterize(RandomlyApplied):
@@ -57,13 +52,12 @@ class RandomPosterize(RandomlyApplied):
         PipelineError: if bits is outside of these, or p no probability.
     """
 
+    kernel = posterize_chosen
+    kernel_parameters = ("bits",)
+
     def __init__(self, bits: int, p: float = 0.5) -> None:
         super().__init__(p)
         self.bits = integer("RandomPosterize", "bits", bits, 0, 8)
-
-    def apply(self, chosen: np.ndarray, keys: np.ndarray, source: np.ndarray, target: np.ndarray) -> None:
-        """Fill `target`: posterized where `chosen`, and a copy elsewhere."""
-        posterize_chosen(chosen, self.bits, source, target)
 
 
 class RandomEqualize(RandomlyApplied):
@@ -73,12 +67,7 @@ class RandomEqualize(RandomlyApplied):
         PipelineError: if p is no probability.
     """
 
-    def __init__(self, p: float = 0.5) -> None:
-        super().__init__(p)
-
-    def apply(self, chosen: np.ndarray, keys: np.ndarray, source: np.ndarray, target: np.ndarray) -> None:
-        """Fill `target`: equalized where `chosen`, and a copy elsewhere."""
-        equalize_chosen(chosen, source, target)
+    kernel = equalize_chosen
 
 
 class RandomAutocontrast(RandomlyApplied):
@@ -88,9 +77,23 @@ class RandomAutocontrast(RandomlyApplied):
         PipelineError: if p is no probability.
     """
 
-    def __init__(self, p: float = 0.5) -> None:
-        super().__init__(p)
+    kernel = stretch_chosen
 
-    def apply(self, chosen: np.ndarray, keys: np.ndarray, source: np.ndarray, target: np.ndarray) -> None:
-        """Fill `target`: of full contrast where `chosen`, and a copy elsewhere."""
-        stretch_chosen(chosen, source, target)
+
+class RandomAdjustSharpness(RandomlyApplied):
+    """Change the sharpness of each image by a factor, with probability `p`, as torchvision does (within one level).
+
+    Args:
+        sharpness_factor: 0 blurs, 1 changes nothing, 2 sharpens.
+        p: the probability.
+
+    Raises:
+        PipelineError: if sharpness_factor is negative, or p no probability.
+    """
+
+    kernel = sharpen_chosen
+    kernel_parameters = ("sharpness_factor",)
+
+    def __init__(self, sharpness_factor: float, p: float = 0.5) -> None:
+        super().__init__(p)
+        self.sharpness_factor = number("RandomAdjustSharpness", "sharpness_factor", sharpness_factor, 0)

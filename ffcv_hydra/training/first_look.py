@@ -9,10 +9,10 @@ from pytorch_lightning.utilities.seed import isolate_rng
 
 from ffcv_hydra.datamodule import FFCVDataModule
 from ffcv_hydra.errors import ConfigError
-from ffcv_hydra.loader.plan.node import torch_dtype
 from ffcv_hydra.loader.plan.plan import Picture
 from ffcv_hydra.models import Classifier
 from ffcv_hydra.models.class_labels import check_range
+from ffcv_hydra.operations.dtypes import torch_dtype
 from ffcv_hydra.training.outputs import Output, output_of
 
 LABEL = "label"

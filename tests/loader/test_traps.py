@@ -103,7 +103,8 @@ def test_L15_scratch_belongs_to_threads_not_to_samples(beton):
         list(loader)
     assert loader.passes.executor.pool.allocated() <= 5 * 45 * 8 * 8 * 3
     largest = 70 * 70 * 3  # decoded, and as it is stored
-    assert sum(len(scratch.pixels) for scratch in loader.passes.scratches[0]) <= loader.num_workers * 2 * largest
+    in_use = sum(len(scratch.buffer("pixels", 0)) for scratch in loader.passes.scratches[0])
+    assert in_use <= loader.num_workers * 2 * largest
 
 
 def test_R6_opening_many_samples_makes_no_object_per_sample(tmp_path):

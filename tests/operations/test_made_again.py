@@ -8,9 +8,9 @@ import pytest
 
 from ffcv_hydra import operations as o
 from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.operations.convert import View
 from ffcv_hydra.operations.made_again import made_again
 from ffcv_hydra.operations.operation import Operation
-from ffcv_hydra.operations.view import View
 from tests.loader.configurations import RANDOM_OPERATIONS
 
 OTHERS = [

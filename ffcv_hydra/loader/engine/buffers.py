@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ffcv_hydra.loader.plan.node import torch_dtype
+from ffcv_hydra.operations.dtypes import torch_dtype
 from ffcv_hydra.operations.operation import AllocationQuery
 from ffcv_hydra.torch_internals import references_to, storage_of
 

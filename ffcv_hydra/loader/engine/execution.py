@@ -19,12 +19,13 @@ from ffcv_hydra.loader.engine.failures import FailedSamples, OnError
 from ffcv_hydra.loader.engine.pages import PageCache
 from ffcv_hydra.loader.engine.rows import rows_of
 from ffcv_hydra.loader.engine.storage import Storage
-from ffcv_hydra.loader.plan.node import Kind, Node, torch_dtype, with_parents
+from ffcv_hydra.loader.plan.node import Kind, Node, with_parents
 from ffcv_hydra.loader.plan.plan import Plan
 from ffcv_hydra.loader.plan.step import Form, Link, Step
 from ffcv_hydra.loader.plan.torch_module import TorchModule
 from ffcv_hydra.operations import FailedSample
 from ffcv_hydra.operations.base import Scratch
+from ffcv_hydra.operations.dtypes import torch_dtype
 from ffcv_hydra.operations.image_chain import POSITIONS, images_of
 from ffcv_hydra.torch_internals import is_of_memory
 

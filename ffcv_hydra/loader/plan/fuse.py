@@ -19,7 +19,6 @@ from ffcv_hydra.errors import PipelineError, describe_error
 from ffcv_hydra.loader.plan.node import Kind, Node
 from ffcv_hydra.loader.plan.plan import Plan
 from ffcv_hydra.operations import ImageDecoder, NormalizeImage
-from ffcv_hydra.operations.fused_decoder import FusedDecoder
 from ffcv_hydra.operations.operation import Layout
 
 _TABLE_DTYPES = (torch.float32, torch.float16)
@@ -124,8 +123,8 @@ def _table(node: Node, values: torch.Tensor) -> torch.Tensor | None:
 def _with(first: Node, way: _OnTheWay) -> Node:
     """A decoder that does it all, or the table behind another operation."""
     if isinstance(first.operation, ImageDecoder):
-        table = None if way.values.dtype == torch.uint8 else way.values
-        operation: Any = FusedDecoder(first.operation, way.flip, table, way.channels_first)
+        table = None if way.values.dtype == torch.uint8 else np.ascontiguousarray(way.values.numpy().T)
+        operation: Any = first.operation.fused_with(way.flip, table, way.channels_first)
         state, memory = operation.declare_state_and_memory(first.state)
         return replace(first, operation=operation, state=state, memory=memory, fused=(first, *way.nodes))
     operation = NormalizeImage.of_table(way.values.numpy())

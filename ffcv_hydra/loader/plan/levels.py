@@ -13,9 +13,10 @@ from torch import nn
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.loader.plan.modules import generators_seeded
-from ffcv_hydra.loader.plan.node import Node, torch_dtype
+from ffcv_hydra.loader.plan.node import Node
 from ffcv_hydra.loader.plan.plan import Picture
 from ffcv_hydra.loader.plan.torch_module import TorchModule
+from ffcv_hydra.operations.dtypes import torch_dtype
 from ffcv_hydra.operations.operation import Operation, State
 
 

@@ -17,10 +17,11 @@ from ffcv_hydra.beton import TextField
 from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.image_fields import is_image
 from ffcv_hydra.loader.plan.modules import Probe, probe
-from ffcv_hydra.loader.plan.node import Node, torch_dtype, with_parents
+from ffcv_hydra.loader.plan.node import Node, with_parents
 from ffcv_hydra.loader.plan.stillness import keeps_places
 from ffcv_hydra.loader.plan.torch_module import TorchModule
 from ffcv_hydra.operations import ChunkOperation, ImageDecoder
+from ffcv_hydra.operations.dtypes import torch_dtype
 from ffcv_hydra.operations.operation import Operation, State
 from ffcv_hydra.ordering.identity import describe
 

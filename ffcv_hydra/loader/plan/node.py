@@ -1,13 +1,9 @@
 """One operation at its place in a plan. Nodes are values: what changes one makes another."""
 
 import copy
-import functools
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any
-
-import numpy as np
-import torch
 
 from ffcv_hydra.loader.plan.batch_code import BatchCode
 from ffcv_hydra.operations.operation import Operation, State
@@ -73,9 +69,3 @@ class Node:
 def with_parents(node: Node) -> list[Node]:
     """A node and those before it, back to the decoder."""
     return [node] if node.parent is None else [node, *with_parents(node.parent)]
-
-
-@functools.cache
-def torch_dtype(dtype: Any) -> torch.dtype:
-    """The torch dtype of a NumPy or torch dtype."""
-    return dtype if isinstance(dtype, torch.dtype) else torch.from_numpy(np.empty(0, dtype=dtype)).dtype

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from ffcv_hydra.beton import Beton
 from ffcv_hydra.loader.plan.links import links_of
-from ffcv_hydra.loader.plan.node import Kind, Node, torch_dtype
+from ffcv_hydra.loader.plan.node import Kind, Node
 from ffcv_hydra.loader.plan.plan import Plan
 from ffcv_hydra.loader.plan.step import Form, Step
 from ffcv_hydra.operations import ImageDecoder
+from ffcv_hydra.operations.dtypes import torch_dtype
 from ffcv_hydra.operations.operation import AllocationQuery, Layout
 
 _CHUNK_BYTES = 1 << 20

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-from ffcv_hydra.loader.plan.node import Kind, Node, torch_dtype, with_parents
+from ffcv_hydra.loader.plan.node import Kind, Node, with_parents
 from ffcv_hydra.loader.plan.request import Request
 from ffcv_hydra.loader.plan.step import Step
 from ffcv_hydra.loader.plan.torch_module import TorchModule
+from ffcv_hydra.operations.dtypes import torch_dtype
 from ffcv_hydra.operations.promises import promise_of
 
 Times = Mapping[tuple[Node, ...], float]

@@ -149,14 +149,14 @@ def lying(tmp_path_factory):
 
 @pytest.mark.parametrize("policy", ["raise", "skip", "zero"])
 def test_F37_a_sample_with_lying_sizes_is_named_and_the_policy_holds(lying, monkeypatch, policy):
-    get = Scratch.pixels_for
+    get = Scratch.buffer
 
-    def limited(scratch, size):
+    def limited(scratch, use, size):
         if size > 1 << 30:
             raise MemoryError
-        return get(scratch, size)
+        return get(scratch, use, size)
 
-    monkeypatch.setattr(Scratch, "pixels_for", limited)
+    monkeypatch.setattr(Scratch, "buffer", limited)
     loader = Loader(lying, 8, pipelines={"image": [CenterCrop(8), ToTensor()]}, on_error=policy, num_workers=1)
     if policy == "raise":
         with pytest.raises(SampleError, match=r"lying.beton: field 'image', sample 5: .*for the 10,800,000,\d+ bytes"):

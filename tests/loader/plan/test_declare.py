@@ -20,10 +20,10 @@ def test_L7_an_array_operation_after_tensors_is_refused_by_name(beton, operation
 
 
 class Doubts(TensorOperation):
-    def declare_state_and_memory(self, previous_state):
+    def after(self, before):
         raise AssertionError("it is no use")
 
-    def generate_code(self):
+    def apply(self, batch):
         raise NotImplementedError
 
 

@@ -17,6 +17,7 @@ from ffcv_hydra.operations import (
     Convert,
     Cutout,
     DivideImage255,
+    ImageDecoder,
     NormalizeImage,
     NormalizeTensor,
     RandomHorizontalFlip,
@@ -26,7 +27,6 @@ from ffcv_hydra.operations import (
     ToTensor,
     ToTorchImage,
 )
-from ffcv_hydra.operations.fused_decoder import FusedDecoder
 from ffcv_hydra.operations.tensor_operation import TensorOperation
 from ffcv_hydra.ordering import Random
 from ffcv_hydra.pipeline import FieldPipeline
@@ -101,7 +101,7 @@ def compare(monkeypatch):
 
 
 def _is_fused(node):
-    return isinstance(node.operation, FusedDecoder)
+    return isinstance(node.operation, ImageDecoder) and bool(node.fused)
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
@@ -142,14 +142,14 @@ def test_values_behind_other_operations_are_looked_up_before_they_are_tensors(im
 class Halve(TensorOperation):
     """A user's, which says that it is a function of single values."""
 
-    def declare_state_and_memory(self, previous_state):
-        return replace(previous_state, dtype=torch.float32), None
+    def after(self, before):
+        return replace(before, dtype=torch.float32)
 
-    def generate_code(self):
-        return lambda batch, _: batch.float() / 2
+    def apply(self, batch):
+        return batch.float() / 2
 
     def as_table(self, values):
-        return values.float() / 2
+        return self.apply(values)
 
 
 def test_an_operation_of_a_users_that_says_what_it_can_be_is_joined(scenes, compare):
@@ -262,6 +262,6 @@ def test_an_unexpected_failure_names_the_operations(scenes, monkeypatch):
     def fail(self, chunk):
         raise ValueError("broken")
 
-    monkeypatch.setattr(FusedDecoder, "mirrored", fail)
+    monkeypatch.setattr(ImageDecoder, "mirrored", fail)
     with pytest.raises(Exception, match=r"CenterCrop \+ RandomHorizontalFlip: ValueError: broken"):
         next(iter(loader))

@@ -1,4 +1,4 @@
-"""Random erasing: a box of each image painted over (Zhong et al., arXiv:1708.04896)."""
+"""A box of each image painted over: Cutout (DeVries and Taylor, arXiv:1708.04552) and random erasing (1708.04896)."""
 
 import math
 from collections.abc import Sequence
@@ -7,12 +7,49 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ffcv_hydra.errors import PipelineError
-from ffcv_hydra.kernels.geometry.erase import random_erasing
+from ffcv_hydra.kernels.geometry.erase import cutout, random_erasing
 from ffcv_hydra.operations.arguments import interval, number
 from ffcv_hydra.operations.image_chain import ImageFunction, ImageFunctionOperation, parameter_block
-from ffcv_hydra.operations.image_operation import ImageOperation
-from ffcv_hydra.operations.operation import AllocationQuery, State
+from ffcv_hydra.operations.image_operation import FillingOperation, ImageOperation
+from ffcv_hydra.operations.operation import State
 from ffcv_hydra.operations.pixels import check_colour, colour, pixel_sizes, row_of
+
+
+class Cutout(FillingOperation, ImageFunctionOperation):
+    """Paint a square over, which lies wholly inside the image at a random place, as FFCV's of the same name.
+
+    Takes images (N, H, W, C) of any dtype.
+
+    Args:
+        crop_size: side of the square, in pixels.
+        fill: its colour in levels, one or a list of one per channel; the mean that is subtracted later makes it grey.
+    """
+
+    in_place: ClassVar[bool] = True
+
+    def __init__(self, crop_size: int, fill: float | Sequence[float] = 0) -> None:
+        super().__init__(fill)
+        if not isinstance(crop_size, int) or crop_size < 0:
+            raise PipelineError(f"Cutout: crop_size is a number of pixels from 0 on; got {crop_size}")
+        self.crop_size = crop_size
+
+    def result(self, before: State) -> tuple[tuple[int, ...], Any]:
+        """The same shape and dtype.
+
+        Raises:
+            PipelineError: the square does not fit into the images.
+        """
+        result = super().result(before)
+        height, width, _ = before.shape
+        if self.crop_size > min(height, width):
+            raise PipelineError(f"crop_size {self.crop_size} does not fit into images of {height} x {width} pixels")
+        return result
+
+    def image_function(self, shape: tuple[int, ...], dtype: np.dtype) -> ImageFunction:
+        """The function for images of a shape and dtype."""
+        painted = row_of(self.fill, shape[1], shape[2], dtype)
+        parameters = parameter_block(*pixel_sizes(shape, dtype), self.crop_size, painted.ctypes.data)
+        return ImageFunction(cutout, parameters, shape[0] * painted.nbytes, in_place=True, owned=(painted,))
 
 
 class RandomErasing(ImageOperation, ImageFunctionOperation):
@@ -49,18 +86,18 @@ class RandomErasing(ImageOperation, ImageFunctionOperation):
             raise PipelineError(f"RandomErasing: value is a number, a list of one per channel, or random; got {value}")
         self.value = value if isinstance(value, str) else colour("RandomErasing", "value", value)
 
-    def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
-        """The previous state, and memory for a copy.
+    def result(self, before: State) -> tuple[tuple[int, ...], Any]:
+        """The same shape and dtype.
 
         Raises:
             PipelineError: the images cannot hold `value`.
         """
-        declared = super().declare_state_and_memory(previous_state)
+        result = super().result(before)
         if not isinstance(self.value, str):
-            check_colour("value", self.value, previous_state)
-        elif np.dtype(previous_state.dtype) != np.uint8:
-            raise PipelineError(f"value random takes uint8 images; got {previous_state.dtype}; put it earlier")
-        return declared
+            check_colour("value", self.value, before)
+        elif np.dtype(before.dtype) != np.uint8:
+            raise PipelineError(f"value random takes uint8 images; got {before.dtype}; put it earlier")
+        return result
 
     def image_function(self, shape: tuple[int, ...], dtype: np.dtype) -> ImageFunction:
         """The function for images of a shape and dtype."""
