@@ -15,6 +15,7 @@ from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.loader.plan.modules import generators_seeded
 from ffcv_hydra.loader.plan.node import Node
 from ffcv_hydra.loader.plan.plan import Picture
+from ffcv_hydra.loader.plan.request import naming
 from ffcv_hydra.loader.plan.torch_module import TorchModule
 from ffcv_hydra.operations.dtypes import torch_dtype
 from ffcv_hydra.operations.operation import Operation, State
@@ -28,10 +29,8 @@ def check_levels(node: Node) -> None:
     """
     if node.operation.as_normalization() is None:
         return
-    try:
+    with naming(node.output):
         _check(node.operation, largest_level(node.parent))
-    except PipelineError as error:
-        raise PipelineError(f"pipeline of '{node.output}': {error}") from None
 
 
 def behind_modules(modules: Sequence[nn.Module], picture: Picture) -> Picture:

@@ -23,20 +23,18 @@ class Probe:
 
     Attributes:
         shape, dtype, device: of one sample of its output.
-        torch_random, numpy_random, python_random: which global generators it drew from.
+        drew_from: whether it used the global generators of torch, NumPy and Python.
     """
 
     shape: tuple[int, ...]
     dtype: torch.dtype
     device: torch.device
-    torch_random: bool
-    numpy_random: bool
-    python_random: bool
+    drew_from: tuple[bool, bool, bool]
 
     @property
     def random(self) -> bool:
         """Whether it drew from any."""
-        return self.torch_random or self.numpy_random or self.python_random
+        return any(self.drew_from)
 
 
 @contextmanager
@@ -76,14 +74,15 @@ def probe(module: nn.Module, shape: tuple[int, ...], dtype: torch.dtype, device:
     """
     with torch.no_grad(), _generators_kept(device) as used:
         result = module(torch.zeros((_PROBE_SAMPLES, *shape), dtype=dtype, device=device))
-        torch_random, numpy_random, python_random = used()
+        drew_from = used()
     if not isinstance(result, torch.Tensor) or result.shape[:1] != (_PROBE_SAMPLES,):
         given = tuple(result.shape) if isinstance(result, torch.Tensor) else type(result).__name__
         raise TypeError(f"expected a tensor of {_PROBE_SAMPLES} samples, got {given}")
-    return Probe(tuple(result.shape[1:]), result.dtype, result.device, torch_random, numpy_random, python_random)
+    return Probe(tuple(result.shape[1:]), result.dtype, result.device, drew_from)
 
 
-def _seed(key: int, device: torch.device, for_torch: bool, for_numpy: bool, for_python: bool) -> None:
+def _seed(key: int, device: torch.device, drew_from: tuple[bool, bool, bool] = (True, True, True)) -> None:
+    for_torch, for_numpy, for_python = drew_from
     if for_torch:
         torch.default_generator.manual_seed(key)
         if device.type == "cuda":
@@ -98,7 +97,7 @@ def _seed(key: int, device: torch.device, for_torch: bool, for_numpy: bool, for_
 def generators_seeded(device: torch.device, key: int) -> Iterator[None]:
     """Seed all global generators by `key` (64 bits) inside, and put them back at the end."""
     with _generators_kept(device):
-        _seed(key, device, True, True, True)
+        _seed(key, device)
         yield
 
 
@@ -107,6 +106,6 @@ def run_per_sample(module: nn.Module, found: Probe, batch: torch.Tensor, keys: n
     results = []
     with torch.no_grad(), _generators_kept(batch.device):
         for position, key in enumerate(keys.tolist()):
-            _seed(key, batch.device, found.torch_random, found.numpy_random, found.python_random)
+            _seed(key, batch.device, found.drew_from)
             results.append(module(batch[position : position + 1]))
     return torch.cat(results)

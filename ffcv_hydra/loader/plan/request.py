@@ -1,6 +1,7 @@
 """The first pass: what outputs a loader is asked for. Knows no operation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -32,6 +33,15 @@ class Request:
     stays: bool = False
 
 
+@contextmanager
+def naming(output: str) -> Iterator[None]:
+    """Say in a `PipelineError` whose pipeline it is about."""
+    try:
+        yield
+    except PipelineError as error:
+        raise PipelineError(f"pipeline of '{output}': {error}") from error
+
+
 def request(pipelines: Mapping[str, Pipeline] | Sequence[Pipeline], beton: Beton) -> tuple[Request, ...]:
     """From users' pipelines to requests, in the order that outputs are delivered in: that of the fields, then others.
 
@@ -55,43 +65,29 @@ def request(pipelines: Mapping[str, Pipeline] | Sequence[Pipeline], beton: Beton
         pipelines = dict(zip(fields, pipelines, strict=True))
     wanted = {name: pipelines.get(name) for name in fields}
     wanted.update({name: pipeline for name, pipeline in pipelines.items() if name not in wanted})
-    found = {
-        output: _normal(output, pipeline) for output, pipeline in wanted.items() if not _is_disabled(output, pipeline)
-    }
-    for output, one in found.items():
-        if isinstance(one.reads, str) and one.reads in beton.left_out:
-            raise PipelineError(
-                f"pipeline for '{output}': {beton.left_out[one.reads]}, a member of the mixture, has no field"
-                f" '{one.reads}'; give it a fill value, or say '{DISABLED}'"
-            )
-        if isinstance(one.reads, str) and one.reads not in fields:
-            what = "has no such field" if one.reads == output else f"has no field '{one.reads}' for it to read"
-            raise PipelineError(f"pipeline for '{output}': {beton.path} {what}; it has {', '.join(fields)}")
+    found = {output: _normal(output, pipeline) for output, pipeline in wanted.items() if pipeline != DISABLED}
     if not found:
         raise PipelineError(f"{beton.path}: every field's pipeline is '{DISABLED}'; keep at least one")
-    return tuple(
-        Request(output, one.reads, one.operations, _root(output, found), one.views, one.stays)
-        for output, one in found.items()
-    )
+    requests = []
+    for output, one in found.items():
+        reads = one.source or output
+        if isinstance(reads, str) and reads in beton.left_out:
+            raise PipelineError(
+                f"pipeline for '{output}': {beton.left_out[reads]}, a member of the mixture, has no field"
+                f" '{reads}'; give it a fill value, or say '{DISABLED}'"
+            )
+        if isinstance(reads, str) and reads not in fields:
+            what = "has no such field" if reads == output else f"has no field '{reads}' for it to read"
+            raise PipelineError(f"pipeline for '{output}': {beton.path} {what}; it has {', '.join(fields)}")
+        operations = None if one.operations is None else tuple(one.operations)
+        requests.append(Request(output, reads, operations, _root(output, found), one.views, one.joint_with == DISABLED))
+    return tuple(requests)
 
 
-@dataclass(frozen=True)
-class _Normal:
-    reads: str | Operation
-    operations: tuple[Any, ...] | None
-    joint_with: str | None = None
-    views: int | None = None
-    stays: bool = False
-
-
-def _is_disabled(output: str, pipeline: Any) -> bool:
-    if isinstance(pipeline, str) and pipeline != DISABLED:
-        raise PipelineError(f"pipeline of '{output}': expected a list, null or '{DISABLED}'; got '{pipeline}'")
-    return isinstance(pipeline, str)
-
-
-def _normal(output: str, pipeline: Any) -> _Normal:
+def _normal(output: str, pipeline: Any) -> FieldPipeline:
     pipeline = adapted(pipeline)
+    if isinstance(pipeline, str):
+        raise PipelineError(f"pipeline of '{output}': expected a list, null or '{DISABLED}'; got '{pipeline}'")
     if isinstance(pipeline, Mapping):
         known = [field.name for field in fields(FieldPipeline)]
         if unknown := [key for key in pipeline if key not in known]:
@@ -100,22 +96,17 @@ def _normal(output: str, pipeline: Any) -> _Normal:
     if isinstance(pipeline, FieldPipeline):
         if pipeline.views is not None and (not isinstance(pipeline.views, int) or pipeline.views < 1):
             raise PipelineError(f"pipeline of '{output}': views is a number from 1 on; got {pipeline.views!r}")
-        operations = None if pipeline.operations is None else tuple(pipeline.operations)
-        stays = pipeline.joint_with == DISABLED
-        joint_with = None if stays else pipeline.joint_with
-        return _Normal(pipeline.source or output, operations, joint_with, pipeline.views, stays)
-    if pipeline is None:
-        return _Normal(output, None)
-    if isinstance(pipeline, Sequence):
-        return _Normal(output, tuple(pipeline))
+        return pipeline
+    if pipeline is None or isinstance(pipeline, Sequence):
+        return FieldPipeline(pipeline)
     given = type(pipeline).__name__
     raise PipelineError(f"pipeline of '{output}': expected a list of operations, or a mapping; got {given}")
 
 
-def _root(output: str, outputs: Mapping[str, _Normal]) -> str:
+def _root(output: str, outputs: Mapping[str, FieldPipeline]) -> str:
     """The output at the end of a chain of `joint_with`."""
     seen = [output]
-    while (partner := outputs[seen[-1]].joint_with) is not None:
+    while (partner := outputs[seen[-1]].joint_with) not in (None, DISABLED):
         if partner not in outputs:
             raise PipelineError(
                 f"pipeline of '{seen[-1]}': joint_with names '{partner}', which is no output; "

@@ -7,10 +7,9 @@ from typing import Any
 from torch import nn
 
 from ffcv_hydra.beton import Beton
-from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.foreign import adapted
-from ffcv_hydra.loader.plan.request import Request
+from ffcv_hydra.loader.plan.request import Request, naming
 from ffcv_hydra.loader.plan.torch_module import TorchModule
 from ffcv_hydra.operations import ScalarDecoder, SizedDecoder, default_decoder, default_operations
 from ffcv_hydra.operations.made_again import made_again
@@ -68,8 +67,9 @@ def resolve(requests: Sequence[Request], beton: Beton, replace: bool, sizes: Siz
             operations = list(before)
             replaced = set()
             for original in given:
-                operation = _own(request.output, original, is_first=not operations)
-                found = _equivalent(request.output, operation, operations) if replace else operation
+                with naming(request.output):
+                    operation = _own(original, is_first=not operations)
+                    found = operation.equivalent(operations) if replace else operation
                 if found is not operation:
                     replaced.add(operation.name)
                 operations.append(_resized(request, found, size))
@@ -105,47 +105,27 @@ def _beginning(
         return chains[start[0]].field, start, request.operations or ()
     stored = beton.fields[request.reads]
     first: Any = adapted(request.operations[0]) if request.operations else None
-    if not (isinstance(first, Operation) and first.is_decoder):
-        return request.reads, None, _with_default(stored, request.output, request.operations)
-    if not first.decodes(stored):
-        raise PipelineError(
-            f"pipeline of '{request.output}': {first.name} cannot decode a {stored.name}; leave it out for the default"
-        )
-    assert request.operations is not None
-    return request.reads, None, request.operations
+    with naming(request.output):
+        if not (isinstance(first, Operation) and first.is_decoder):
+            if request.operations is None:
+                return request.reads, None, default_operations(stored)
+            return request.reads, None, [default_decoder(stored), *request.operations]
+        if not first.decodes(stored):
+            raise PipelineError(f"{first.name} cannot decode a {stored.name}; leave it out for the default")
+    return request.reads, None, request.operations or ()
 
 
-def _with_default(stored: Field, output: str, operations: Sequence[Any] | None) -> list[Any]:
-    """The operations behind the field's default decoder; without any, the field's default pipeline."""
-    try:
-        return default_operations(stored) if operations is None else [default_decoder(stored), *operations]
-    except PipelineError as error:
-        raise PipelineError(f"pipeline of '{output}': {error}") from error
-
-
-def _own(output: str, original: Any, is_first: bool) -> Operation:
+def _own(original: Any, is_first: bool) -> Operation:
     """The loader's own operation for one of a user's."""
     operation = adapted(original)
     if isinstance(operation, nn.Module):
         return TorchModule(operation)
     if not isinstance(operation, Operation):
         mend = f"make one: {original.__name__}(...)" if isinstance(original, type) else "leave it out"
-        raise PipelineError(
-            f"pipeline of '{output}': {original!r} is neither an Operation nor a torch.nn.Module; {mend}"
-        )
+        raise PipelineError(f"{original!r} is neither an Operation nor a torch.nn.Module; {mend}")
     if operation.is_decoder and not is_first:
-        raise PipelineError(f"pipeline of '{output}': the decoder {operation.name} must come first; move it there")
-    try:
-        return made_again(operation)
-    except PipelineError as error:
-        raise PipelineError(f"pipeline of '{output}': {error}") from None
-
-
-def _equivalent(output: str, operation: Operation, before: Sequence[Operation]) -> Operation:
-    try:
-        return operation.equivalent(before)
-    except PipelineError as error:
-        raise PipelineError(f"pipeline of '{output}': {error}") from None
+        raise PipelineError(f"the decoder {operation.name} must come first; move it there")
+    return made_again(operation)
 
 
 def _resized(request: Request, operation: Operation, size: int | Sequence[int] | None) -> Operation:

@@ -75,8 +75,8 @@ def test_a_deterministic_module_runs_once_for_the_whole_batch(beton):
 
 def test_a_probe_says_which_generators_are_used():
     assert not probe(Normalize([0.5], [0.5]), (1, 4, 4), torch.float32, CPU).random
-    assert probe(RandomHorizontalFlip(), (3, 4, 4), torch.uint8, CPU).torch_random
-    assert probe(ByPython(), (3,), torch.uint8, CPU).python_random
-    assert probe(ByNumpy(), (3,), torch.uint8, CPU).numpy_random
+    assert probe(RandomHorizontalFlip(), (3, 4, 4), torch.uint8, CPU).drew_from == (True, False, False)
+    assert probe(ByPython(), (3,), torch.uint8, CPU).drew_from == (False, False, True)
+    assert probe(ByNumpy(), (3,), torch.uint8, CPU).drew_from == (False, True, False)
     found = probe(RandomResizedCrop(8), (3, 16, 16), torch.uint8, CPU)
     assert found.shape == (3, 8, 8) and found.dtype == torch.uint8
