@@ -5,7 +5,7 @@ every run of a seed, and the process's generators do not move. torchvision's are
 batch are images and masks, so that they move both alike. Knows batches and modules; nothing of files or loaders.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from torchvision import tv_tensors
 from ffcv_hydra.errors import PipelineError, describe_error
 from ffcv_hydra.loader.plan.levels import behind_modules
 from ffcv_hydra.loader.plan.modules import generators_seeded
-from ffcv_hydra.loader.plan.movement import Move, changes_values_alone, moves_of_modules
+from ffcv_hydra.loader.plan.movement import changes_values_alone, moves_of_modules
 from ffcv_hydra.loader.plan.plan import Picture
 from ffcv_hydra.pipeline import DISABLED
 
@@ -44,21 +44,18 @@ class DeviceTransforms:
     def __init__(
         self, stage: str, modules: DeviceTransformSpec, outputs: Sequence[str], pictures: Mapping[str, Picture]
     ) -> None:
-        self.stage = stage
+        self._stage = stage
         self._outputs = outputs
-        self._pictures = {outputs.index(output): picture for output, picture in pictures.items() if picture.is_image}
+        self._of_output: dict[str, list[nn.Module]] = {}
         self._of_batch: list[nn.Module] = []
-        self._of_output: dict[int, list[nn.Module]] = {}
         if isinstance(modules, Mapping):
             for output, given in modules.items():
                 if output not in outputs:
-                    raise PipelineError(
-                        f"device transforms of {stage}: no output '{output}'; outputs are {', '.join(outputs)}"
-                    )
-                self._of_output[outputs.index(output)] = _checked(stage, given)
-            self._check_together({output: _checked(stage, given) for output, given in modules.items()}, pictures)
+                    raise self._error(f"no output '{output}'; outputs are {', '.join(outputs)}")
+                self._of_output[output] = self._checked(given)
+            self._check_together(pictures)
         else:
-            self._of_batch = _checked(stage, modules)
+            self._of_batch = self._checked(modules)
             for module in self._of_batch:
                 if _is_of_torchvision(module) and not changes_values_alone(module):
                     self._check_layouts(module, pictures)
@@ -78,41 +75,46 @@ class DeviceTransforms:
             PipelineError: a module failed, or gave another number of outputs or samples.
         """
         values = list(batch)
-        device = _device_of(values)
+        device = next((tensor.device for tensor in _tensors(values)), torch.device("cpu"))
         with torch.no_grad(), generators_seeded(device, key):
-            for position, modules in self._of_output.items():
+            for output, modules in self._of_output.items():
+                position = self._outputs.index(output)
                 for module in modules:
-                    module.to(device)
-                    values[position] = self._apply(module, values[position])
+                    values[position] = self._apply(module.to(device), values[position])
             for module in self._of_batch:
-                module.to(device)
-                values = self._apply_to_all(module, values)
+                values = self._apply_to_all(module.to(device), values)
         return type(batch)(values)
 
-    def _check_together(self, modules: Mapping[str, list[nn.Module]], pictures: Mapping[str, Picture]) -> None:
+    def _checked(self, modules: Sequence[nn.Module] | None) -> list[nn.Module]:
+        for module in modules or []:
+            if not isinstance(module, nn.Module):
+                raise self._error(f"{module!r} is no torch.nn.Module")
+        return list(modules or [])
+
+    def _check_together(self, pictures: Mapping[str, Picture]) -> None:
         """Refuse to move an output alone that others must be moved with."""
-        moves: dict[str, list[Move]] = {}
-        for output, picture in pictures.items():
-            if picture.is_image and picture.together:
-                moves[output] = moves_of_modules(modules.get(output, []), picture.state)
+        moves = {
+            output: moves_of_modules(self._of_output.get(output, []), picture.state)
+            for output, picture in pictures.items()
+            if picture.is_image and picture.together
+        }
         for output, found in moves.items():
             for other in sorted(pictures[output].together):
                 if found != moves.get(other, []):
-                    move = next(move for move in (*found, *moves.get(other, [])))
-                    raise PipelineError(
-                        f"device transforms of {self.stage}: {move} would tear '{output}' and '{other}' apart, which "
-                        "belong together: give a list for the whole batch in place of the outputs' names, or say "
+                    move = (found or moves[other])[0]
+                    raise self._error(
+                        f"{move} would tear '{output}' and '{other}' apart, which belong together: "
+                        "give a list for the whole batch in place of the outputs' names, or say "
                         f"joint_with: {DISABLED} for what shall not follow"
                     )
 
     def _behind(self, output: str, picture: Picture) -> Picture:
-        modules = self._of_batch or self._of_output.get(self._outputs.index(output), [])
         if not picture.is_image or picture.is_mask:
             return picture
         try:
-            return behind_modules(modules, picture)
+            return behind_modules(self._of_batch or self._of_output.get(output, []), picture)
         except PipelineError as error:
-            raise PipelineError(f"device transforms of {self.stage}: '{output}': {error}") from None
+            raise self._error(f"'{output}': {error}") from None
 
     def _check_layouts(self, module: nn.Module, pictures: Mapping[str, Picture]) -> None:
         """Refuse outputs that torchvision cannot move, but would leave where they are."""
@@ -123,8 +125,7 @@ class DeviceTransforms:
             elif len(shape) == 3 and shape[2] in (1, 3) and shape[0] not in (1, 3):
                 advice = f"{shape}, as it moves (C, H, W) or (H, W): put ToTorchImage or Squeeze behind ToTensor"
             if advice is not None:
-                name = type(module).__name__
-                raise PipelineError(f"device transforms of {self.stage}: {name} cannot move '{output}', {advice}")
+                raise self._error(f"{type(module).__name__} cannot move '{output}', {advice}")
 
     def _apply(self, module: nn.Module, value: Any) -> Any:
         if isinstance(value, list):
@@ -138,67 +139,51 @@ class DeviceTransforms:
 
     def _apply_to_all(self, module: nn.Module, values: list[Any]) -> list[Any]:
         if _is_of_torchvision(module):
-            values = [_of_leaves(self._named, value, position) for position, value in enumerate(values)]
+            names = dict(enumerate(self._outputs))
+            values = [self._named(names.get(position, ""), value) for position, value in enumerate(values)]
         try:
             result = module(*values)
         except Exception as error:
             raise self._failed(module, error) from error
-        result = [result] if isinstance(result, torch.Tensor) else list(result)
-        result = [_of_leaves(_plain, value) for value in result]
+        result = [_plain(value) for value in ([result] if isinstance(result, torch.Tensor) else result)]
         if len(result) != len(values):
-            raise PipelineError(
-                f"device transforms of {self.stage}: {type(module).__name__} got {len(values)} outputs and gave "
-                f"{len(result)}"
-            )
+            raise self._error(f"{type(module).__name__} got {len(values)} outputs and gave {len(result)}")
         self._check_rows(module, result)
         return result
 
-    def _named(self, value: Any, position: int) -> Any:
-        """A tensor of an output as what torchvision knows it by."""
-        picture = self._pictures.get(position)
-        if picture is None or not isinstance(value, torch.Tensor) or value.ndim < 3:
+    def _named(self, output: str, value: Any) -> Any:
+        """An output, or each of its views, as what torchvision knows it by."""
+        if isinstance(value, list):
+            return [self._named(output, view) for view in value]
+        picture = self.pictures.get(output)
+        if picture is None or not picture.is_image or not isinstance(value, torch.Tensor) or value.ndim < 3:
             return value
         return (tv_tensors.Mask if picture.is_mask else tv_tensors.Image)(value)
 
     def _check_rows(self, module: nn.Module, values: list[Any]) -> None:
         """Refuse outputs of different lengths, whose samples would not belong together any more."""
-        tensors = [leaf for value in values for leaf in (value if isinstance(value, (list, tuple)) else [value])]
-        rows = [len(tensor) for tensor in tensors if isinstance(tensor, torch.Tensor) and tensor.ndim]
+        rows = [len(tensor) for tensor in _tensors(values) if tensor.ndim]
         if len(set(rows)) > 1:
-            name = type(module).__name__
-            raise PipelineError(
-                f"device transforms of {self.stage}: {name} made outputs of {rows} samples; give all as many"
-            )
+            raise self._error(f"{type(module).__name__} made outputs of {rows} samples; give all as many")
 
     def _failed(self, module: nn.Module, error: Exception) -> PipelineError:
-        return PipelineError(f"device transforms of {self.stage}: {type(module).__name__}: {describe_error(error)}")
+        return self._error(f"{type(module).__name__}: {describe_error(error)}")
 
-
-def _checked(stage: str, modules: Sequence[nn.Module] | None) -> list[nn.Module]:
-    found = list(modules or [])
-    for module in found:
-        if not isinstance(module, nn.Module):
-            raise PipelineError(f"device transforms of {stage}: {module!r} is no torch.nn.Module")
-    return found
+    def _error(self, text: str) -> PipelineError:
+        return PipelineError(f"device transforms of {self._stage}: {text}")
 
 
 def _is_of_torchvision(module: nn.Module) -> bool:
     return any(kind.__module__.startswith("torchvision.transforms.v2") for kind in type(module).__mro__)
 
 
-def _of_leaves(function: Callable[..., Any], value: Any, *arguments: Any) -> Any:
-    """What a function makes of an output, or of each of its views."""
-    return [function(view, *arguments) for view in value] if isinstance(value, list) else function(value, *arguments)
-
-
 def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(view) for view in value]
     return value.as_subclass(torch.Tensor) if isinstance(value, tv_tensors.TVTensor) else value
 
 
-def _device_of(values: Iterable[Any]) -> torch.device:
-    for value in values:
-        if isinstance(value, torch.Tensor):
-            return value.device
-        if isinstance(value, (list, tuple)) and value and isinstance(value[0], torch.Tensor):
-            return value[0].device
-    return torch.device("cpu")
+def _tensors(values: Iterable[Any]) -> list[torch.Tensor]:
+    """The tensors among outputs and their views."""
+    leaves = (leaf for value in values for leaf in (value if isinstance(value, (list, tuple)) else [value]))
+    return [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
