@@ -1,15 +1,19 @@
 """What is taken from inside Lightning; a test of each says when a release changes it."""
 
+import logging
 import subprocess
+import warnings
 from collections.abc import Mapping
 from traceback import walk_tb
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+from pytorch_lightning import callbacks
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from ffcv_hydra.errors import ConfigError
 
 CHATTER = (
     "\N{ELECTRIC LIGHT BULB} Tip:",
@@ -21,7 +25,24 @@ CHATTER = (
 )
 """What log lines begin with that say nothing about a run."""
 
-CHATTING_LOGGERS = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.seed")
+_WARNINGS = (
+    r".*isinstance\(treespec, LeafSpec\).*",  # a deprecation in Lightning's own code
+    # the models look at labels before these are on the device, and data modules of ours have no such hook
+    r"You have overridden `on_before_batch_transfer` in `LightningModule` .*",
+    r"The dirpath has changed from .*",  # a run that goes on from another one's checkpoint has a folder of its own
+)
+
+
+def hide_chatter() -> None:
+    """Drop Lightning's tips for other products, and what it says of a run that is as it should be."""
+    for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.seed"):
+        logging.getLogger(name).addFilter(_is_no_chatter)
+    for message in _WARNINGS:
+        warnings.filterwarnings("ignore", message=message)
+
+
+def _is_no_chatter(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(CHATTER)
 
 
 def is_of_a_callback(error: BaseException) -> bool:
@@ -109,19 +130,21 @@ def cluster_environment(trainer: pl.Trainer) -> Any:
     return getattr(trainer.strategy, "cluster_environment", None) or trainer._accelerator_connector.cluster_environment
 
 
-class CheckpointOfTheLast(ModelCheckpoint):
-    """Lightning's, but `save_last` saves after each evaluation and at the end of the training.
+class ModelCheckpoint(callbacks.ModelCheckpoint):
+    """Lightning's, with the same arguments; `save_last` saves after each evaluation and at the end of the training.
 
     Lightning saves `last.ckpt` only together with one of the best: when the last epochs of a run were no better, what
-    was learnt in them is in no file.
+    was learnt in them is in no file. A `monitor` that was not logged is a `ConfigError`.
     """
 
-    def check_monitored(self, candidates: Mapping[str, Any]) -> None:
-        """Called after an evaluation with what `monitor` may be; may raise."""
-
     def _save_topk_checkpoint(self, trainer: pl.Trainer, monitor_candidates: dict[str, Any]) -> None:
-        if trainer.fit_loop.epoch_loop.val_loop._has_run:
-            self.check_monitored(monitor_candidates)
+        is_evaluated = trainer.fit_loop.epoch_loop.val_loop._has_run
+        if is_evaluated and self.save_top_k and self.monitor not in (None, *monitor_candidates):
+            logged = ", ".join(sorted(set(monitor_candidates) - {"epoch", "step"})) or "nothing"
+            raise ConfigError(
+                f"monitor={self.monitor} of a ModelCheckpoint (optimized_metric, if callbacks.checkpoint.monitor is as "
+                f"shipped) was not logged; the run logged {logged}"
+            )
         super()._save_topk_checkpoint(trainer, monitor_candidates)
         self._last_global_step_saved = trainer.global_step  # what Lightning then looks at
 
@@ -130,8 +153,16 @@ class CheckpointOfTheLast(ModelCheckpoint):
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
 
 
-class EarlyStoppingByLogged(EarlyStopping):
-    """Lightning's, with an error that is known for one of the configuration where the metric was not logged."""
+class EarlyStopping(callbacks.EarlyStopping):
+    """Lightning's, with the same arguments; it does not ask for the metric after an epoch that was cut off.
+
+    A run that `max_steps` ends within an epoch has not evaluated it: Lightning raises then, when all is done. A metric
+    that was not logged is an error that is known for one of the configuration.
+    """
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_last_batch:
+            super().on_train_epoch_end(trainer, pl_module)
 
     def _validate_condition_metric(self, logs: Mapping[str, Any]) -> bool:
         try:
@@ -140,7 +171,7 @@ class EarlyStoppingByLogged(EarlyStopping):
             raise MisconfigurationException(str(error)) from error
 
 
-class ProgressBarFromOne(RichProgressBar):
+class ProgressBarFromOne(callbacks.RichProgressBar):
     """Lightning's Rich bar with `Epoch 1/10` for the first one: it counts from 0, other lines of a run from 1."""
 
     def _get_train_description(self, current_epoch: int) -> str:

@@ -6,12 +6,13 @@ import lightning_fabric
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.plugins.environments import ClusterEnvironment
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader, TensorDataset
 
 from ffcv_hydra import lightning_internals
+from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.models import AutoEncoder
 
 pytestmark = pytest.mark.timeout(120)
@@ -102,22 +103,15 @@ def test_a_run_that_was_ended_goes_on_at_its_next_batch(tmp_path, max_steps, res
 
 
 def test_the_last_checkpoint_is_of_the_last_step(tmp_path):
-    class Checkpoint(lightning_internals.CheckpointOfTheLast):
-        candidates = None
-
-        def check_monitored(self, candidates):
-            self.candidates = candidates
-
-    checkpoint = Checkpoint(dirpath=tmp_path, save_last=True, monitor="val_loss", mode="min")
-    fit(checkpoint, max_epochs=2, max_steps=7)
-    assert "val_loss" in checkpoint.candidates
+    fit(lightning_internals.ModelCheckpoint(tmp_path, save_last=True, monitor="val_loss"), max_epochs=2, max_steps=7)
     assert torch.load(tmp_path / "last.ckpt", weights_only=False)["global_step"] == 7
 
 
-def test_a_metric_that_is_not_there_is_a_misconfiguration():
+def test_a_metric_that_is_not_there_is_a_misconfiguration(tmp_path):
+    with pytest.raises(ConfigError, match="monitor=val_nothing .* was not logged; the run logged .*val_loss"):
+        fit(lightning_internals.ModelCheckpoint(tmp_path, monitor="val_nothing"))
     with pytest.raises(MisconfigurationException, match="val_nothing"):
-        fit(lightning_internals.EarlyStoppingByLogged("val_nothing"))
-    assert issubclass(lightning_internals.EarlyStoppingByLogged, EarlyStopping)
+        fit(lightning_internals.EarlyStopping("val_nothing"))
 
 
 def test_a_bar_counts_epochs_from_one(monkeypatch):

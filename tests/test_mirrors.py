@@ -107,9 +107,9 @@ ELSEWHERE = {
     ),
     "training/test_first_look.py": "training/outputs",
     "training/test_train.py": (
-        "building/instantiation callbacks/early_stopping callbacks/model_checkpoint callbacks/progress_file"
+        "building/instantiation callbacks/progress_file"
         " training/build training/failed_samples training/first_step"
-        " training/plain_checkpoints training/quiet training/record training/report training/run training/run_log"
+        " training/plain_checkpoints training/record training/report training/run training/run_log"
     ),
 }
 BY_MODULE = {module: test for test, modules in ELSEWHERE.items() for module in modules.split()}

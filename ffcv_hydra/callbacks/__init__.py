@@ -1,8 +1,6 @@
 """Lightning callbacks: progress, image sizes, throughput, stopping by signal, and writing predictions."""
 
-from ffcv_hydra.callbacks.early_stopping import EarlyStopping as EarlyStopping
 from ffcv_hydra.callbacks.graceful_stop import GracefulStop as GracefulStop
-from ffcv_hydra.callbacks.model_checkpoint import ModelCheckpoint as ModelCheckpoint
 from ffcv_hydra.callbacks.parameter_summary import ParameterSummary as ParameterSummary
 from ffcv_hydra.callbacks.prediction_writer import PredictionWriter as PredictionWriter
 from ffcv_hydra.callbacks.progress_bar import ProgressBar as ProgressBar
@@ -13,3 +11,5 @@ from ffcv_hydra.callbacks.stop_signals import EXIT_STATUS as EXIT_STATUS
 from ffcv_hydra.callbacks.stop_signals import RunInterrupted as RunInterrupted
 from ffcv_hydra.callbacks.stop_signals import StopSignals as StopSignals
 from ffcv_hydra.callbacks.throughput import Throughput as Throughput
+from ffcv_hydra.lightning_internals import EarlyStopping as EarlyStopping
+from ffcv_hydra.lightning_internals import ModelCheckpoint as ModelCheckpoint

@@ -1,6 +1,5 @@
 """A job that another launcher (joblib, submitit, Ray) schedules: its worker starts the fresh process and waits."""
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -48,7 +47,7 @@ def _started(job: Job, program: Program, slurm: bool) -> JobProcess:
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:
-            return JobProcess(job, program, os.environ, slurm=slurm)
+            return JobProcess(job, program, slurm=slurm)
         except JobBusy:
             if time.monotonic() > deadline:
                 raise

@@ -5,7 +5,7 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from ffcv_hydra.errors import SweepError
@@ -42,7 +42,6 @@ class JobProcess:
     Args:
         job: what is run.
         program: how.
-        environment: of this process.
         slot: the cores and GPUs that it gets; None leaves them as they are.
         slurm: this process is one of the job's tasks under SLURM; all but task 0 write nothing but their own log.
 
@@ -50,15 +49,13 @@ class JobProcess:
         JobBusy: an earlier attempt is not over.
     """
 
-    def __init__(
-        self, job: Job, program: Program, environment: Mapping[str, str], slot: Slot | None = None, slurm: bool = False
-    ) -> None:
+    def __init__(self, job: Job, program: Program, slot: Slot | None = None, slurm: bool = False) -> None:
         self.job = job
-        self.task = int(environment.get("SLURM_PROCID", 0)) if slurm else 0
+        self.task = int(os.environ.get("SLURM_PROCID", 0)) if slurm else 0
         job.folder.mkdir(parents=True, exist_ok=True)
         self.log = job.log if self.task == 0 else job.log.with_suffix(f".{self.task}.log")
         command = program.job_command(job.arguments(), job.folder)
-        variables = program.job_environment(environment, slurm) | {PROGRESS_VARIABLE: str(job.folder / PROGRESS)}
+        variables = program.job_environment(slurm) | {PROGRESS_VARIABLE: str(job.folder / PROGRESS)}
         if slot is not None and slot.gpus is not None:
             variables["CUDA_VISIBLE_DEVICES"] = ",".join(slot.gpus)
         with open(self.log, "ab") as output:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -53,17 +53,16 @@ class Program:
         """Return the command of a single run with these overrides, whose outputs go to `folder`."""
         return [*self.command, *self.flags, *overrides, "hydra.mode=RUN", f"hydra.run.dir={quoted(str(folder))}"]
 
-    def job_environment(self, environment: Mapping[str, str], slurm: bool = False) -> dict[str, str]:
-        """Return `environment` without what says that the process is one rank of several.
+    def job_environment(self, slurm: bool = False) -> dict[str, str]:
+        """Return the environment without what says that this process is one rank of several.
 
         Args:
-            environment: the parent's.
-            slurm: SLURM has started the parent as one task of the job: keep what it says.
+            slurm: SLURM has started this process as one task of the job: keep what it says.
         """
         prefixes = _RANK_PREFIXES if slurm else _RANK_PREFIXES + _SLURM_PREFIXES
         kept = {
             name: value
-            for name, value in environment.items()
+            for name, value in os.environ.items()
             if (slurm or name not in _RANK_VARIABLES) and not name.startswith(prefixes) and name != "HYDRA_FULL_ERROR"
         }
         return kept if self.full_error is None else kept | {"HYDRA_FULL_ERROR": self.full_error}

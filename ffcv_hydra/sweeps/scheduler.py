@@ -1,6 +1,5 @@
 """Running the jobs of a sweep on one machine, one in each slot at a time."""
 
-import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -66,7 +65,7 @@ def _start(waiting: list[Job], program: Program, slot: Slot) -> JobProcess | Non
     """Start the first job that waits and is not busy; it waits no longer."""
     for job in waiting:
         with suppress(JobBusy):
-            process = JobProcess(job, program, os.environ, slot)
+            process = JobProcess(job, program, slot)
             waiting.remove(job)
             return process
     return None

@@ -18,12 +18,12 @@ from ffcv_hydra.building.data import build_datamodule
 from ffcv_hydra.callbacks import EXIT_STATUS, Pruning, RunInterrupted, StopSignals, Throughput
 from ffcv_hydra.datamodule import FFCVDataModule
 from ffcv_hydra.errors import WriteError, describe_error
+from ffcv_hydra.lightning_internals import hide_chatter
 from ffcv_hydra.training.build import build_callbacks, build_loggers, build_model, build_trainer
 from ffcv_hydra.training.checkpoints import check_checkpoint, find_checkpoint
 from ffcv_hydra.training.epoch_metrics import EpochMetrics
 from ffcv_hydra.training.failed_samples import failed_samples
 from ffcv_hydra.training.first_step import FirstStep
-from ffcv_hydra.training.quiet import hide_library_chatter
 from ffcv_hydra.training.ranks import global_rank, join_child_ranks, kill_children
 from ffcv_hydra.training.record import RunRecord
 from ffcv_hydra.training.report import print_results
@@ -114,7 +114,7 @@ class _Run:
 
     def _run(self, signals: StopSignals) -> dict[str, Any]:
         config, mode = self.config, self.config["mode"]
-        hide_library_chatter()
+        hide_chatter()
         if config.get("seed") is not None:
             pl.seed_everything(config["seed"], workers=True)
         if mode == "bench":
