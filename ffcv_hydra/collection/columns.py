@@ -71,6 +71,8 @@ class Column(np.lib.mixins.NDArrayOperatorsMixin):
         return len(self) * self._row_bytes
 
     def __getitem__(self, which: Any) -> Any:
+        if isinstance(which, np.ndarray) and which.dtype == np.int64 and which.ndim == 1:  # as all batches do
+            return self._rows(which)
         if isinstance(which, str):
             return self._column(which)
         if isinstance(which, slice):
@@ -78,19 +80,18 @@ class Column(np.lib.mixins.NDArrayOperatorsMixin):
         rows = np.asarray(which)
         if rows.dtype == bool:
             rows = np.flatnonzero(rows)
-        found = self._rows(rows.reshape(-1))
+        found = self._rows(rows.reshape(-1).astype(np.int64))
         return found if rows.ndim == 1 else found.reshape((*rows.shape, *self.shape[1:]))[()]
 
     def _rows(self, rows: np.ndarray) -> np.ndarray:
-        rows = np.ascontiguousarray(rows, dtype=np.int64)
-        found = np.empty((len(rows), *self.shape[1:]), dtype=self.dtype)
-        target = found.view(np.uint8).reshape(len(rows), self._row_bytes)
+        rows = np.ascontiguousarray(rows)
+        target = np.empty((len(rows), self._row_bytes), dtype=np.uint8)
         places = self._first_ids, self._addresses, self._strides, self._starts, self._pointer_at
         while (missing := gather_rows(*places, rows, target)) != ALL_THERE:
             if missing == UNKNOWN_ROW:
                 raise IndexError(f"{self._key}: of {len(self)} samples, some of {rows} are none")
             self._find(missing)
-        return found
+        return target.reshape(-1).view(self.dtype).reshape(len(rows), *self.shape[1:])
 
     def _find(self, number: int) -> np.ndarray:
         """The column of one file, which is kept there."""

@@ -36,6 +36,7 @@ class Files:
 
     def __init__(self, stored: Sequence[StoredFile], is_mapped: bool) -> None:
         self._stored = stored
+        self._sizes = [file.num_bytes for file in stored]
         self._starts = np.array([file.start for file in stored], dtype=np.int64)
         self._process, self._lock = os.getpid(), threading.Lock()
         self._held: dict[int, int] = {}
@@ -46,7 +47,7 @@ class Files:
             with _blaming(stored[-1]):
                 self.data = reserved(stored[-1].start + stored[-1].num_bytes)
         if self.is_single:
-            self._check(0)
+            self.check([0])
 
     def close(self) -> None:
         """Close the files; a second call does nothing."""
@@ -93,8 +94,19 @@ class Files:
         Raises:
             BetonError: if one is not, or cannot be opened.
         """
-        for number in numbers:
-            self._check(number)
+        ready, held, sizes = self._ready, self._held, self._sizes
+        number = 0
+        try:
+            for number in numbers:
+                if number not in ready:
+                    self._begin(number)
+                # of a file that is open a quarter of what `stat` costs; no read is by position
+                is_held = number in held
+                size = os.lseek(held[number], 0, os.SEEK_END) if is_held else os.stat(self._stored[number].path).st_size
+                if size != sizes[number]:
+                    raise BetonError(f"{self._stored[number].path}: {_CHANGED}")
+        except OSError as error:
+            raise _unreadable(self._stored[number], error) from error
 
     def check_begun(self) -> None:
         """As `check`, of the files that were needed so far."""
@@ -121,16 +133,6 @@ class Files:
         self.read(offset, page)
         return page
 
-    def _check(self, number: int) -> None:
-        if number not in self._ready:
-            self._begin(number)
-        file, held = self._stored[number], self._held.get(number)
-        with _blaming(file):
-            # of a file that is open a quarter of what `stat` costs; no read is by position
-            num_bytes = os.stat(file.path).st_size if held is None else os.lseek(held, 0, os.SEEK_END)
-        if num_bytes != file.num_bytes:
-            raise BetonError(f"{file.path}: {_CHANGED}")
-
     @contextmanager
     def _descriptor(self, number: int) -> Iterator[int]:
         if number not in self._ready:
@@ -153,4 +155,8 @@ def _blaming(file: StoredFile) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BetonError(f"{file.path}: cannot be read: {error.strerror or error}") from error
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: StoredFile, error: OSError) -> BetonError:
+    return BetonError(f"{file.path}: cannot be read: {error.strerror or error}")

@@ -43,7 +43,8 @@ class Storage:
         if self.files.is_single:
             self.files.check([0])
         else:
-            self.files.check(set((np.searchsorted(self.beton.first_ids, samples, side="right") - 1).tolist()))
+            numbers = self.beton.first_ids.searchsorted(samples, side="right") - 1
+            self.files.check(set(numbers.tolist()))
 
     def check_tables(self, samples: np.ndarray) -> None:
         """As `check`, where tables are not in memory either."""
