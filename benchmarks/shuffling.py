@@ -35,8 +35,8 @@ def main() -> None:
 
 
 def _order(ordering: Ordering, epoch: int) -> np.ndarray:
-    pages = np.arange(SAMPLES) // PER_PAGE
-    samples = SampleSet(range(SAMPLES), 0, lambda: pages, SimpleNamespace(num_samples=SAMPLES))
+    reader = SimpleNamespace(num_samples=SAMPLES, first_ids=np.array([0, SAMPLES]))
+    samples = SampleSet(range(SAMPLES), 0, lambda ids: ids // PER_PAGE, reader)
     return ordering.sample_order(samples, epoch)
 
 

@@ -149,6 +149,11 @@ class Shards(Beton):
         return Shards, (self.paths, self.custom_fields, self._fill_values)
 
     @property
+    def further_pointers(self) -> tuple[np.ndarray, np.ndarray]:
+        """As `Beton.further_pointers`: there are none."""
+        return np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.uint64)
+
+    @property
     def num_opened(self) -> int:
         """How many of the files have been needed so far."""
         return self._files.num_opened

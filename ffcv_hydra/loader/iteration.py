@@ -91,9 +91,7 @@ class Passes:
 
     def batch_jobs(self, executor: Executor, epoch: int, first_batch: int) -> Iterator[BatchJob]:
         """The batches of an epoch from one on, to be done by `executor`."""
-        pages = None
-        if self.order.ordering.by_pages:
-            pages = executor.pages_for(self.order.ids(epoch, self.split.positions(first_batch)))
+        pages = executor.pages() if self.order.ordering.by_pages else None
         yield from batch_jobs(self.order, self.split, epoch, first_batch, pages)
 
     def begin(self) -> tuple[int, int, int, Engine]:

@@ -4,7 +4,7 @@ An order is a pure function of (seed, epoch): every rank computes the whole of i
 nothing is communicated, and nothing depends on what was read before.
 """
 
-from ffcv_hydra.ordering.base import Ordering, PositionalOrdering, SampleSet
+from ffcv_hydra.ordering.base import BlockwiseOrdering, Ordering, PositionalOrdering, SampleSet
 from ffcv_hydra.ordering.naming import as_ordering
 from ffcv_hydra.ordering.options import OrderOption
 from ffcv_hydra.ordering.orders import QuasiRandom, Random, Sequential
@@ -12,6 +12,7 @@ from ffcv_hydra.ordering.ranks import RankBatches, are_distinct, occurrences, sp
 from ffcv_hydra.ordering.sampling import ClassBalanced, Weighted
 
 __all__ = [
+    "BlockwiseOrdering",
     "ClassBalanced",
     "OrderOption",
     "Ordering",

@@ -18,13 +18,13 @@ class SampleSet:
     Attributes:
         chosen: the ids of the samples to be ordered: int64 (N,), or a range where they are all that there are.
         seed: of the run.
-        pages: gives int64 (N,), the page of the file that each of them starts in.
+        page_of: gives int64 (M,), the page that each of the ids, int64 (M,), starts in.
         reader: the open beton.
     """
 
     chosen: np.ndarray | range
     seed: int
-    pages: Callable[[], np.ndarray]
+    page_of: Callable[[np.ndarray], np.ndarray]
     reader: Any
 
     def __len__(self) -> int:
@@ -34,6 +34,10 @@ class SampleSet:
     def indices(self) -> np.ndarray:
         """int64 (N,): `chosen` as an array, which is made when it is asked for."""
         return np.arange(len(self.chosen)) if isinstance(self.chosen, range) else self.chosen
+
+    def pages(self) -> np.ndarray:
+        """int64 (N,): the page of the file that each of `indices` starts in."""
+        return self.page_of(self.indices)
 
     def at(self, places: np.ndarray) -> np.ndarray:
         """int64 (M,): `indices[places]`, without that array."""
@@ -100,3 +104,24 @@ class PositionalOrdering(Ordering):
     def sample_order(self, samples: SampleSet, epoch: int) -> np.ndarray:
         """int64 (N,): the ids at all positions."""
         return self.ids(samples, epoch, np.arange(len(samples)))
+
+
+class BlockwiseOrdering(Ordering):
+    """Base of the orderings in which every sample comes once, and which are made block by block.
+
+    Only the blocks in which samples are read are made. A derived class that gives another `sample_order` is asked for
+    that alone.
+    """
+
+    @abstractmethod
+    def bounds(self, samples: SampleSet, epoch: int) -> np.ndarray:
+        """int64 (num_blocks + 1,): where in the epoch's order each block begins, and how long that is."""
+
+    @abstractmethod
+    def block(self, samples: SampleSet, epoch: int, number: int) -> np.ndarray:
+        """int64: the ids of one block, in the order they are read in; the same on every rank."""
+
+    def sample_order(self, samples: SampleSet, epoch: int) -> np.ndarray:
+        """int64 (N,): the ids of all blocks."""
+        num_blocks = len(self.bounds(samples, epoch)) - 1
+        return np.concatenate([self.block(samples, epoch, number) for number in range(num_blocks)])

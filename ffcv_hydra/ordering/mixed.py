@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -35,7 +35,6 @@ class Mixed(Ordering):
         drop_last: bool,
     ) -> None:
         self._mixture, self._members, self._ordering, self._batch_size = mixture, members, ordering, batch_size
-        self._bounds = np.cumsum([0, *map(len, members)]).tolist()  # of each member in all of their ids
         self.epoch_size = mixture.epoch_size or sum(map(len, members))
         self._read = self.epoch_size // batch_size * batch_size if drop_last else self.epoch_size
 
@@ -46,14 +45,12 @@ class Mixed(Ordering):
         batches = np.arange(len(turns)) // self._batch_size
         turns = turns[np.lexsort((keys, batches))]
         order = np.empty(len(turns), dtype=np.int64)
-        all_pages = functools.cache(samples.pages)
         for member, ids in enumerate(self._members):
             places = np.flatnonzero(turns == member)
             passes, at = np.divmod(np.arange(len(places)) + self._drawn_before(member, epoch), len(ids))
             seed = int(key_of(samples.seed, key_of_name("ordering/member"), member)[0])
             chosen = np.arange(ids.start, ids.stop) if isinstance(ids, range) else ids
-            pages = functools.partial(_pages, all_pages, slice(*self._bounds[member : member + 2]))
-            its = SampleSet(chosen, seed, pages, samples.reader)
+            its = SampleSet(chosen, seed, samples.page_of, samples.reader)
             numbers, begins = np.unique(passes, return_index=True)
             for number, begin, end in zip(numbers.tolist(), begins, [*begins[1:], len(places)], strict=False):
                 order[places[begin:end]] = self._ordering.sample_order(its, number)[at[begin:end]]
@@ -93,7 +90,3 @@ def _turns(shares: np.ndarray, count: int) -> np.ndarray:
 def _counts(shares: tuple[float, ...], count: int) -> tuple[int, ...]:
     """How many of `count` turns each member has."""
     return tuple(np.bincount(_turns(np.array(shares), count), minlength=len(shares)).tolist())
-
-
-def _pages(all_pages: Callable[[], np.ndarray], part: slice) -> np.ndarray:
-    return all_pages()[part]

@@ -7,7 +7,7 @@ import numpy as np
 from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.kernels.random.generator import fold, key_of, key_of_name
 from ffcv_hydra.kernels.random.permutation import permuted
-from ffcv_hydra.ordering.base import Ordering, PositionalOrdering, SampleSet
+from ffcv_hydra.ordering.base import BlockwiseOrdering, PositionalOrdering, SampleSet
 
 
 class Sequential(PositionalOrdering):
@@ -31,30 +31,70 @@ class Random(PositionalOrdering):
         return samples.at(permuted(_key("random", samples.seed, epoch), len(samples), positions))
 
 
-class QuasiRandom(Ordering):
+class QuasiRandom(BlockwiseOrdering):
     """Pages of the file in random order, and samples shuffled over about `pages` of them at a time.
 
     Reads each page of the file once, in one stretch, which is what a file larger than memory wants
-    (`loader.os_cache=false`). Shards count as pages of one file. With 16 pages of 128 photographs each a batch of 256
-    is from 18 pages, where `Random` has 236 (`python -m benchmarks.shuffling`).
+    (`loader.os_cache=false`). Of more than eight files eight at a time, chosen at random, are read as if their pages
+    were those of one: nothing is made of the tables of others. With 16 pages of 128 photographs each a batch of 256 is
+    from 18 pages, where `Random` has 236 (`python -m benchmarks.shuffling`).
     """
 
     by_pages: ClassVar[bool] = True
     each_once: ClassVar[bool] = True
+    files_at_once: ClassVar[int] = 8
 
     def __init__(self, pages: int = 16) -> None:
         if pages < 1:
             raise LoaderError(f"QuasiRandom: pages must be at least 1; got {pages}")
         self.pages = pages
 
-    def sample_order(self, samples: SampleSet, epoch: int) -> np.ndarray:
-        """int64 (N,): sorted by the rank of the page plus a uniform shift of up to `self.pages`."""
-        _, page = np.unique(samples.pages(), return_inverse=True)
-        page_keys = sort_keys("pages", samples.seed, epoch, int(page.max(initial=-1)) + 1)
+    def bounds(self, samples: SampleSet, epoch: int) -> np.ndarray:
+        """int64 (num_blocks + 1,): a block has the samples of up to `files_at_once` files."""
+        counts = _counts_by_file(samples)
+        of_blocks = [int(counts[files].sum()) for files in self._files(samples, epoch, counts)]
+        return np.cumsum([0, *of_blocks], dtype=np.int64)
+
+    def block(self, samples: SampleSet, epoch: int, number: int) -> np.ndarray:
+        """int64: sorted by the rank of the page plus a uniform shift of up to `self.pages`."""
+        files = self._files(samples, epoch, _counts_by_file(samples))[number]
+        ids = _ids_of_files(samples, files)
+        _, page = np.unique(samples.page_of(ids), return_inverse=True)
+        page_keys = sort_keys(_named("pages", number), samples.seed, epoch, int(page.max(initial=-1)) + 1)
         rank_of_page = np.empty(len(page_keys), dtype=np.int64)
         rank_of_page[np.argsort(page_keys, kind="stable")] = np.arange(len(page_keys))
-        shift = sort_keys("samples", samples.seed, epoch, len(page)) / 2.0**64 * self.pages
-        return samples.at(np.argsort(rank_of_page[page] + shift, kind="stable"))
+        shift = sort_keys(_named("samples", number), samples.seed, epoch, len(page)) / 2.0**64 * self.pages
+        return ids[np.argsort(rank_of_page[page] + shift, kind="stable")]
+
+    def _files(self, samples: SampleSet, epoch: int, counts: np.ndarray) -> list[np.ndarray]:
+        """The numbers of the files of each block, ascending; files without a sample are in none."""
+        files = np.flatnonzero(counts)
+        if len(files) > self.files_at_once:
+            files = files[np.argsort(sort_keys("files", samples.seed, epoch, len(files)), kind="stable")]
+        return [
+            np.sort(files[start : start + self.files_at_once]) for start in range(0, len(files), self.files_at_once)
+        ]
+
+
+def _counts_by_file(samples: SampleSet) -> np.ndarray:
+    """int64 (num_files,): how many of the samples each file has."""
+    first_ids = samples.reader.first_ids
+    if isinstance(samples.chosen, range):
+        return np.diff(np.clip(first_ids, samples.chosen.start, samples.chosen.stop))
+    return np.bincount(np.searchsorted(first_ids, samples.chosen, side="right") - 1, minlength=len(first_ids) - 1)
+
+
+def _ids_of_files(samples: SampleSet, files: np.ndarray) -> np.ndarray:
+    """int64: the chosen ids that are in some of the files, ascending numbers, in the order of `chosen`."""
+    first_ids, chosen = samples.reader.first_ids, samples.chosen
+    if isinstance(chosen, range):
+        bounds = np.clip(first_ids, chosen.start, chosen.stop).tolist()
+        return np.concatenate([np.arange(bounds[file], bounds[file + 1]) for file in files.tolist()])
+    return chosen[np.isin(np.searchsorted(first_ids, chosen, side="right") - 1, files)]
+
+
+def _named(purpose: str, number: int) -> str:
+    return f"{purpose}/{number}" if number else purpose
 
 
 def sort_keys(purpose: str, seed: int, epoch: int, count: int) -> np.ndarray:

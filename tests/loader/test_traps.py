@@ -19,6 +19,7 @@ from ffcv_hydra import operations
 from ffcv_hydra.beton import Beton, write_beton
 from ffcv_hydra.errors import BetonError, PipelineError
 from ffcv_hydra.loader import Loader
+from ffcv_hydra.loader.engine import batch_job
 from ffcv_hydra.loader.plan.node import Kind
 from ffcv_hydra.operations import CenterCrop
 from ffcv_hydra.ordering import QuasiRandom, Random
@@ -54,7 +55,9 @@ def test_L12_quasi_random_is_pure_and_works_over_ranks(beton, os_cache):
     assert all(torch.equal(a, torch.cat(parts)) for a, *parts in zip(whole, *ranks, strict=True))
 
 
-def test_quasi_random_reads_pages_whole_and_lets_them_go(tmp_path):
+@pytest.mark.parametrize("expected", [1 << 16, 16])
+def test_quasi_random_reads_pages_whole_and_lets_them_go(tmp_path, monkeypatch, expected):
+    monkeypatch.setattr(batch_job, "_SAMPLES_EXPECTED", expected)
     class Large:
         def __len__(self):
             return 40
@@ -66,8 +69,8 @@ def test_quasi_random_reads_pages_whole_and_lets_them_go(tmp_path):
     write_beton(Large(), path, {"data": None}, num_workers=0, page_size=1 << 21)
     loader = Loader(path, 4, ordering=QuasiRandom(pages=2), os_cache=False, num_workers=1, batches_ahead=1)
     caches = []
-    made = loader.passes.executor.pages_for
-    loader.passes.executor.pages_for = lambda samples: caches.append(made(samples)) or caches[-1]
+    made = loader.passes.executor.pages
+    loader.passes.executor.pages = lambda: caches.append(made()) or caches[-1]
     open_pages, seen = [], []
     for ((data, lengths),) in loader:
         assert (data == data[:, :1]).all() and (lengths == 500_000).all()
@@ -82,7 +85,7 @@ def test_R3_a_page_that_ends_early_is_an_error(beton, tmp_path):
     path.write_bytes(beton.read_bytes())
     options = {"ordering": QuasiRandom(pages=2), "os_cache": False, "num_workers": 1}
     loader = Loader(path, 4, pipelines=only_image(CenterCrop(8), ToTensor()), **options)
-    pages = loader.passes.executor.pages_for(np.arange(90))
+    pages = loader.passes.executor.pages()
     os.truncate(path, path.stat().st_size - 1)
     last = int(Beton(beton).extents("image")[0].max())
     with pytest.raises(BetonError, match=r"short.beton: the file ends before byte \d+; it was cut short"):

@@ -12,7 +12,7 @@ import torch
 
 from ffcv_hydra.ordering import Ordering, QuasiRandom, Random, SampleSet, Sequential, Weighted
 
-SAMPLES = SampleSet(np.arange(8), 3, lambda: np.arange(8) // 4, SimpleNamespace(num_samples=8))
+SAMPLES = SampleSet(np.arange(8), 3, lambda ids: ids // 4, SimpleNamespace(num_samples=8, first_ids=np.array([0, 8])))
 
 
 class SortedBy(Ordering):

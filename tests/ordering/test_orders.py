@@ -1,3 +1,6 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,8 +21,9 @@ from ffcv_hydra.ordering.options import OrderOption
 ORDERINGS = [Sequential(), Random(), QuasiRandom(pages=2)]
 
 
-def samples(count: int = 500, seed: int = 3) -> SampleSet:
-    return SampleSet(np.arange(count) * 2, seed, lambda: np.arange(count) // 20, reader=None)
+def samples(count: int = 500, seed: int = 3, num_files: int = 1) -> SampleSet:
+    reader = SimpleNamespace(first_ids=np.linspace(0, 2 * count, num_files + 1).astype(np.int64))
+    return SampleSet(np.arange(count) * 2, seed, lambda ids: ids // 40, reader)
 
 
 @pytest.mark.parametrize("ordering", ORDERINGS, ids=lambda ordering: type(ordering).__name__)
@@ -42,14 +46,14 @@ def test_seed_and_epoch_both_change_a_random_order(ordering):
 def test_ids_at_positions_are_parts_of_the_whole_order(ordering, all_of_them):
     found = samples()
     if all_of_them:
-        found = SampleSet(range(500), 3, found.pages, reader=None)
+        found = replace(found, chosen=range(500))
     order = ordering.sample_order(found, 4)
     for start, stop in ((0, 0), (0, 1), (17, 300), (499, 500), (0, 500)):
         assert np.array_equal(ordering.ids(found, 4, np.arange(start, stop)), order[start:stop])
 
 
 def test_a_random_order_of_indices_is_that_of_their_places():
-    places = Random().sample_order(SampleSet(range(500), 3, samples().pages, reader=None), 7)
+    places = Random().sample_order(replace(samples(), chosen=range(500)), 7)
     assert np.array_equal(Random().sample_order(samples(500), 7), places * 2)
 
 
@@ -69,11 +73,33 @@ def test_quasi_random_keeps_few_pages_open():
     assert not np.array_equal(page, np.sort(page))
 
 
+def test_quasi_random_reads_few_files_at_a_time():
+    few, many = QuasiRandom(pages=3), samples(4_000, num_files=40)
+    order = few.sample_order(many, 1)
+    assert sorted(order) == list(range(0, 8_000, 2))
+    file = order // 200
+    first, last = (np.array([np.flatnonzero(file == one)[end] for one in range(40)]) for end in (0, -1))
+    assert max(((first <= place) & (place <= last)).sum() for place in range(4_000)) == few.files_at_once == 8
+    bounds = few.bounds(many, 1)
+    assert bounds.tolist() == [0, 800, 1600, 2400, 3200, 4000]
+    blocks = [few.block(many, 1, number) for number in range(5)]
+    assert np.array_equal(np.concatenate(blocks), order)
+    assert not np.array_equal(np.argsort(blocks[0]), np.argsort(blocks[1]))
+    assert not np.array_equal(np.unique(blocks[0]), np.unique(few.block(many, 2, 0)))
+
+
+def test_quasi_random_of_a_few_files_is_that_of_their_pages():
+    order = QuasiRandom(pages=3).sample_order(samples(2_000), 4)
+    assert np.array_equal(QuasiRandom(pages=3).sample_order(samples(2_000, num_files=8), 4), order)
+    everything = replace(samples(2_000, num_files=8), chosen=range(4_000))
+    assert sorted(QuasiRandom(pages=3).sample_order(everything, 4)) == list(range(4_000))
+
+
 @pytest.mark.parametrize(
     "indices", [np.array([5, 0, 7]), np.arange(3), range(3)], ids=["some", "array of all", "range"]
 )
 def test_samples_know_their_ids_with_and_without_an_array(indices):
-    found = SampleSet(indices, 3, lambda: None, reader=None)
+    found = SampleSet(indices, 3, lambda ids: ids, reader=None)
     assert len(found) == 3 and found.indices.dtype == np.int64
     assert found.at(np.array([2, 0])).tolist() == found.indices[[2, 0]].tolist() == [indices[2], indices[0]]
     assert found.of(np.arange(10) if 7 in indices else np.arange(3)).tolist() == list(indices)

@@ -23,7 +23,7 @@ def samples(seed: int = 3, indices=None) -> SampleSet:
         field_metadata=columns.__getitem__,
     )
     chosen = np.arange(COUNT) if indices is None else np.asarray(indices)
-    return SampleSet(chosen, seed, lambda: chosen * 0, reader)
+    return SampleSet(chosen, seed, lambda ids: ids * 0, reader)
 
 
 def drawn(ordering, epochs: int, **options) -> np.ndarray:

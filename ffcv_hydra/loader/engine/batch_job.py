@@ -13,6 +13,7 @@ from ffcv_hydra.loader.plan.node import Node
 from ffcv_hydra.loader.plan.step import Step
 from ffcv_hydra.ordering.ranks import RankBatches
 
+_SAMPLES_EXPECTED = 1 << 16  # for which pages are kept, and for as many after them; a page is not often read twice
 _SAMPLES_AT_ONCE = 4096  # for which ids and keys are made by one call; of small images it counts for every batch
 
 
@@ -65,8 +66,15 @@ def batch_jobs(
         first_batch: of the rank's batches.
         pages: that the pass keeps in memory.
     """
-    at_once = max(1, _SAMPLES_AT_ONCE // split.batch_size)
+    at_once = max(1, (_SAMPLES_AT_ONCE if pages is None else _SAMPLES_EXPECTED) // split.batch_size)
+    waiting: list[tuple[np.ndarray, np.ndarray]] = []  # whose pages have to stay until those of the next are known
     for begin in range(first_batch, len(split), at_once):
         batches = [split.batch(index) for index in range(begin, min(begin + at_once, len(split)))]
-        for samples, keys in order.samples(epoch, batches):
+        found = list(order.samples(epoch, batches))
+        if pages is not None:
+            pages.expect(np.concatenate([samples for samples, _ in found]))
+            found, waiting = waiting, found
+        for samples, keys in found:
             yield BatchJob(samples, keys, pages)
+    for samples, keys in waiting:
+        yield BatchJob(samples, keys, pages)

@@ -9,7 +9,9 @@ from ffcv_hydra.beton import Beton
 from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.kernels.random.generator import fold, key_of, key_of_name
 from ffcv_hydra.loader.engine.indices import first_pages
-from ffcv_hydra.ordering import Ordering, PositionalOrdering, SampleSet, are_distinct, occurrences
+from ffcv_hydra.ordering import BlockwiseOrdering, Ordering, PositionalOrdering, SampleSet, are_distinct, occurrences
+
+_BLOCKS_KEPT = 3  # two passes may be in different ones, and a batch may be from two
 
 
 class EpochOrder:
@@ -24,7 +26,9 @@ class EpochOrder:
 
     def __init__(self, beton: Beton, chosen: np.ndarray | range, ordering: Ordering, seed: int) -> None:
         self.ordering = ordering
-        self.sample_set = SampleSet(chosen, seed, lambda: first_pages(beton, chosen), beton)
+        self.sample_set = SampleSet(chosen, seed, functools.partial(first_pages, beton), beton)
+        self._bounds: tuple[int, np.ndarray] | None = None
+        self._blocks: dict[tuple[int, int], np.ndarray] = {}  # the last ones, by epoch and number
         self._known: tuple[int, np.ndarray | None, np.ndarray | None, np.ndarray] | None = None
 
     def __len__(self) -> int:
@@ -60,15 +64,33 @@ class EpochOrder:
     def _at(self, positions: np.ndarray, epoch: int, order: np.ndarray | None) -> np.ndarray:
         if order is not None:
             return order[positions]
+        if isinstance(self.ordering, BlockwiseOrdering):
+            return self._from_blocks(self.ordering, positions, epoch)
         assert isinstance(self.ordering, PositionalOrdering)
         return self._checked(self.ordering.ids(self.sample_set, epoch, positions), len(positions))
 
+    def _from_blocks(self, ordering: BlockwiseOrdering, positions: np.ndarray, epoch: int) -> np.ndarray:
+        known = self._bounds
+        if known is None or known[0] != epoch:
+            known = self._bounds = epoch, ordering.bounds(self.sample_set, epoch)
+        bounds = known[1]
+        ids, numbers = np.empty(len(positions), dtype=np.int64), np.searchsorted(bounds, positions, side="right") - 1
+        for number in np.unique(numbers).tolist():
+            block = self._blocks.get((epoch, number))
+            if block is None:
+                begin, end = bounds[number : number + 2].tolist()
+                block = self._checked(ordering.block(self.sample_set, epoch, number), end - begin)
+                self._blocks = dict([*self._blocks.items(), ((epoch, number), block)][-_BLOCKS_KEPT:])
+            here = numbers == number
+            ids[here] = block[positions[here] - bounds[number]]
+        return ids
+
     def _of(self, epoch: int) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:
-        """The order, None if it is by position, how often each id was in it before, None for never, and the key."""
+        """The order, None if it is made in parts, how often each id was in it before, None for never, and the key."""
         known = self._known  # another pass may put another epoch there
         if known is None or known[0] != epoch:
             order = repeats = None
-            if not self._is_positional:
+            if not self._is_made_in_parts:
                 given = self.ordering.sample_order(self.sample_set, epoch)
                 order = self._checked(given, len(self))
                 is_once = vars(type(self.ordering)).get("each_once", False) and self._are_distinct  # not inherited
@@ -85,14 +107,11 @@ class EpochOrder:
         return ids
 
     @functools.cached_property
-    def _is_positional(self) -> bool:
-        """Whether the ids at some positions can be had without the others, and are in the order once."""
+    def _is_made_in_parts(self) -> bool:
+        """Whether the ids at some positions can be had without all others, and are in the order once."""
         kind = type(self.ordering)
-        return (
-            issubclass(kind, PositionalOrdering)
-            and kind.sample_order is PositionalOrdering.sample_order
-            and self._are_distinct
-        )
+        bases = [base for base in (PositionalOrdering, BlockwiseOrdering) if issubclass(kind, base)]
+        return bool(bases) and kind.sample_order is bases[0].sample_order and self._are_distinct
 
     @functools.cached_property
     def _are_distinct(self) -> bool:

@@ -71,10 +71,10 @@ class Executor:
         compile_together([*(kernel for link in links for kernel in link.kernels), fold_kernel])
         self._is_compiled = True
 
-    def pages_for(self, samples: np.ndarray) -> PageCache | None:
-        """Pages to be kept for a pass over `samples`, int64 (N,)."""
+    def pages(self) -> PageCache | None:
+        """Pages to be kept for a pass; None if the files are mapped."""
         read = [step.nodes[0].field for step in self._thread_steps if step.is_first and step.kind is Kind.CHUNK]
-        return self.storage.pages_for([field for field in read if self.storage.reads(field)], samples)
+        return self.storage.pages_for([field for field in read if self.storage.reads(field)])
 
     def start(self, job: BatchJob) -> None:
         """Make the tasks that need nothing done before, of samples whose files can be read."""

@@ -16,14 +16,16 @@ from ffcv_hydra.errors import LoaderError
 _IDS_AT_ONCE = 1 << 20
 
 
-def first_pages(beton: Beton, chosen: np.ndarray | range) -> np.ndarray:
-    """int64 (N,): the page that the data of each of the chosen samples begins in; 0 for samples without any."""
-    pages = np.zeros(beton.num_samples, dtype=np.int64)
-    # the last write wins: with the pointers in descending order that is each sample's first page
-    pages[beton.sample_ids[::-1].astype(np.int64)] = (beton.pointers[::-1] // np.uint64(beton.page_size)).astype(
-        np.int64
-    )
-    return pages if isinstance(chosen, range) else pages[chosen]
+def first_pages(beton: Beton, samples: np.ndarray) -> np.ndarray:
+    """int64 (N,): the page that the data of each of the samples, ids int64 (N,), begins in; 0 for those without any."""
+    extents = [found for name in beton.fields if (found := beton.extents(name)) is not None]
+    begins = [offsets[samples].astype(np.int64) for offsets, _ in extents]
+    owners, further = beton.further_pointers
+    if len(owners):  # of fields of a user's own, the pointers of each sample rise
+        places = np.minimum(np.searchsorted(owners, samples), len(owners) - 1)
+        others = begins[0] if begins else 0
+        begins.append(np.where(owners[places] == samples, further[places].astype(np.int64), others))
+    return np.minimum.reduce(begins) // beton.page_size if begins else np.zeros(len(samples), dtype=np.int64)
 
 
 def resolve_indices(indices: Any, beton: Beton) -> np.ndarray | range:

@@ -55,17 +55,20 @@ class Storage:
         """Whether the field's data is stored outside the metadata."""
         return self.beton.extents(field) is not None
 
-    def pages_for(self, fields: list[str], samples: np.ndarray) -> PageCache | None:
-        """Pages for a pass over `samples` that reads `fields`; None if the file is mapped.
+    def pages_for(self, fields: list[str]) -> PageCache | None:
+        """Pages for a pass that reads `fields`; None if the file is mapped.
 
         Args:
             fields: those that store their data outside the metadata, once for each time they are read.
-            samples: int64 (N,).
         """
         if self._file is not None or not fields:
             return None
-        offsets = [self.beton.extents(field)[0][samples] for field in fields]  # type: ignore[index]
-        return PageCache(self.files.read_page, self.beton.page_size, np.concatenate(offsets).astype(np.int64))
+        columns = [self.beton.extents(field)[0] for field in fields]  # type: ignore[index]
+
+        def offsets(samples: np.ndarray) -> np.ndarray:
+            return np.concatenate([column[samples] for column in columns]).astype(np.int64)
+
+        return PageCache(self.files.read_page, self.beton.page_size, offsets)
 
     def extents(
         self,

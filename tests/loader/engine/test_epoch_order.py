@@ -85,3 +85,24 @@ def test_a_class_derived_from_an_order_by_position_is_asked_for_its_whole_order(
 def test_ids_that_are_not_in_the_file_are_refused_by_position_too():
     with pytest.raises(LoaderError, match="Beyond gave 2 ids for 2 samples, or unknown ids"):
         order_of(Beyond()).ids(0, np.arange(2))
+
+
+def test_blocks_are_made_where_samples_are_read(monkeypatch):
+    class Files(SimpleNamespace):
+        def extents(self, name):
+            return np.arange(self.num_samples) * 100, None
+
+    file = Files(num_samples=1000, fields=["data"], page_size=1000, further_pointers=([], []))
+    file.first_ids = np.arange(0, 1001, 20)
+    made = []
+    block = QuasiRandom.block
+    monkeypatch.setattr(QuasiRandom, "block", lambda *args: (made.append(args[-1]), block(*args))[1])
+    order = EpochOrder(file, range(1000), QuasiRandom(2), seed=3)
+    whole = QuasiRandom(2).sample_order(order.sample_set, 4)
+    assert sorted(whole) == list(range(1000)) and made == [0, 1, 2, 3, 4, 5, 6]
+    del made[:]
+    for positions in ([170, 3, 159], [0], [161, 200], [999, 960, 959], [500]):
+        assert order.ids(4, np.array(positions)).tolist() == whole[positions].tolist()
+    assert made == [0, 1, 5, 6, 3]  # the last ones are kept
+    twice = EpochOrder(file, np.array([5, 700, 5]), QuasiRandom(2), seed=3)
+    assert sorted(twice.ids(0, np.arange(3)).tolist()) == [5, 5, 700]
