@@ -4,15 +4,7 @@ import os
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.trainer.states import RunningStage
 
-_STAGE_OF = {
-    RunningStage.TRAINING: "train",
-    RunningStage.VALIDATING: "val",
-    RunningStage.SANITY_CHECKING: "val",
-    RunningStage.TESTING: "test",
-    RunningStage.PREDICTING: "predict",
-}
 _LIMITS = ("limit_train_batches", "overfit_batches")
 
 
@@ -29,7 +21,7 @@ def ranks(trainer: pl.Trainer | None) -> tuple[int, int, int]:
 def running_stage(trainer: pl.Trainer | None) -> str | None:
     """The stage that the trainer is at."""
     running = None if trainer is None else trainer.state.stage
-    return None if running is None else _STAGE_OF[running]
+    return None if running is None else running.dataloader_prefix
 
 
 def limits(trainer: pl.Trainer | None) -> dict[str, float | int]:

@@ -1,6 +1,6 @@
 """From what a pipeline gave in some epochs to the columns of a contact sheet."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,23 +19,19 @@ Batches = Mapping[int, Mapping[str, Any]]
 """By epoch and output name, the tensor or the list of views that the pipeline gave."""
 
 
+Views = list[list[np.ndarray]]
+"""Arrays by epoch and view: (N, H, W, C) images or (N, H, W) masks."""
+
+
 @dataclass
 class _Shown:
-    """One output: arrays by epoch and view, (N, H, W, C) images or (N, H, W) masks."""
+    """An output of images, of masks, or of images with the masks that lie over them; and the fields that are read."""
 
     request: Request
-    arrays: list[list[np.ndarray]]
-    mask: "_Shown | None" = None
-
-    @property
-    def is_mask(self) -> bool:
-        """Whether it is masks, and not images."""
-        return self.arrays[0][0].ndim == 3
-
-    @property
-    def reads(self) -> str | None:
-        """The field it is read from; None if it starts from another pipeline's result."""
-        return self.request.reads if isinstance(self.request.reads, str) else None
+    images: Views | None = None
+    image_field: str | None = None
+    masks: Views | None = None
+    mask_field: str | None = None
 
 
 def columns_of(
@@ -53,11 +49,9 @@ def columns_of(
         ids: int64 (N,), the samples.
         batches: what the stage's pipeline made of them.
     """
-    images, masks = _images_and_masks(manager, beton, batches)
-    alone = _attach(images, masks)
     columns: list[Column] = []
     notes: list[str] = []
-    shown = [*images, *alone]
+    shown = _shown(manager, beton, batches)
     for one in shown:
         group = _stored_column(manager, beton, one, ids) + _epoch_columns(one, batches, notes)
         if len(shown) > 1:
@@ -68,88 +62,78 @@ def columns_of(
     return columns, notes
 
 
-def _images_and_masks(
-    manager: FFCVPipelineManager, beton: Beton, batches: Batches
-) -> tuple[list[_Shown], list[_Shown]]:
+def _shown(manager: FFCVPipelineManager, beton: Beton, batches: Batches) -> list[_Shown]:
+    """The outputs of images, each with the masks that belong to it, and the masks that belong to none."""
     images: list[_Shown] = []
     masks: list[_Shown] = []
     for one in request(manager.pipeline_transforms or {}, beton):
-        field = beton.fields.get(one.reads) if isinstance(one.reads, str) else None
-        is_mask = isinstance(field, MaskField)
-        found = []
-        for outputs in batches.values():
-            value = outputs[one.output]
-            views = value if one.views is not None else [value]
-            found.append([as_masks(view) if is_mask else as_images(view) for view in views])
+        name = one.reads if isinstance(one.reads, str) else ""  # else it starts from another pipeline's result
+        field = beton.fields.get(name)
+        as_arrays = as_masks if isinstance(field, MaskField) else as_images
+        values = [outputs[one.output] for outputs in batches.values()]
+        found = [[as_arrays(view) for view in (value if one.views is not None else [value])] for value in values]
         arrays = [[array for array in views if array is not None] for views in found]
-        if all(len(kept) == len(views) > 0 for kept, views in zip(arrays, found, strict=True)):
-            (masks if is_mask else images).append(_Shown(one, arrays))
-    return images, masks
-
-
-def _attach(images: Sequence[_Shown], masks: Sequence[_Shown]) -> list[_Shown]:
-    """Give each mask to the images that it belongs to; returns the masks that belong to none."""
+        if not all(len(kept) == len(views) > 0 for kept, views in zip(arrays, found, strict=True)):
+            continue
+        if isinstance(field, MaskField):
+            masks.append(_Shown(one, masks=arrays, mask_field=name))
+        else:
+            images.append(_Shown(one, arrays, name if field is not None and is_image(field) else None))
     alone = []
     for mask in masks:
         joint = [one for one in images if one.request.joint_with == mask.request.joint_with]
-        owners = [one for one in joint or list(images)[: len(images) == 1] if _fits(one, mask)]
+        owners = [one for one in joint or images[: len(images) == 1] if _sizes(one.images) == _sizes(mask.masks)]
         for owner in owners:
-            owner.mask = mask
-        if not owners:
-            alone.append(mask)
-    return alone
+            owner.masks, owner.mask_field = mask.masks, mask.mask_field
+        alone += [] if owners else [mask]
+    return images + alone
 
 
-def _fits(image: _Shown, mask: _Shown) -> bool:
-    shapes = [[[array.shape[:3] for array in views] for views in one.arrays] for one in (image, mask)]
-    return shapes[0] == shapes[1]
+def _sizes(arrays: Views | None) -> list[list[tuple[int, ...]]]:
+    return [[array.shape[:3] for array in views] for views in arrays or []]
 
 
 def _stored_column(manager: FFCVPipelineManager, beton: Beton, one: _Shown, ids: np.ndarray) -> list[Column]:
     """The images as they are in the file, with numbers and classes below; nothing if they come from no field."""
-    if one.reads is None or not is_image(beton.fields[one.reads]):
+    if one.images is not None and one.image_field is None:
         return []
     captions = [[text] if text else [] for text in stored_numbers(beton, ids)]
-    images: list[np.ndarray] | None = None
-    masks: list[np.ndarray] | None = None
-    if not one.is_mask:
-        images = stored_images(manager.file_path, one.reads, ids, manager.custom_fields)
-    mask = one if one.is_mask else one.mask
-    if mask is not None and mask.reads is not None:
-        masks = [image[..., 0] for image in stored_images(manager.file_path, mask.reads, ids, manager.custom_fields)]
+    images, masks = (
+        None if field is None else stored_images(manager.file_path, field, ids, manager.custom_fields)
+        for field in (one.image_field, one.mask_field)
+    )
+    if masks is not None:
+        masks = [mask[..., 0] for mask in masks]
         for lines, classes in zip(captions, masks, strict=True):
-            lines.append(f"{mask.reads}: {', '.join(str(number) for number in np.unique(classes) if number)}")
+            lines.append(f"{one.mask_field}: {', '.join(str(number) for number in np.unique(classes) if number)}")
     texts = [", ".join(lines) for lines in captions]
     return [Column("stored", _pictures(images, masks, value_range(images or [])), texts if any(texts) else [])]
 
 
 def _epoch_columns(one: _Shown, batches: Batches, notes: list[str]) -> list[Column]:
     """A column for each view of each epoch; one epoch only if they are all the same."""
-    everything = [array for views in one.arrays for array in views]
+    arrays = one.images or one.masks or []
+    everything = [array for views in arrays for array in views]
     limits = value_range(everything)
-    dtype = everything[0].dtype
-    if not one.is_mask and limits not in ((0.0, 255.0), (0.0, 1.0)):
-        notes.append(f"{one.request.output}: {dtype}, shown from {limits[0]:.4g} (black) to {limits[1]:.4g} (white)")
+    if one.images is not None and limits not in ((0.0, 255.0), (0.0, 1.0)):
+        shown = f"shown from {limits[0]:.4g} (black) to {limits[1]:.4g} (white)"
+        notes.append(f"{one.request.output}: {everything[0].dtype}, {shown}")
     constant = all(
-        np.array_equal(first, view)
-        for views in one.arrays[1:]
-        for first, view in zip(one.arrays[0], views, strict=True)
+        np.array_equal(first, view) for views in arrays[1:] for first, view in zip(arrays[0], views, strict=True)
     )
     columns = []
     for place, (epoch, outputs) in enumerate(list(batches.items())[: 1 if constant else None]):
-        for number, array in enumerate(one.arrays[place]):
-            masks = array if one.is_mask else None if one.mask is None else one.mask.arrays[place][number]
+        for number in range(len(arrays[place])):
+            images, masks = (None if given is None else given[place][number] for given in (one.images, one.masks))
             when = "each epoch" if constant and len(batches) > 1 else f"epoch {epoch}"
             view = f", view {number}" if one.request.views is not None else ""
-            pictures = _pictures(None if one.is_mask else list(array), None if masks is None else list(masks), limits)
-            columns.append(
-                Column(when + view, pictures, soft_targets(outputs), begins_group=number == 0 and bool(view))
-            )
+            pictures = _pictures(images, masks, limits)
+            columns.append(Column(when + view, pictures, soft_targets(outputs), bool(view) and number == 0))
     return columns
 
 
 def _pictures(
-    images: Sequence[np.ndarray] | None, masks: Sequence[np.ndarray] | None, limits: tuple[float, float]
+    images: Iterable[np.ndarray] | None, masks: Iterable[np.ndarray] | None, limits: tuple[float, float]
 ) -> list[np.ndarray]:
     if images is None:
         assert masks is not None
