@@ -90,19 +90,18 @@ def place(jobs: Sequence[Job], sweep_dir: Path) -> None:
     """
     records = {path.parent: read_json(path) for path in sorted(sweep_dir.rglob(RECORD))}
     taken: set[Path] = set()
+    others = []
     for job in jobs:
         same = [folder for folder, record in records.items() if folder not in taken and _is_same(job, record)]
-        if same:
-            own = [folder for folder in same if folder == job.folder]
-            finished = [folder for folder in same if _state(folder, records[folder]) in FINISHED]
-            folder = (finished or own or same)[0]
-            taken.add(folder)
-            job.folder = folder
-            _take_over(job, records[folder])
-    for job in jobs:
-        if job.folder not in taken:
-            _find_free_folder(job, records, taken)
-            taken.add(job.folder)
+        if not same:
+            others.append(job)
+            continue
+        job.folder = max(same, key=lambda folder: (_state(folder, records[folder]) in FINISHED, folder == job.folder))
+        taken.add(job.folder)
+        _take_over(job, records[job.folder])
+    for job in others:  # when it is known which folders are taken
+        _find_free_folder(job, records, taken)
+        taken.add(job.folder)
 
 
 def _is_same(job: Job, record: dict[str, Any]) -> bool:

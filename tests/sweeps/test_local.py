@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from ffcv_hydra.sweeps.job import Job
+from ffcv_hydra.sweeps.planning import place
 from ffcv_hydra.sweeps.summary import summarize
 
 pytestmark = pytest.mark.timeout(120)
@@ -151,6 +153,18 @@ def test_a_grid_that_has_grown_runs_only_what_is_new(sweeps):
     assert "another config" not in output
     pairs = [(job["overrides"]["a"], job["overrides"]["b"]) for job in sweeps.table()]
     assert sorted(pairs) == [(a, b) for a in ("one", "two") for b in "123"]
+
+
+def test_a_new_job_keeps_away_from_the_folder_of_one_that_moved(tmp_path):
+    def jobs(*values):
+        return [Job(n, [f"a={a}"], [], {"a": a}, tmp_path / str(n)) for n, a in enumerate(values)]
+
+    for job in jobs(1, 2):
+        job.folder.mkdir()
+        job.state = "completed"
+        job.write()
+    place(found := jobs(2, 3, 1), tmp_path)
+    assert [(job.folder.name, job.skipped) for job in found] == [("1", True), ("1-2", False), ("0", True)]
 
 
 def test_two_sweeps_in_one_folder_are_refused(sweeps, gone):
