@@ -17,6 +17,7 @@ ELSEWHERE = {
     "collection/test_data_cache.py": "collection/remote_file",
     "collection/test_fetching.py": "cli/remote collection/uploading",
     "collection/test_mixture.py": "collection/common_fields collection/paths ordering/mixed",
+    "collection/test_subset.py": "beton/writing/stored_value collection/stored_samples",
     "collection/test_shards.py": (
         "beton/reading/mapped beton/reading/mapping beton/stored_file collection/columns collection/entries"
         " collection/shard_files kernels/memory/rows loader/engine/files"
@@ -36,7 +37,8 @@ ELSEWHERE = {
     "callbacks/test_progress_bar.py": "callbacks/batch_size callbacks/parameter_summary",
     "cli/test_errors.py": "cli/composition_errors cli/entry cli/task_errors",
     "cli/test_inspection.py": (
-        "__main__ beton/inspection/information beton/inspection/source_comparison beton/reading/verification"
+        "__main__ cli/betons cli/loading cli/runs cli/tool"
+        " beton/inspection/information beton/inspection/source_comparison beton/reading/verification"
         " collection/verification"
     ),
     "datasets/test_image_folder.py": "datasets/image_suffixes",

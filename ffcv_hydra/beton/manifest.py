@@ -69,6 +69,17 @@ class Manifest:
         has_names = self.names is not None and (self.order is not None or len(self.names) == num_samples)
         return [self.names[index] if has_names else str(index) for index in order]  # type: ignore[index]
 
+    def of_samples(self, ids: Sequence[int], num_samples: int) -> Manifest:
+        """Of a beton of `num_samples`, what a beton of some of its samples has: their names, sizes and labels."""
+        order = range(num_samples) if self.order is None else self.order
+        if self.order is None and self.num_items != num_samples:
+            return Manifest(num_items=len(ids), classes=self.classes, kind=self.kind)
+        chosen = {
+            name: None if values is None else [values[order[sample]] for sample in ids]
+            for name, values in (("names", self.names), ("sizes", self.sizes), ("labels", self.labels))
+        }
+        return Manifest(**chosen, classes=self.classes, kind=self.kind, num_items=len(ids))  # type: ignore[arg-type]
+
     def class_of(self, item: int) -> str | int | None:
         """An item's class, by its name where classes have names."""
         label = None if self.labels is None else self.labels[item]

@@ -2,34 +2,20 @@
 
 import argparse
 
+from ffcv_hydra.cli.tool import Tool
 from ffcv_hydra.printable import printable
 from ffcv_hydra.urls import is_url, shown
 
 
-def add_fetch(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the parser of `fetch`."""
-    parser = commands.add_parser(
-        "fetch",
-        help="copy a beton from a URL into this machine's data cache",
-        description="Copy a beton into the data cache, where runs and loaders that are given its URL find it, without a"
-        " network too. Says where it is.",
-    )
+def _add_fetch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("url", metavar="URL", help="of a beton, or of the folder of a sharded one")
     parser.add_argument("--anew", action="store_true", help="take what is there now, if it has changed")
-    parser.set_defaults(run=_fetch)
 
 
-def add_upload(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the parser of `upload`."""
-    parser = commands.add_parser(
-        "upload",
-        help="copy a beton to a URL; goes on where it was",
-        description="Copy a beton to a URL, its index last. Files that are there with the same size are left.",
-    )
+def _add_upload(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="PATH", help="a beton, or the folder of a sharded one")
     parser.add_argument("url", metavar="URL", help="where to, such as s3://bucket/train.beton")
     parser.add_argument("--overwrite", action="store_true", help="write what is there, too")
-    parser.set_defaults(run=_upload)
 
 
 def _fetch(chosen: argparse.Namespace) -> int:
@@ -49,3 +35,20 @@ def _upload(chosen: argparse.Namespace) -> int:
     rest = f", {were_there} were there with the same size" if were_there else ""
     print(printable(f"{shown(chosen.url)}: {written} file{'s'[: written != 1]} written{rest}"))
     return 0
+
+
+FETCH = Tool(
+    "fetch",
+    "copy a beton from a URL into this machine's data cache",
+    _add_fetch,
+    _fetch,
+    "Copy a beton into the data cache, where runs and loaders that are given its URL find it, without a network too."
+    " Says where it is.",
+)
+UPLOAD = Tool(
+    "upload",
+    "copy a beton to a URL; goes on where it was",
+    _add_upload,
+    _upload,
+    "Copy a beton to a URL, its index last. Files that are there with the same size are left.",
+)

@@ -1,6 +1,7 @@
-"""`python -m ffcv_hydra info|verify`."""
+"""`python -m ffcv_hydra`, and its `info`, `verify` and `subset`."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from PIL import Image
 from ffcv_hydra.beton import Beton, write_beton
 from ffcv_hydra.beton.format import ALLOCATION, DESCRIPTOR, HEADER
 from ffcv_hydra.beton.reading.verification import verify
-from ffcv_hydra.cli.inspection import main
+from ffcv_hydra.cli.inspection import GROUPS, main
 from ffcv_hydra.collection.writing import write_sharded_beton
 
 ROOT = Path(__file__).parents[2]
@@ -287,3 +288,54 @@ def test_info_of_a_folder_shows_what_is_in_all_shards(sharded, beton, capsys):
     (sharded / "00001.beton").unlink()
     assert main(["info", str(sharded)]) == 1
     assert "00001.beton: no such file" in capsys.readouterr().err
+
+
+def test_help_lists_every_command_in_its_group(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert shown.startswith("usage: python -m ffcv_hydra [-h] COMMAND ...\n")
+    groups = dict(re.findall(r"^(\w+):\n((?:  \w+ .*\n)+)", shown, re.MULTILINE))
+    names = {group: re.findall(r"^  (\w+)", listed, re.MULTILINE) for group, listed in groups.items()}
+    assert names == {group: [tool.name for tool in tools] for group, tools in GROUPS.items()}
+
+
+@pytest.mark.parametrize("tool", [tool for tools in GROUPS.values() for tool in tools], ids=lambda tool: tool.name)
+def test_each_command_has_a_help_of_its_own(tool, capsys):
+    with pytest.raises(SystemExit):
+        main([tool.name, "--help"])
+    assert capsys.readouterr().out.startswith(f"usage: python -m ffcv_hydra {tool.name} ")
+
+
+def test_subset_copies_what_is_chosen(beton, tmp_path, capsys):
+    few = tmp_path / "few.beton"
+    assert main(["subset", str(beton), "--where", "label in [3, 5]", "--output", str(few)]) == 0
+    assert re.fullmatch(rf"{few}: 2 samples, .* [kM]B", lines(capsys)[0])
+    assert Beton(few).field_metadata("label").tolist() == [3, 5]
+    (tmp_path / "ids.txt").write_text("7\n1, 2")
+    np.save(tmp_path / "ids.npy", [7, 1, 2])
+    for number, ids in enumerate(["7,1,2", str(tmp_path / "ids.txt"), str(tmp_path / "ids.npy")]):
+        assert main(["subset", str(beton), "--indices", ids, "--output", str(tmp_path / f"{number}.beton")]) == 0
+        assert Beton(tmp_path / f"{number}.beton").field_metadata("label").tolist() == [7, 1, 2]
+    sharded = ["subset", str(few), str(beton), "--shards", "3", "--output", str(tmp_path / "all")]
+    assert main(sharded) == 0 and "22 samples in 3 shards" in lines(capsys)[-1]
+    shares = ["subset", str(beton), "--fraction", "0.25", "--seed", "4", "--output", str(tmp_path / "share.beton")]
+    assert main(shares) == 0 and "5 samples" in lines(capsys)[-1]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--where", "label in [3"], "where: cannot read 'label in [3': "),
+        (["--where", "label > 99"], "where: 'label > 99' is true of none of 20 samples"),
+        (["--indices", "1,x"], "--indices 1,x: invalid literal for int() with base 10: 'x'; give 3,1,7, or a file"),
+        (["--indices", "missing.npy"], "--indices missing.npy: "),
+        (["--fraction", "2"], "fraction=2: use a share above 0, and up to 1"),
+        (["--shard-size", "some"], "shard_size"),
+    ],
+)
+def test_a_subset_that_cannot_be_is_one_line(beton, tmp_path, capsys, options, told):
+    assert main(["subset", str(beton), *options, "--output", str(tmp_path / "few.beton")]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == "" and told in captured.err and captured.err.count("\n") == 1
+    assert not (tmp_path / "few.beton").exists()

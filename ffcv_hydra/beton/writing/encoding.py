@@ -25,6 +25,7 @@ from ffcv_hydra.beton.format import record_type
 from ffcv_hydra.beton.layout import room
 from ffcv_hydra.beton.tables import Tables
 from ffcv_hydra.beton.writing.seeding import load_torch_for, seeded
+from ffcv_hydra.beton.writing.stored_value import StoredValue
 from ffcv_hydra.errors import ConversionError, describe_error
 
 OnWarning = Literal["keep", "error"]
@@ -175,8 +176,8 @@ class _PartBuilder:
 
                 where = f"sample {index}, field {encoder.names[position]!r}"
                 with blaming(where):
-                    coerced = coerce(field, value)
-                    if isinstance(coerced, EncodedJpeg):
+                    coerced = value if isinstance(value, StoredValue) else coerce(field, value)
+                    if isinstance(coerced, (EncodedJpeg, StoredValue)):
                         coerced.store(record[column], malloc)
                     else:
                         field.encode(record[column], coerced, malloc)
