@@ -6,7 +6,7 @@ import os
 import reprlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ffcv_hydra.beton import BetonSummary, FieldSpecs, fingerprint, first_difference, write_beton
 from ffcv_hydra.beton.appendix import normalise
@@ -15,13 +15,14 @@ from ffcv_hydra.beton.writing.partial import Partial
 from ffcv_hydra.beton.writing.placing import replaced_path
 from ffcv_hydra.beton.writing.preparing import Indices
 from ffcv_hydra.beton_path import INDEX_NAME, beton_exists, is_sharded
+from ffcv_hydra.collection.appending import append_to_beton
 from ffcv_hydra.collection.facts import read_facts
 from ffcv_hydra.collection.sharing import Worker, WorkerSummary, make_shards
 from ffcv_hydra.collection.unfinished import remove_unfinished
 from ffcv_hydra.collection.writing import write_sharded_beton
 from ffcv_hydra.errors import BetonError, ConversionError
 
-IfExists = Literal["keep", "overwrite", "error"]
+IfExists = Literal["keep", "overwrite", "append", "error"]
 
 
 def convert(
@@ -55,7 +56,8 @@ def convert(
         path: The beton.
         fields: How to store each item, see `resolve_fields`.
         if_exists: What to do with a beton that is at `path`: keep it if it was made from the same `description`,
-            overwrite it, or raise an error. With `overwrite` a conversion that was interrupted begins anew.
+            overwrite it, append what is new in the dataset (see `append_to_beton`), or raise an error. With `overwrite`
+            a conversion that was interrupted begins anew.
         shards, shard_size: Write a folder of shards, see `write_sharded_beton`; one of both at most.
         worker, workers: With `shards`: this process is one of so many that make them together, see `make_shards`.
         description: What the beton is made from, as plain values. None: an existing beton is kept whatever it is.
@@ -63,22 +65,23 @@ def convert(
         resume: Whether to go on from what an interrupted conversion has left. None: unless `if_exists` is `overwrite`.
 
     Returns:
-        A summary, of a worker one of its part unless it has finished the whole; None if an existing beton was kept.
+        A summary, of a worker one of its part unless it has finished the whole; None if an existing beton was kept, as
+        it is too if there is nothing to append.
 
     Raises:
         BetonError: if the beton that is at `path` was made from another description, or `if_exists` is `error`.
         ConversionError: if the dataset cannot be stored, see `write_beton`.
     """
-    if if_exists not in ("keep", "overwrite", "error"):
-        raise ConversionError(f"if_exists is {if_exists!r}; use keep, overwrite or error")
+    if if_exists not in get_args(IfExists):
+        raise ConversionError(f"if_exists is {if_exists!r}; use keep, overwrite, append or error")
     if shards is not None and shard_size is not None:
         raise ConversionError(f"shards={shards} and shard_size={shard_size} exclude each other; leave one of them out")
     if (worker is None) != (workers is None):
         raise ConversionError(f"worker={worker} and workers={workers}: give both, or none of them")
-    if workers is not None and if_exists == "overwrite":
-        raise ConversionError(
-            f"conversion.if_exists=overwrite with conversion.workers: each would begin anew; remove {path} instead"
-        )
+    if workers is not None and if_exists in ("overwrite", "append"):
+        overwrites = if_exists == "overwrite"
+        why = f"each would begin anew; remove {path} instead" if overwrites else "only one process appends"
+        raise ConversionError(f"conversion.if_exists={if_exists} with conversion.workers: {why}")
     path = Path(os.path.expanduser(path))
     if replaced_path(path).exists():  # another process is about to replace it, or was killed then
         with Partial.locked(path):
@@ -112,11 +115,17 @@ def convert(
         return done
     with Partial.locked(path) as partial:
         now = _identity(path)
-        if now is not None and now != before:  # another process wrote it while this one waited
+        appends = if_exists == "append"
+        if now is not None and now != before and not appends:  # another process wrote it while this one waited
             check_description(path, description)
             return None
         dataset = _built(source)
         options |= {"resume": if_exists != "overwrite" if resume is None else resume, "partial": partial}
+        if appends and now is not None:
+            check_description(path, description)
+            return append_to_beton(dataset, path, fields, shards=shards, shard_size=shard_size, **options)
+        if appends and shard_size is None:
+            shards = shards or 1  # a file could not grow
         if shards is not None or shard_size is not None:
             return write_sharded_beton(dataset, path, fields, shards=shards, shard_size=shard_size, **options)
         remove_unfinished(partial.path)

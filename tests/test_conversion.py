@@ -73,7 +73,7 @@ def test_if_exists_error_refuses(tmp_path):
     convert([(1,)], tmp_path / "a.beton", num_workers=0, if_exists="error")
     with pytest.raises(BetonError, match="exists already"):
         convert(never_built, tmp_path / "a.beton", if_exists="error")
-    with pytest.raises(ConversionError, match="use keep, overwrite or error"):
+    with pytest.raises(ConversionError, match="use keep, overwrite, append or error"):
         convert(never_built, tmp_path / "a.beton", if_exists="replace")
 
 

@@ -31,6 +31,7 @@ class BetonSummary:
         num_warnings: Samples that were stored though what they were made of is damaged.
         warnings: What there is to tell of the first of these, a line each.
         num_shards: How many shards there are; None if it is one file.
+        num_added: How many of the samples were appended; None if all were converted.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class BetonSummary:
     num_warnings: int = 0
     warnings: tuple[str, ...] = ()
     num_shards: int | None = None
+    num_added: int | None = None
 
 
 def describe_fields(fields: Mapping[str, Field]) -> dict[str, str]:
@@ -72,11 +74,13 @@ def print_summary(summary: BetonSummary, console: Console | None = None) -> None
     table.add_column(style="bold")
     table.add_column()
     table.add_row("fields", "\n".join(f"{name}: {kind}" for name, kind in summary.fields.items()))
-    table.add_row("samples", f"{summary.num_samples:,}")
+    added = "" if summary.num_added is None else f" ({summary.num_added:,} of them new)"
+    table.add_row("samples", f"{summary.num_samples:,}{added}")
     if summary.num_shards is not None:
         table.add_row("shards", f"{summary.num_shards:,}")
     table.add_row("size", decimal(summary.num_bytes))
-    rate = summary.num_samples / max(summary.seconds, 1e-9)
+    converted = summary.num_samples if summary.num_added is None else summary.num_added
+    rate = converted / max(summary.seconds, 1e-9)
     table.add_row("time", f"{summary.seconds:.1f} s ({rate:,.0f} samples/s)")
     if summary.num_warnings:
         lines = [

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
@@ -146,7 +146,10 @@ def dataset_class(source: Mapping[str, Any] | None) -> Any:
 
 
 def convert_beton(
-    beton: BetonConfig, conversion: Mapping[str, Any], earlier: Mapping[str, Path] | None = None
+    beton: BetonConfig,
+    conversion: Mapping[str, Any],
+    earlier: Mapping[str, Path] | None = None,
+    classes: Callable[[], list[str]] = list,
 ) -> "BetonSummary | WorkerSummary | None":
     """Write a beton, or a worker's part of it, as the config's `conversion` section says; None if one was kept.
 
@@ -154,12 +157,15 @@ def convert_beton(
         beton: the beton.
         conversion: the section.
         earlier: by `_target_`, a beton beside this one that an earlier version of this package made.
+        classes: the names of the dataset's classes that have numbers already, asked for when the dataset is built.
 
     Raises:
         ConfigError: it is missing and there is no source to make it from, or the source cannot be built.
         BetonError: it exists and was made from another configuration, or `if_exists` is `error`.
         ConversionError: the dataset cannot be stored.
     """
+    from ffcv_hydra.beton.manifest import Manifest
+    from ffcv_hydra.beton.writing.source_manifest import keep_classes
     from ffcv_hydra.conversion import convert
 
     if beton.source is None:
@@ -176,6 +182,7 @@ def convert_beton(
             if isinstance(error.__cause__, FFCVHydraError):
                 raise ConfigError(f"{beton.key}: {error.__cause__}") from error
             raise
+        keep_classes(dataset, Manifest(classes=classes()))
         other = (earlier or {}).get(source["_target_"])
         if other is not None and getattr(dataset, "is_drawn", False):
             raise ConfigError(

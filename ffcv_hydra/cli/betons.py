@@ -121,6 +121,7 @@ def _compare_with_source(chosen: argparse.Namespace) -> Iterator[str]:
     """Print and give what differs; of samples that differ, no more than so many are printed."""
     from ffcv_hydra.beton.appendix import MANIFEST_VERSION
     from ffcv_hydra.beton.inspection.source_comparison import compare_with_source
+    from ffcv_hydra.beton.writing.source_manifest import keep_classes
     from ffcv_hydra.building.conversion_config import build_described
     from ffcv_hydra.collection.shards import opened
 
@@ -131,6 +132,7 @@ def _compare_with_source(chosen: argparse.Namespace) -> Iterator[str]:
         raise BetonError(f"{chosen.file}: made by an earlier version, without what --source needs; convert it again")
     data_dir = Path(chosen.data_dir or beton.path.parent).absolute()
     dataset, fields = build_described(beton.description, data_dir)
+    keep_classes(dataset, beton.manifest)
     count = 0
     with progress_bar() as advance:
         for count, finding in enumerate(compare_with_source(beton, dataset, fields, chosen.workers, advance), 1):

@@ -70,7 +70,9 @@ def _convert(config: DictConfig) -> None:
     from ffcv_hydra.building.preparation import convert_betons
 
     for beton, summary in convert_betons(resolved):
-        if summary is None:
+        if summary is None and resolved["conversion"]["if_exists"] == "append" and beton.source is not None:
+            print(f"{beton.path}: nothing new in its source")
+        elif summary is None:
             print(f"{beton.path} exists and was kept; conversion.if_exists=overwrite makes it anew")
         elif isinstance(summary, BetonSummary):
             print_summary(summary)

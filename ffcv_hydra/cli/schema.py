@@ -126,7 +126,7 @@ AnyDataset = Annotated[
 
 
 class Conversion(Section):
-    if_exists: Literal["keep", "overwrite", "error"]
+    if_exists: Literal["keep", "overwrite", "append", "error"]
     if_source_changed: Literal["error", "warn", "ignore"] = "error"
     num_workers: Annotated[int, Field(ge=-1)]
     on_warning: Literal["keep", "error"]

@@ -26,15 +26,17 @@ def read_facts(path: str | os.PathLike[str]) -> Appendix | Index | None:
     return read_index(path) if is_sharded(path) else reader.read_appendix(path)
 
 
-def read_manifest(path: str | os.PathLike[str]) -> Manifest | None:
+def read_manifest(path: str | os.PathLike[str], index: Index | None = None) -> Manifest | None:
     """How the source of the beton at `path` looked when it was converted; None if it does not say.
+
+    Of a folder, when `index` was written; None: the one that is there.
 
     Raises:
         BetonError: as `read_facts`, and if the manifest is missing or damaged.
     """
     if not is_sharded(path):
         return reader.read_manifest(path)
-    name = read_index(path).manifest
+    name = (index or read_index(path)).manifest
     file = Path(os.path.expanduser(path)) / name
     try:
         return decode(file.read_bytes()) if name else None
@@ -57,7 +59,7 @@ def joined_manifest(members: Mapping[Path, int]) -> Manifest | None:
         BetonError: where one number of a class has two names.
     """
     manifests = {path: read_manifest(path) for path in members}
-    classes, says_classes = _joined_classes(manifests)
+    classes, says_classes = joined_classes(manifests)
     names: list[str] = []
     for path, manifest in manifests.items():
         names += [] if manifest is None or manifest.names is None else manifest.sample_names(members[path])
@@ -74,7 +76,7 @@ def joined_manifest(members: Mapping[Path, int]) -> Manifest | None:
     )
 
 
-def _joined_classes(manifests: Mapping[Path, Manifest | None]) -> tuple[list[str], bool]:
+def joined_classes(manifests: Mapping[Path, Manifest | None]) -> tuple[list[str], bool]:
     """The classes of all, and whether all say theirs."""
     classes: list[str] = []
     origin, says = None, True

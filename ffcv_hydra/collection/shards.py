@@ -211,7 +211,7 @@ class Shards(Beton):
     def manifest(self) -> Manifest | None:
         """How the source looked, or what can be told of the sources of several paths, see `joined_manifest`."""
         if len(self.paths) == 1:
-            return read_manifest(self.path)
+            return read_manifest(self.path, self._files.index)
         return joined_manifest(dict(zip(self.paths, map(len, self.spans), strict=True)))
 
     # What follows is read from all files when it is first asked for.
@@ -225,7 +225,7 @@ class Shards(Beton):
     @cached_property
     def metadata(self) -> np.ndarray:  # type: ignore[override]
         """As `Beton.metadata`."""
-        found = np.empty(self.num_samples, dtype=record_type(self.fields.values()))
+        found = np.zeros(self.num_samples, dtype=record_type(self.fields.values()))
         for name, column in zip(found.dtype.names or (), self._columns.values(), strict=True):
             found[name] = column
         return read_only(found)

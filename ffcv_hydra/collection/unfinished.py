@@ -122,13 +122,14 @@ class UnfinishedShards:
         """Whether a shard is there."""
         return self.shard_path(number).exists() and self.end(number) is not None
 
-    def appear(self, index: Index) -> None:
-        """Let the folder, which is whole, be at its path."""
-        for path in (*self._shards(".partial"), *self.folder.glob(".*.writing")):  # left by processes that were killed
+    def appear(self, index: Index) -> Index:
+        """Let the folder, which is whole, be at its path, with this index; gives that of the beton."""
+        for path in self._left():
             path.unlink()
         write_index(self.folder, index)
         put_in_place(self.folder, self.path)
         self._remove_facts()
+        return index
 
     def leave(self) -> None:
         """Remove it unless a later conversion can go on from it."""
@@ -145,6 +146,10 @@ class UnfinishedShards:
         """The files of the shards, of those that are not finished only if `suffix` is `.partial`."""
         found = self.folder.glob(f"[0-9]*.beton{suffix}*")
         return [path for path in found if int(path.name.partition(".")[0]) >= self.first]
+
+    def _left(self) -> list[Path]:
+        """What processes that were killed have left."""
+        return [*self._shards(".partial"), *self.folder.glob(".*.writing")]
 
     def _end_path(self, number: int) -> Path:
         return self._facts / f"{number:05d}.json"

@@ -144,9 +144,10 @@ class ShardedConversion:
             ends = [end for number in range(len(entries)) if (end := unfinished.end(number)) is not None]
             record = unfinished.record()
             index = self._index([entries[number] for number in range(len(entries))], record.manifest if record else "")
-            unfinished.appear(index)
-        finally:
+            index = unfinished.appear(index)
+        except BaseException:
             unfinished.leave()
+            raise
         return BetonSummary(
             unfinished.path,
             index.kinds,
@@ -196,9 +197,14 @@ class ShardedConversion:
         prepared, described = self.prepared, self.prepared.description
         return Index(
             tuple(entries),
-            hashlib.sha256(layout.descriptors(prepared.encoder.names, prepared.encoder.fields)).hexdigest(),
+            fields_identity_of(prepared),
             describe_fields(prepared.fields),
             None if described is None else normalise(described),
             None if described is None else fingerprint_of(described),
             manifest,
         )
+
+
+def fields_identity_of(prepared: Preparation) -> str:
+    """`fields_identity` of the betons that a conversion writes."""
+    return hashlib.sha256(layout.descriptors(prepared.encoder.names, prepared.encoder.fields)).hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -52,6 +52,9 @@ class ImageFolder:
         ConfigError: if the folder, the split, or images of a class are missing.
     """
 
+    classes: list[str]
+    _samples: list[tuple[str, int]]
+
     def __init__(
         self, root: str | Path, split: str, fractions: Mapping[str, float] | None = None, seed: int = 0
     ) -> None:
@@ -80,6 +83,13 @@ class ImageFolder:
             names.append(self._name(path))
             sizes.append(os.stat(path).st_size if os.path.exists(path) else 0)  # a dangling link: reading it tells
         return Manifest(names, sizes, [label for _, label in self._samples], self.classes, kind="images")
+
+    def keep_classes(self, names: Sequence[str]) -> None:
+        """Let the classes have the numbers that they have in `names`, and those that are not there the ones after."""
+        before = self.classes
+        self.classes = list(dict.fromkeys([*names, *before]))
+        numbers = {name: number for number, name in enumerate(self.classes)}
+        self._samples = [(path, numbers[before[label]]) for path, label in self._samples]
 
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
         path, label = self._samples[index]

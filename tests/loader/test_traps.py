@@ -58,6 +58,7 @@ def test_L12_quasi_random_is_pure_and_works_over_ranks(beton, os_cache):
 @pytest.mark.parametrize("expected", [1 << 16, 16])
 def test_quasi_random_reads_pages_whole_and_lets_them_go(tmp_path, monkeypatch, expected):
     monkeypatch.setattr(batch_job, "_SAMPLES_EXPECTED", expected)
+
     class Large:
         def __len__(self):
             return 40

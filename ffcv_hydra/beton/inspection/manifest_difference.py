@@ -22,6 +22,11 @@ def compare(stored: Manifest, now: Manifest) -> str:
     return ", ".join(part for part in (*items(stored, now), *_classes(stored, now)) if part)
 
 
+def losses(stored: Manifest, now: Manifest) -> str:
+    """What was removed, changed or renumbered of items with names, in one line; empty if items were added at most."""
+    return ", ".join(part for part in (*_by_name(stored, now)[1:], *_classes(stored, now)[1:]) if part)
+
+
 def _by_name(stored: Manifest, now: Manifest) -> list[str]:
     before = {name: item for item, name in enumerate(stored.names or ())}
     after = {name: item for item, name in enumerate(now.names or ())}
@@ -31,9 +36,9 @@ def _by_name(stored: Manifest, now: Manifest) -> list[str]:
         if then is not None and _item_differs(stored, then, now, item):
             changed.append(name)
     return [
-        _listed(now.kind, [name for name in after if name not in before], "added"),
-        _listed(now.kind, [name for name in before if name not in after], "removed"),
-        _listed(now.kind, changed, "changed"),
+        listed(now.kind, [name for name in after if name not in before], "added"),
+        listed(now.kind, [name for name in before if name not in after], "removed"),
+        listed(now.kind, changed, "changed"),
     ]
 
 
@@ -49,7 +54,7 @@ def _without_names(stored: Manifest, now: Manifest) -> list[str]:
         return [f"number of {now.kind}: {now.num_items:,}, was {stored.num_items:,}"]
     digests = now.digests or {} if stored.environment == now.environment else {}
     changed = [index for index, digest in (stored.digests or {}).items() if digests.get(index, digest) != digest]
-    return [_listed(now.kind, changed, f"changed among {len(digests)} looked at")]
+    return [listed(now.kind, changed, f"changed among {len(digests)} looked at")]
 
 
 def _classes(stored: Manifest, now: Manifest) -> list[str]:
@@ -62,12 +67,13 @@ def _classes(stored: Manifest, now: Manifest) -> list[str]:
         if after.get(name, number) != number
     ]
     return [
-        _listed("classes", [name for name in now.classes if name not in before], "added"),
-        _listed("classes", [name for name in stored.classes if name not in after], "removed"),
-        _listed("classes", moved, "renumbered"),
+        listed("classes", [name for name in now.classes if name not in before], "added"),
+        listed("classes", [name for name in stored.classes if name not in after], "removed"),
+        listed("classes", moved, "renumbered"),
     ]
 
 
-def _listed(kind: str, names: Sequence[str], what: str) -> str:
+def listed(kind: str, names: Sequence[str], what: str) -> str:
+    """How many there are and the first of them; empty if there are none."""
     rest = ", ..." if len(names) > SHOWN else ""
     return f"{kind} {what}: {len(names):,} ({', '.join(names[:SHOWN])}{rest})" if names else ""

@@ -11,6 +11,7 @@ import numpy as np
 from ffcv_hydra.beton import layout
 from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.options import FieldSpecs, resolve_fields
+from ffcv_hydra.beton.manifest import Manifest
 from ffcv_hydra.beton.writing.encoding import OnWarning, SampleEncoder
 from ffcv_hydra.beton.writing.resume_fingerprint import conversion_fingerprint
 from ffcv_hydra.beton.writing.source import IndexedSource, Source, is_iterable_only, iterable_source
@@ -58,8 +59,11 @@ def prepare(
     seed: int = 0,
     description: Mapping[str, Any] | None = None,
     on_warning: OnWarning = "keep",
+    manifest: Manifest | None = None,
 ) -> Preparation:
     """Look at the dataset and its first item; the arguments are those of `write_beton`.
+
+    `manifest` says how the dataset looks, where that is known already.
 
     Raises:
         ConversionError: if an option is impossible, or the first item cannot be stored.
@@ -70,7 +74,7 @@ def prepare(
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ConversionError(f"{name} is a whole number of at least {least}; got {value!r}")
     length = None if is_iterable_only(dataset) else _length(dataset)
-    manifest = manifest_of(dataset)
+    manifest = manifest_of(dataset) if manifest is None else manifest
     names = None if manifest is None else manifest.names
     source = _source(dataset, length, names, indices, chunksize, shuffle_indices, seed)
     encoded = b"" if manifest is None else replace(manifest, order=source.order).encode()

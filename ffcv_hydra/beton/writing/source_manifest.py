@@ -32,6 +32,16 @@ def is_constant(dataset: Any) -> bool:
     return getattr(dataset, "is_constant", False) is True
 
 
+def keep_classes(dataset: Any, stored: Manifest | None) -> None:
+    """Let a dataset number its classes as a manifest does, and others after them, if it can.
+
+    It can if it has a method `keep_classes(names)`, as `ImageFolder` has: classes that come later would else move
+    those that are stored, as in the order of the alphabet.
+    """
+    if stored is not None and stored.classes and callable(getattr(dataset, "keep_classes", None)):
+        dataset.keep_classes(stored.classes)
+
+
 def manifest_of(
     dataset: Any, *, isolated: bool = True, warn: Callable[[str], None] = logger.warning
 ) -> Manifest | None:
