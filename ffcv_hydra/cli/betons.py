@@ -1,4 +1,4 @@
-"""`python -m ffcv_hydra info|verify|merge|subset`: betons on this machine."""
+"""`python -m ffcv_hydra info|verify|merge|subset|unpack`: betons on this machine."""
 
 import argparse
 from collections.abc import Iterator
@@ -51,6 +51,11 @@ def _add_subset(parser: argparse.ArgumentParser) -> None:
     cut.add_argument("--shard-size", metavar="SIZE", help="instead: bytes of each, such as 500MB")
 
 
+def _add_unpack(parser: argparse.ArgumentParser) -> None:
+    _add_path(parser)
+    parser.add_argument("folder", metavar="FOLDER", help="a new folder, or an empty one")
+
+
 def _workers(text: str) -> int:
     if text != "-1" and not (text.isdecimal() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is neither -1 nor a number from 1 on")
@@ -100,6 +105,19 @@ def _subset(chosen: argparse.Namespace) -> int:
     made = subset(chosen.files, chosen.output, indices=indices, **options)
     shards = "" if made.num_shards is None else f" in {made.num_shards:,} shards"
     print(printable(f"{chosen.output}: {made.num_samples:,} samples{shards}, {decimal(made.num_bytes)}"))
+    return 0
+
+
+def _unpack(chosen: argparse.Namespace) -> int:
+    from ffcv_hydra.collection.unpacking import TABLE, unpack
+
+    with progress_bar() as advance:
+        made = unpack(chosen.file, chosen.folder, advance)
+    classes = "" if made.num_classes is None else f" in folders of {made.num_classes:,} classes"
+    pictures = ["pictures" + classes] if made.pictures else []
+    print(printable(f"{chosen.folder}: {made.num_samples:,} samples: {', '.join([*pictures, TABLE, *made.arrays])}"))
+    if made.num_classes is not None:
+        print(printable(f"read again by dataset=image_folder dataset.root={Path(chosen.folder, made.pictures[0])}"))
     return 0
 
 
@@ -180,4 +198,12 @@ SUBSET = Tool(
     "Copy samples of a beton, or of several as one, into a new beton. Nothing is encoded anew. Without a choice all are"
     " copied. Conditions are on numbers, on the sides of images in pixels (image.height), and on names of classes"
     " (label == 'cat'), with comparisons, in, and, or, not, + - * / // %.",
+)
+UNPACK = Tool(
+    "unpack",
+    "pictures as they are stored, and a table of the rest",
+    _add_unpack,
+    _unpack,
+    "Write the samples of a beton as files: JPEGs as they are stored and other pictures as PNG, in folders by class"
+    " where classes have names; table.csv with numbers, texts and the like; and FIELD.npy with arrays of one shape.",
 )

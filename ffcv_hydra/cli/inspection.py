@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 
-from ffcv_hydra.cli.betons import INFO, MERGE, SUBSET, VERIFY
+from ffcv_hydra.cli.betons import INFO, MERGE, SUBSET, UNPACK, VERIFY
 from ffcv_hydra.cli.loading import BENCH, EXPLAIN, PREVIEW
 from ffcv_hydra.cli.remote import FETCH, UPLOAD
 from ffcv_hydra.cli.runs import SWEEP
@@ -14,7 +14,7 @@ from ffcv_hydra.errors import FFCVHydraError
 from ffcv_hydra.printable import printable
 
 GROUPS: Mapping[str, Sequence[Tool]] = {
-    "betons": (INFO, VERIFY, MERGE, SUBSET, FETCH, UPLOAD),
+    "betons": (INFO, VERIFY, MERGE, SUBSET, UNPACK, FETCH, UPLOAD),
     "loading": (PREVIEW, EXPLAIN, BENCH),
     "runs": (SWEEP,),
 }
