@@ -10,10 +10,9 @@ from pathlib import Path
 
 import xxhash
 
-from ffcv_hydra.collection.index import ShardEntry
+from ffcv_hydra.collection.index import STILL_SECONDS, ShardEntry
 
 MOST_BYTES = 1 << 22  # then it begins anew: 240,000 shards
-STILL_SECONDS = 2  # a file that was changed less than so long ago may change again without a new time
 
 
 class CheckedShards:

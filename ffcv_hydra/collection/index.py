@@ -11,9 +11,10 @@ import hashlib
 import json
 import os
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from ffcv_hydra.errors import BetonError
 
 MANIFEST_SUFFIX = ".zz"  # of a file whose name says what is in it
 VERSION = 1
+STILL_SECONDS = 2  # a file that was changed less than so long ago may change again without a new time
 AGAIN = "restore it, or convert or merge again"
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -142,17 +144,30 @@ def read_index(folder: str | os.PathLike[str]) -> Index:
     """
     path = Path(os.path.expanduser(folder)) / INDEX_NAME
     try:
-        content = json.loads(path.read_bytes())
-        if isinstance(content, dict) and isinstance(content.get("version"), int) and content["version"] > VERSION:
-            raise BetonError(f"{path}: is of version {content['version']}, which is newer than this package; update it")
-        return _checked(content)
+        status = os.stat(path)
+        if time.time() - status.st_mtime < STILL_SECONDS:  # it may change again, and have the same time
+            return _read(path)
+        return _read_once(path, status.st_ino, status.st_size, status.st_mtime_ns)
     except FileNotFoundError as error:
         raise BetonError(f"{path}: no such file; name a .beton file or a folder that has an index") from error
     except OSError as error:
         raise BetonError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _read(path: Path) -> Index:
+    try:
+        content = json.loads(path.read_bytes())
+        if isinstance(content, dict) and isinstance(content.get("version"), int) and content["version"] > VERSION:
+            raise BetonError(f"{path}: is of version {content['version']}, which is newer than this package; update it")
+        return _checked(content)
     except (ValueError, RecursionError) as error:  # JSON's and Unicode's errors are ValueErrors
         what = "is no index" if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)) else "is damaged"
         raise BetonError(f"{path}: {what}: {error}; {AGAIN}") from error
+
+
+@lru_cache(maxsize=8)  # that of 10,000 shards takes a second
+def _read_once(path: Path, *_: int) -> Index:
+    return _read(path)
 
 
 def _checked(content: Any) -> Index:
