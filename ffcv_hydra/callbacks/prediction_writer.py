@@ -11,7 +11,7 @@ from torch import Tensor, distributed
 from ffcv_hydra.atomic_file import save_whole
 from ffcv_hydra.errors import ConfigError, LoaderError
 
-Predictions = Tensor | dict[str, Tensor]
+Predictions = dict[str, Tensor]  # a tensor that is no entry of a dictionary is called by no name
 
 
 class PredictionWriter(pl.Callback):
@@ -50,7 +50,7 @@ class PredictionWriter(pl.Callback):
         loader: Any = trainer.predict_dataloaders
         sample_ids = torch.as_tensor(loader.sample_ids(batch_idx), dtype=torch.int64)
         predictions = _to_cpu(outputs)
-        for tensor in predictions.values() if isinstance(predictions, dict) else [predictions]:
+        for tensor in predictions.values():
             if tensor.ndim == 0 or len(tensor) != len(sample_ids):
                 raise ConfigError(
                     f"{type(pl_module).__name__}.predict_step returned a tensor {tuple(tensor.shape)} for"
@@ -67,11 +67,10 @@ class PredictionWriter(pl.Callback):
 
 
 def _to_cpu(outputs: Any) -> Predictions:
-    if isinstance(outputs, Tensor):
-        return outputs.detach().cpu()
-    if isinstance(outputs, dict) and outputs and all(isinstance(value, Tensor) for value in outputs.values()):
-        return {name: value.detach().cpu() for name, value in outputs.items()}
-    raise ConfigError(f"predict_step returned {type(outputs).__name__}; return a tensor or a dictionary of tensors")
+    named = outputs if isinstance(outputs, dict) else {"": outputs}
+    if not named or not all(isinstance(value, Tensor) for value in named.values()):
+        raise ConfigError(f"predict_step returned {type(outputs).__name__}; return a tensor or a dictionary of tensors")
+    return {name: value.detach().cpu() for name, value in named.items()}
 
 
 def _gather(batches: list[tuple[Tensor, Predictions]]) -> list[tuple[Tensor, Predictions]]:
@@ -96,9 +95,6 @@ def _in_order(batches: list[tuple[Tensor, Predictions]]) -> dict[str, Any]:
     sample_ids, first = torch.unique(torch.cat([ids for ids, _ in batches]), return_inverse=True)
     order = torch.empty_like(sample_ids)
     order[first] = torch.arange(len(first))
-    values: list[Any] = [predictions for _, predictions in batches]
-    if isinstance(values[0], dict):
-        stacked: Predictions = {name: torch.cat([value[name] for value in values])[order] for name in values[0]}
-    else:
-        stacked = torch.cat(values)[order]
-    return {"sample_ids": sample_ids, "predictions": stacked}
+    values = [predictions for _, predictions in batches]
+    stacked = {name: torch.cat([value[name] for value in values])[order] for name in values[0]}
+    return {"sample_ids": sample_ids, "predictions": stacked.get("", stacked)}

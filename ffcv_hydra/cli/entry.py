@@ -26,8 +26,8 @@ def execute(
 ) -> None:
     """Compose `config_name` with the command line's overrides and call `task` with it, once or for each job of a sweep.
 
-    Bad input ends in one line on stderr and exit status 1 (or the error's own `exit_code`); with HYDRA_FULL_ERROR=1 and
-    for everything unexpected there is a traceback.
+    Bad input ends in one line on stderr and exit status 1; with HYDRA_FULL_ERROR=1 and for everything
+    unexpected there is a traceback.
 
     Args:
         task: is given the config.
@@ -65,7 +65,7 @@ def execute(
             hydra_config = HydraConfig.get()
             _remove_empty(Path(hydra_config.runtime.output_dir))
             if hydra_config.mode == RunMode.RUN:
-                _fail(line, error)
+                sys.exit(line)
             print(f"job {hydra_config.job.num}: {line}", file=sys.stderr)
             reported.append(error)
             raise  # Hydra goes on with the other jobs and raises this again at the end
@@ -79,14 +79,14 @@ def execute(
         sys.exit(130)
     except Exception as error:
         if any(error is known for known in reported):
-            sys.exit(_exit_code(error))
+            sys.exit(1)
         line = composition_errors.explain(error)
         if isinstance(error, OSError) and error.filename:  # Hydra makes the folder of a run before the task starts
             advice = "choose another one by hydra.run.dir=PATH (hydra.sweep.dir for sweeps)"
             line = f"cannot write {error.filename}: {error.strerror}; {advice}"
         if wants_traceback or line is None or any(error is known for known in unexpected):
             raise
-        _fail(line, error)
+        sys.exit(line)
 
 
 @contextmanager
@@ -120,12 +120,3 @@ def _remove_empty(folder: Path) -> None:
         while Path.cwd() in folder.parents:
             folder.rmdir()
             folder = folder.parent
-
-
-def _fail(line: str, error: Exception) -> None:
-    print(line, file=sys.stderr)
-    sys.exit(_exit_code(error))
-
-
-def _exit_code(error: Exception) -> int:
-    return int(getattr(error, "exit_code", 1))
