@@ -89,35 +89,30 @@ def _unknown_key(cause: ConfigAttributeError | ConfigKeyError) -> str:
     prefix = full_key.removesuffix(key)
     if not isinstance(parent, DictConfig) or not parent:
         return f"unknown key '{full_key}': '{prefix.rstrip('.')}' has no keys of its own"
-    advice = f" (+{full_key}=VALUE adds a new key)" if _takes(full_key, parent) else ""
     if "/" in full_key:
         return _unknown_group(full_key)
-    siblings = [str(name) for name in parent if str(name) != "hydra"]
-    arguments = _loader_options() if prefix == "loader." else _arguments_of(parent)
+    arguments = _arguments_of(parent, prefix)
     if key in arguments:
         return f"'{full_key}' is not set yet: +{full_key}=VALUE does it"
-    siblings += arguments
-    if not prefix:
-        if key in _groups():
-            return _unknown_group(key)
-        siblings += _groups()
-    if nearest(key, siblings) is None:
-        elsewhere = [name for name in _all_keys(root_of(parent)) if name.rpartition(".")[2] == key]
-        if elsewhere:
-            return f"unknown key '{full_key}': did you mean '{elsewhere[0]}'?{advice}"
-    return f"unknown key '{full_key}': {hint(key, set(siblings), prefix)}{advice}"
+    groups = [] if prefix else _groups()
+    if key in groups:
+        return _unknown_group(key)
+    siblings = {*map(str, parent), *arguments, *groups} - {"hydra"}
+    elsewhere = [name for name in _all_keys(root_of(parent)) if name.rpartition(".")[2] == key]
+    is_moved = elsewhere and nearest(key, siblings) is None
+    guess = f"did you mean '{elsewhere[0]}'?" if is_moved else hint(key, siblings, prefix)
+    advice = f" (+{full_key}=VALUE adds a new key)" if _takes(full_key, parent) else ""
+    return f"unknown key '{full_key}': {guess}{advice}"
 
 
-def _loader_options() -> list[str]:
-    from ffcv_hydra.loader_options import STAGE_OPTIONS  # which --help does not need
+def _arguments_of(node: DictConfig, prefix: str) -> list[str]:
+    """What a loader, or the node's `_target_`, takes by name; nothing if it takes anything or cannot be imported."""
+    if prefix == "loader.":
+        from ffcv_hydra.loader_options import STAGE_OPTIONS  # which --help does not need
 
-    return sorted(STAGE_OPTIONS)
-
-
-def _arguments_of(node: DictConfig) -> list[str]:
-    """What the node's `_target_` takes by name; nothing without one, or if it takes anything or cannot be imported."""
+        return list(STAGE_OPTIONS)
     with suppress(ConfigError):
-        return sorted((accepted_keys(node) if "_target_" in node else None) or ())
+        return list((accepted_keys(node) if "_target_" in node else None) or ())
     return []
 
 
