@@ -1,105 +1,64 @@
 """The operations that configs name. Those on chunks run from the loader's threads and are seeded by sample."""
 
-from ffcv_hydra.operations.affine import RandomAffine, RandomRotation
-from ffcv_hydra.operations.auto_augment import RandAugment, TrivialAugmentWide
-from ffcv_hydra.operations.base import Chunk, ChunkDecoder, ChunkOperation, Extents, FailedSample
-from ffcv_hydra.operations.basic_decoders import ArrayDecoder, BytesDecoder, ScalarDecoder
-from ffcv_hydra.operations.colour import RandomBrightness, RandomContrast, RandomGrayscale, RandomHue, RandomSaturation
-from ffcv_hydra.operations.colour_jitter import ColorJitter
-from ffcv_hydra.operations.convert import Convert, DivideImage255
-from ffcv_hydra.operations.defaults import default_decoder, default_operations
-from ffcv_hydra.operations.erasing import Cutout, RandomErasing
-from ffcv_hydra.operations.flip import RandomHorizontalFlip, RandomVerticalFlip
-from ffcv_hydra.operations.gaussian_blur import GaussianBlur
-from ffcv_hydra.operations.image_decoder import ImageDecoder, decode_shared
-from ffcv_hydra.operations.image_decoders import (
-    CenterCrop,
-    RandomResizedCrop,
-    Resize,
-    ResizeShorterSide,
-    SizedDecoder,
-    WholeImage,
-)
-from ffcv_hydra.operations.image_operation import ImageOperation
-from ffcv_hydra.operations.mixing import CutMix, MixedTargets, MixingOperation, Mixup
-from ffcv_hydra.operations.normalize import NormalizeImage, NormalizeTensor
-from ffcv_hydra.operations.operation import AllocationQuery, Operation, State
-from ffcv_hydra.operations.padded import PaddedArray, PaddedBytes, PrefixedDecoder, SplitPrefixed
-from ffcv_hydra.operations.random_crop import RandomCrop, RandomTranslate
-from ffcv_hydra.operations.randomly_applied import RandomlyApplied
-from ffcv_hydra.operations.tensors import Squeeze, ToTorchImage
-from ffcv_hydra.operations.to_device import ToDevice
-from ffcv_hydra.operations.to_tensor import ToTensor
-from ffcv_hydra.operations.tones import (
-    RandomAdjustSharpness,
-    RandomAutocontrast,
-    RandomEqualize,
-    RandomInvert,
-    RandomPosterize,
-    RandomSolarize,
-)
-
-__all__ = [
-    "AllocationQuery",
-    "ArrayDecoder",
-    "BytesDecoder",
-    "CenterCrop",
-    "Chunk",
-    "ChunkDecoder",
-    "ChunkOperation",
-    "ColorJitter",
-    "Convert",
-    "CutMix",
-    "Cutout",
-    "DivideImage255",
-    "Extents",
-    "FailedSample",
-    "GaussianBlur",
-    "ImageDecoder",
-    "ImageOperation",
-    "MixedTargets",
-    "MixingOperation",
-    "Mixup",
-    "NormalizeImage",
-    "NormalizeTensor",
-    "Operation",
-    "PaddedArray",
-    "PaddedBytes",
-    "PrefixedDecoder",
-    "RandAugment",
-    "RandomAdjustSharpness",
-    "RandomAffine",
-    "RandomAutocontrast",
-    "RandomBrightness",
-    "RandomContrast",
-    "RandomCrop",
-    "RandomEqualize",
-    "RandomErasing",
-    "RandomGrayscale",
-    "RandomHorizontalFlip",
-    "RandomHue",
-    "RandomInvert",
-    "RandomPosterize",
-    "RandomResizedCrop",
-    "RandomRotation",
-    "RandomSaturation",
-    "RandomSolarize",
-    "RandomTranslate",
-    "RandomVerticalFlip",
-    "RandomlyApplied",
-    "Resize",
-    "ResizeShorterSide",
-    "ScalarDecoder",
-    "SizedDecoder",
-    "SplitPrefixed",
-    "Squeeze",
-    "State",
-    "ToDevice",
-    "ToTensor",
-    "ToTorchImage",
-    "TrivialAugmentWide",
-    "WholeImage",
-    "decode_shared",
-    "default_decoder",
-    "default_operations",
-]
+from ffcv_hydra.operations.affine import RandomAffine as RandomAffine
+from ffcv_hydra.operations.affine import RandomRotation as RandomRotation
+from ffcv_hydra.operations.auto_augment import RandAugment as RandAugment
+from ffcv_hydra.operations.auto_augment import TrivialAugmentWide as TrivialAugmentWide
+from ffcv_hydra.operations.base import Chunk as Chunk
+from ffcv_hydra.operations.base import ChunkDecoder as ChunkDecoder
+from ffcv_hydra.operations.base import ChunkOperation as ChunkOperation
+from ffcv_hydra.operations.base import Extents as Extents
+from ffcv_hydra.operations.base import FailedSample as FailedSample
+from ffcv_hydra.operations.basic_decoders import ArrayDecoder as ArrayDecoder
+from ffcv_hydra.operations.basic_decoders import BytesDecoder as BytesDecoder
+from ffcv_hydra.operations.basic_decoders import ScalarDecoder as ScalarDecoder
+from ffcv_hydra.operations.colour import RandomBrightness as RandomBrightness
+from ffcv_hydra.operations.colour import RandomContrast as RandomContrast
+from ffcv_hydra.operations.colour import RandomGrayscale as RandomGrayscale
+from ffcv_hydra.operations.colour import RandomHue as RandomHue
+from ffcv_hydra.operations.colour import RandomSaturation as RandomSaturation
+from ffcv_hydra.operations.colour_jitter import ColorJitter as ColorJitter
+from ffcv_hydra.operations.convert import Convert as Convert
+from ffcv_hydra.operations.convert import DivideImage255 as DivideImage255
+from ffcv_hydra.operations.defaults import default_decoder as default_decoder
+from ffcv_hydra.operations.defaults import default_operations as default_operations
+from ffcv_hydra.operations.erasing import Cutout as Cutout
+from ffcv_hydra.operations.erasing import RandomErasing as RandomErasing
+from ffcv_hydra.operations.flip import RandomHorizontalFlip as RandomHorizontalFlip
+from ffcv_hydra.operations.flip import RandomVerticalFlip as RandomVerticalFlip
+from ffcv_hydra.operations.gaussian_blur import GaussianBlur as GaussianBlur
+from ffcv_hydra.operations.image_decoder import ImageDecoder as ImageDecoder
+from ffcv_hydra.operations.image_decoder import decode_shared as decode_shared
+from ffcv_hydra.operations.image_decoders import CenterCrop as CenterCrop
+from ffcv_hydra.operations.image_decoders import RandomResizedCrop as RandomResizedCrop
+from ffcv_hydra.operations.image_decoders import Resize as Resize
+from ffcv_hydra.operations.image_decoders import ResizeShorterSide as ResizeShorterSide
+from ffcv_hydra.operations.image_decoders import SizedDecoder as SizedDecoder
+from ffcv_hydra.operations.image_decoders import WholeImage as WholeImage
+from ffcv_hydra.operations.image_operation import ImageOperation as ImageOperation
+from ffcv_hydra.operations.mixing import CutMix as CutMix
+from ffcv_hydra.operations.mixing import MixedTargets as MixedTargets
+from ffcv_hydra.operations.mixing import MixingOperation as MixingOperation
+from ffcv_hydra.operations.mixing import Mixup as Mixup
+from ffcv_hydra.operations.normalize import NormalizeImage as NormalizeImage
+from ffcv_hydra.operations.normalize import NormalizeTensor as NormalizeTensor
+from ffcv_hydra.operations.operation import AllocationQuery as AllocationQuery
+from ffcv_hydra.operations.operation import Operation as Operation
+from ffcv_hydra.operations.operation import State as State
+from ffcv_hydra.operations.padded import PaddedArray as PaddedArray
+from ffcv_hydra.operations.padded import PaddedBytes as PaddedBytes
+from ffcv_hydra.operations.padded import PrefixedDecoder as PrefixedDecoder
+from ffcv_hydra.operations.padded import SplitPrefixed as SplitPrefixed
+from ffcv_hydra.operations.random_crop import RandomCrop as RandomCrop
+from ffcv_hydra.operations.random_crop import RandomTranslate as RandomTranslate
+from ffcv_hydra.operations.randomly_applied import RandomlyApplied as RandomlyApplied
+from ffcv_hydra.operations.tensors import Squeeze as Squeeze
+from ffcv_hydra.operations.tensors import ToTorchImage as ToTorchImage
+from ffcv_hydra.operations.to_device import ToDevice as ToDevice
+from ffcv_hydra.operations.to_tensor import ToTensor as ToTensor
+from ffcv_hydra.operations.tones import RandomAdjustSharpness as RandomAdjustSharpness
+from ffcv_hydra.operations.tones import RandomAutocontrast as RandomAutocontrast
+from ffcv_hydra.operations.tones import RandomEqualize as RandomEqualize
+from ffcv_hydra.operations.tones import RandomInvert as RandomInvert
+from ffcv_hydra.operations.tones import RandomPosterize as RandomPosterize
+from ffcv_hydra.operations.tones import RandomSolarize as RandomSolarize

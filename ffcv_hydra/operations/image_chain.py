@@ -48,7 +48,7 @@ class ImageFunctionOperation(ChunkOperation):
         """Fill `target` (N, ...) from `source` (N, ...)."""
         function = self.image_function(source.shape[1:], source.dtype)
         keys = np.zeros(len(source), dtype=np.uint64) if chunk.keys is None else chunk.keys
-        ImageChain([function], [()]).run(images_of(source), POSITIONS.up_to(len(source)), keys, target, chunk.scratch)
+        ImageChain([(function, ())]).run(images_of(source), np.arange(len(source)), keys, target, chunk.scratch)
 
 
 @dataclass(frozen=True)
@@ -79,39 +79,22 @@ def images_of(array: np.ndarray) -> ImageSource:
     return stored_images(array.reshape(-1).view(np.uint8), image_bytes, offsets, None)
 
 
-class _Positions:
-    """0, 1, 2 ... as int64, made once."""
-
-    def __init__(self) -> None:
-        self._known = np.arange(1024)
-
-    def up_to(self, count: int) -> np.ndarray:
-        """int64 (count,)."""
-        known = self._known  # another thread may change it
-        if count > len(known):
-            known = self._known = np.arange(2 * count)
-        return known[:count]
-
-
-POSITIONS = _Positions()
-
-
 class ImageChain:
     """Image functions, each of which takes what the one before it gives.
 
     Args:
-        functions: at least one.
-        parts: per function up to three integers in [0, 2**64) that are folded into the images' keys for it.
+        functions: at least one, each with up to three integers in [0, 2**64) that are folded into the images' keys for
+            it.
     """
 
-    def __init__(self, functions: Sequence[ImageFunction], parts: Sequence[tuple[int, ...]]) -> None:
-        self.in_place = all(function.in_place for function in functions)
+    def __init__(self, functions: Sequence[tuple[ImageFunction, tuple[int, ...]]]) -> None:
         self._functions = tuple(functions)
         self._rows = np.zeros((len(functions), image_chain.FUNCTION_COLUMNS), dtype=np.int64)
-        self._result_bytes = functions[-1].result_bytes
+        self._result_bytes = functions[-1][0].result_bytes
         self._between_bytes, destination = 0, image_chain.TO_TARGET
         for position in reversed(range(len(functions))):
-            function, folded = functions[position], np.array(parts[position], dtype=np.uint64).view(np.int64)
+            function, parts = functions[position]
+            folded = np.array(parts, dtype=np.uint64).view(np.int64)
             if destination != image_chain.TO_TARGET:
                 self._between_bytes = max(self._between_bytes, function.result_bytes)
                 destination = image_chain.TO_SOURCE if function.in_place else image_chain.TO_OTHER

@@ -18,10 +18,9 @@ pytestmark = pytest.mark.timeout(180)
 
 
 def test_every_random_operation_has_a_configuration():
-    public = (getattr(operations, name) for name in operations.__all__)
-    kinds = [kind for kind in public if isinstance(kind, type) and issubclass(kind, ChunkOperation)]
+    kinds = [kind for kind in vars(operations).values() if isinstance(kind, type) and issubclass(kind, ChunkOperation)]
     random = {kind.__name__ for kind in kinds if kind.random and not kind.__abstractmethods__}
-    assert random == set(RANDOM_OPERATIONS)
+    assert random - {"RandomlyApplied"} == set(RANDOM_OPERATIONS)  # less the base, of which each has its kernel
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ffcv_hydra.beton.fields.array_fields import NDArrayField
+from ffcv_hydra.beton.fields.base import Malloc
 from ffcv_hydra.beton.fields.coercion import dense_tensor, describe_value
 from ffcv_hydra.beton.fields.own_field import OwnField
 from ffcv_hydra.beton.layout import MAX_ARRAY_DIMS, MAX_PAGE_SIZE
@@ -48,7 +49,7 @@ class BFloat16TensorField(OwnField, NDArrayField):
         """Whether the sizes, uint64 (N,), are not those of the shape; bool (N,)."""
         return sizes != int(self.element_size)
 
-    def encode(self, destination: np.ndarray, value: Any, malloc: Callable[[int], tuple[int, np.ndarray]]) -> None:
+    def encode(self, destination: np.ndarray, value: Any, malloc: Malloc) -> None:
         """FFCV's hook: store one tensor. Raises `ConversionError` if its dtype or shape is another."""
         import torch  # loaded, if there is a tensor
 

@@ -6,13 +6,13 @@ EXIF orientation, so an image has the same pixels whether it is kept or encoded 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from PIL.JpegImagePlugin import JpegImageFile
 
+from ffcv_hydra.beton.fields.base import Malloc
 from ffcv_hydra.beton.fields.image_encoding import JPEG, store_image
 from ffcv_hydra.beton.fields.random_access_image import RandomAccessImageField
 from ffcv_hydra.beton.fields.restart_index import first_segment, with_random_access
@@ -43,7 +43,7 @@ class EncodedJpeg:
     height: int
     width: int
 
-    def store(self, destination: np.ndarray, malloc: Callable[[int], tuple[int, np.ndarray]]) -> None:
+    def store(self, destination: np.ndarray, malloc: Malloc) -> None:
         """Write the metadata of an image field into `destination`, and the bytes to where `malloc` says."""
         store_image(destination, JPEG, (self.height, self.width), self.data, malloc)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import simplejpeg
 
+from ffcv_hydra.beton.fields.base import Malloc
 from ffcv_hydra.errors import ConversionError
 from ffcv_hydra.kernels.geometry.shrink import shrink
 
@@ -51,11 +51,7 @@ def encode_image(
 
 
 def store_image(
-    destination: np.ndarray,
-    mode: int,
-    size: tuple[int, int],
-    data: np.ndarray,
-    malloc: Callable[[int], tuple[int, np.ndarray]],
+    destination: np.ndarray, mode: int, size: tuple[int, int], data: np.ndarray, malloc: Malloc
 ) -> None:
     """Write an image field's metadata into `destination`, and uint8 `data` to where `malloc` says."""
     destination["mode"] = mode

@@ -7,13 +7,12 @@ field's dtype, 2 for a run-length coded mask (see `ffcv_hydra.kernels.memory.mas
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image
 
-from ffcv_hydra.beton.fields.base import Field
+from ffcv_hydra.beton.fields.base import Field, Malloc
 from ffcv_hydra.beton.fields.coercion import check_sides, describe_value
 from ffcv_hydra.beton.fields.encoded_jpeg import keep_jpeg
 from ffcv_hydra.beton.fields.image_encoding import JPEG, RAW, encode_image, store_image
@@ -25,8 +24,6 @@ from ffcv_hydra.errors import ConversionError
 from ffcv_hydra.kernels.memory.mask_codec import encode_runs
 
 RUNS = 2  # `mode` of a mask's metadata, beside `JPEG` and `RAW`
-
-Malloc = Callable[[int], tuple[int, np.ndarray]]
 
 
 class OwnImageField(OwnField):

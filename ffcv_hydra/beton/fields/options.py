@@ -45,19 +45,17 @@ def resolve_fields(item: Any, fields: FieldSpecs = None, *, index: int | str = 0
         return infer_fields(item, index=index)
     if isinstance(fields, (str, bytes)) or not isinstance(fields, (Mapping, Sequence)):
         raise ConversionError(f"fields: expected a mapping from names or a sequence, got {type(fields).__name__}")
-    specs = list(fields.values()) if isinstance(fields, Mapping) else list(fields)
-    if len(specs) != len(item):
-        named = f" ({', '.join(map(str, fields))})" if isinstance(fields, Mapping) else ""
-        raise ConversionError(f"sample {index}: the item has {len(item)} entries, but fields has {len(specs)}{named}")
-    labels = [repr(name) for name in fields] if isinstance(fields, Mapping) else [str(i) for i in range(len(specs))]
-    names = list(fields) if isinstance(fields, Mapping) else [""] * len(specs)
-    if isinstance(fields, Mapping):
-        check_names(names)
+    names = list(fields) if isinstance(fields, Mapping) else []
+    if len(fields) != len(item):
+        named = f" ({', '.join(map(str, names))})" if isinstance(fields, Mapping) else ""
+        raise ConversionError(f"sample {index}: the item has {len(item)} entries, but fields has {len(fields)}{named}")
+    check_names(names)
+    specs = fields.values() if isinstance(fields, Mapping) else fields
     resolved = [
-        _resolve_entry(value, spec, label, name, index)
-        for value, spec, label, name in zip(item, specs, labels, names, strict=True)
+        _resolve_entry(value, spec, repr(names[n]) if names else str(n), names[n] if names else "", index)
+        for n, (value, spec) in enumerate(zip(item, specs, strict=True))
     ]
-    return dict(zip(names if isinstance(fields, Mapping) else default_names(resolved), resolved, strict=True))
+    return dict(zip(names or default_names(resolved), resolved, strict=True))
 
 
 def check_field(field: Field, label: str) -> None:

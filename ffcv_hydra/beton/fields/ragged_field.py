@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from ffcv_hydra.beton.fields.base import Malloc
 from ffcv_hydra.beton.fields.bytes_fields import BytesField
 from ffcv_hydra.beton.fields.coercion import describe_value
 from ffcv_hydra.beton.fields.own_field import OwnField
@@ -70,7 +71,7 @@ class RaggedArrayField(OwnField):
         """Whether the bytes are no whole items, or more than are stored; bool (N,)."""
         return (metadata["size"] % np.uint64(self.item_bytes) != 0) | (metadata["size"] > sizes)
 
-    def encode(self, destination: np.ndarray, value: Any, malloc: Callable[[int], tuple[int, np.ndarray]]) -> None:
+    def encode(self, destination: np.ndarray, value: Any, malloc: Malloc) -> None:
         """FFCV's hook: store one array. Raises `ConversionError` if its dtype or shape is another (TRAPS W5)."""
         fits = (
             isinstance(value, np.ndarray)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from ffcv_hydra.beton.fields.base import Malloc
 from ffcv_hydra.beton.fields.bytes_fields import BytesField
 from ffcv_hydra.beton.fields.coercion import describe_value
 from ffcv_hydra.beton.fields.own_field import OwnField
@@ -27,7 +27,7 @@ class TextField(OwnField):
         """None."""
         return {}
 
-    def encode(self, destination: np.ndarray, value: Any, malloc: Callable[[int], tuple[int, np.ndarray]]) -> None:
+    def encode(self, destination: np.ndarray, value: Any, malloc: Malloc) -> None:
         """FFCV's hook: store one text. Raises `ConversionError` if it is none, or not valid Unicode."""
         if not isinstance(value, str):
             raise ConversionError(f"expected a str, got {describe_value(value)}")

@@ -14,7 +14,7 @@ from ffcv_hydra.loader.plan.node import Node
 from ffcv_hydra.loader.plan.step import Link
 from ffcv_hydra.operations import FailedSample, ImageDecoder, decode_shared
 from ffcv_hydra.operations.base import Scratch
-from ffcv_hydra.operations.image_chain import POSITIONS, images_of
+from ffcv_hydra.operations.image_chain import images_of
 
 MOST_NAMED = 8  # samples in a message
 DAMAGED = "the stored bytes differ from their checksum"
@@ -56,7 +56,7 @@ class Decoding:
         while done < count:
             self.fail(job, node, start + done, DAMAGED)
             zeros = images_of(np.zeros((1, link.stored_bytes), dtype=np.uint8))
-            chain.run(zeros, POSITIONS.up_to(1), keys[done : done + 1], target[done : done + 1], scratch)
+            chain.run(zeros, np.arange(1), keys[done : done + 1], target[done : done + 1], scratch)
             done += 1
             done += chain.run(source, places[done:], keys[done:], target[done:], scratch)
 

@@ -26,7 +26,7 @@ from ffcv_hydra.loader.plan.torch_module import TorchModule
 from ffcv_hydra.operations import FailedSample
 from ffcv_hydra.operations.base import Scratch
 from ffcv_hydra.operations.dtypes import torch_dtype
-from ffcv_hydra.operations.image_chain import POSITIONS, images_of
+from ffcv_hydra.operations.image_chain import images_of
 from ffcv_hydra.torch_internals import is_of_memory
 
 
@@ -182,7 +182,7 @@ class Executor:
             first.operation.run(source, targets[first], chunk)  # type: ignore[attr-defined]
         else:
             assert source is not None
-            link.chain.run(images_of(source), POSITIONS.up_to(stop - start), keys, targets[last], scratch)
+            link.chain.run(images_of(source), np.arange(stop - start), keys, targets[last], scratch)
 
     def _run_batch(self, job: BatchJob, step: Step) -> None:
         for node in step.nodes:

@@ -13,7 +13,7 @@ from ffcv_hydra.beton import Beton
 from ffcv_hydra.loader.engine.files import Files
 from ffcv_hydra.loader.engine.pages import PageCache
 from ffcv_hydra.operations import Extents
-from ffcv_hydra.operations.image_chain import POSITIONS, ImageSource, stored_images
+from ffcv_hydra.operations.image_chain import ImageSource, stored_images
 
 
 class Storage:
@@ -124,9 +124,8 @@ class Storage:
         """
         if self._file is None or not self.files.is_single:
             stored = self.extents(field, samples, buffer, pages)
-            return stored_images(stored.data, image_bytes, stored.offsets, stored.checksums), POSITIONS.up_to(
-                len(samples)
-            )
+            source = stored_images(stored.data, image_bytes, stored.offsets, stored.checksums)
+            return source, np.arange(len(samples))
         self.check(samples)
         if field not in self._images:
             offsets = self.beton.extents(field)[0]  # type: ignore[index]

@@ -7,7 +7,7 @@ lock for all loaders. The options of the compiler are FFCV's, whose operations c
 import os
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import numba
@@ -71,7 +71,6 @@ class BatchCode:
         self._code: Callable[..., Any] | None = None
         self._prepare_shared: Callable[..., Any] | None = None
         self._with_indices = False
-        self._is_plain = False  # of two arguments, as most are
 
     def _generate(self) -> None:
         if self._jitted and _has_parents_threads:
@@ -87,7 +86,6 @@ class BatchCode:
                 threads = self._operation.num_threads
                 code, prepare = _compiled(code, threads), None if prepare is None else _compiled(prepare, threads)
         self._prepare_shared = prepare
-        self._is_plain = not self._decodes and not self._with_indices and prepare is None
         self._code = code
 
     def __call__(
@@ -103,28 +101,16 @@ class BatchCode:
             metadata: the field's column; only for a decoder.
             state: what `read_pointer` takes; only for a decoder.
         """
-        if not self._jitted:
+        with _LOCK if self._jitted else nullcontext():
             if self._code is None:
                 self._generate()
-            return self._run(source, memory, shared, samples, metadata, state)
-        with _LOCK:
-            if self._code is None:
-                self._generate()
-            numba.set_num_threads(self._operation.num_threads)
-            return self._run(source, memory, shared, samples, metadata, state)
-
-    def _run(
-        self, source: Any, memory: Any, shared: Any, samples: np.ndarray, metadata: np.ndarray | None, state: Any
-    ) -> Any:
-        assert self._code is not None
-        if self._is_plain:
-            return self._code(source, memory)
-        arguments = [samples if self._decodes else source, memory]
-        if self._decodes:
-            arguments += [metadata, state]
-        if self._with_indices:
-            arguments.append(samples)
-        if self._prepare_shared is not None:
-            self._prepare_shared(shared)
-            arguments.append(shared)
-        return self._code(*arguments)
+            assert self._code is not None
+            if self._jitted:
+                numba.set_num_threads(self._operation.num_threads)
+            arguments = [samples, memory, metadata, state] if self._decodes else [source, memory]
+            if self._with_indices:
+                arguments.append(samples)
+            if self._prepare_shared is not None:
+                self._prepare_shared(shared)
+                arguments.append(shared)
+            return self._code(*arguments)

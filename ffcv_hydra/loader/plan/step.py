@@ -58,7 +58,7 @@ class Link:
     def chain(self) -> ImageChain:
         """The functions, compiled; only of a link that has some."""
         assert self.functions is not None
-        return ImageChain([function for function, _ in self.functions], [parts for _, parts in self.functions])
+        return ImageChain(self.functions)
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,7 +33,7 @@ def adding(value: int, size: int, in_place: bool = False) -> ImageFunction:
 
 
 def chain(*functions: ImageFunction) -> ImageChain:
-    return ImageChain(functions, [()] * len(functions))
+    return ImageChain([(function, ()) for function in functions])
 
 
 def images(count: int, size: int) -> np.ndarray:
@@ -60,10 +60,10 @@ def test_images_that_all_functions_change_in_place_may_be_their_own_target():
 
 
 def test_keys_are_folded_as_fold_does_it():
-    functions = [ImageFunction(write_key, parameter_block(), 8)] * 2
+    function = ImageFunction(write_key, parameter_block(), 8)
     for parts in ((), (3,), (3, 2**64 - 1, 1)):
         target = np.empty(40, dtype=np.uint64)
-        ImageChain(functions, [(7,), parts]).run(
+        ImageChain([(function, (7,)), (function, parts)]).run(
             images_of(images(40, 8)), np.arange(40), KEYS, target.reshape(40, 1), Scratch()
         )
         assert np.array_equal(target, fold(KEYS, *parts) if parts else KEYS)
