@@ -16,7 +16,9 @@ import warnings
 import numpy as np
 import pytest
 
+from ffcv_hydra import conversion
 from ffcv_hydra.beton import Beton, write_beton
+from ffcv_hydra.beton.manifest import Manifest
 from ffcv_hydra.beton.writing import partial, worker_pool
 from ffcv_hydra.collection.index import read_index
 from ffcv_hydra.collection.sharing import Worker, make_shards
@@ -54,6 +56,19 @@ class Sharded:
             yield np.random.default_rng(index).integers(0, 256, 13 * index, dtype=np.uint8), index
 
 
+class Named(Indexed):
+    """The first of these, by names: a dataset that grows."""
+
+    def __init__(self, length):
+        self.length = length
+
+    def __len__(self):
+        return self.length
+
+    def manifest(self):
+        return Manifest([str(index) for index in range(self.length)])
+
+
 DATASETS = {
     "indexed": (Indexed(), {}),
     "sharded": (Sharded(), {}),
@@ -64,6 +79,9 @@ DATASETS = {
 
 def convert(dataset, path, num_workers):
     source, cut = dataset
+    if "if_exists" in cut:
+        conversion.convert(source, path, num_workers=num_workers, **cut, **OPTIONS)
+        return
     write = make_shards if "worker" in cut else write_sharded_beton if cut else write_beton
     write(source, path, num_workers=num_workers, **cut, **OPTIONS)
 
@@ -243,3 +261,38 @@ def test_workers_that_are_killed_at_any_point_make_the_bytes_of_one_process(tmp_
     assert caplog.messages == []
     assert num_kept > trial / 4
     assert multiprocessing.active_children() == []
+
+
+def test_appends_that_are_killed_at_any_point_leave_the_old_or_the_new_beton(tmp_path, caplog):
+    random_ = random.Random(KILLS)
+    cut = {"if_exists": "append", "shards": 3}
+    base = tmp_path / "base" / "a.beton"
+    convert((Named(60), cut), base, num_workers=0)
+    for name in ("reference", "counted"):
+        shutil.copytree(base.parent, tmp_path / name)
+    reference, appended = tmp_path / "reference" / "a.beton", (Named(150), cut)
+    convert(appended, reference, num_workers=0)
+    assert fork_child(appended, tmp_path / "counted" / "a.beton", 2, None, None) == 0
+    num_calls = int((tmp_path / "counted" / "calls.txt").read_text())
+    num_kills = num_old = trial = 0
+    while num_kills < KILLS // 2:
+        directory, trial = tmp_path / str(trial), trial + 1
+        shutil.copytree(base.parent, directory)
+        path = directory / "a.beton"
+        for _ in range(random_.randint(1, 3)):
+            calls, kind = random_.randrange(num_calls), random_.choice(("SIGKILL", "SIGKILL", "SIGTERM", "SIGINT"))
+            status = fork_child(appended, path, random_.choice((0, 2)), calls, kind)
+            where = f"trial {trial}: {kind} at call {calls} of {num_calls}"
+            assert status in (0, 1, -signal.SIGKILL, -signal.SIGTERM), where
+            num_kills += status != 0
+            found = read_index(path)
+            assert found in (read_index(base), read_index(reference)), where
+            assert sum(Beton(shard.location(path)).num_samples for shard in found.shards) == found.num_samples
+            num_old += found.num_samples == 60
+            assert set(os.listdir(directory)) <= NAMES
+        convert(appended, path, num_workers=0)
+        assert content(path) == content(reference), where
+        assert os.listdir(directory) == ["a.beton"], where
+        shutil.rmtree(directory)
+    assert caplog.messages == []
+    assert num_old > KILLS / 8

@@ -190,6 +190,17 @@ def test_what_failed_is_gone_on_with_and_another_append_begins_anew(tmp_path, ca
     assert contents(path) == contents(other)
 
 
+def test_what_an_interrupted_conversion_of_all_has_left_is_removed(tmp_path, caplog):
+    path = tmp_path / "a.beton"
+    run(path, FIRST, shards=2)
+    with pytest.raises(ConversionError, match="broken"):
+        run(path, MORE, broken="dog5", shards=3, if_exists="overwrite")
+    assert {"a.beton.partial.shards", "a.beton.partial.facts"} <= set(os.listdir(tmp_path))
+    assert run(path, MORE).num_added == 3
+    assert "a.beton.partial.shards is of another conversion; it is removed" in caplog.text
+    assert os.listdir(tmp_path) == ["a.beton"]
+
+
 @pytest.mark.parametrize(
     ("items", "told"),
     [

@@ -241,6 +241,8 @@ def test_few_large_samples_are_work_for_several_workers(tmp_path):
     dataset = [(large, number) for number in range(8)]
     prepared = prepare(dataset, None, num_workers=2)
     assert prepared.source.num_portions == 4
+    photographs = [(large[: 9 << 19], number) for number in range(88)]  # of 12 megapixels, as a camera stores them
+    assert prepare(photographs, None, num_workers=2).source.num_portions == 30
     assert prepare([(large[:64], 1)] * 300, None).source.num_portions == 3
     assert prepare([(np.zeros(40 << 20, dtype=np.uint8), 1)] * 3, None).source.num_portions == 3
     write_beton(dataset, tmp_path / "a.beton", num_workers=2)
