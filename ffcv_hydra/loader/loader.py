@@ -163,8 +163,9 @@ class Loader:
     def _identity_of_data(self, ordering: Ordering) -> Any:
         if not ordering.is_of_content():
             return self._beton.checksum
-        if self._beton.version is None:  # it is in the file, which may be another one by the time that it is asked for
-            return identity_of(self._beton)
+        beton = self._beton  # what tells a file without checksums apart is in it, and it may be another one later
+        if len(beton.files) == 1 and beton.version is None:
+            return identity_of(beton)
         return functools.partial(identity_of, self._beton)
 
     # Lightning reads it when it asks whether a loader shuffles

@@ -1,8 +1,11 @@
 """The same batches and states, however the samples are cut into files; what does not fit together is named."""
 
 import copy
+import os
 import pickle
 import shutil
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from ffcv_hydra.beton.summary import describe_fields
 from ffcv_hydra.collection.entries import shard_entry
 from ffcv_hydra.collection.index import Index, read_index, write_index
 from ffcv_hydra.collection.merging import merge
+from ffcv_hydra.collection.shard_files import ShardFiles
 from ffcv_hydra.collection.shards import identity_of, opened
 from ffcv_hydra.datasets import ImageFolder, SplitFraction
 from ffcv_hydra.errors import BetonError, LoaderError, SampleError
@@ -80,9 +84,43 @@ def test_shards_are_opened_when_a_sample_of_theirs_is_needed(folder):
     assert (loader._beton.num_opened, len(loader._beton.files)) == (1, len(CUTS) - 1)
     batches = iter(loader)
     next(batches)
-    assert loader._beton.num_opened in (2, 3)  # the next batch may have been begun
+    assert loader._beton.num_opened in (2, 3, 4)  # the next batch may have been begun
     list(batches)
     assert loader._beton.num_opened == len(CUTS) - 1
+
+
+def test_a_shard_that_threads_need_at_once_is_opened_once(folder, monkeypatch):
+    opening, together = [], threading.Barrier(4)
+    begin = ShardFiles._open
+    monkeypatch.setattr(
+        ShardFiles, "_open", lambda *args: (opening.append(args[-1].file), time.sleep(0.05), begin(*args))[2]
+    )
+    labels, found = opened(folder).field_metadata("label"), []
+    del opening[:]
+
+    def read():
+        together.wait()
+        found.append(labels[np.arange(NUM_SAMPLES)].tolist())
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(opening) == len(set(opening)) == len(CUTS) - 2
+    assert found == [labels.tolist()] * 4
+
+
+def test_labels_of_a_shard_that_is_cut_end_no_process(parts, tmp_path):
+    paths = [Path(shutil.copy(path, tmp_path)) for path in parts]
+    index_of(tmp_path, paths)
+    loader = Loader(tmp_path, 8, pipelines=LABELS, num_workers=1)
+    list(loader)  # to its end: what is cut while a thread reads it ends the process
+    os.truncate(paths[4], 100)
+    with pytest.raises(BetonError, match=r"4\.beton: the file was changed while it was open"):
+        list(loader)
+    with pytest.raises(BetonError, match=r"4\.beton: is not the shard .*: it has 100 bytes, not "):
+        Loader(tmp_path, 8, pipelines=LABELS)
 
 
 def test_columns_are_like_arrays(parts, folder):

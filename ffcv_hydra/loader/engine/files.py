@@ -36,6 +36,7 @@ class Files:
 
     def __init__(self, stored: Sequence[StoredFile], is_mapped: bool) -> None:
         self._stored = stored
+        self._names = [os.fspath(file.path) for file in stored]
         self._sizes = [file.num_bytes for file in stored]
         self._starts = np.array([file.start for file in stored], dtype=np.int64)
         self._process, self._lock = os.getpid(), threading.Lock()
@@ -102,7 +103,7 @@ class Files:
                     self._begin(number)
                 # of a file that is open a quarter of what `stat` costs; no read is by position
                 is_held = number in held
-                size = os.lseek(held[number], 0, os.SEEK_END) if is_held else os.stat(self._stored[number].path).st_size
+                size = os.lseek(held[number], 0, os.SEEK_END) if is_held else os.stat(self._names[number]).st_size
                 if size != sizes[number]:
                     raise BetonError(f"{self._stored[number].path}: {_CHANGED}")
         except OSError as error:
