@@ -116,6 +116,29 @@ def test_a_shard_that_another_worker_makes_is_left_to_it_and_the_last_one_finish
     assert contents(path) == reference
 
 
+def test_a_shard_that_was_finished_before_its_lock_was_had_is_not_made_again(tmp_path, monkeypatch):
+    path, if_free = tmp_path / "a.beton", Partial.if_free
+    work_but_99(path)
+    shard = UnfinishedShards(path).shard_path(3)
+    aside = shard.rename(tmp_path / "aside")
+
+    def appears(of):
+        if of == shard:
+            aside.rename(shard)
+        return if_free(of)
+
+    monkeypatch.setattr(Partial, "if_free", appears)
+    Numbers.read.clear()
+    work_but_99(path)
+    assert not set(Numbers.read) & set(range(10, 80))
+
+
+def work_but_99(path):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ConversionError, match="sample 99.*broken"):
+        patch.setattr(Numbers, "broken", {99})
+        work(path, 0, 1)
+
+
 class _someone_at:
     """Others that make some shards, and have begun the whole."""
 
@@ -123,10 +146,7 @@ class _someone_at:
         self.path, self.numbers = path, numbers
 
     def __enter__(self):
-        Numbers.broken = {99}
-        with pytest.raises(ConversionError):
-            work(self.path, 0, 1, shards=7, num_workers=0)
-        Numbers.broken = set()
+        work_but_99(self.path)
         shards = UnfinishedShards(self.path)
         for number in range(6):
             shards.shard_path(number).unlink()
@@ -230,7 +250,7 @@ def test_workers_keep_others_from_the_whole(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local", "ray"])
+@pytest.mark.parametrize("launcher", ["local", "joblib", "submitit_local", "ray"])
 def test_the_workers_of_any_launcher_make_one_beton(tmp_path, launcher):
     if launcher == "ray":  # too large to be among the development tools
         pytest.importorskip("hydra_plugins.hydra_ray_launcher")
