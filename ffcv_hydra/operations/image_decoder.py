@@ -110,11 +110,6 @@ class ImageDecoder(ChunkDecoder):
         """Of the field's pixels."""
         return self.field.dtype if isinstance(self.field, OwnImageField) else np.dtype(np.uint8)
 
-    @property
-    def result_dtype(self) -> np.dtype:
-        """Of the output."""
-        return self.dtype if self.table is None else self.table.dtype
-
     def is_stored_as_made(self, sizes: np.ndarray) -> bool:
         """Whether all images are stored as pixels, and these are what is made of them but for `image_functions`.
 
@@ -160,7 +155,7 @@ class ImageDecoder(ChunkDecoder):
         """(H, W, C) of the field's dtype, or what that becomes."""
         height, width = self.output_size
         shape = (self.channels, height, width) if self.channels_first else (height, width, self.channels)
-        return shape, self.result_dtype
+        return shape, self.dtype if self.table is None else self.table.dtype
 
     def fill_with_zeros(self, target: np.ndarray) -> None:
         """Fill one image with what black pixels become."""
@@ -199,11 +194,11 @@ class ImageDecoder(ChunkDecoder):
         Raises:
             TypeError: if it does not fit.
         """
-        height, width = self.output_size
-        shape = (len(images.offsets), *self.result(INITIAL_STATE)[0])
-        if target.shape != shape or target.dtype != self.result_dtype or not target.flags.c_contiguous:
-            raise TypeError(f"{type(self).__name__} fills a contiguous {self.result_dtype} array {shape}")
-        return target.ctypes.data, height, width, target.itemsize, self.channels_first, 0
+        image, dtype = self.result(INITIAL_STATE)
+        shape = (len(images.offsets), *image)
+        if target.shape != shape or target.dtype != dtype or not target.flags.c_contiguous:
+            raise TypeError(f"{type(self).__name__} fills a contiguous {dtype} array {shape}")
+        return target.ctypes.data, *self.output_size, target.itemsize, self.channels_first, 0
 
 
 def decode_shared(

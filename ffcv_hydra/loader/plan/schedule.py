@@ -74,18 +74,11 @@ def _groups(nodes: Sequence[Node], readers: Counter[Node]) -> list[tuple[list[No
 
 def _decoders_by_image(nodes: Sequence[Node]) -> list[list[Node]]:
     """The nodes without parent: those that decode images of the same field together, every other one alone."""
-    groups: list[list[Node]] = []
-    of_field: dict[str, list[Node]] = {}
+    groups: dict[str | Node, list[Node]] = {}
     for node in nodes:
-        if node.parent is not None:
-            continue
-        if isinstance(node.operation, ImageDecoder) and node.field in of_field:
-            of_field[node.field].append(node)
-            continue
-        groups.append([node])
-        if isinstance(node.operation, ImageDecoder):
-            of_field[node.field] = groups[-1]
-    return groups
+        if node.parent is None:
+            groups.setdefault(node.field if isinstance(node.operation, ImageDecoder) else node, []).append(node)
+    return list(groups.values())
 
 
 def _form_behind(step: Step, readers: Counter[Node]) -> Form | None:
