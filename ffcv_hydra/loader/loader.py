@@ -293,7 +293,10 @@ class Loader:
         Raises:
             LoaderError: if the state is of other data, another order or another global batch size; says which.
         """
-        epoch, epoch_set = self._position.load_state_dict(state)
+        try:
+            epoch, epoch_set = self._position.load_state_dict(state)
+        except LoaderError as error:
+            raise LoaderError(f"{self._beton.path}: {error}") from None
         self.sampler.go_on(epoch, epoch_set, is_over=state["batches"] >= len(self))
 
 

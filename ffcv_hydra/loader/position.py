@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ffcv_hydra.beton.data_digest import DataDigest
 from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.ordering.identity import is_another_version
 
@@ -87,7 +88,17 @@ class Position:
                 advice = (
                     "the same seed means something else since, so resume with the version of ffcv_hydra that made it"
                 )
-            raise LoaderError(f"{what_was} with another {name} ({then}, now {now}): {advice}, or begin anew")
+            raise LoaderError(
+                f"{what_was} with another {name} ({_told(then)}, now {_told(now)}): {advice}, or begin anew"
+            )
+
+
+def _told(value: Any) -> str:
+    """In words; of data how many samples there are, and how their digest ends."""
+    try:
+        return f"{DataDigest.parse(value).num_samples:,} samples, digest ..{value[-8:]}"
+    except (TypeError, ValueError):
+        return str(value)
 
 
 def _is_same(then: Any, now: Any) -> bool:

@@ -259,7 +259,8 @@ def test_a_shard_that_is_not_the_index_s_is_named(parts, tmp_path):
 
 def test_a_state_of_other_data_is_refused(parts):
     state = make(parts, "random").state_dict()
-    with pytest.raises(LoaderError, match="the checkpoint was made with another beton"):
+    told = r"the checkpoint was made with another beton \(\d+ samples, digest \S+, now \d+ samples, digest \S+\)"
+    with pytest.raises(LoaderError, match=rf"{parts[0].parent}: {told}"):
         make(parts[::-1], "random").load_state_dict(state)
 
 

@@ -504,8 +504,8 @@ def test_a_state_of_another_version_of_an_ordering_is_refused_and_says_what_to_d
     with pytest.raises(LoaderError) as found:
         make(beton).load_state_dict(state)
     assert str(found.value) == (
-        "the checkpoint was made with another ordering (Random(), now Random() version 2): the same seed means "
-        "something else since, so resume with the version of ffcv_hydra that made it, or begin anew"
+        f"{beton}: the checkpoint was made with another ordering (Random(), now Random() version 2): the same seed "
+        "means something else since, so resume with the version of ffcv_hydra that made it, or begin anew"
     )
 
 
