@@ -16,6 +16,7 @@ from ffcv_hydra.ordering import Ordering, QuasiRandom, Random, SampleSet, Sequen
 
 SAMPLES, PER_PAGE, BATCH_SIZE, EPOCHS = 200_000, 128, 256, 5  # 8 MiB are about 128 photographs of 500 pixels
 BINS = 100
+FILES = 64
 ORDERS: dict[str, Ordering] = {
     "random": Random(),
     **{f"quasi_random, {pages} pages": QuasiRandom(pages) for pages in (64, 16, 4)},
@@ -25,8 +26,10 @@ ORDERS: dict[str, Ordering] = {
 
 def main() -> None:
     table = Table("order", "pages a batch is from", "entropy of steps", "mean distance from place in file")
-    for name, ordering in ORDERS.items():
-        found = np.mean([_measured(_order(ordering, epoch)) for epoch in range(EPOCHS)], axis=0)
+    cases = [(name, ordering, 1) for name, ordering in ORDERS.items()]
+    cases.append((f"quasi_random, 16 pages, {FILES} files", QuasiRandom(), FILES))
+    for name, ordering, files in cases:
+        found = np.mean([_measured(_order(ordering, epoch, files)) for epoch in range(EPOCHS)], axis=0)
         pages, entropy, distance = found.tolist()
         table.add_row(name, f"{pages:.1f}", f"{entropy:.3f}", f"{distance:.3f}")
     console = Console(width=WIDTH)
@@ -34,8 +37,9 @@ def main() -> None:
     console.print(f"{SAMPLES:,} samples, {PER_PAGE} to a page, batches of {BATCH_SIZE}; means of {EPOCHS} epochs")
 
 
-def _order(ordering: Ordering, epoch: int) -> np.ndarray:
-    reader = SimpleNamespace(num_samples=SAMPLES, first_ids=np.array([0, SAMPLES]))
+def _order(ordering: Ordering, epoch: int, files: int) -> np.ndarray:
+    first_ids = np.linspace(0, SAMPLES, files + 1).astype(np.int64)
+    reader = SimpleNamespace(num_samples=SAMPLES, first_ids=first_ids)
     samples = SampleSet(range(SAMPLES), 0, lambda ids: ids // PER_PAGE, reader)
     return ordering.sample_order(samples, epoch)
 

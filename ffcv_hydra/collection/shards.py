@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from operator import methodcaller
 from pathlib import Path
@@ -181,6 +181,10 @@ class Shards(Beton):
 
     def _as_read(self, beton: Beton) -> Beton:
         return beton if self._common is None else self._common.of(beton)
+
+    def parts(self) -> Iterator[Beton]:
+        """As `Beton.parts`; each is opened when it comes."""
+        return map(self.beton, range(len(self.files)))
 
     def path_of(self, sample: int) -> Path:
         """The file that a sample is in."""

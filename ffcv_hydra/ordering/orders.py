@@ -37,7 +37,7 @@ class QuasiRandom(BlockwiseOrdering):
     Reads each page of the file once, in one stretch, which is what a file larger than memory wants
     (`loader.os_cache=false`). Of more than eight files eight at a time, chosen at random, are read as if their pages
     were those of one: nothing is made of the tables of others. With 16 pages of 128 photographs each a batch of 256 is
-    from 18 pages, where `Random` has 236 (`python -m benchmarks.shuffling`).
+    from 18 pages, and of 64 files from 17, where `Random` has 236 (`python -m benchmarks.shuffling`).
     """
 
     by_pages: ClassVar[bool] = True

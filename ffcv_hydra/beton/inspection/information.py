@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -51,23 +52,23 @@ def print_information(
     console = console or TerminalConsole()
     print_whole(console, _overview(beton))
     print_whole(console, _fields(beton))
-    for title, unit, values in _distributions(beton):
-        console.print(_histogram(title, unit, values))
+    for title, unit, values_of in _distributions(beton):
+        console.print(_histogram(title, unit, beton, values_of))
 
 
 def _overview(beton: Beton) -> Table:
     table = Table(box=box.SIMPLE, show_header=False, title=str(beton.path), title_justify="left")
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    num_bytes, num_data = _num_bytes(beton), int(beton.sizes.sum())
+    num_bytes, num_data = _num_bytes(beton), sum(int(part.sizes.sum()) for part in beton.parts())
     table.add_row("samples", f"{beton.num_samples:,}")
     if len(beton.files) > 1 or beton.files[0].path != beton.path:
         sizes = [file.num_bytes for file in beton.files]
         table.add_row("shards", f"{len(sizes):,}, of {decimal(min(sizes))} to {decimal(max(sizes))}")
     table.add_row("size", f"{decimal(num_bytes)}, of which data {decimal(num_data)}")
-    table.add_row("pages", _page_use(beton))
+    table.add_row("pages", _page_use(beton, num_data))
     kept = "one per allocation, one for header and tables"
-    table.add_row("checksums", "none" if beton.checksums is None else kept)
+    table.add_row("checksums", "none" if any(part.checksums is None for part in beton.parts()) else kept)
     if beton.manifest is not None:
         table.add_row("source", _source(beton.manifest, beton.num_samples))
     if beton.description is None:
@@ -100,11 +101,12 @@ def _num_bytes(beton: Beton) -> int:
     return sum(file.num_bytes for file in beton.files)
 
 
-def _page_use(beton: Beton) -> str:
+def _page_use(beton: Beton, num_data: int) -> str:
     """How many pages hold data, and how much of them it fills; the rest is padding, metadata or tables."""
-    num_pages = len(np.unique(beton.pointers // np.uint64(beton.page_size)))
+    page_size = np.uint64(beton.page_size)
+    num_pages = sum(len(np.unique(part.pointers // page_size)) for part in beton.parts())
     in_file = min(num_pages * beton.page_size, _num_bytes(beton))
-    filled = f", {int(beton.sizes.sum()) / in_file:.1%} filled" if num_pages else ""
+    filled = f", {num_data / in_file:.1%} filled" if num_pages else ""
     return f"{num_pages:,} of {beton.page_size / 2**20:g} MiB{filled}"
 
 
@@ -113,9 +115,11 @@ def _fields(beton: Beton) -> Table:
     for heading in ("name", "kind", "stored", "bytes", "bytes per sample"):
         table.add_column(heading, justify="left" if heading in ("name", "kind", "stored") else "right")
     for name, kind in describe_fields(beton.fields).items():
-        extents = beton.extents(name)
-        size = beton.field_metadata(name).nbytes if extents is None else int(extents[1].sum())
-        stored = "in the metadata" if extents is None else _storage(beton, name)
+        is_outside = beton.extents(name) is not None
+        size = beton.field_metadata(name).nbytes
+        if is_outside:
+            size = sum(int(_sizes(name, part).sum()) for part in beton.parts())
+        stored = _storage(beton, name) if is_outside else "in the metadata"
         table.add_row(name, kind, stored, decimal(size), f"{size / beton.num_samples:,.1f}")
     return table
 
@@ -123,52 +127,70 @@ def _fields(beton: Beton) -> Table:
 def _storage(beton: Beton, name: str) -> str:
     if not is_image(beton.fields[name]):
         return "as data"
-    modes = beton.field_metadata(name)["mode"]
-    counts = np.bincount(modes, minlength=len(MODES)).tolist()
+    modes = (_column(name, "mode", part) for part in beton.parts())
+    counts = np.sum([np.bincount(one, minlength=len(MODES)) for one in modes], axis=0).tolist()
     listed = ", ".join(f"{count:,} {mode}" for mode, count in zip(MODES, counts, strict=True) if count)
-    return listed + _random_access(beton, name, np.flatnonzero(modes == JPEG))
+    return listed + _random_access(beton, name, counts[JPEG])
 
 
-def _random_access(beton: Beton, name: str, jpegs: np.ndarray) -> str:
-    """How many of the samples `jpegs` have an index of restart segments; of at most `LOOKED_AT`, evenly spread."""
-    extents = beton.extents(name)
-    if extents is None or len(jpegs) == 0:
+def _random_access(beton: Beton, name: str, num_jpegs: int) -> str:
+    """How many JPEGs have an index of restart segments; of at most `LOOKED_AT`, evenly spread."""
+    if num_jpegs == 0:
         return ""
-    chosen = jpegs[np.linspace(0, len(jpegs) - 1, min(len(jpegs), LOOKED_AT)).astype(np.int64)]
-    ends = (extents[0] + extents[1])[chosen].astype(np.int64)
-    owners = np.searchsorted([file.start for file in beton.files], ends) - 1  # an end is above its file's start
-    count = 0
-    for owner in np.unique(owners).tolist():
-        of_file = ends[owners == owner] - beton.files[owner].start
-        with open(beton.files[owner].path, "rb") as file:
-            footers = (os.pread(file.fileno(), FOOTER_BYTES, end - FOOTER_BYTES) for end in of_file.tolist())
-            count += sum(map(has_index, footers))
-    total = "" if len(chosen) == len(jpegs) else f" of {len(chosen):,} looked at"
+    chosen = np.linspace(0, num_jpegs - 1, min(num_jpegs, LOOKED_AT)).astype(np.int64)  # of the JPEGs
+    count = before = 0
+    for part in beton.parts():
+        extents, jpegs = part.extents(name), np.flatnonzero(_column(name, "mode", part) == JPEG)
+        assert extents is not None
+        here = jpegs[chosen[(chosen >= before) & (chosen < before + len(jpegs))] - before]
+        before += len(jpegs)
+        with open(part.path, "rb") as file:
+            for end in (extents[0][here] + extents[1][here]).tolist():
+                count += has_index(os.pread(file.fileno(), FOOTER_BYTES, end - FOOTER_BYTES))
+    total = "" if len(chosen) == num_jpegs else f" of {len(chosen):,} looked at"
     return f" ({count:,}{total} with random access)"
 
 
-def _distributions(beton: Beton) -> Iterator[tuple[str, str, np.ndarray]]:
-    """What is worth a histogram: title, unit and values (num_samples,)."""
+def _distributions(beton: Beton) -> Iterator[tuple[str, str, Callable[[Beton], np.ndarray]]]:
+    """What is worth a histogram: title, unit, and what gives the values of the samples of a file."""
     for name, field in beton.fields.items():
         if is_image(field):
             for column in ("width", "height"):
-                yield f"{name}: {column}", "px", beton.field_metadata(name)[column]
+                yield f"{name}: {column}", "px", partial(_column, name, column)
         extents = beton.extents(name)
         if isinstance(field, RaggedArrayField):
-            yield f"{name}: items per sample", "", beton.field_metadata(name)["size"] // np.uint64(field.item_bytes)
+            yield f"{name}: items per sample", "", partial(_num_items, name, np.uint64(field.item_bytes))
         elif extents is not None and extents[1].min() < extents[1].max():
-            yield f"{name}: bytes per sample", "", extents[1]
+            yield f"{name}: bytes per sample", "", partial(_sizes, name)
 
 
-def _histogram(title: str, unit: str, values: np.ndarray) -> Table:
+def _sizes(name: str, part: Beton) -> np.ndarray:
+    extents = part.extents(name)
+    assert extents is not None
+    return extents[1]
+
+
+def _column(name: str, column: str, part: Beton) -> np.ndarray:
+    return part.field_metadata(name)[column]
+
+
+def _num_items(name: str, item_bytes: np.uint64, part: Beton) -> np.ndarray:
+    return part.field_metadata(name)["size"] // item_bytes
+
+
+def _histogram(title: str, unit: str, beton: Beton, values_of: Callable[[Beton], np.ndarray]) -> Table:
     """Bars of equal width from the smallest to the largest value; one bar if all are equal."""
     table = Table(box=box.SIMPLE, show_header=False, title=title, title_justify="left")
     table.add_column(justify="right")
     table.add_column()
     table.add_column(justify="right")
-    lowest, highest = int(values.min()), int(values.max())
+    bounds = [(int(values.min()), int(values.max())) for values in map(values_of, beton.parts())]
+    lowest, highest = min(low for low, _ in bounds), max(high for _, high in bounds)
     step = -(-(highest - lowest + 1) // BINS)
-    counts = np.bincount(((values - values.min()) // np.asarray(step, values.dtype)).astype(np.int64))
+    counts = np.zeros(-(-(highest - lowest + 1) // step), dtype=np.int64)
+    for values in map(values_of, beton.parts()):
+        low, wide = (np.asarray(number, values.dtype) for number in (lowest, step))
+        counts += np.bincount(((values - low) // wide).astype(np.int64), minlength=len(counts))
     for position, count in enumerate(counts):
         first = lowest + position * step
         last = min(first + step - 1, highest)

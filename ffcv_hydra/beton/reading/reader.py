@@ -74,6 +74,10 @@ class Beton:
         """A copy is the file opened again."""
         return Beton, (self.path, self.custom_fields)
 
+    def parts(self) -> Iterator[Beton]:
+        """The files that it is, each as a beton of its own."""
+        yield self
+
     def path_of(self, sample: int) -> Path:
         """The file that a sample is in."""
         return self.path
