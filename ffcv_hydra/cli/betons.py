@@ -73,7 +73,7 @@ def _info(chosen: argparse.Namespace) -> int:
 def _verify(chosen: argparse.Namespace) -> int:
     from ffcv_hydra.collection.verification import verify
 
-    with progress_bar() as advance:
+    with progress_bar("verify") as advance:
         found = verify(chosen.file, decode=chosen.decode, num_workers=chosen.workers, progress=advance)
     for finding in found.findings:
         print(printable(finding))
@@ -111,7 +111,7 @@ def _subset(chosen: argparse.Namespace) -> int:
 def _unpack(chosen: argparse.Namespace) -> int:
     from ffcv_hydra.collection.unpacking import TABLE, unpack
 
-    with progress_bar() as advance:
+    with progress_bar("unpack") as advance:
         made = unpack(chosen.file, chosen.folder, advance)
     classes = "" if made.num_classes is None else f" in folders of {made.num_classes:,} classes"
     pictures = ["pictures" + classes] if made.pictures else []
@@ -152,7 +152,7 @@ def _compare_with_source(chosen: argparse.Namespace) -> Iterator[str]:
     dataset, fields = build_described(beton.description, data_dir)
     keep_classes(dataset, beton.manifest)
     count = 0
-    with progress_bar() as advance:
+    with progress_bar("verify") as advance:
         for count, finding in enumerate(compare_with_source(beton, dataset, fields, chosen.workers, advance), 1):
             if count <= MOST_SHOWN:
                 print(printable(f"{chosen.file}: {finding}"))

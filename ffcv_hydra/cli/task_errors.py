@@ -52,7 +52,7 @@ def _config_key(target: str, full_key: str, config: DictConfig) -> str:
     nodes = list(target_nodes(OmegaConf.to_container(config)))
     name = target.rpartition(".")[2]
     for key, node in nodes:
-        if key.startswith("dataset.held_out."):  # which splits are made of
+        if ".held_out." in key:  # which splits are made of
             continue
         if key.endswith(full_key) and str(node["_target_"]).endswith(name):
             return f"{key} ({node['_target_']})"

@@ -14,7 +14,7 @@ from ffcv_hydra.beton.manifest import Manifest
 from ffcv_hydra.beton.reading.reader import Beton
 from ffcv_hydra.beton.writing.stored_value import StoredValue
 from ffcv_hydra.collection.facts import joined_manifest, read_manifest
-from ffcv_hydra.collection.shards import Shards, members_of, opened
+from ffcv_hydra.collection.shards import Shards, identity_of, members_of, opened
 from ffcv_hydra.errors import ConversionError
 
 
@@ -60,6 +60,11 @@ class StoredSamples:
                 _StoredFile(self._whole.beton(number) if isinstance(self._whole, Shards) else self._whole),
             )
         return self._open[1]
+
+    @property
+    def identity(self) -> str:
+        """What tells the betons' data apart, see `identity_of`."""
+        return identity_of(self._whole)
 
     def whole_manifest(self) -> Manifest | None:
         """What the betons say of all their samples."""

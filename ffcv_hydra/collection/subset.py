@@ -72,6 +72,7 @@ def subset(
     facts = [read_facts(member) for member in members]
     chosen = {
         "of": [None if one is None else one.description for one in facts],
+        "data": samples.identity,
         "where": where,
         "fraction": fraction,
         "seed": None if fraction is None else seed,

@@ -50,9 +50,7 @@ def encode_image(
     return JPEG if is_jpeg else RAW, (image.shape[0], image.shape[1]), data
 
 
-def store_image(
-    destination: np.ndarray, mode: int, size: tuple[int, int], data: np.ndarray, malloc: Malloc
-) -> None:
+def store_image(destination: np.ndarray, mode: int, size: tuple[int, int], data: np.ndarray, malloc: Malloc) -> None:
     """Write an image field's metadata into `destination`, and uint8 `data` to where `malloc` says."""
     destination["mode"] = mode
     destination["height"], destination["width"] = size
