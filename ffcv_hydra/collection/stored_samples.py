@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import xxhash
@@ -27,6 +26,7 @@ class StoredSamples:
         paths: Of betons, files or sharded ones, with the same fields.
 
     Attributes:
+        members: The paths on this machine, with the ids of the samples at each.
         fields: By name.
         ids: int64 (N,): which samples, by their ids in the whole.
         first_ids: int64 (num_files + 1,): of the samples of each file.
@@ -35,8 +35,9 @@ class StoredSamples:
         BetonError: if one cannot be used, or fields differ.
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[str | os.PathLike[str]]) -> None:
         self._whole = opened(paths)
+        self.members = members_of(self._whole)
         self.fields, self.page_size = self._whole.fields, self._whole.page_size
         is_one = not isinstance(self._whole, Shards)
         self.first_ids = np.array([0, self._whole.num_samples]) if is_one else self._whole.first_ids
@@ -68,7 +69,7 @@ class StoredSamples:
 
     def whole_manifest(self) -> Manifest | None:
         """What the betons say of all their samples."""
-        members = {path: len(ids) for path, ids in members_of(self._whole).items()}
+        members = {path: len(ids) for path, ids in self.members.items()}
         return read_manifest(next(iter(members))) if len(members) == 1 else joined_manifest(members)
 
     def manifest(self) -> Manifest:

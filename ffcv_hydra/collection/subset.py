@@ -56,10 +56,10 @@ def subset(
             the output cannot be written.
     """
     named = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-    members, target = [absolute(path) for path in named], absolute(output)
+    target = absolute(output)
     if target.exists():
         raise BetonError(f"{target} exists already; choose another output, or remove it")
-    samples = StoredSamples(members)
+    samples = StoredSamples(named)
     total = len(samples)
     if indices is not None:
         samples.ids = _checked(indices, total)
@@ -69,7 +69,7 @@ def subset(
             raise ConversionError(f"where: {where!r} is true of none of {total:,} samples")
     if fraction is not None:
         samples.ids = _drawn(samples.ids, fraction, seed)
-    facts = [read_facts(member) for member in members]
+    facts = [read_facts(member) for member in samples.members]
     chosen = {
         "of": [None if one is None else one.description for one in facts],
         "data": samples.identity,

@@ -79,7 +79,7 @@ def unpack(
     target = absolute(folder)
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise BetonError(f"{target} is not empty; choose another folder, or empty it")
-    samples = StoredSamples([absolute(path)])
+    samples = StoredSamples([path])
     with _filled(target) as unfinished:
         return _Unpacking(samples, unfinished).write(progress)
 

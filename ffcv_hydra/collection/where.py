@@ -59,20 +59,25 @@ class Condition:
             raise self._wrong(error.msg, at) from None
         except (ValueError, RecursionError, MemoryError) as error:
             raise self._wrong(str(error) or "it is nested too deeply") from None
-        if not self(dict.fromkeys(columns, np.ones(1, dtype=np.int64))).shape:
-            raise self._wrong("it names no field, so it is the same for all samples")
+        with np.errstate(all="ignore"):
+            if not self._of(dict.fromkeys(columns, np.ones(1, dtype=np.int64))).shape:
+                raise self._wrong("it names no field, so it is the same for all samples")
 
     def __call__(self, columns: Columns) -> np.ndarray:
-        """Whether each sample fulfils it, bool (N,), of columns (N,)."""
+        """Whether each sample fulfils it, bool (N,), of columns (N,); `ConversionError` if it divides by zero."""
         with np.errstate(divide="raise", invalid="raise"):
             try:
-                return self._boolean(self._tree, columns)
+                return self._of(columns)
             except FloatingPointError:
                 raise self._wrong("it divides by zero") from None
-            except OverflowError:
-                raise self._wrong("a number is too large") from None
-            except RecursionError:
-                raise self._wrong("it is nested too deeply") from None
+
+    def _of(self, columns: Columns) -> np.ndarray:
+        try:
+            return self._boolean(self._tree, columns)
+        except (OverflowError, ZeroDivisionError) as error:
+            raise self._wrong("a number is too large" if isinstance(error, OverflowError) else str(error)) from None
+        except RecursionError:
+            raise self._wrong("it is nested too deeply") from None
 
     def _wrong(self, what: str, at: int | None = None) -> ConversionError:
         place = "" if at is None else f", at character {at}"
