@@ -102,15 +102,13 @@ def _row(job: Job, seconds: float | None) -> list[str | Text]:
 
 
 def _epoch(progress: Mapping[str, Any]) -> str:
-    if not progress:
-        return ""
     last = progress.get("max_epochs")
-    return f"{progress['epoch']}/{last}" if last else str(progress["epoch"])
+    return f"{progress.get('epoch', '')}" + (f"/{last}" if last else "")
 
 
 def _time_left(progress: Mapping[str, Any]) -> str:
     left = progress.get("seconds_left")
-    return "" if left is None else duration(max(0.0, left - (time.time() - progress["time"])))
+    return "" if left is None else duration(max(0.0, left - (time.time() - progress.get("time", time.time()))))
 
 
 def _facts(job: Job) -> str:

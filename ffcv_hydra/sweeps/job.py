@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Required
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
@@ -100,7 +100,9 @@ class Job:
         write_whole(self.folder / RECORD, json.dumps(contents, indent=2) + "\n")
 
 
-class _Record(TypedDict, total=False):
+class _Facts(TypedDict, total=False):
+    """What a sweep writes of a job, and a run of its result and its progress, as far as it is read here."""
+
     job: int
     overrides: list[str]
     state: State
@@ -108,29 +110,17 @@ class _Record(TypedDict, total=False):
     seconds: float | None
     error: str | None
     config: dict[str, Any] | None
-
-
-class _Result(TypedDict, total=False):
     status: str
-    overrides: list[str]
     metrics: dict[str, float | None]
     optimized_metric: float | None
     samples_per_second: float | None
-    error: str | None
-
-
-class _Progress(TypedDict, total=False):
-    epoch: Required[int]
-    time: Required[float]
+    epoch: int
     max_epochs: int | None
     seconds_left: float | None
-    metrics: dict[str, float | None]
-    samples_per_second: float | None
+    time: float
 
 
-_KINDS: dict[str, TypeAdapter[Any]] = {
-    RECORD: TypeAdapter(_Record), RESULT: TypeAdapter(_Result), PROGRESS: TypeAdapter(_Progress)
-}  # fmt: skip
+_FACTS = TypeAdapter(_Facts)
 
 
 def optimized_name(config: Mapping[str, Any] | None) -> str | None:
@@ -157,7 +147,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         found = json.loads(path.read_text())
-        _KINDS[path.name].validate_python(found, strict=True)
+        _FACTS.validate_python(found, strict=True)
     except (OSError, ValueError, RecursionError):
         return {}
     return found
