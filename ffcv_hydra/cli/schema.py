@@ -30,6 +30,18 @@ from ffcv_hydra.stages import STAGES
 Positive = Annotated[int, Field(gt=0)]
 
 
+def _size(value: Any) -> Any:
+    if value is not None:
+        try:
+            parse_size(value)
+        except ValueError as error:
+            raise PydanticCustomError("size", "{text}", {"text": str(error).partition("; ")[2]}) from None
+    return value
+
+
+Size = Annotated[int | str | None, AfterValidator(_size)]
+
+
 class Section(BaseModel):
     """Base of the sections: exact types, and no key that is not listed.
 
@@ -134,7 +146,7 @@ class Conversion(Section):
     chunksize: Positive
     shuffle_indices: bool
     shards: Positive | None = None
-    shard_size: Positive | str | None = None
+    shard_size: Size = None
     worker: Annotated[int, Field(ge=0)] | None = None
     workers: Positive | None = None
     indices: Target | list[int] | None
@@ -201,18 +213,9 @@ Loader = create_model(  # type: ignore[call-overload]
 )
 
 
-def _size(value: Any) -> Any:
-    if value is not None:
-        try:
-            parse_size(value)
-        except ValueError as error:
-            raise PydanticCustomError("size", "{text}", {"text": str(error).partition("; ")[2]}) from None
-    return value
-
-
 class Cache(Section):
     dir: str | None
-    limit: Annotated[int | str | None, AfterValidator(_size)]
+    limit: Size
 
 
 class ConvertConfig(Section):

@@ -332,4 +332,4 @@ def test_F1_info_shows_the_manifest(tmp_path, capsys, monkeypatch):
     assert main(["info", str(tmp_path / "train.beton")]) == 0
     shown = capsys.readouterr().out
     number = Beton(tmp_path / "train.beton").num_samples
-    assert f"{number} images; " in shown and "2 classes: cat, dog" in shown
+    assert f"{number} images; " in shown and "2 classes: 0 cat, 1 dog" in shown

@@ -60,6 +60,8 @@ def test_composed_config_is_accepted(config):
         ("ordering.train", {}, r"ordering.train._target_ is missing"),
         ("callbacks.early", {"patience": 3}, r"callbacks.early._target_ is missing"),
         ("optimized_mode", "maximum", r"optimized_mode='maximum': did you mean 'max'\?"),
+        ("conversion.shard_size", "1XB", r"conversion.shard_size='1XB': use a number of bytes from 1 on, or a text"),
+        ("conversion.shard_size", 0, r"conversion.shard_size=0: use a number of bytes"),
         ("conversion.page_size", 0, r"conversion.page_size=0: should be greater than 0"),
         ("conversion.num_workers", 1.5, r"conversion.num_workers=1.5"),
     ],
@@ -79,6 +81,7 @@ def test_wrong_key_or_value_is_named(config, key, value, message):
         ("pipeline.train.label", None),
         ("callbacks.early", None),
         ("my_image_size", 64),
+        ("conversion.shard_size", "1.5 GiB"),
     ],
 )
 def test_what_is_allowed_is_accepted(config, key, value):

@@ -92,7 +92,7 @@ def _source(manifest: Manifest, num_samples: int) -> str:
         parts.append(decimal(sum(manifest.sizes)))
     if manifest.classes is not None:
         rest = ", ..." if len(manifest.classes) > CLASSES_SHOWN else ""
-        names = ", ".join(printable(name) for name in manifest.classes[:CLASSES_SHOWN])
+        names = ", ".join(f"{number} {printable(name)}" for number, name in enumerate(manifest.classes[:CLASSES_SHOWN]))
         parts.append(f"{len(manifest.classes):,} classes: {names}{rest}")
     return "; ".join(parts)
 
