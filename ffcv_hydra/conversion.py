@@ -124,8 +124,6 @@ def convert(
         if appends and now is not None:
             check_description(path, description)
             return append_to_beton(dataset, path, fields, shards=shards, shard_size=shard_size, **options)
-        if appends and shard_size is None:
-            shards = shards or 1  # a file could not grow
         if shards is not None or shard_size is not None:
             return write_sharded_beton(dataset, path, fields, shards=shards, shard_size=shard_size, **options)
         remove_unfinished(partial.path)

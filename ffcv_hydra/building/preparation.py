@@ -11,7 +11,7 @@ from ffcv_hydra.beton.appendix import MANIFEST_VERSION, Appendix
 from ffcv_hydra.beton.inspection.manifest_difference import compare, losses
 from ffcv_hydra.beton.manifest import Manifest
 from ffcv_hydra.beton.writing.source_manifest import LOOK_SECONDS, is_constant, keep_classes
-from ffcv_hydra.beton_path import beton_exists, is_sharded
+from ffcv_hydra.beton_path import beton_exists
 from ffcv_hydra.building.conversion_config import (
     BetonConfig,
     build_to_look,
@@ -106,7 +106,7 @@ def _compare(betons: Sequence[BetonConfig], if_source_changed: str | None) -> No
             )  # fmt: skip
         elif found.manifest is not None and (difference := compare(manifest, found.manifest)):
             changed.append(f"{beton.path}: {difference}")
-            can_grow &= is_sharded(beton.path) and manifest.names is not None and not losses(manifest, found.manifest)
+            can_grow &= manifest.names is not None and not losses(manifest, found.manifest)
     if not changed:
         return
     line = f"the source has changed since it was converted: {'; '.join(changed)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,15 +10,18 @@ from typing import Any
 
 import numpy as np
 
+from ffcv_hydra.beton.data_digest import fields_identity
 from ffcv_hydra.beton.fields.options import FieldSpecs
 from ffcv_hydra.beton.inspection.manifest_difference import listed, losses
 from ffcv_hydra.beton.manifest import Manifest
-from ffcv_hydra.beton.summary import BetonSummary, tell_of_damage
+from ffcv_hydra.beton.reading.reader import Beton
+from ffcv_hydra.beton.summary import BetonSummary, describe_fields, tell_of_damage
 from ffcv_hydra.beton.writing.partial import Partial
 from ffcv_hydra.beton.writing.placing import sync_directory
 from ffcv_hydra.beton.writing.preparing import Indices, choose_indices, prepare
 from ffcv_hydra.beton.writing.source import is_iterable_only
 from ffcv_hydra.beton.writing.source_manifest import keep_classes, manifest_of
+from ffcv_hydra.collection.entries import shard_entry
 from ffcv_hydra.collection.facts import read_manifest
 from ffcv_hydra.collection.index import MANIFEST_SUFFIX, Index, is_sharded, read_index, write_index, write_manifest
 from ffcv_hydra.collection.limits import ShardLimits
@@ -43,7 +47,7 @@ def append_to_beton(
     progress: bool | None = None,
     **options: Any,
 ) -> BetonSummary | None:
-    """Convert the items that a sharded beton does not have into further shards of its folder.
+    """Convert the items that a beton does not have into further shards of its folder; one file becomes its first shard.
 
     Samples that are there keep their ids, and classes their numbers; new ones come after them. The new index replaces
     the old one when all is there. Until then the beton is what it was, and whoever reads it goes on with that. What is
@@ -66,15 +70,10 @@ def append_to_beton(
     Raises:
         ConversionError: if items were removed or changed, or it cannot be told which are new; as `write_beton`.
     """
-    if not is_sharded(path):
-        raise ConversionError(
-            f"{path} is one file, which cannot grow; make a folder of it by conversion.if_exists=overwrite"
-            f" conversion.shards=1, or a beton of what is new and one of both by python -m ffcv_hydra merge"
-        )
     remains = UnfinishedShards(partial.path)
     if remains.folder.is_dir():
         remove_unfinished(partial.path)
-    index, stored = read_index(path), read_manifest(path)
+    index, stored = read_index(path) if is_sharded(path) else _index_of_file(path), read_manifest(path)
     keep_classes(dataset, stored)
     now = None if is_iterable_only(dataset) else manifest_of(dataset)
     if stored is None or stored.names is None or now is None or now.names is None:
@@ -90,6 +89,8 @@ def append_to_beton(
     new = np.array([item for item in chosen.tolist() if now.names[item] not in known], dtype=np.int64)
     _check_choice(path, stored, index, [now.names[item] for item in chosen.tolist() if now.names[item] in known], now)
     manifest = _joined(stored, now, index.num_samples, new)
+    if not is_sharded(path) and manifest != stored:
+        index = _as_folder(partial.path, index, stored)
     further = FurtherShards(partial.path, index)
     if not len(new):
         further.remove()
@@ -147,6 +148,30 @@ class FurtherShards(UnfinishedShards):
         for path in (*self._shards(), *([self.folder / record.manifest] if record and record.manifest else ())):
             path.unlink(missing_ok=True)
         self._remove_facts()
+
+
+def _index_of_file(path: Path) -> Index:
+    """The index of a folder that has a file as its only shard."""
+    beton = Beton(path)
+    return Index(
+        (shard_entry(beton, "00000.beton"),),
+        fields_identity(beton),
+        describe_fields(beton.fields),
+        beton.description,
+        beton.fingerprint,
+    )
+
+
+def _as_folder(path: Path, index: Index, manifest: Manifest) -> Index:
+    """Let the file at `path` be the shard of a folder there; gives the index with its manifest."""
+    folder = UnfinishedShards(path)
+    begun = folder.begin(ConversionRecord(None, "an append", {}, {}), manifest.encode())
+    try:
+        os.link(path, folder.shard_path(0))
+        return folder.appear(replace(index, manifest=begun.manifest))
+    except BaseException:
+        folder.leave()
+        raise
 
 
 def _check_choice(path: Path, stored: Manifest, index: Index, chosen: Sequence[str], now: Manifest) -> None:

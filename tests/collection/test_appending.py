@@ -9,7 +9,7 @@ from PIL import Image
 
 from ffcv_hydra.beton.inspection.source_comparison import compare_with_source
 from ffcv_hydra.beton.manifest import Manifest
-from ffcv_hydra.beton.writing import partial
+from ffcv_hydra.beton.writing import partial, placing
 from ffcv_hydra.building.preparation import convert_betons
 from ffcv_hydra.collection import appending, shard_writer, unfinished
 from ffcv_hydra.collection.facts import read_manifest
@@ -111,7 +111,7 @@ def test_the_new_items_are_cut_as_is_said(tmp_path, cut, sizes):
 
 def test_where_nothing_is_new_nothing_changes(tmp_path):
     path = tmp_path / "a.beton"
-    run(path, FIRST)
+    run(path, FIRST, shards=1)
     before = contents(path)
     assert run(path, reversed(FIRST)) is None
     assert contents(path) == before
@@ -211,7 +211,7 @@ def test_what_an_interrupted_conversion_of_all_has_left_is_removed(tmp_path, cap
 )
 def test_what_was_removed_or_changed_is_named(tmp_path, items, told):
     path = tmp_path / "a.beton"
-    run(path, FIRST)
+    run(path, FIRST, shards=1)
     before = contents(path)
     with pytest.raises(ConversionError, match=told + ".*conversion.if_exists=overwrite"):
         run(path, items)
@@ -251,7 +251,7 @@ def test_samples_that_are_chosen_by_name_keep_their_split(tmp_path, shuffle_indi
 
 def test_items_that_are_not_chosen_are_known_from_then_on(tmp_path):
     path = tmp_path / "a.beton"
-    run(path, FIRST, indices=SplitFraction(0, 0.5, seed=1))
+    run(path, FIRST, indices=SplitFraction(0, 0.5, seed=1), shards=1)
     new = next(f"cat{n}" for n in range(99) if not len(SplitFraction(0, 0.5, seed=1).of_names([f"cat{n}"])))
     before = read_index(path)
     assert run(path, [*FIRST, new], indices=SplitFraction(0, 0.5, seed=1)) is None
@@ -270,11 +270,59 @@ def test_a_choice_that_differs_for_what_was_there_is_refused(tmp_path):
         run(path, MORE)
 
 
-def test_a_single_file_cannot_grow(tmp_path):
+def test_a_single_file_becomes_the_first_shard(tmp_path):
     path = tmp_path / "a.beton"
-    run(path, FIRST, if_exists="keep")
-    with pytest.raises(ConversionError, match="is one file, which cannot grow; make a folder of it by"):
+    run(path, FIRST)
+    content = path.read_bytes()
+    assert run(path, FIRST) is None
+    assert path.read_bytes() == content
+    summary = run(path, MORE)
+    assert (summary.num_samples, summary.num_added, summary.num_shards) == (8, 3, 2)
+    assert (path / "00000.beton").read_bytes() == content
+    assert column(path, "number") == [1, 2, 3, 4, 5, 10, 11, 12]
+    assert verify(path).findings == []
+    assert read_index(path).kinds == {"data": "bytes", "number": "int", "label": "int"}
+    assert os.listdir(tmp_path) == ["a.beton"]
+    run(tmp_path / "b.beton", FIRST, shards=1)
+    run(tmp_path / "b.beton", MORE)
+    assert column(tmp_path / "b.beton", "label") == column(path, "label")
+    assert read_index(tmp_path / "b.beton").data == read_index(path).data
+
+
+@pytest.mark.parametrize("dies_at", [0, 1, 2])
+def test_killed_while_a_file_becomes_a_shard_nothing_is_lost(tmp_path, monkeypatch, dies_at):
+    path = tmp_path / "a.beton"
+    run(path, FIRST)
+    renamed, rename = [], os.rename
+
+    def die(*arguments):
+        renamed.append(arguments)
+        if len(renamed) > dies_at:
+            raise Killed
+        rename(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(placing.os, "rename", die)
+        patch.setattr(shard_writer.ShardWriter, "write", lambda *_: die())
+        patch.setattr(unfinished.UnfinishedShards, "leave", lambda self: None)  # as after SIGKILL
         run(path, MORE)
+    assert path.exists() == (dies_at != 1)
+    assert run(path, MORE).num_samples == 8
+    assert column(path, "number") == [1, 2, 3, 4, 5, 10, 11, 12]
+    assert os.listdir(tmp_path) == ["a.beton"]
+
+
+def test_without_hard_links_a_file_stays_what_it_is(tmp_path, monkeypatch):
+    path = tmp_path / "a.beton"
+    run(path, FIRST)
+
+    def refuse(*arguments):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(appending.os, "link", refuse)
+    with pytest.raises(ConversionError, match="cannot write .*a.beton: Operation not permitted"):
+        run(path, MORE)
+    assert path.is_file() and os.listdir(tmp_path) == ["a.beton"]
 
 
 def test_what_append_cannot_do_is_refused(tmp_path):
