@@ -1,6 +1,7 @@
 """`python -m ffcv_hydra info|verify|merge|subset|unpack`: betons on this machine."""
 
 import argparse
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,7 +131,7 @@ def _ids(text: str) -> Any:
         if path.suffix == ".npy":
             return np.load(path, allow_pickle=False)
         listed = path.read_text() if path.is_file() else text
-        return np.array([int(word) for word in listed.replace(",", " ").split()], dtype=np.int64)
+        return np.array([int(word) for word in re.split(r"[\s,\[\]]+", listed) if word], dtype=np.int64)
     except (OSError, ValueError, OverflowError) as error:
         raise ConversionError(f"--indices {text[:100]}: {error}; give 3,1,7, or a file of such ids") from error
 

@@ -39,8 +39,7 @@ class StoredSamples:
         self._whole = opened(paths)
         self.members = members_of(self._whole)
         self.fields, self.page_size = self._whole.fields, self._whole.page_size
-        is_one = not isinstance(self._whole, Shards)
-        self.first_ids = np.array([0, self._whole.num_samples]) if is_one else self._whole.first_ids
+        self.first_ids = self._whole.first_ids
         self.ids = np.arange(self.first_ids[-1])
         self._open: tuple[int, _StoredFile] | None = None
 
@@ -56,11 +55,15 @@ class StoredSamples:
         """One of the files, opened."""
         if self._open is None or self._open[0] != number:
             self._open = None
-            self._open = (
-                number,
-                _StoredFile(self._whole.beton(number) if isinstance(self._whole, Shards) else self._whole),
-            )
+            self._open = number, _StoredFile(self._beton(number))
         return self._open[1]
+
+    def _beton(self, number: int) -> Beton:
+        """One of the files with its tables in memory, where nobody changes them, and compared with its index."""
+        if not isinstance(self._whole, Shards):
+            return self._whole
+        self._whole.beton(number)
+        return Beton(self._whole.files[number].path)
 
     @property
     def identity(self) -> str:

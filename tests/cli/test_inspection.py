@@ -314,7 +314,7 @@ def test_subset_copies_what_is_chosen(beton, tmp_path, capsys):
     assert Beton(few).field_metadata("label").tolist() == [3, 5]
     (tmp_path / "ids.txt").write_text("7\n1, 2")
     np.save(tmp_path / "ids.npy", [7, 1, 2])
-    for number, ids in enumerate(["7,1,2", str(tmp_path / "ids.txt"), str(tmp_path / "ids.npy")]):
+    for number, ids in enumerate(["7,1,2", "[7, 1, 2]", str(tmp_path / "ids.txt"), str(tmp_path / "ids.npy")]):
         assert main(["subset", str(beton), "--indices", ids, "--output", str(tmp_path / f"{number}.beton")]) == 0
         assert Beton(tmp_path / f"{number}.beton").field_metadata("label").tolist() == [7, 1, 2]
     sharded = ["subset", str(few), str(beton), "--shards", "3", "--output", str(tmp_path / "all")]

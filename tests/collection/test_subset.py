@@ -1,5 +1,7 @@
 """Samples of betons copied into another one: as a conversion of them would have stored them, byte for byte."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,7 @@ from ffcv_hydra.beton.reading.reader import Beton
 from ffcv_hydra.beton.reading.verification import verify
 from ffcv_hydra.collection import write_sharded_beton
 from ffcv_hydra.collection.shards import opened
+from ffcv_hydra.collection.stored_samples import StoredSamples
 from ffcv_hydra.collection.subset import subset
 from ffcv_hydra.errors import BetonError, ConversionError
 
@@ -186,3 +189,19 @@ def test_what_is_at_the_output_is_left(whole, tmp_path):
     with pytest.raises(BetonError, match="exists already; choose another output"):
         subset(whole, tmp_path / "few.beton")
     assert (tmp_path / "few.beton").read_text() == "mine"
+
+
+def test_a_shard_that_is_cut_short_meanwhile_is_one_line(tmp_path, monkeypatch):
+    folder = tmp_path / "s.beton"
+    write_sharded_beton(Everything(range(40)), folder, FIELDS, num_workers=0, shards=2)
+    read = StoredSamples.__getitem__
+
+    def cut_then_read(samples, index):
+        if index == 30:
+            os.truncate(folder / "00001.beton", 100)
+        return read(samples, index)
+
+    monkeypatch.setattr(StoredSamples, "__getitem__", cut_then_read)
+    with pytest.raises(ConversionError, match=r"00001\.beton: sample 10, field 'image' is damaged"):
+        subset(folder, tmp_path / "few.beton")
+    assert not (tmp_path / "few.beton").exists()
