@@ -75,9 +75,11 @@ def convert(
     if if_exists not in get_args(IfExists):
         raise ConversionError(f"if_exists is {if_exists!r}; use keep, overwrite, append or error")
     if shards is not None and shard_size is not None:
-        raise ConversionError(f"shards={shards} and shard_size={shard_size} exclude each other; leave one of them out")
+        raise ConversionError(
+            f"conversion.shards={shards} conversion.shard_size={shard_size}: they exclude each other; leave out one"
+        )
     if (worker is None) != (workers is None):
-        raise ConversionError(f"worker={worker} and workers={workers}: give both, or none of them")
+        raise ConversionError(f"conversion.worker={worker} conversion.workers={workers}: give both, or none of them")
     if workers is not None and if_exists in ("overwrite", "append"):
         overwrites = if_exists == "overwrite"
         why = f"each would begin anew; remove {path} instead" if overwrites else "only one process appends"

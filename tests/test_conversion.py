@@ -206,7 +206,7 @@ def test_a_beton_may_be_a_folder_of_shards(tmp_path):
         convert(never_built, path, description=OTHER, shards=3)
     with pytest.raises(BetonError, match="a.beton exists already"):
         convert(never_built, path, if_exists="error", shards=3)
-    with pytest.raises(ConversionError, match="shards=3 and shard_size=1MB exclude each other; leave one of them out"):
+    with pytest.raises(ConversionError, match="conversion.shards=3 conversion.shard_size=1MB: they exclude each other"):
         convert(never_built, path, shards=3, shard_size="1MB")
     with pytest.raises(BetonError, match="shard is 1 in the file, but '<absent>' is wanted"):
         check_description(path / "00001.beton", DESCRIPTION)
@@ -274,8 +274,8 @@ def test_a_worker_makes_its_part_or_keeps_what_is_there(tmp_path):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"worker": 0, "shards": 2}, "worker=0 and workers=None: give both, or none of them"),
-        ({"workers": 2, "shards": 2}, "worker=None and workers=2: give both, or none of them"),
+        ({"worker": 0, "shards": 2}, "conversion.worker=0 conversion.workers=None: give both, or none of them"),
+        ({"workers": 2, "shards": 2}, "conversion.worker=None conversion.workers=2: give both, or none of them"),
         ({"worker": 0, "workers": 2}, "conversion.workers needs conversion.shards"),
         ({"worker": 0, "workers": 2, "shard_size": "1MB"}, "conversion.workers needs conversion.shards"),
         ({"worker": 0, "workers": 2, "shards": 2, "if_exists": "overwrite"}, "each would begin anew; remove .*a.beton"),

@@ -207,8 +207,11 @@ def _beton_config(config: Mapping[str, Any], part: SplitPart) -> BetonConfig:
     fields = None if part.fields is None else {name: _without_nulls(field) for name, field in part.fields.items()}
     description = None
     if source is not None:
+        made_from = {"source": source, "fields": fields, "indices": indices}
+        if config["conversion"].get("shuffle_indices"):  # else as it was before this was told
+            made_from["shuffle_indices"] = True
         # A folder that holds both the betons and the data they are made from may be moved.
-        description = _relocatable({"source": source, "fields": fields, "indices": indices}, str(config["data_dir"]))
+        description = _relocatable(made_from, str(config["data_dir"]))
     return BetonConfig(Path(part.split["beton"]), part.key, source, fields, indices, description)
 
 

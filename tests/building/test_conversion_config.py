@@ -72,6 +72,18 @@ def test_subset_is_stored_and_another_config_is_noticed(tmp_path):
     assert convert_beton(distinct_betons(wanted)[0], CONVERSION | {"if_exists": "overwrite"}).num_samples == 10
 
 
+@pytest.mark.timeout(120)
+def test_that_samples_were_shuffled_is_remembered(tmp_path):
+    wanted = config(tmp_path, train={})
+    shuffled = wanted | {"conversion": CONVERSION | {"shuffle_indices": True}}
+    for first, second in ((wanted, shuffled), (shuffled, wanted)):
+        overwrite = first["conversion"] | {"if_exists": "overwrite"}
+        assert convert_beton(distinct_betons(first)[0], overwrite).num_samples == 10
+        assert convert_beton(distinct_betons(first)[0], first["conversion"]) is None
+        with pytest.raises(BetonError, match="shuffle_indices is .* in the file, but .* is wanted"):
+            convert_beton(distinct_betons(second)[0], second["conversion"])
+
+
 def test_missing_beton_without_a_source_is_an_error(tmp_path):
     with pytest.raises(ConfigError, match=r"no source to make it from"):
         convert_beton(distinct_betons(config(tmp_path, train={"source": None}))[0], CONVERSION)
