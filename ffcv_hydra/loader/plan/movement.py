@@ -71,8 +71,7 @@ class Move:
 
 def moves_of(node: Node) -> list[Move]:
     """What is done to places by the operations up to a node, from the decoder on."""
-    moves = [_move_of(one) for one in reversed(with_parents(node))]
-    return [move for move in moves if move is not None]
+    return [move for one in reversed(with_parents(node)) if (move := _move_of(one)) is not None]
 
 
 def _move_of(node: Node) -> Move | None:
@@ -117,19 +116,13 @@ def move_of_module(module: nn.Module, before: State, found: Probe | None, place:
         found: what a dry run showed; None if it failed.
         place: where it runs; at each one it draws for itself.
     """
-    moves = getattr(module, "geometric", None)
-    doubt = ""
-    if moves is None and (found is None or found.random):
-        moves = not changes_values_alone(module)
-        doubt = _DOUBT
-    elif moves is None and found is not None and _keeps_sides(before, found.shape):
-        moves = not (changes_values_alone(module) or _is_still(module, before))
-        doubt = _DOUBT
+    moves, doubt, draws = getattr(module, "geometric", None), "", found is None or found.random
+    if moves is None and (found is None or draws or _keeps_sides(before, found.shape)):
+        moves = not (changes_values_alone(module) or (not draws and _is_still(module, before)))
+        doubt = "" if type(module).__module__.startswith("torchvision.transforms.") else _DOUBT
     if moves is False:
         return None
-    if _is_of_torchvision(module):
-        doubt = ""
-    if found is not None and not found.random:
+    if not draws:
         return Move(_with_arguments(TorchModule(module)), doubt=doubt)
     name = type(module).__name__
     reason = (
@@ -137,10 +130,6 @@ def move_of_module(module: nn.Module, before: State, found: Probe | None, place:
         f"list for the whole batch in pipeline.device; {_DOUBT}"
     )
     return Move(name, place, reason, doubt)
-
-
-def _is_of_torchvision(module: nn.Module) -> bool:
-    return type(module).__module__.startswith("torchvision.transforms.")
 
 
 def _is_still(module: nn.Module, before: State) -> bool:
