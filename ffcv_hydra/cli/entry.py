@@ -1,6 +1,7 @@
 """Running a task under Hydra, with errors that are one line."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,6 +21,8 @@ from ffcv_hydra.urls import has_secrets, shown
 
 Task = Callable[[DictConfig], Any]
 
+_BETONS_IN_MAPPINGS = re.compile(r"""\bbeton\s*:\s*['"]?(\w[\w+.-]*://[^'"\s}\]]+)""")  # of a mixture's members
+
 
 def execute(
     task: Task, config_name: str, arguments: Sequence[str] | None = None, fresh_processes: bool = False
@@ -38,10 +41,7 @@ def execute(
     # A console script does not see the folder it is started in, where a user's own datasets and models are.
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
-    for key, _, value in (given.partition("=") for given in (sys.argv[1:] if arguments is None else arguments)):
-        if key.endswith(".beton") and has_secrets(value):
-            fault = "has a user or a query, which the run's folder would keep; credentials of a store are"
-            sys.exit(f"{key}={shown(value)}: {fault} found where its own tools look for them, or in ~/.netrc")
+    _refuse_secrets(sys.argv[1:] if arguments is None else arguments)
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     reported: list[Exception] = []
     unexpected: list[Exception] = []
@@ -87,6 +87,15 @@ def execute(
         if wants_traceback or line is None or any(error is known for known in unexpected):
             raise
         sys.exit(line)
+
+
+def _refuse_secrets(arguments: Sequence[str]) -> None:
+    """End if a beton's URL, as a value of its own or in a mapping, has what a run's folder should not keep."""
+    for key, _, value in (given.partition("=") for given in arguments):
+        for url in [value] if key.endswith(".beton") else _BETONS_IN_MAPPINGS.findall(value):
+            if has_secrets(url):
+                fault = "has a user or a query, which the run's folder would keep; credentials of a store are"
+                sys.exit(f"{key}={shown(url)}: {fault} found where its own tools look for them, or in ~/.netrc")
 
 
 @contextmanager

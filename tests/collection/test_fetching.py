@@ -264,13 +264,20 @@ def test_a_split_at_a_url_is_not_converted(monkeypatch):
     assert count_classes("/none", "s3://bucket/a.beton") is None
 
 
-def test_a_command_line_with_secrets_is_refused_before_a_run_s_folder_keeps_it(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "given",
+    [
+        "dataset.splits.train.beton=URL",
+        "dataset.splits={train: {beton: 'URL'}}",
+        'dataset.members={a: {dataset: toy, share: 1, splits: {train: {source: null, beton: "URL"}}}}',
+    ],
+)
+def test_a_command_line_with_secrets_is_refused_before_a_run_s_folder_keeps_it(given, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as caught:
-        execute(print, "run", ["dataset.splits.train.beton=https://ana:hidden@host/a.beton?hidden"])
-    assert str(caught.value).startswith(
-        "dataset.splits.train.beton=https://***@host/a.beton?...: has a user or a query"
-    )
+        execute(print, "run", [given.replace("URL", "https://ana:hidden@host/a.beton?hidden")])
+    key = given.partition("=")[0]
+    assert str(caught.value).startswith(f"{key}=https://***@host/a.beton?...: has a user or a query")
     assert "hidden" not in str(caught.value) and list(tmp_path.iterdir()) == []
 
 
