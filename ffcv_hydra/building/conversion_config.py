@@ -65,7 +65,7 @@ def parts_of(dataset: Mapping[str, Any], stage: str) -> list[SplitPart]:
     if split is None:
         return []
     if "members" not in split:
-        return [SplitPart(f"dataset.splits.{stage}", split, dataset["fields"])]
+        return [SplitPart(f"dataset.splits.{stage}", split, dataset.get("fields"))]
     return [
         SplitPart(f"dataset.members.{name}.splits.{stage}", part, part["fields"])
         for name, part in split["members"].items()
