@@ -53,7 +53,7 @@ def verify(
             if progress is not None:
                 progress(start + shard.num_samples * done // max(total, 1), index.num_samples)
 
-        one = verify_file(location, progress=advance)
+        one = verify_file(location, progress=advance, first_id=start)
         findings += [*one.findings, *(_changes(location, index, shard, custom_fields) if one.num_samples else ())]
         found.append(one)
     return Verification(

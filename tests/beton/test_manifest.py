@@ -59,6 +59,18 @@ class Deadly:
         os._exit(3)
 
 
+def test_a_source_that_is_a_damaged_beton_is_not_taken_for_one_that_says_little():
+    class Stored:
+        def __len__(self):
+            return 1
+
+        def manifest(self):
+            raise BetonError("a.beton: the manifest is lost")
+
+    with pytest.raises(BetonError, match="the manifest is lost"):
+        manifest_of(Stored())
+
+
 @pytest.mark.parametrize(
     ("now", "difference"),
     [

@@ -267,6 +267,19 @@ def test_each_damaged_missing_or_changed_shard_is_one_line(sharded, capsys):
     assert f"{third}: is not the file that the index speaks of: it has 7 samples, not 6" in "\n".join(lines(capsys))
 
 
+def test_a_sample_of_a_shard_is_called_as_it_is_in_the_whole(sharded, capsys):
+    second = sharded / "00001.beton"
+    flip(second, int(Beton(second).extents("data")[0][5]) + 2)
+    assert main(["verify", str(sharded)]) == 1
+    assert lines(capsys)[0].startswith(f"{second}: field 'data', sample 12 (5 of this file): the stored bytes differ")
+
+
+def test_a_folder_without_its_index_is_not_taken_for_a_folder_to_look_in(sharded, capsys):
+    (sharded / "index.json").unlink()
+    assert main(["info", str(sharded)]) == 1
+    assert f"{sharded}: is a folder of shards without its index.json; restore that, or" in capsys.readouterr().err
+
+
 def test_an_index_that_is_damaged_is_one_finding(sharded, capsys):
     (sharded / "index.json").write_text("{}")
     assert main(["verify", str(sharded)]) == 1

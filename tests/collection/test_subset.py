@@ -205,3 +205,11 @@ def test_a_shard_that_is_cut_short_meanwhile_is_one_line(tmp_path, monkeypatch):
     with pytest.raises(ConversionError, match=r"00001\.beton: sample 10, field 'image' is damaged"):
         subset(folder, tmp_path / "few.beton")
     assert not (tmp_path / "few.beton").exists()
+
+
+def test_names_and_classes_that_are_lost_are_not_left_out(tmp_path):
+    write_sharded_beton(Everything(range(6)), tmp_path / "a.beton", FIELDS, shards=2, num_workers=0)
+    next((tmp_path / "a.beton").glob("manifest-*")).unlink()
+    with pytest.raises(BetonError, match="manifest-.*: cannot be read: No such file"):
+        subset(tmp_path / "a.beton", tmp_path / "few.beton", indices=[1, 2])
+    assert os.listdir(tmp_path) == ["a.beton"]

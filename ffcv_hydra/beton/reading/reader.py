@@ -21,6 +21,7 @@ from ffcv_hydra.beton.format import ALLOCATION, DESCRIPTOR, HEADER, record_type
 from ffcv_hydra.beton.manifest import Manifest, decode
 from ffcv_hydra.beton.reading import checks
 from ffcv_hydra.beton.stored_file import StoredFile
+from ffcv_hydra.beton_path import INDEX_NAME
 from ffcv_hydra.errors import BetonError
 
 CUT_MEANWHILE = "was cut short while it was read; convert the dataset again"
@@ -310,7 +311,10 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     except FileNotFoundError as error:
         raise BetonError(f"{path}: no such file; convert the dataset first, or correct the path") from error
     except IsADirectoryError as error:
-        raise BetonError(f"{path}: is a directory; name the .beton file in it") from error
+        what = "is a directory; name the .beton file in it"
+        if any(path.glob("[0-9]*.beton")):
+            what = f"is a folder of shards without its {INDEX_NAME}; restore that, or convert or merge again"
+        raise BetonError(f"{path}: {what}") from error
     except OSError as error:
         raise BetonError(f"{path}: cannot be read: {error.strerror or error}") from error
     except BetonError as error:

@@ -62,6 +62,7 @@ def verify(
     num_workers: int = -1,
     custom_fields: Mapping[str, type[Field]] | None = None,
     progress: Progress | None = None,
+    first_id: int = 0,
 ) -> Verification:
     """Check a beton.
 
@@ -71,13 +72,14 @@ def verify(
         num_workers: Threads; -1 is one per usable core.
         custom_fields: Field classes by field name, for fields that FFCV has no type id for.
         progress: Called now and then, from this thread, with the number of allocations done and of all.
+        first_id: What the first sample is called in the whole that the file is a shard of.
     """
     path = Path(os.path.expanduser(path))
     try:
         beton = Beton(path, custom_fields)
     except BetonError as error:
         return Verification(path, [str(error)], 0, 0, False, 0, 0)
-    verifier = _Verifier(beton, decode)
+    verifier = _Verifier(beton, decode, first_id)
     findings = [f"{path}: {finding}" for finding in verifier.run(num_workers, progress)]
     num_allocations, has_checksums = len(beton.pointers), beton.checksums is not None
     decoded = verifier.num_decoded, verifier.num_masks
@@ -85,7 +87,8 @@ def verify(
 
 
 class _Verifier:
-    def __init__(self, beton: Beton, decode: bool) -> None:
+    def __init__(self, beton: Beton, decode: bool, first_id: int) -> None:
+        self._first_id = first_id
         self.num_decoded = self.num_masks = 0
         self._beton = beton
         self._names = list(beton.fields)
@@ -195,7 +198,9 @@ class _Verifier:
     def _where(self, row: int) -> str:
         owner = self._owners[row]
         field = "" if owner < 0 else f"field '{self._names[owner]}', "
-        return f"{field}sample {self._samples[row]}: "
+        sample = int(self._samples[row])
+        here = f" ({sample} of this file)" if self._first_id else ""
+        return f"{field}sample {self._first_id + sample}{here}: "
 
 
 def _read(descriptor: int, begin: int, end: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from ffcv_hydra.beton.manifest import Manifest
 from ffcv_hydra.beton.writing.isolated import Send, run_isolated
 from ffcv_hydra.beton.writing.seeding import load_torch_for, seed_all
 from ffcv_hydra.beton.writing.source import is_iterable_only
-from ffcv_hydra.errors import describe_error
+from ffcv_hydra.errors import BetonError, describe_error
 from ffcv_hydra.loaded_torch import bytes_of, is_tensor
 
 LOOKED_AT = 5  # items whose hash is kept
@@ -66,6 +66,8 @@ def manifest_of(
             if isinstance(found, Manifest):
                 return found
             reason = f"gave {type(found).__name__}, not ffcv_hydra.beton.Manifest"
+        except BetonError:  # of data that are read to be stored again
+            raise
         except Exception as error:
             reason = f"raised {describe_error(error)}"
         tells = "its length and a few items tell" if has_length else "nothing tells"
