@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,7 +20,7 @@ from pathlib import Path
 from ffcv_hydra.atomic_file import write_whole, written_beside
 from ffcv_hydra.collection.cache_locks import Uses, downloading
 from ffcv_hydra.collection.cache_room import LIMIT, has_come, make_room
-from ffcv_hydra.collection.remote_file import RemoteFile, RemoteInfo, Stopped
+from ffcv_hydra.collection.remote_file import RemoteFile, RemoteInfo, Stop, Stopped
 from ffcv_hydra.errors import BetonError, RemoteError
 from ffcv_hydra.urls import name_of, shown, without_user
 
@@ -115,7 +114,7 @@ class CachedFile:
             return True  # nothing is known
         return then == now
 
-    def take(self, advance: Advance, stop: threading.Event, uses: Uses, anew: bool = False) -> Path:
+    def take(self, advance: Advance, stop: Stop, uses: Uses, anew: bool = False) -> Path:
         """The file in the cache, downloaded if it is not there.
 
         Args:
@@ -158,7 +157,7 @@ class CachedFile:
                 f"{shown(self.url)}: cannot be kept in {folder}: {error.strerror or error}; {ADVICE}"
             ) from error
 
-    def _download(self, advance: Advance, stop: threading.Event) -> None:
+    def _download(self, advance: Advance, stop: Stop) -> None:
         folder, remote = self.path.parent, RemoteFile(self.url, stop)
         for abandoned in folder.glob(".*.writing"):  # of processes that were killed: the lock is ours
             abandoned.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from ffcv_hydra.errors import RemoteError
 from ffcv_hydra.urls import shown
@@ -33,6 +33,14 @@ _PACKAGES = {
 _NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError")  # botocore, google.auth
 _MAY_PASS = (408, 425, 429)  # of the HTTP statuses below 500
 _Result = TypeVar("_Result")
+
+
+class Stop(Protocol):
+    """Says when to give up; a `threading.Event` does."""
+
+    def is_set(self) -> bool: ...
+
+    def wait(self, timeout: float | None = None) -> bool: ...
 
 
 class Stopped(Exception):
@@ -68,7 +76,7 @@ class RemoteFile:
         stop: gives up what goes on when it is set.
     """
 
-    def __init__(self, url: str, stop: threading.Event | None = None) -> None:
+    def __init__(self, url: str, stop: Stop | None = None) -> None:
         self.url = url
         self._stop = stop or threading.Event()
 

@@ -1,0 +1,310 @@
+"""Shards that come from URLs while others are read: in the order of need, by several connections, within the limit.
+
+A pass says which files each of its batches reads (`ahead`). Threads walk on from there and download what is not here,
+until the cache is full of what is needed sooner. What no batch needs, of those under way and found so far, is closed
+then, and may be evicted. Whoever needs a file that did not come meanwhile downloads it itself, and meets what is wrong.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from ffcv_hydra.collection.cache_locks import Uses
+from ffcv_hydra.collection.cache_room import NoRoom
+from ffcv_hydra.collection.data_cache import CachedFile
+from ffcv_hydra.collection.remote_file import Stopped
+from ffcv_hydra.errors import RemoteError
+
+CONNECTIONS = 4
+ROOM_SECONDS = 60.0  # that whoever needs a file waits for others to let go of theirs
+TOLD_SECONDS = 30.0  # between two words on how far it is
+MOST_BATCHES_AHEAD = 1000
+_POLL_SECONDS = 0.05
+
+logger = logging.getLogger(__name__)
+
+
+class RemoteShards:
+    """The files of one collection, some of which come from URLs. Safe to use from several threads.
+
+    Args:
+        files: by number; None for those that are on this machine anyhow.
+
+    Attributes:
+        on_close: told the number of a file that nobody reads any longer, for it to be closed.
+    """
+
+    def __init__(self, files: Sequence[CachedFile | None]) -> None:
+        self._files = dict(enumerate(files))
+        self._remote = {number: file for number, file in self._files.items() if file is not None}
+        self.on_close: list[Callable[[int], None]] = []
+        self._last_told = time.monotonic()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        self._changed = threading.Condition()
+        self._uses = Uses()
+        self._here: set[int] = set()  # in use by us, so that nobody evicts them
+        self._opened: set[int] = set()  # of those, by who reads them
+        self._coming: set[int] = set()
+        self._passes: list[_Pass] = []
+        self._num_urgent = 0
+
+    def take(self, number: int) -> None:
+        """Wait until a file is here, or download it; it stays until it is closed.
+
+        Raises:
+            RemoteError: it cannot be had, or there is no room for it.
+            Stopped: the last pass was stopped meanwhile.
+        """
+        if number in self._opened or number not in self._remote:
+            return
+        if self._process != os.getpid():  # the parent has the threads, and its locks
+            self._begin()
+        stop = _Stop(self._passes)
+        with self._changed:
+            while number in self._coming:
+                if stop.is_set():
+                    raise Stopped
+                self._changed.wait(_POLL_SECONDS)
+            if number in self._here:
+                self._opened.add(number)
+                return
+            self._coming.add(number)
+            self._num_urgent += 1
+        try:
+            self._fetch_now(number, stop)
+        finally:
+            self._has_come(number, is_urgent=True)
+
+    def ahead(self, batches: Iterator[Iterable[int]], first_batch: int) -> Ahead:
+        """Begin to fetch what the batches of a pass read.
+
+        Args:
+            batches: the numbers of the files of each, in the order of need, from the first one on.
+            first_batch: its place.
+        """
+        if self._process != os.getpid():
+            self._begin()
+        found = _Pass(batches, first_batch)
+        with self._changed:
+            self._passes[:] = [known for known in self._passes if not known.stopped]
+            self._passes.append(found)
+        return Ahead(self, found)
+
+    def is_complete(self) -> bool:
+        """Whether all files are here."""
+        return len(self._here) == len(self._remote)
+
+    def close_unneeded(self, urgent: int | None = None) -> None:
+        """Close what no pass needs; for a file that is needed at once, also what came ahead of need."""
+        with self._changed:
+            for number in [one for one in self._here if one]:  # the first one has the fields of all
+                is_needed = any(found.needs(number) for found in self._passes if not found.stopped)
+                if number != urgent and not (is_needed and (urgent is None or number in self._opened)):
+                    self._close(number)
+
+    def _close(self, number: int) -> None:
+        self._here.discard(number)
+        if number in self._opened:
+            self._opened.discard(number)
+            for close in self.on_close:
+                close(number)
+        self._remote[number].touch()
+        self._uses.end(self._remote[number].path.parent)
+
+    def _fetch_now(self, number: int, stop: _Stop) -> None:
+        deadline = time.monotonic() + ROOM_SECONDS
+        while True:
+            try:
+                self._fetch(number, stop)
+                self._opened.add(number)
+                return
+            except NoRoom:
+                if time.monotonic() > deadline:
+                    raise
+            self.close_unneeded(number)
+            if stop.wait(_POLL_SECONDS):
+                raise Stopped
+
+    def _fetch(self, number: int, stop: _Stop) -> None:
+        file = self._remote[number]
+        try:
+            file.take(lambda _: None, stop, self._uses)
+        except BaseException:
+            self._uses.end(file.path.parent)
+            raise
+        with self._changed:
+            self._here.add(number)
+            if time.monotonic() - self._last_told > TOLD_SECONDS:
+                self._last_told = time.monotonic()
+                logger.info("%d of %d shards are here", len(self._here), len(self._remote))
+
+    def _has_come(self, number: int, is_urgent: bool = False) -> None:
+        with self._changed:
+            self._coming.discard(number)
+            self._num_urgent -= is_urgent
+            self._changed.notify_all()
+
+    def fetch_ahead(self, found: _Pass) -> None:
+        """Download what a pass needs next, until all is here or the pass is at its end."""
+        stop = _Stop([found])
+        while (number := self._next(found, stop)) is not None:
+            has_room = True
+            try:
+                self._fetch(number, stop)
+            except NoRoom:
+                has_room = False
+            except (RemoteError, Stopped) as error:  # whoever needs it meets it again
+                logger.debug("%s", error)
+            finally:
+                self._has_come(number)
+            found.is_short_of_room = not has_room
+            if not has_room:
+                found.put_back(number)
+                self.close_unneeded()
+                stop.wait(2 * _POLL_SECONDS)
+
+    def _next(self, found: _Pass, stop: _Stop) -> int | None:
+        """The number of the file that is to be downloaded next, as one that is coming; None if there will be none."""
+        while not stop.is_set():
+            with self._changed:
+                waits = self._num_urgent or (found.is_short_of_room and self._coming)
+                number = None if waits else found.next_file()
+                if number is not None and number not in self._here | self._coming:
+                    self._coming.add(number)
+                    return number
+                if self.is_complete():
+                    return None
+            if number is None and (waits or not found.walk(self._remote)):
+                if found.is_walked and not found.has_files():
+                    return None
+                stop.wait(_POLL_SECONDS)
+        return None
+
+
+class Ahead:
+    """A pass whose files are fetched ahead of need; made by `RemoteShards.ahead`."""
+
+    def __init__(self, shards: RemoteShards, found: _Pass) -> None:
+        self._pass = found
+        self.stop = found.stop
+        count = 0 if shards.is_complete() else CONNECTIONS
+        self._threads = [
+            threading.Thread(target=shards.fetch_ahead, args=(found,), name="fetching ahead", daemon=True)
+            for _ in range(count)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def needs(self, batch: int, numbers: Iterable[int]) -> None:
+        """Keep some files until a batch is done; said before it is begun."""
+        self._pass.note(batch, numbers)
+
+    def done(self, batch: int) -> None:
+        """All batches before this one are done."""
+        self._pass.first_batch = batch
+
+    def close(self) -> None:
+        """Stop, and wait for the threads."""
+        self.stop()
+        for thread in self._threads:
+            thread.join()
+
+
+class _Pass:
+    """What a pass needs, as far as it has been walked.
+
+    Attributes:
+        first_batch: that is not done.
+        stopped: whether it is over.
+        is_walked: whether all its batches are known.
+        is_short_of_room: whether there was none for the last file: then the next one is tried alone, lest one that is
+            needed later takes its place.
+    """
+
+    def __init__(self, batches: Iterator[Iterable[int]], first_batch: int) -> None:
+        self.first_batch = first_batch
+        self.stopped = self.is_walked = self.is_short_of_room = False
+        self._batches = batches
+        self._next_batch = first_batch
+        self._last_batch: dict[int, int] = {}  # that needs each file
+        self._order: dict[int, int] = {}
+        self._files: list[tuple[int, int]] = []  # a heap, by the order of need
+        self._queued: set[int] = set()
+        self._count = itertools.count()
+        self._lock = threading.Lock()
+
+    def stop(self) -> None:
+        """End what is done for it; for finalizers too."""
+        self.stopped = True
+
+    def needs(self, number: int) -> bool:
+        """Whether a batch that is not done reads a file."""
+        return self._last_batch.get(number, -1) >= self.first_batch
+
+    def note(self, batch: int, numbers: Iterable[int]) -> None:
+        """Take note of what a batch reads."""
+        for number in numbers:
+            self._last_batch[number] = max(batch, self._last_batch.get(number, batch))
+
+    def walk(self, wanted: dict[int, CachedFile]) -> bool:
+        """Look at one batch more; False if there is none, or it is too far ahead."""
+        with self._lock:
+            if self.is_walked or self._next_batch > self.first_batch + MOST_BATCHES_AHEAD:
+                return False
+            try:
+                numbers = next(self._batches, None)
+            except Exception:  # met again by whoever makes the batch
+                numbers = None
+            if numbers is None:
+                self.is_walked = True
+                return False
+            self.note(self._next_batch, numbers)
+            self._next_batch += 1
+            for number in numbers:
+                if number in wanted and number not in self._queued:
+                    self._queued.add(number)
+                    self._order[number] = next(self._count)
+                    self.put_back(number)
+        return True
+
+    def put_back(self, number: int) -> None:
+        """Have a file fetched when its turn comes."""
+        self._queued.add(number)
+        heapq.heappush(self._files, (self._order[number], number))
+
+    def next_file(self) -> int | None:
+        """The file that is needed next, of those that are known."""
+        if not self._files:
+            return None
+        number = heapq.heappop(self._files)[1]
+        self._queued.discard(number)
+        return number
+
+    def has_files(self) -> bool:
+        """Whether there is one."""
+        return bool(self._files)
+
+
+class _Stop:
+    """Set once all of some passes are stopped; never, if there are none."""
+
+    def __init__(self, passes: Sequence[_Pass]) -> None:
+        self._passes = [found for found in passes if not found.stopped]
+
+    def is_set(self) -> bool:
+        return bool(self._passes) and all(found.stopped for found in self._passes)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        deadline = time.monotonic() + (timeout or 0)
+        while not self.is_set() and (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(left, _POLL_SECONDS))
+        return self.is_set()
