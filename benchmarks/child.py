@@ -40,6 +40,23 @@ def prepare(contender: ModuleType, work: Work, say: Callable[[Any], None]) -> No
     say({})
 
 
+def store(contender: ModuleType, work: Work, say: Callable[[Any], None]) -> None:
+    """Bring the photographs to where they are read from, and say how long it took."""
+    begin = time.perf_counter()
+    contender.store(work)
+    say({"seconds": time.perf_counter() - begin})
+
+
+def epochs(contender: ModuleType, work: Work, say: Callable[[Any], None]) -> None:
+    """For each number of seconds on stdin say how fast so many are read; the first time from the constructor on."""
+    made: list[Epochs] = []
+    for line in sys.stdin:
+        begin = time.perf_counter()
+        made = made or [contender.batches(work)]
+        images, _ = _consume(made[0], float(line))
+        say({"images_per_second": images / (time.perf_counter() - begin)})
+
+
 def first_batch(contender: ModuleType, work: Work, say: Callable[[Any], None]) -> None:
     """Say how long it takes from the constructor to the first batch; what is imported is there before."""
     begin = time.perf_counter()
@@ -77,7 +94,9 @@ def training(contender: ModuleType, work: Work, say: Callable[[Any], None]) -> N
         say(train(line.strip(), epochs, work))
 
 
-TASKS = {task.__name__: task for task in (serve, prepare, first_batch, peak_memory, conversion, training)}
+TASKS = {
+    task.__name__: task for task in (serve, prepare, store, epochs, first_batch, peak_memory, conversion, training)
+}
 
 
 def _describe(epochs: Epochs) -> dict[str, Any]:

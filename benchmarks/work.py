@@ -14,6 +14,7 @@ RANDOM_CROP, CENTER_CROP, SMALL = "random_crop", "center_crop", "small"
 CENTER_RATIO = 224 / 256
 SCALE, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
 SHIFT, HOLE = 2, 8  # pixels
+SHARD_BYTES = 8_000_000  # of those that come from a store
 Box = tuple[int, int, int, int]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from litdata import StreamingDataLoader, StreamingDataset, optimize
+from litdata.streaming.resolver import Dir
 
 from benchmarks.contenders.opencv_image import as_torch_images, decode
 from benchmarks.work import Epochs, Work, made
@@ -15,8 +16,8 @@ PACKAGES = ("litdata",)
 class Photos(StreamingDataset):
     """Decoded, cropped and resampled photographs."""
 
-    def __init__(self, folder: Path, work: Work) -> None:
-        super().__init__(str(folder), shuffle=True)
+    def __init__(self, folder: str | Dir, work: Work) -> None:
+        super().__init__(folder, shuffle=True)
         self.work = work
 
     def __getitem__(self, index: int) -> torch.Tensor:
@@ -25,16 +26,17 @@ class Photos(StreamingDataset):
 
 def batches(work: Work) -> Epochs:
     """Epochs of the loader."""
-    folder = made(f"litdata-{work.count}", partial(_write, work))
+    folder = made(f"litdata-{work.count}", partial(write, work))
     loader = StreamingDataLoader(
-        Photos(folder, work), batch_size=work.batch_size, num_workers=work.workers, persistent_workers=True
+        Photos(str(folder), work), batch_size=work.batch_size, num_workers=work.workers, persistent_workers=True
     )
     return Epochs(lambda: map(as_torch_images, loader))
 
 
-def _write(work: Work, folder: Path) -> None:
+def write(work: Work, folder: Path, chunk_bytes: int = 64_000_000) -> None:
+    """Write the photographs."""
     paths = [str(path.absolute()) for path in work.paths()]
-    optimize(_read, paths, str(folder), chunk_bytes="64MB", num_workers=1, verbose=False)
+    optimize(_read, paths, str(folder), chunk_bytes=chunk_bytes, num_workers=1, verbose=False)
 
 
 def _read(path: str) -> dict[str, bytes]:

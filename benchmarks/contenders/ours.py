@@ -39,7 +39,12 @@ def beton(work: Work) -> Path:
     return made(f"ours-{work.images}.beton", partial(write, work))
 
 
-def loader(path: Path | list[Path], work: Work, images: list[Any] | None = None) -> Loader:
+def loader(
+    path: Path | str | list[Path],
+    work: Work,
+    images: list[Any] | None = None,
+    ordering: OrderOption = OrderOption.RANDOM,
+) -> Loader:
     """A loader of the images alone; `images` says what is done to them instead of `OPERATIONS`."""
     to_device = [] if work.device == "cpu" else [ToDevice(work.device)]
     operations = [*(images or OPERATIONS[work.name](work.size)), ToTensor(), *to_device, ToTorchImage()]
@@ -47,7 +52,7 @@ def loader(path: Path | list[Path], work: Work, images: list[Any] | None = None)
         path,
         work.batch_size,
         pipelines={"image": operations, "label": "disabled"},
-        ordering=OrderOption.RANDOM,
+        ordering=ordering,
         num_workers=work.workers,
         drop_last=True,
     )

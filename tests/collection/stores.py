@@ -1,7 +1,5 @@
-"""An HTTP server that the tests make fail, an S3 server, and a store that is slow."""
+"""An HTTP server that the tests make fail, and a store that is slow."""
 
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -90,27 +88,6 @@ def serving(folder: Path) -> Iterator[Server]:
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-_S3 = """
-import logging, sys
-from moto.server import ThreadedMotoServer
-logging.getLogger("werkzeug").setLevel(logging.ERROR)
-server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-server.start()
-print("http://%s:%d" % server.get_host_and_port(), flush=True)
-sys.stdin.read()
-server.stop()
-"""
-
-
-@contextmanager
-def s3_server() -> Iterator[str]:
-    """The endpoint of a store that has nothing in it, in a process of its own."""
-    with subprocess.Popen(
-        [sys.executable, "-c", _S3], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        yield process.stdout.readline().strip()
 
 
 class SlowFileSystem(LocalFileSystem):

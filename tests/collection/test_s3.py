@@ -11,6 +11,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from benchmarks.s3_store import s3_server
 from ffcv_hydra.beton import Beton
 from ffcv_hydra.collection import read_index, remote_file, write_index, write_sharded_beton
 from ffcv_hydra.collection.data_cache import data_cache
@@ -18,7 +19,6 @@ from ffcv_hydra.collection.fetching import local
 from ffcv_hydra.collection.uploading import upload
 from ffcv_hydra.datasets import ToyImages
 from ffcv_hydra.errors import RemoteError
-from tests.collection import stores
 from tests.loader.configurations import FIELDS, Scenes, digests, make
 
 s3fs = pytest.importorskip("s3fs")
@@ -39,7 +39,7 @@ def sharded(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def endpoint():
-    with stores.s3_server() as endpoint:
+    with s3_server() as endpoint:
         yield endpoint
 
 
