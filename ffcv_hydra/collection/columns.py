@@ -37,6 +37,7 @@ class Column(np.lib.mixins.NDArrayOperatorsMixin):
         pointer: the name of the column of the column that holds pointers; empty if it does itself; None: none.
         extremes: of each file, the least and the largest of its columns, as far as they are known.
         key: of this column there.
+        need: told of rows before the files that they are in are opened one by one.
     """
 
     def __init__(
@@ -49,8 +50,10 @@ class Column(np.lib.mixins.NDArrayOperatorsMixin):
         pointer: str | None,
         extremes: Sequence[Extremes],
         key: str,
+        need: Callable[[np.ndarray], None],
     ) -> None:
         self._files, self._first_ids, self._part, self._starts = files, first_ids, part, starts
+        self._need = need
         self._like, self._pointer, self._all_extremes, self._key = like[:0].copy(), pointer, extremes, key
         self.dtype, self.shape = like.dtype, (int(first_ids[-1]), *like.shape[1:])
         self.ndim = like.ndim
@@ -60,6 +63,7 @@ class Column(np.lib.mixins.NDArrayOperatorsMixin):
         if pointer is not None:
             self._pointer_at = int(like.dtype.fields[pointer][1]) if pointer else 0  # type: ignore[index]
         self._parts: dict[int, np.ndarray] = {}  # whose addresses are known
+        self._closed: np.ndarray | None = None
         self._columns: dict[str, Column] = {}
 
     def __len__(self) -> int:
@@ -86,11 +90,18 @@ class Column(np.lib.mixins.NDArrayOperatorsMixin):
     def _rows(self, rows: np.ndarray) -> np.ndarray:
         rows = np.ascontiguousarray(rows)
         target = np.empty((len(rows), self._row_bytes), dtype=np.uint8)
-        places = self._first_ids, self._addresses, self._strides, self._starts, self._pointer_at
-        while (missing := gather_rows(*places, rows, target)) != ALL_THERE:
+        addresses, strides = self._addresses, self._strides
+        held: dict[int, np.ndarray] = {}  # lest it is closed again before all that these rows lie in are open
+        places = self._starts, self._pointer_at, rows, target
+        while (missing := gather_rows(self._first_ids, addresses, strides, *places)) != ALL_THERE:
             if missing == UNKNOWN_ROW:
                 raise IndexError(f"{self._key}: of {len(self)} samples, some of {rows} are none")
-            self._find(missing)
+            if not held:
+                self._need(rows)
+            held[missing] = self._find(missing)
+            addresses, strides = self._addresses.copy(), self._strides.copy()
+            for number, part in held.items():
+                addresses[number], strides[number] = part.ctypes.data, part.strides[0]
         return target.reshape(-1).view(self.dtype).reshape(len(rows), *self.shape[1:])
 
     def _find(self, number: int) -> np.ndarray:
@@ -100,11 +111,18 @@ class Column(np.lib.mixins.NDArrayOperatorsMixin):
         self._addresses[number] = part.ctypes.data  # last: whoever sees it goes there
         return part
 
+    def forget(self, number: int) -> None:
+        """Ask for one of the files again when a row of it is needed next."""
+        self._addresses[number] = 0
+        self._closed = self._parts.pop(number, None)  # somebody may be reading a row
+        for column in list(self._columns.values()):
+            column.forget(number)
+
     def _column(self, name: str) -> Column:
         if name not in self._columns:
             pointer = "" if name == self._pointer else None
             args = self._files, self._first_ids, lambda beton: self._part(beton)[name], self._like[name], self._starts
-            self._columns[name] = Column(*args, pointer, self._all_extremes, f"{self._key}.{name}")
+            self._columns[name] = Column(*args, pointer, self._all_extremes, f"{self._key}.{name}", self._need)
         return self._columns[name]
 
     @cached_property

@@ -81,9 +81,10 @@ class CachedFile:
         content: tells this content from others that the URL may have; empty if that is not known beforehand.
         num_bytes: its size; None: what the server says.
         check: raises `BetonError` if the file that it is given is not what is wanted.
+        path: where it is, once it is there. None: in the folder of this URL and content.
 
     Attributes:
-        path: where it is, once it is there.
+        path: the path.
     """
 
     def __init__(
@@ -92,9 +93,10 @@ class CachedFile:
         content: str = "",
         num_bytes: int | None = None,
         check: Callable[[Path], None] | None = None,
+        path: Path | None = None,
     ) -> None:
         self.url = url
-        self.path = folder_of(url, content) / name_of(url)
+        self.path = path or folder_of(url, content) / name_of(url)
         self._num_bytes = num_bytes
         self._check = check
 

@@ -1,12 +1,13 @@
 """Betons at URLs: from there into the data cache, where all that reads betons finds paths.
 
-Of a sharded beton the cache has each shard, and an index that names them there. So whoever was given its path, a copy
-of a loader in another process too, asks no server.
+Of a sharded beton the cache has an index that names the shards there, and each of these as soon as it was needed. So
+whoever was given its path, a copy of a loader in another process too, asks no server for what is there.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import threading
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ffcv_hydra.atomic_file import written_beside
+from ffcv_hydra.atomic_file import write_whole, written_beside
 from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.reading.reader import Beton
 from ffcv_hydra.beton.reading.verification import verify
@@ -27,10 +28,11 @@ from ffcv_hydra.collection.cache_room import cache_limit
 from ffcv_hydra.collection.data_cache import ADVICE, CachedFile, folder_of, write_about
 from ffcv_hydra.collection.index import INDEX_NAME, Index, ShardEntry, read_index, write_index
 from ffcv_hydra.collection.remote_file import NoPermission, RemoteFile, Stopped
+from ffcv_hydra.collection.remote_shards import CONNECTIONS
 from ffcv_hydra.errors import BetonError, RemoteError
-from ffcv_hydra.urls import is_url, joined, shown
+from ffcv_hydra.urls import has_secrets, is_url, joined, shown
 
-CONNECTIONS = 4
+_URLS = ".urls.json"
 
 CustomFields = Mapping[str, type[Field]]
 
@@ -43,8 +45,9 @@ def local(
     anew: bool = False,
     progress: bool | None = None,
     uses: Uses | None = None,
+    whole: bool = True,
 ) -> Path:
-    """The path of a beton on this machine: of one at a URL, or of shards at URLs, in the cache, with all that is in it.
+    """The path of a beton on this machine: of one at a URL, or of shards at URLs, in the cache.
 
     What is in the cache is compared with the server's sizes and tags, and taken as it is if the server cannot be asked.
 
@@ -54,6 +57,8 @@ def local(
         anew: take what the URL has now, if it has changed.
         progress: Show a progress bar on stderr. None: if stderr is a terminal.
         uses: of who is to read it, which keep it in the cache. None: it may be evicted at once.
+        whole: with all shards. Else who reads them has to fetch them, see `remote_files`. They do come now if a URL has
+            a user or a query, which nothing in the cache may tell.
 
     Raises:
         RemoteError: it cannot be had, or cannot be kept, or has changed since it was fetched.
@@ -62,7 +67,7 @@ def local(
     uses = uses or Uses()
     if not is_url(path):
         here = Path(path)
-        return _with_shards_here(here, str(path), custom_fields, progress, uses) if _names_urls(here) else here
+        return _with_shards_here(here, str(path), custom_fields, progress, uses, whole) if _names_urls(here) else here
     index, single = (
         CachedFile(joined(path, INDEX_NAME)),
         CachedFile(path, check=lambda file: _check(file, custom_fields)),
@@ -77,7 +82,7 @@ def local(
     with _bar(path, progress) as bar:
         stop = threading.Event()
         [file] = _taken([found], bar, stop, uses, anew=has_changed)
-    return _with_shards_here(file.parent, path, custom_fields, progress, uses) if is_sharded else file
+    return _with_shards_here(file.parent, path, custom_fields, progress, uses, whole) if is_sharded else file
 
 
 def _names_urls(folder: Path) -> bool:
@@ -107,14 +112,14 @@ def _has_changed(file: CachedFile) -> bool:
 
 
 def _with_shards_here(
-    folder: Path, base: str, custom_fields: CustomFields | None, progress: bool | None, uses: Uses
+    folder: Path, base: str, custom_fields: CustomFields | None, progress: bool | None, uses: Uses, whole: bool
 ) -> Path:
     """The folder of an index of the same shards in the cache, where they are now.
 
     Args:
         folder: of the index as it is.
         base: the URL, or the path, of that folder, for names that are relative to it.
-        custom_fields, progress, uses: as for `local`.
+        custom_fields, progress, uses, whole: as for `local`.
     """
     index = _read_index(folder, base)
     here = folder_of(base, hashlib.sha256((folder / INDEX_NAME).read_bytes()).hexdigest())
@@ -127,30 +132,50 @@ def _with_shards_here(
     files = list(shards.values())
     if index.manifest and is_url(base):
         files.append(CachedFile(joined(base, index.manifest), here.name))
-    num_bytes, limit = sum(index.shards[number].num_bytes for number in shards), cache_limit()
+    on_demand = not whole and not any(has_secrets(url) for url in locations)
+    num_bytes = 0 if on_demand else sum(index.shards[number].num_bytes for number in shards)
+    limit = cache_limit()
     if limit is not None and num_bytes > limit:
         raise RemoteError(
             f"{shown(base)}: has {num_bytes:,} bytes, and the cache's limit is {limit:,}; raise cache.limit"
         )
+    if on_demand:
+        files = files[len(shards) :]
     with _bar(base, progress, num_bytes) as bar:
-        bar.update(sum(index.shards[number].num_bytes for number, file in shards.items() if file.is_there()))
-        paths = _taken(files, bar, threading.Event(), uses)
+        if not on_demand:
+            bar.update(sum(index.shards[number].num_bytes for number, file in shards.items() if file.is_there()))
+        taken = _taken(files, bar, threading.Event(), uses)
     if (here / INDEX_NAME).is_file():
         return here
-    for number, path in zip(shards, paths, strict=False):
-        locations[number] = os.path.relpath(path, here)
+    urls = [url if is_url(url) else None for url in locations]
+    for number, file in shards.items():
+        locations[number] = os.path.relpath(file.path, here)
     entries = (replace(shard, file=file) for shard, file in zip(index.shards, locations, strict=True))
     try:
         here.mkdir(parents=True, exist_ok=True)
-        manifest = (paths[-1] if is_url(base) else folder / index.manifest) if index.manifest else None
+        manifest = (taken[-1] if is_url(base) else folder / index.manifest) if index.manifest else None
         if manifest is not None and manifest.is_file():  # else told when it is read
-            with written_beside(here / index.manifest) as file:
-                file.write(manifest.read_bytes())
+            with written_beside(here / index.manifest) as copy:
+                copy.write(manifest.read_bytes())
         write_about(here, base)
+        if not any(url and has_secrets(url) for url in urls):
+            write_whole(here / _URLS, json.dumps(urls))
         write_index(here, replace(index, shards=tuple(entries)))
     except OSError as error:
         raise RemoteError(f"{shown(base)}: cannot be kept in {here}: {error.strerror or error}; {ADVICE}") from error
     return here
+
+
+def remote_files(folder: Path, index: Index, custom_fields: CustomFields | None = None) -> list[CachedFile | None]:
+    """The shards of an index that come into the cache when they are needed; None for each that is there anyhow."""
+    try:
+        urls = json.loads((folder / _URLS).read_bytes())
+    except FileNotFoundError:
+        return [None] * len(index.shards)
+    return [
+        url and _cached_shard(url, shard, custom_fields, Path(shard.location(folder)))
+        for url, shard in zip(urls, index.shards, strict=True)
+    ]
 
 
 def _read_index(folder: Path, base: str) -> Index:
@@ -171,13 +196,15 @@ def _location(shard: ShardEntry, base: str) -> str:
     return joined(base, shard.file)
 
 
-def _cached_shard(url: str, shard: ShardEntry, custom_fields: CustomFields | None) -> CachedFile:
+def _cached_shard(
+    url: str, shard: ShardEntry, custom_fields: CustomFields | None, path: Path | None = None
+) -> CachedFile:
     def check(path: Path) -> None:
         if Beton(path, custom_fields).checksum != shard.tables:
             raise BetonError(f"{path}: has changed: its tables are not those that its index says; upload it again")
         _check(path, custom_fields)
 
-    return CachedFile(url, shard.tables, shard.num_bytes, check)
+    return CachedFile(url, shard.tables, shard.num_bytes, check, path)
 
 
 def _check(path: Path, custom_fields: CustomFields | None) -> None:

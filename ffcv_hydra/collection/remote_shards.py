@@ -13,7 +13,9 @@ import logging
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from ffcv_hydra.collection.cache_locks import Uses
 from ffcv_hydra.collection.cache_room import NoRoom
@@ -28,6 +30,8 @@ MOST_BATCHES_AHEAD = 1000
 _POLL_SECONDS = 0.05
 
 logger = logging.getLogger(__name__)
+_this_thread = threading.local()
+"""`walks`: the pass whose next batch a thread finds out."""
 
 
 class RemoteShards:
@@ -36,14 +40,12 @@ class RemoteShards:
     Args:
         files: by number; None for those that are on this machine anyhow.
 
-    Attributes:
-        on_close: told the number of a file that nobody reads any longer, for it to be closed.
     """
 
     def __init__(self, files: Sequence[CachedFile | None]) -> None:
         self._files = dict(enumerate(files))
         self._remote = {number: file for number, file in self._files.items() if file is not None}
-        self.on_close: list[Callable[[int], None]] = []
+        self._close_methods: list[weakref.WeakMethod[Callable[[int], None]]] = []
         self._last_told = time.monotonic()
         self._begin()
 
@@ -57,32 +59,75 @@ class RemoteShards:
         self._passes: list[_Pass] = []
         self._num_urgent = 0
 
+    def __bool__(self) -> bool:
+        return bool(self._remote)
+
+    def has(self, number: int) -> bool:
+        """Whether a file comes from a URL."""
+        return number in self._remote
+
     def take(self, number: int) -> None:
         """Wait until a file is here, or download it; it stays until it is closed.
+
+        A thread that finds out what will be needed waits for room until there is some.
 
         Raises:
             RemoteError: it cannot be had, or there is no room for it.
             Stopped: the last pass was stopped meanwhile.
         """
+        self._take(number, getattr(_this_thread, "walks", None))
+
+    def take_all(self, numbers: Sequence[int]) -> None:
+        """As `take`, of several, by several connections."""
+        missing = [number for number in numbers if number in self._remote and number not in self._opened]
+        if len(missing) > 1:
+            walks = getattr(_this_thread, "walks", None)
+            with ThreadPoolExecutor(min(CONNECTIONS, len(missing))) as pool:
+                list(pool.map(lambda number: self._take(number, walks), missing))
+
+    def _take(self, number: int, walks: _Pass | None) -> None:
         if number in self._opened or number not in self._remote:
             return
         if self._process != os.getpid():  # the parent has the threads, and its locks
             self._begin()
-        stop = _Stop(self._passes)
+        if walks is not None:
+            walks.note(walks.next_batch, [number])
+            self._take_when_there_is_room(number, _Stop([walks]), float("inf"))
+            return
+        passes = list(self._passes)
+        for found in passes:
+            found.note(found.first_batch, [number], is_begun=True)
         with self._changed:
-            while number in self._coming:
-                if stop.is_set():
-                    raise Stopped
-                self._changed.wait(_POLL_SECONDS)
-            if number in self._here:
-                self._opened.add(number)
-                return
-            self._coming.add(number)
             self._num_urgent += 1
         try:
-            self._fetch_now(number, stop)
+            self._take_when_there_is_room(number, _Stop(passes), time.monotonic() + ROOM_SECONDS)
         finally:
-            self._has_come(number, is_urgent=True)
+            with self._changed:
+                self._num_urgent -= 1
+
+    def _take_when_there_is_room(self, number: int, stop: _Stop, deadline: float) -> None:
+        is_urgent = deadline < float("inf")
+        while True:
+            with self._changed:
+                while number in self._coming or (self._num_urgent and not is_urgent):
+                    if stop.is_set():
+                        raise Stopped
+                    self._changed.wait(_POLL_SECONDS)
+                if number in self._here:
+                    self._opened.add(number)
+                    return
+                self._coming.add(number)
+            try:
+                self._fetch(number, stop)
+                continue
+            except NoRoom:
+                if time.monotonic() > deadline:
+                    raise
+            finally:
+                self._has_come(number)
+            self.close_unneeded(number if is_urgent else None)
+            if stop.wait(_POLL_SECONDS):
+                raise Stopped
 
     def ahead(self, batches: Iterator[Iterable[int]], first_batch: int) -> Ahead:
         """Begin to fetch what the batches of a pass read.
@@ -99,40 +144,31 @@ class RemoteShards:
             self._passes.append(found)
         return Ahead(self, found)
 
+    def when_closed(self, method: Callable[[int], None]) -> None:
+        """Have a method told the number of a file that nobody reads any longer, for it to be closed."""
+        self._close_methods.append(weakref.WeakMethod(method))
+
     def is_complete(self) -> bool:
         """Whether all files are here."""
         return len(self._here) == len(self._remote)
 
     def close_unneeded(self, urgent: int | None = None) -> None:
-        """Close what no pass needs; for a file that is needed at once, also what came ahead of need."""
+        """Close what no pass needs; for a file that is needed now, also what batches need that are not begun."""
         with self._changed:
+            passes = [found for found in self._passes if not found.stopped]
             for number in [one for one in self._here if one]:  # the first one has the fields of all
-                is_needed = any(found.needs(number) for found in self._passes if not found.stopped)
-                if number != urgent and not (is_needed and (urgent is None or number in self._opened)):
+                if number != urgent and not any(found.needs(number, urgent is not None) for found in passes):
                     self._close(number)
 
     def _close(self, number: int) -> None:
         self._here.discard(number)
         if number in self._opened:
             self._opened.discard(number)
-            for close in self.on_close:
-                close(number)
+            for method in self._close_methods:
+                if (close := method()) is not None:
+                    close(number)
         self._remote[number].touch()
         self._uses.end(self._remote[number].path.parent)
-
-    def _fetch_now(self, number: int, stop: _Stop) -> None:
-        deadline = time.monotonic() + ROOM_SECONDS
-        while True:
-            try:
-                self._fetch(number, stop)
-                self._opened.add(number)
-                return
-            except NoRoom:
-                if time.monotonic() > deadline:
-                    raise
-            self.close_unneeded(number)
-            if stop.wait(_POLL_SECONDS):
-                raise Stopped
 
     def _fetch(self, number: int, stop: _Stop) -> None:
         file = self._remote[number]
@@ -147,10 +183,9 @@ class RemoteShards:
                 self._last_told = time.monotonic()
                 logger.info("%d of %d shards are here", len(self._here), len(self._remote))
 
-    def _has_come(self, number: int, is_urgent: bool = False) -> None:
+    def _has_come(self, number: int) -> None:
         with self._changed:
             self._coming.discard(number)
-            self._num_urgent -= is_urgent
             self._changed.notify_all()
 
     def fetch_ahead(self, found: _Pass) -> None:
@@ -206,7 +241,7 @@ class Ahead:
 
     def needs(self, batch: int, numbers: Iterable[int]) -> None:
         """Keep some files until a batch is done; said before it is begun."""
-        self._pass.note(batch, numbers)
+        self._pass.note(batch, numbers, is_begun=True)
 
     def done(self, batch: int) -> None:
         """All batches before this one are done."""
@@ -224,6 +259,7 @@ class _Pass:
 
     Attributes:
         first_batch: that is not done.
+        next_batch: that is not known.
         stopped: whether it is over.
         is_walked: whether all its batches are known.
         is_short_of_room: whether there was none for the last file: then the next one is tried alone, lest one that is
@@ -234,8 +270,9 @@ class _Pass:
         self.first_batch = first_batch
         self.stopped = self.is_walked = self.is_short_of_room = False
         self._batches = batches
-        self._next_batch = first_batch
-        self._last_batch: dict[int, int] = {}  # that needs each file
+        self.next_batch = first_batch
+        self._known: dict[int, int] = {}  # the last batch that needs each file
+        self._begun: dict[int, int] = {}  # of those that are begun
         self._order: dict[int, int] = {}
         self._files: list[tuple[int, int]] = []  # a heap, by the order of need
         self._queued: set[int] = set()
@@ -246,29 +283,33 @@ class _Pass:
         """End what is done for it; for finalizers too."""
         self.stopped = True
 
-    def needs(self, number: int) -> bool:
-        """Whether a batch that is not done reads a file."""
-        return self._last_batch.get(number, -1) >= self.first_batch
+    def needs(self, number: int, now: bool) -> bool:
+        """Whether a batch that is not done reads a file; with `now`, one that is begun."""
+        return (self._begun if now else self._known).get(number, -1) >= self.first_batch
 
-    def note(self, batch: int, numbers: Iterable[int]) -> None:
+    def note(self, batch: int, numbers: Iterable[int], is_begun: bool = False) -> None:
         """Take note of what a batch reads."""
-        for number in numbers:
-            self._last_batch[number] = max(batch, self._last_batch.get(number, batch))
+        for known in (self._known, self._begun)[: 1 + is_begun]:
+            for number in numbers:
+                known[number] = max(batch, known.get(number, batch))
 
     def walk(self, wanted: dict[int, CachedFile]) -> bool:
         """Look at one batch more; False if there is none, or it is too far ahead."""
         with self._lock:
-            if self.is_walked or self._next_batch > self.first_batch + MOST_BATCHES_AHEAD:
+            if self.is_walked or self.next_batch > self.first_batch + MOST_BATCHES_AHEAD:
                 return False
+            _this_thread.walks = self
             try:
                 numbers = next(self._batches, None)
             except Exception:  # met again by whoever makes the batch
                 numbers = None
+            finally:
+                _this_thread.walks = None
             if numbers is None:
                 self.is_walked = True
                 return False
-            self.note(self._next_batch, numbers)
-            self._next_batch += 1
+            self.note(self.next_batch, numbers)
+            self.next_batch += 1
             for number in numbers:
                 if number in wanted and number not in self._queued:
                     self._queued.add(number)

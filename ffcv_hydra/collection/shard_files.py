@@ -15,8 +15,11 @@ from ffcv_hydra.beton.reading.mapped import MappedBeton, mapped
 from ffcv_hydra.beton.reading.reader import Beton, read_page_size
 from ffcv_hydra.beton.stored_file import StoredFile
 from ffcv_hydra.collection.checked import CheckedShards
+from ffcv_hydra.collection.data_cache import CachedFile
 from ffcv_hydra.collection.entries import shard_entry
+from ffcv_hydra.collection.fetching import remote_files
 from ffcv_hydra.collection.index import Index, ShardEntry, is_sharded, read_index
+from ffcv_hydra.collection.remote_shards import RemoteShards
 from ffcv_hydra.errors import BetonError
 
 
@@ -38,6 +41,7 @@ class ShardFiles:
         first_ids: int64 (num_files + 1,), the id of each file's first sample, and at the end the number of all.
         page_size: the largest of any file, in bytes.
         stored: where each file begins in a space in which it is a multiple of the page size.
+        remote: those that come from URLs when they are needed.
 
     Raises:
         BetonError: if a path cannot be used, or a shard is not there or not of the size that its index says.
@@ -52,6 +56,8 @@ class ShardFiles:
         self._process, self._lock = os.getpid(), threading.Lock()
         self._locks: dict[int, threading.Lock] = {}
         self._checked = CheckedShards()
+        self._closed: list[Beton] = []
+        self._remote_files: list[CachedFile | None] = []
         self.spans: list[range] = []
         for path in paths:
             found = self._entries_of(path)
@@ -60,7 +66,9 @@ class ShardFiles:
             self._folders += [path] * len(found)
             first = self.spans[-1].stop if self.spans else 0
             self.spans.append(range(first, first + sum(entry.num_samples for entry in found)))
-        self.page_size = max(entry.page_size or read_page_size(entry.file) for entry in self.entries)
+        self.remote = RemoteShards(self._remote_files)
+        self.remote.when_closed(self._close)
+        self.page_size = max(entry.page_size or self._page_size(number) for number, entry in enumerate(self.entries))
         self.first_ids = np.cumsum([0, *(entry.num_samples for entry in self.entries)], dtype=np.int64)
         self.stored: tuple[StoredFile, ...] = tuple(self._stored())
 
@@ -69,12 +77,20 @@ class ShardFiles:
             beton = Beton(path, self._custom_fields)
             _check_places(beton)
             self._opened[len(self.entries)] = mapped(beton)
+            self._remote_files.append(None)
             return [shard_entry(beton, str(path))]
         self.index = read_index(path)
         found = [replace(shard, file=shard.location(path)) for shard in self.index.shards]
-        for shard in found:
-            _check_size(path, shard)
+        remote = remote_files(path, self.index, self._custom_fields)
+        for shard, file in zip(found, remote, strict=True):
+            if file is None:
+                _check_size(path, shard)
+        self._remote_files += remote
         return found
+
+    def _page_size(self, number: int) -> int:
+        self.remote.take(number)
+        return read_page_size(self.entries[number].file)
 
     def _stored(self) -> list[StoredFile]:
         files, end = [], 0
@@ -97,12 +113,17 @@ class ShardFiles:
         if number not in self._opened:
             if self._process != os.getpid():  # the parent's threads may have held them
                 self._process, self._lock, self._locks = os.getpid(), threading.Lock(), {}
+            self.remote.take(number)
             with self._lock:
                 lock = self._locks.setdefault(number, threading.Lock())
             with lock:
                 if number not in self._opened:
                     self._opened[number] = self._open(self._folders[number], self.entries[number])
         return self._opened[number]
+
+    def _close(self, number: int) -> None:
+        # Somebody may be reading a row, for which the next two have to be closed as well: by then he is not.
+        self._closed = [*self._closed[-1:], *(beton for beton in [self._opened.pop(number, None)] if beton)]
 
     def _open(self, folder: Path, entry: ShardEntry) -> Beton:
         path = Path(entry.file)

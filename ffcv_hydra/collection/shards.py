@@ -29,6 +29,7 @@ from ffcv_hydra.collection.fetching import CustomFields, local
 from ffcv_hydra.collection.index import is_sharded
 from ffcv_hydra.collection.mixture import Mixture, Readable
 from ffcv_hydra.collection.paths import located
+from ffcv_hydra.collection.remote_shards import RemoteShards
 from ffcv_hydra.collection.shard_files import ShardFiles
 from ffcv_hydra.errors import BetonError
 from ffcv_hydra.urls import shown
@@ -47,11 +48,12 @@ def opened(path: Readable, custom_fields: CustomFields | None = None) -> Beton:
         BetonError: if one cannot be used, or their fields differ.
     """
     with Uses() as uses:
-        paths = [local(one, custom_fields, uses=uses) for one in named(path)]
+        paths = [local(one, custom_fields, uses=uses, whole=False) for one in named(path)]
         fill_values = path.fill_values if isinstance(path, Mixture) else None
         several = len(paths) > 1 or is_sharded(paths[0]) or fill_values is not None
         beton = Shards(paths, custom_fields, fill_values) if several else Beton(paths[0], custom_fields)
-        beton.uses = uses_of(file.path for file in beton.files)
+        remote = beton.remote if isinstance(beton, Shards) else RemoteShards([])
+        beton.uses = uses_of(file.path for number, file in enumerate(beton.files) if not remote.has(number))
     return beton
 
 
@@ -119,6 +121,18 @@ class Shards(Beton):
         for number in firsts:
             self.beton(number)  # tells how the fields of one differ
         self._make_columns()
+        self.remote.when_closed(self._forget)
+
+    @property
+    def remote(self) -> RemoteShards:
+        """The files that come from URLs when they are needed."""
+        return self._files.remote
+
+    def _forget(self, number: int) -> None:
+        extents = (column for columns in self._extents.values() if columns for column in columns)
+        for column in (*self._columns.values(), *extents, *self._checksums_of.values()):
+            if isinstance(column, Column):
+                column.forget(number)
 
     def _make_columns(self) -> None:
         entries, first = self._files.entries, self.beton(0)
@@ -127,7 +141,7 @@ class Shards(Beton):
         extremes = [entry.extremes for entry in entries]
 
         def column(part: Callable[[Beton], Any], key: str, pointer: str | None = None) -> Column:
-            return Column(self.beton, self.first_ids, part, part(first), starts, pointer, extremes, key)
+            return Column(self.beton, self.first_ids, part, part(first), starts, pointer, extremes, key, self._need)
 
         self._columns: dict[str, Column] = {}
         self._extents, self._checksums_of = {}, {}
@@ -223,7 +237,7 @@ class Shards(Beton):
     @cached_property
     def version(self) -> int | None:  # type: ignore[override]
         """As `Beton.version`: the earliest of any file."""
-        facts = [read_appendix(file.path) for file in self.files]
+        facts = [read_appendix(self._fetched(number)) for number in range(len(self.files))]
         return None if None in facts else min(one.version for one in facts if one is not None)
 
     @cached_property
@@ -254,10 +268,18 @@ class Shards(Beton):
         """As `Beton.sample_ids`."""
         return self._column(lambda beton, _, first_id: beton.sample_ids + np.uint64(first_id))
 
+    def _need(self, samples: np.ndarray) -> None:
+        if self.remote:
+            self.remote.take_all(np.unique(self.first_ids.searchsorted(samples, side="right") - 1).tolist())
+
+    def _fetched(self, number: int) -> Path:
+        self.remote.take(number)
+        return self.files[number].path
+
     def _column(self, of_one: Callable[[Beton, int, int], np.ndarray]) -> np.ndarray:
         columns = []
-        for file, entry, first_id in zip(self.files, self._files.entries, self.first_ids.tolist(), strict=False):
-            beton = Beton(file.path, self.custom_fields)
+        for number, (file, entry) in enumerate(zip(self.files, self._files.entries, strict=True)):
+            beton, first_id = Beton(self._fetched(number), self.custom_fields), int(self.first_ids[number])
             if beton.checksum != entry.tables:
                 raise BetonError(f"{file.path}: was changed while it was open; restore it, or convert it again")
             columns.append(of_one(beton, file.start, first_id))

@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 from ffcv_hydra.beton.appendix import DIGEST_BYTES
 from ffcv_hydra.beton.reading.reader import Beton, read_appendix
-from ffcv_hydra.collection.fetching import CONNECTIONS
 from ffcv_hydra.collection.index import INDEX_NAME, MANIFEST_SUFFIX, is_sharded, read_index
 from ffcv_hydra.collection.remote_file import RemoteFile
+from ffcv_hydra.collection.remote_shards import CONNECTIONS
 from ffcv_hydra.errors import BetonError, RemoteError
 from ffcv_hydra.urls import is_url, joined, shown
 

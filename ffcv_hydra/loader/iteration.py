@@ -7,10 +7,12 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NoReturn
 
 import torch
 
+from ffcv_hydra.collection.remote_shards import Ahead
 from ffcv_hydra.errors import LoaderError, SampleError
 from ffcv_hydra.loader.engine.batch_job import BatchJob, batch_jobs
 from ffcv_hydra.loader.engine.buffers import BufferPool
@@ -89,10 +91,26 @@ class Passes:
         make_plan(self.pipelines, self.storage.beton, self.options, sizes)
         self.sizes[output] = size
 
-    def batch_jobs(self, executor: Executor, epoch: int, first_batch: int) -> Iterator[BatchJob]:
-        """The batches of an epoch from one on, to be done by `executor`."""
+    def batch_jobs(
+        self, executor: Executor, epoch: int, first_batch: int, ahead: Ahead | None = None
+    ) -> Iterator[BatchJob]:
+        """The batches of an epoch from one on, to be done by `executor`; what each needs is told to `ahead`."""
         pages = executor.pages() if self.order.ordering.by_pages else None
-        yield from batch_jobs(self.order, self.split, epoch, first_batch, pages)
+        jobs = partial(batch_jobs, self.order, self.split, epoch, first_batch, pages)
+        if ahead is None:
+            yield from jobs()
+            return
+        for batch, job in enumerate(jobs(samples_at_once=1), first_batch):  # ids may take tables that come from a URL
+            ahead.needs(batch, self.storage.numbers(job.samples))
+            yield job
+
+    def fetched_ahead(self, epoch: int, first_batch: int) -> Ahead | None:
+        """What fetches the files of the batches of an epoch; None if none comes from a URL."""
+        if not self.storage.remote:
+            return None
+        positions = (self.split.batch(batch) for batch in range(first_batch, len(self.split)))
+        files = (self.storage.numbers(self.order.ids(epoch, batch)) for batch in positions)
+        return self.storage.remote.ahead(files, first_batch)
 
     def begin(self) -> tuple[int, int, int, Engine]:
         """Begin a pass: its epoch, that of the trainer, its first batch, and the running engine."""
@@ -111,8 +129,9 @@ class Passes:
                 self.scratches.append(self.abandoned.popleft().join())
             num_workers = self.options.num_workers
             scratches = self.scratches.pop() if self.scratches else [Scratch() for _ in range(num_workers)]
-            upcoming = self.batch_jobs(self.executor, epoch, first_batch)
-            engine = Engine(self.executor, upcoming, scratches, self.options.batches_ahead)
+            ahead = self.fetched_ahead(epoch, first_batch)
+            upcoming = self.batch_jobs(self.executor, epoch, first_batch, ahead)
+            engine = Engine(self.executor, upcoming, scratches, self.options.batches_ahead, ahead)
             return epoch, epoch_set, first_batch, engine
 
     def _begin_in_child(self) -> None:
@@ -158,6 +177,8 @@ class Pass:
             self._epoch, self._epoch_set, self._batches, self._engine = passes.begin()
             self._given = passes.given[1]
         before = self._batches
+        if self._engine.ahead is not None:
+            self._engine.ahead.done(before)
         try:
             batch = self._take(self._engine)
         except BaseException:
@@ -203,6 +224,8 @@ class Pass:
             return place, None
         for other in (*range(place - 1, -1, -1), *range(place + 1, len(passes.split))):
             job = next(batch_jobs(passes.order, passes.split, self._epoch, other, None))
+            if self._engine is not None and self._engine.ahead is not None:
+                self._engine.ahead.needs(place, passes.storage.numbers(job.samples))
             batch = executor.outputs(executor.complete(job, Scratch()))
             if batch is not None:
                 log.warning("%s (replaced by batch %d)", what, other)

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import pickle
 import shutil
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +23,16 @@ from ffcv_hydra.building.conversion_config import distinct_betons
 from ffcv_hydra.cli.entry import execute
 from ffcv_hydra.cli.inspection import main
 from ffcv_hydra.cli.resolvers import count_classes
-from ffcv_hydra.collection import Index, ShardEntry, read_index, remote_file, write_index, write_sharded_beton
+from ffcv_hydra.collection import (
+    Index,
+    ShardEntry,
+    read_index,
+    remote_file,
+    remote_shards,
+    write_index,
+    write_sharded_beton,
+)
+from ffcv_hydra.collection.cache_room import LIMIT
 from ffcv_hydra.collection.data_cache import data_cache
 from ffcv_hydra.collection.facts import read_manifest
 from ffcv_hydra.collection.fetching import local
@@ -30,13 +41,16 @@ from ffcv_hydra.collection.shards import identity_of, opened
 from ffcv_hydra.collection.uploading import upload
 from ffcv_hydra.errors import BetonError, RemoteError
 from ffcv_hydra.loader import Loader
+from ffcv_hydra.ordering import QuasiRandom
+from ffcv_hydra.ordering.options import OrderOption
 from ffcv_hydra.pipeline import FFCVPipelineManager
 from tests.collection import stores
-from tests.loader.configurations import FIELDS, Scenes, digests, make
+from tests.loader.configurations import FIELDS, Scenes, digests, make, pipelines_with
 
 pytestmark = pytest.mark.timeout(180)
 
 
+CROPS = pipelines_with("RandomResizedCrop")
 LABELS = {name: "disabled" for name in FIELDS if name != "label"}
 
 
@@ -109,6 +123,84 @@ def test_without_a_network_the_cache_is_enough(sharded, server, caplog):
     (server.folder / "many.beton" / "index.json").unlink()
     assert digests(make(url, "random")) == expected
     assert "is there no longer; going on with what is in the cache" in caplog.text
+
+
+def bytes_in(cache):
+    """Of the shards there, while some of them may be evicted."""
+    found = 0
+    for folder in os.listdir(cache):
+        with suppress(OSError):
+            found += sum(path.stat().st_size for path in (cache / folder).glob("0*.beton"))
+    return found
+
+
+def shards_got(server):
+    return [path for path in server.gets if path.startswith("/many.beton/0")]
+
+
+def test_shards_come_when_they_are_needed(sharded, server):
+    options = {"indices": range(12, 20), "batch_size": 4, "pipelines": CROPS}
+    loader = make(f"{server.url}/many.beton", "random", **options)
+    assert shards_got(server) == ["/many.beton/00000.beton"]  # which says what the fields are
+    assert digests(loader) == digests(make(sharded, "random", **options))
+    assert sorted(shards_got(server)) == ["/many.beton/00000.beton", "/many.beton/00001.beton"]
+
+
+@pytest.mark.parametrize("os_cache", [True, False])
+def test_a_cache_that_is_smaller_than_the_data_gives_the_same_batches(server, cache, monkeypatch, os_cache):
+    sharded = server.folder / "many.beton"
+    shutil.rmtree(sharded)
+    write_sharded_beton(Scenes(), sharded, FIELDS, shards=24, num_workers=0, page_size=1 << 21)
+    monkeypatch.setattr(remote_shards, "ROOM_SECONDS", 10)
+    limit = 18 * max(path.stat().st_size for path in sharded.glob("*.beton"))
+    monkeypatch.setenv(LIMIT, str(limit))
+    options = {"ordering": QuasiRandom(pages=2), "batch_size": 3, "batches_ahead": 1, "pipelines": CROPS}
+    options["os_cache"] = os_cache
+    here, there = make(sharded, "random", **options), make(f"{server.url}/many.beton", "random", **options)
+    for _ in range(3):
+        expected = digests(here)
+        for number, batch in enumerate(there):
+            assert digests([batch]) == expected[number : number + 1]
+            assert bytes_in(cache) <= limit
+    assert 24 < len(shards_got(server)) <= 4 * 24
+
+
+def test_a_batch_that_is_read_from_more_than_the_cache_holds_is_one_line(sharded, server, monkeypatch):
+    monkeypatch.setattr(remote_shards, "ROOM_SECONDS", 0.3)
+    largest = max(path.stat().st_size for path in sharded.glob("*.beton"))
+    monkeypatch.setenv(LIMIT, str(2 * largest))
+    with pytest.raises(RemoteError, match=r"many.beton/0000\d.beton: no room for its .* in use; raise cache.limit"):
+        digests(make(f"{server.url}/many.beton", "random", batch_size=24, pipelines=CROPS))
+    monkeypatch.setenv(LIMIT, str(largest // 2))
+    with pytest.raises(RemoteError, match=r"many.beton/0000\d.beton: has .* bytes, and the cache's limit is"):
+        make(f"{server.url}/many.beton", "random")
+
+
+def test_an_error_of_a_shard_is_the_loader_s(sharded, server):
+    (server.folder / "many.beton" / "00003.beton").unlink()
+    options = {"ordering": OrderOption.SEQUENTIAL, "pipelines": CROPS}
+    loader = make(f"{server.url}/many.beton", "random", **options)
+    batches = iter(loader)
+    assert digests([next(batches), next(batches)]) == digests(make(sharded, "random", **options))[:2]
+    for _ in range(2):
+        with pytest.raises(RemoteError, match=f"^{server.url}/many.beton/00003.beton: there is no such file"):
+            digests(batches)
+        loader.sampler.set_epoch(0)
+        batches = iter(loader)
+    shutil.copy(sharded / "00003.beton", server.folder / "many.beton")
+    assert digests(loader) == digests(make(sharded, "random", **options))
+
+
+def test_a_pass_that_is_left_leaves_no_threads(server):
+    server.faults = [("00003.beton", "stall")] * 9
+    for _ in range(3):
+        batches = iter(make(f"{server.url}/many.beton", "random", ordering=OrderOption.SEQUENTIAL, pipelines=CROPS))
+        next(batches)
+        del batches
+    deadline = time.monotonic() + 30
+    while any(thread.name in ("fetching ahead", "ffcv_hydra-0") for thread in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_the_manifest_comes_along(sharded, server):
@@ -258,7 +350,7 @@ def test_the_commands_say_where_and_how_many(scenes, tmp_path, capsys):
 
 def test_a_split_at_a_url_is_not_converted(monkeypatch):
     split = {"source": {"_target_": "none.None"}, "beton": "s3://bucket/a.beton"}
-    config = {"dataset": {"splits": {"train": split}}, "conversion": {}}
+    config = {"dataset": {"splits": {"train": split}, "fields": None}, "conversion": {}}
     assert distinct_betons(config) == []
     assert beton_exists("s3://bucket/a.beton")
     assert count_classes("/none", "s3://bucket/a.beton") is None

@@ -21,6 +21,11 @@ def reserved(num_bytes: int) -> np.ndarray:
     return np.frombuffer(room, dtype=np.uint8)
 
 
+def unmap(room: np.ndarray, start: int, num_bytes: int) -> None:
+    """Leave again, empty, what a file took of a reserved range by `map_into`. Raises `OSError`."""
+    _map(room.ctypes.data + start, num_bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1)
+
+
 def map_into(room: np.ndarray, start: int, num_bytes: int, descriptor: int) -> None:
     """Put a file's bytes into a reserved range, from byte `start` of that on, a multiple of the system's pages.
 
@@ -28,8 +33,11 @@ def map_into(room: np.ndarray, start: int, num_bytes: int, descriptor: int) -> N
         MemoryError: the system maps no more files at a time (vm.max_map_count).
         OSError: it cannot be mapped.
     """
-    address = room.ctypes.data + start
-    found = _mmap(address, num_bytes, mmap.PROT_READ, mmap.MAP_SHARED | _MAP_FIXED, descriptor, 0)
+    _map(room.ctypes.data + start, num_bytes, mmap.MAP_SHARED, descriptor)
+
+
+def _map(address: int, num_bytes: int, flags: int, descriptor: int) -> None:
+    found = _mmap(address, num_bytes, mmap.PROT_READ, flags | _MAP_FIXED, descriptor, 0)
     if found != address:
         number = ctypes.get_errno()
         if number == errno.ENOMEM:

@@ -55,7 +55,12 @@ class BatchJob:
 
 
 def batch_jobs(
-    order: EpochOrder, split: RankBatches, epoch: int, first_batch: int, pages: PageCache | None
+    order: EpochOrder,
+    split: RankBatches,
+    epoch: int,
+    first_batch: int,
+    pages: PageCache | None,
+    samples_at_once: int | None = None,
 ) -> Iterator[BatchJob]:
     """The batches of one rank from `first_batch` on, to be done.
 
@@ -65,8 +70,10 @@ def batch_jobs(
         epoch: whose order it is.
         first_batch: of the rank's batches.
         pages: that the pass keeps in memory.
+        samples_at_once: of how many ids are found out together; those of one batch at least.
     """
-    at_once = max(1, (_SAMPLES_AT_ONCE if pages is None else _SAMPLES_EXPECTED) // split.batch_size)
+    samples_at_once = samples_at_once or (_SAMPLES_AT_ONCE if pages is None else _SAMPLES_EXPECTED)
+    at_once = max(1, samples_at_once // split.batch_size)
     waiting: list[tuple[np.ndarray, np.ndarray]] = []  # whose pages have to stay until those of the next are known
     for begin in range(first_batch, len(split), at_once):
         batches = [split.batch(index) for index in range(begin, min(begin + at_once, len(split)))]

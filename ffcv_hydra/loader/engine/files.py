@@ -5,13 +5,13 @@ Knows files by number and what lies where; nothing of samples.
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 
 from ffcv_hydra.beton.reading.exact_reading import read_at
-from ffcv_hydra.beton.reading.mapping import map_into, reserved
+from ffcv_hydra.beton.reading.mapping import map_into, reserved, unmap
 from ffcv_hydra.beton.stored_file import StoredFile
 from ffcv_hydra.errors import BetonError
 
@@ -25,6 +25,7 @@ class Files:
     Args:
         stored: by ascending start.
         is_mapped: whether to map them.
+        take: called with the number of a file before that is opened.
 
     Attributes:
         data: uint8: all bytes by their offsets, from the page cache, for as long as the array is there; those of a file
@@ -34,8 +35,10 @@ class Files:
         BetonError: if the one file that there is cannot be opened, or there are no addresses for all.
     """
 
-    def __init__(self, stored: Sequence[StoredFile], is_mapped: bool) -> None:
-        self._stored = stored
+    def __init__(
+        self, stored: Sequence[StoredFile], is_mapped: bool, take: Callable[[int], None] = lambda number: None
+    ) -> None:
+        self._stored, self._take = stored, take
         self._names = [os.fspath(file.path) for file in stored]
         self._sizes = [file.num_bytes for file in stored]
         self._starts = np.array([file.start for file in stored], dtype=np.int64)
@@ -61,6 +64,7 @@ class Files:
 
     def _begin(self, number: int) -> None:
         """Open a file, and map it."""
+        self._take(number)
         file = self._stored[number]
         if self._process != os.getpid():  # a thread of the parent's may have held it
             self._process, self._lock = os.getpid(), threading.Lock()
@@ -85,6 +89,17 @@ class Files:
                     if number not in self._held:
                         os.close(descriptor)
             self._ready.add(number)
+
+    def forget(self, number: int) -> None:
+        """Close a file, of which nobody reads anything; it is opened again when it is needed next."""
+        with self._lock:
+            if number not in self._ready:
+                return
+            self._ready.discard(number)
+            if (descriptor := self._held.pop(number, None)) is not None:
+                os.close(descriptor)
+            if self.data is not None:
+                unmap(self.data, self._stored[number].start, self._stored[number].num_bytes)
 
     def check(self, numbers: Iterable[int]) -> None:
         """Look whether some of the files are as long as they were.

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from ffcv_hydra.beton import Beton
+from ffcv_hydra.collection.remote_shards import RemoteShards
+from ffcv_hydra.collection.shards import Shards
 from ffcv_hydra.loader.engine.files import Files
 from ffcv_hydra.loader.engine.pages import PageCache
 from ffcv_hydra.operations import Extents
@@ -21,7 +23,9 @@ class Storage:
 
     def __init__(self, beton: Beton, os_cache: bool) -> None:
         self.beton = beton
-        self.files = Files(beton.files, os_cache)
+        self.remote = beton.remote if isinstance(beton, Shards) else RemoteShards([])
+        self.files = Files(beton.files, os_cache, self.remote.take)
+        self.remote.when_closed(self.files.forget)
         self._extents: dict[str, tuple[np.ndarray, np.ndarray] | None] = {}
         self._images: dict[str, ImageSource] = {}
         self._file = self.files.data
@@ -43,8 +47,11 @@ class Storage:
         if self.files.is_single:
             self.files.check([0])
         else:
-            numbers = self.beton.first_ids.searchsorted(samples, side="right") - 1
-            self.files.check(set(numbers.tolist()))
+            self.files.check(self.numbers(samples))
+
+    def numbers(self, samples: np.ndarray) -> list[int]:
+        """The files that hold `samples`, int64 (N,), each once, in the order of the samples."""
+        return list(dict.fromkeys((self.beton.first_ids.searchsorted(samples, side="right") - 1).tolist()))
 
     def check_tables(self, samples: np.ndarray) -> None:
         """As `check`, where tables are not in memory either."""

@@ -30,6 +30,7 @@ from contextlib import suppress
 
 import torch
 
+from ffcv_hydra.collection.remote_shards import Ahead
 from ffcv_hydra.loader.engine.batch_job import BatchJob
 from ffcv_hydra.loader.engine.execution import Executor
 from ffcv_hydra.loader.plan.step import Step
@@ -42,9 +43,10 @@ _left_to_parent: list[list[Scratch]] = []
 class _Shared:
     """What consumer and threads share; threads refer to it alone, so that an abandoned `Engine` is collected."""
 
-    def __init__(self, executor: Executor, jobs: Iterator[BatchJob], batches_ahead: int) -> None:
+    def __init__(self, executor: Executor, jobs: Iterator[BatchJob], batches_ahead: int, ahead: Ahead | None) -> None:
         self.executor = executor
         self.upcoming = jobs
+        self.ahead = ahead
         self.batches_ahead = batches_ahead
         self.lock = threading.Lock()
         self.work: deque[LockType] = deque()  # where threads sleep until there may be something to do
@@ -132,6 +134,8 @@ class _Shared:
     def stop(self) -> None:
         """Let every thread end after its present task; may be called anywhere, by finalizers too, and never waits."""
         self.stopped = True
+        if self.ahead is not None:
+            self.ahead.stop()
         self.wake(self.work)
         self.wake(self.delivery)
 
@@ -192,15 +196,22 @@ class Engine:
         jobs: gives the batches to be made; read under a lock, by any thread.
         scratches: one per thread; nobody else's until `join` has returned.
         batches_ahead: how many batches may be under way or waiting.
+        ahead: what fetches files for them, and ends with it.
     """
 
     def __init__(
-        self, executor: Executor, jobs: Iterator[BatchJob], scratches: list[Scratch], batches_ahead: int
+        self,
+        executor: Executor,
+        jobs: Iterator[BatchJob],
+        scratches: list[Scratch],
+        batches_ahead: int,
+        ahead: Ahead | None = None,
     ) -> None:
         self.executor = executor
         self.scratches = scratches
+        self.ahead = ahead
         self._process = os.getpid()
-        self._shared = _Shared(executor, jobs, batches_ahead)
+        self._shared = _Shared(executor, jobs, batches_ahead, ahead)
         self._threads = [_Worker(self._shared, scratch, number) for number, scratch in enumerate(scratches)]
         for thread in self._threads:
             thread.start()
@@ -220,6 +231,8 @@ class Engine:
         self.stop()
         for thread in self._threads:
             thread.join()
+        if self.ahead is not None:
+            self.ahead.close()
         return self.scratches
 
     def take(self) -> BatchJob | None:
