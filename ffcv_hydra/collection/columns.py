@@ -106,7 +106,7 @@ class Column(np.lib.mixins.NDArrayOperatorsMixin):
 
     def _find(self, number: int) -> np.ndarray:
         """The column of one file, which is kept there."""
-        part = self._parts[number] = self._part(self._files(number))
+        part = self._parts.setdefault(number, self._part(self._files(number)))  # one array, if two threads need it
         self._strides[number] = part.strides[0]
         self._addresses[number] = part.ctypes.data  # last: whoever sees it goes there
         return part

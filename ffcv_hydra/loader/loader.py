@@ -302,7 +302,7 @@ class Loader:
 
 def _fields_identity(fields: Mapping[str, Field], fill_values: Mapping[str, float]) -> str:
     """What a state to resume from knows the fields by."""
-    filled = {name: f" or {value:g}" for name, value in fill_values.items()}
+    filled = {name: f" or {fields[name].metadata_type.type(value).item()!r}" for name, value in fill_values.items()}
     return ", ".join(f"{name}: {kind}{filled.get(name, '')}" for name, kind in describe_fields(fields).items())
 
 

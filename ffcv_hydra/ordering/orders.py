@@ -8,6 +8,7 @@ from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.kernels.random.generator import fold, key_of, key_of_name
 from ffcv_hydra.kernels.random.permutation import permuted
 from ffcv_hydra.ordering.base import BlockwiseOrdering, PositionalOrdering, SampleSet
+from ffcv_hydra.ordering.identity import versioned
 
 
 class Sequential(PositionalOrdering):
@@ -48,6 +49,13 @@ class QuasiRandom(BlockwiseOrdering):
         if pages < 1:
             raise LoaderError(f"QuasiRandom: pages must be at least 1; got {pages}")
         self.pages = pages
+
+    def identity(self, samples: SampleSet) -> str:
+        """As that of any ordering; a second version where there are so many files that some come after others."""
+        identity = super().identity(samples)
+        if np.count_nonzero(_counts_by_file(samples)) <= self.files_at_once:
+            return identity
+        return f"{versioned(identity, 2)}, {self.files_at_once} files at a time"
 
     def bounds(self, samples: SampleSet, epoch: int) -> np.ndarray:
         """int64 (num_blocks + 1,): a block has the samples of up to `files_at_once` files."""

@@ -226,9 +226,10 @@ def test_samples_without_a_field_have_its_fill_value(differing, os_cache):
 
 
 def test_a_state_of_other_fill_values_is_refused(differing):
-    state = with_scores(differing, mixture={"fill_values": {"label": -1}}).state_dict()
-    with pytest.raises(LoaderError, match="label: int or -1"):
-        with_scores(differing, mixture={"fill_values": {"label": 0}}).load_state_dict(state)
+    state = with_scores(differing, mixture={"fill_values": {"label": 12_345_678}}).state_dict()
+    with_scores(differing, mixture={"fill_values": {"label": 12_345_678.0}}).load_state_dict(state)
+    with pytest.raises(LoaderError, match="label: int or 12345678"):
+        with_scores(differing, mixture={"fill_values": {"label": 12_345_679}}).load_state_dict(state)
 
 
 @pytest.mark.parametrize(

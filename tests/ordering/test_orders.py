@@ -16,6 +16,7 @@ from ffcv_hydra.ordering import (
     occurrences,
     split_over_ranks,
 )
+from ffcv_hydra.ordering.identity import is_another_version
 from ffcv_hydra.ordering.options import OrderOption
 
 ORDERINGS = [Sequential(), Random(), QuasiRandom(pages=2)]
@@ -93,6 +94,12 @@ def test_quasi_random_of_a_few_files_is_that_of_their_pages():
     assert np.array_equal(QuasiRandom(pages=3).sample_order(samples(2_000, num_files=8), 4), order)
     everything = replace(samples(2_000, num_files=8), chosen=range(4_000))
     assert sorted(QuasiRandom(pages=3).sample_order(everything, 4)) == list(range(4_000))
+
+
+def test_a_state_of_few_files_is_one_of_the_first_version_and_one_of_many_is_not():
+    few, many = (QuasiRandom(pages=3).identity(samples(4_000, num_files=number)) for number in (8, 9))
+    assert (few, many) == ("QuasiRandom(pages=3)", "QuasiRandom(pages=3) version 2, 8 files at a time")
+    assert is_another_version(few, many)
 
 
 @pytest.mark.parametrize(
