@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ffcv_hydra.beton.data_digest import fields_identity
+from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.options import FieldSpecs
 from ffcv_hydra.beton.inspection.manifest_difference import listed, losses
 from ffcv_hydra.beton.manifest import Manifest
@@ -23,8 +24,9 @@ from ffcv_hydra.beton.writing.source import is_iterable_only
 from ffcv_hydra.beton.writing.source_manifest import keep_classes, manifest_of
 from ffcv_hydra.collection.entries import shard_entry
 from ffcv_hydra.collection.facts import read_manifest
-from ffcv_hydra.collection.index import MANIFEST_SUFFIX, Index, is_sharded, read_index, write_index, write_manifest
+from ffcv_hydra.collection.index import MANIFEST_SUFFIX, Index, is_sharded, read_index, write_index
 from ffcv_hydra.collection.limits import ShardLimits
+from ffcv_hydra.collection.shard_writer import custom_fields
 from ffcv_hydra.collection.unfinished import ConversionRecord, UnfinishedShards, remove_unfinished
 from ffcv_hydra.collection.writing import ShardedConversion, fields_identity_of
 from ffcv_hydra.errors import ConversionError
@@ -70,10 +72,14 @@ def append_to_beton(
     Raises:
         ConversionError: if items were removed or changed, or it cannot be told which are new; as `write_beton`.
     """
-    remains = UnfinishedShards(partial.path)
-    if remains.folder.is_dir():
-        remove_unfinished(partial.path)
-    index, stored = read_index(path) if is_sharded(path) else _index_of_file(path), read_manifest(path)
+    further: GrowingFile | FurtherShards
+    if is_sharded(path):
+        if UnfinishedShards(partial.path).folder.is_dir():
+            remove_unfinished(partial.path)
+        further = FurtherShards(partial.path, read_index(path))
+    else:
+        further = GrowingFile(partial.path, _index_of_file(path, fields))
+    index, stored = further.index, read_manifest(path)
     keep_classes(dataset, stored)
     now = None if is_iterable_only(dataset) else manifest_of(dataset)
     if stored is None or stored.names is None or now is None or now.names is None:
@@ -89,13 +95,11 @@ def append_to_beton(
     new = np.array([item for item in chosen.tolist() if now.names[item] not in known], dtype=np.int64)
     _check_choice(path, stored, index, [now.names[item] for item in chosen.tolist() if now.names[item] in known], now)
     manifest = _joined(stored, now, index.num_samples, new)
-    if not is_sharded(path) and manifest != stored:
-        index = _as_folder(partial.path, index, stored)
-    further = FurtherShards(partial.path, index)
     if not len(new):
         further.remove()
         if manifest != stored:  # items that are not chosen, or classes without items
-            further.appear(replace(index, shards=(), manifest=write_manifest(path, manifest.encode())))
+            begun = further.begin(ConversionRecord(None, "an append", {}, {}), manifest.encode())
+            further.appear(replace(index, shards=(), manifest=begun.manifest))
         return None
     prepared = prepare(dataset, fields, indices=new, seed=seed, manifest=now, **options)
     prepared = replace(prepared, manifest=manifest.encode())
@@ -106,6 +110,43 @@ def append_to_beton(
     summary = conversion.complete(further, conversion.kept(further) if resume else None, progress)
     tell_of_damage(summary)
     return replace(summary, path=path, num_added=len(new))
+
+
+class GrowingFile(UnfinishedShards):
+    """Shards of a folder that takes the place of a file, which is its first shard under a second name.
+
+    Args:
+        path: The file.
+        index: Of a folder that has the file as its only shard.
+    """
+
+    first = 1
+
+    def __init__(self, path: Path, index: Index) -> None:
+        super().__init__(path)
+        self.index = index
+
+    def record(self) -> ConversionRecord | None:
+        """As of other shards; None, too, if the first one is not this file."""
+        first = self.folder / self.index.shards[0].file
+        return super().record() if first.exists() and first.samefile(self.path) else None
+
+    def begin(self, record: ConversionRecord, manifest: bytes) -> ConversionRecord:
+        """As for other shards, beside the file."""
+        begun = super().begin(record, manifest)
+        try:
+            os.link(self.path, self.folder / self.index.shards[0].file)
+        except OSError as error:
+            self.remove()
+            raise ConversionError(
+                f"{self.path}: cannot become a shard, which takes a hard link ({error.strerror}); convert it anew by"
+                f" conversion.if_exists=overwrite conversion.shards=1"
+            ) from error
+        return begun
+
+    def appear(self, index: Index) -> Index:
+        """Let the folder of all shards, with the index of all, be in the place of the file."""
+        return super().appear(_with(self.index, index))
 
 
 class FurtherShards(UnfinishedShards):
@@ -119,19 +160,18 @@ class FurtherShards(UnfinishedShards):
     def __init__(self, path: Path, index: Index) -> None:
         super().__init__(path)
         self.folder = path
-        self._index = index
+        self.index = index
         names = [Path(shard.file).name.partition(".")[0] for shard in index.shards]
         self.first = 1 + max((int(name) for name in names if name.isdecimal()), default=-1)
 
     def record(self) -> ConversionRecord | None:
         """As of other shards; None, too, if the index speaks of them already."""
         found = super().record()
-        return None if found is None or found.manifest == self._index.manifest else found
+        return None if found is None or found.manifest == self.index.manifest else found
 
     def appear(self, index: Index) -> Index:
         """Let the index speak of them, too; that of the shards is replaced by that of all, which is given."""
-        before = self._index
-        whole = replace(before, shards=(*before.shards, *index.shards), manifest=index.manifest)
+        before, whole = self.index, _with(self.index, index)
         for path in self._left():
             path.unlink()
         write_index(self.folder, whole)
@@ -150,9 +190,14 @@ class FurtherShards(UnfinishedShards):
         self._remove_facts()
 
 
-def _index_of_file(path: Path) -> Index:
+def _with(before: Index, further: Index) -> Index:
+    return replace(before, shards=(*before.shards, *further.shards), manifest=further.manifest)
+
+
+def _index_of_file(path: Path, fields: FieldSpecs) -> Index:
     """The index of a folder that has a file as its only shard."""
-    beton = Beton(path)
+    given = fields if isinstance(fields, Mapping) else {}
+    beton = Beton(path, custom_fields({name: field for name, field in given.items() if isinstance(field, Field)}))
     return Index(
         (shard_entry(beton, "00000.beton"),),
         fields_identity(beton),
@@ -160,18 +205,6 @@ def _index_of_file(path: Path) -> Index:
         beton.description,
         beton.fingerprint,
     )
-
-
-def _as_folder(path: Path, index: Index, manifest: Manifest) -> Index:
-    """Let the file at `path` be the shard of a folder there; gives the index with its manifest."""
-    folder = UnfinishedShards(path)
-    begun = folder.begin(ConversionRecord(None, "an append", {}, {}), manifest.encode())
-    try:
-        os.link(path, folder.shard_path(0))
-        return folder.appear(replace(index, manifest=begun.manifest))
-    except BaseException:
-        folder.leave()
-        raise
 
 
 def _check_choice(path: Path, stored: Manifest, index: Index, chosen: Sequence[str], now: Manifest) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import numpy as np
 
 from ffcv_hydra.beton.data_digest import content_bytes
+from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.own_field import OwnField
 from ffcv_hydra.beton.layout import CUSTOM_TYPE_ID
 from ffcv_hydra.beton.reading.reader import Beton
@@ -172,17 +173,17 @@ class ShardWriter:
         return ShardEnd(place, is_last, conversion.num_warnings, conversion.warnings)
 
     def _beton(self, number: int) -> Beton:
-        return Beton(self._unfinished.shard_path(number), _custom_fields(self._prepared))
+        return Beton(self._unfinished.shard_path(number), custom_fields(self._prepared.fields))
 
     def _description(self, number: int) -> dict[str, Any] | None:
         description = self._prepared.description
         return None if description is None else {**description, "shard": self._unfinished.first + number}
 
 
-def _custom_fields(prepared: Preparation) -> dict[str, Any]:
+def custom_fields(fields: Mapping[str, Field]) -> dict[str, Any]:
     """The classes of fields that a file does not know by itself."""
     return {
         name: type(field)
-        for name, field in prepared.fields.items()
+        for name, field in fields.items()
         if not isinstance(field, OwnField) and vars(type(field)).get("type_id", CUSTOM_TYPE_ID) == CUSTOM_TYPE_ID
     }

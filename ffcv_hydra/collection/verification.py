@@ -6,12 +6,15 @@ import os
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from ffcv_hydra.beton.data_digest import data_digest, fields_identity
+from ffcv_hydra.beton.data_digest import fields_identity
 from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.reading import verification
 from ffcv_hydra.beton.reading.reader import Beton
 from ffcv_hydra.beton.reading.verification import Progress, Verification
+from ffcv_hydra.beton.summary import describe_fields
+from ffcv_hydra.collection.entries import shard_entry
 from ffcv_hydra.collection.facts import read_manifest
 from ffcv_hydra.collection.index import Index, ShardEntry, is_sharded, read_index
 from ffcv_hydra.errors import BetonError
@@ -73,13 +76,16 @@ def _changes(
 ) -> Iterator[str]:
     """What differs first between a shard and what the index says of it."""
     beton = Beton(location, custom_fields)
-    data = data_digest(beton)
-    compared = (
-        ("samples", beton.num_samples, shard.num_samples),
+    entry = shard_entry(beton, shard.file)
+    compared: tuple[tuple[str, Any, Any], ...] = (
+        ("samples", entry.num_samples, shard.num_samples),
         ("fields", fields_identity(beton), index.fields),
-        ("bytes", beton.path.stat().st_size, shard.num_bytes),
-        ("tables", beton.checksum, shard.tables),
-        ("digest", "" if data is None else str(data), shard.data),
+        ("kinds of fields", describe_fields(beton.fields), index.kinds),
+        ("bytes", entry.num_bytes, shard.num_bytes),
+        ("tables", entry.tables, shard.tables),
+        ("digest", entry.data, shard.data),
+        ("bytes of a page", entry.page_size, shard.page_size or entry.page_size),
+        ("extremes", {key: entry.extremes.get(key) for key in shard.extremes}, shard.extremes),
     )
     for what, found, told in compared:
         if found != told:

@@ -1,5 +1,6 @@
 """`python -m ffcv_hydra`, and its `info`, `verify` and `subset`."""
 
+import json
 import os
 import re
 import shutil
@@ -272,6 +273,24 @@ def test_a_sample_of_a_shard_is_called_as_it_is_in_the_whole(sharded, capsys):
     flip(second, int(Beton(second).extents("data")[0][5]) + 2)
     assert main(["verify", str(sharded)]) == 1
     assert lines(capsys)[0].startswith(f"{second}: field 'data', sample 12 (5 of this file): the stored bytes differ")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda index: index["shards"][1]["extremes"].update(label=[7, 100]), "its extremes differ"),
+        (lambda index: index["shards"][1]["extremes"].update(other=[7, 100]), "its extremes differ"),
+        (lambda index: index["kinds"].update(label="float"), "its kinds of fields differ"),
+        (lambda index: index["shards"][1].update(page_size=4096), "bytes of a page, not 4,096"),
+    ],
+)
+def test_an_index_that_lies_about_a_shard_is_found(sharded, capsys, change, told):
+    index = json.loads((sharded / "index.json").read_text())
+    change(index)
+    (sharded / "index.json").write_text(json.dumps(index))
+    assert main(["verify", str(sharded)]) == 1
+    assert "00001.beton: is not the file that the index speaks of: it" in (shown := capsys.readouterr().out)
+    assert told in shown
 
 
 def test_a_folder_without_its_index_is_not_taken_for_a_folder_to_look_in(sharded, capsys):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ffcv_hydra.beton.fields.base import Field as Base
 from ffcv_hydra.beton.inspection.source_comparison import compare_with_source
 from ffcv_hydra.beton.manifest import Manifest
 from ffcv_hydra.beton.writing import partial, placing
@@ -289,27 +290,42 @@ def test_a_single_file_becomes_the_first_shard(tmp_path):
     assert read_index(tmp_path / "b.beton").data == read_index(path).data
 
 
-@pytest.mark.parametrize("dies_at", [0, 1, 2])
+@pytest.mark.parametrize("dies_at", ["second shard", "first rename", "second rename"])
 def test_killed_while_a_file_becomes_a_shard_nothing_is_lost(tmp_path, monkeypatch, dies_at):
     path = tmp_path / "a.beton"
     run(path, FIRST)
-    renamed, rename = [], os.rename
+    renamed, rename, entry = [], os.rename, shard_writer.ShardWriter.entry
 
     def die(*arguments):
         renamed.append(arguments)
-        if len(renamed) > dies_at:
+        if len(renamed) == (2 if dies_at == "second rename" else 1):
             raise Killed
         rename(*arguments)
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
+        if dies_at == "second shard":
+            patch.setattr(shard_writer.ShardWriter, "entry", lambda self, n: die() if n else entry(self, n))
         patch.setattr(placing.os, "rename", die)
-        patch.setattr(shard_writer.ShardWriter, "write", lambda *_: die())
         patch.setattr(unfinished.UnfinishedShards, "leave", lambda self: None)  # as after SIGKILL
-        run(path, MORE)
-    assert path.exists() == (dies_at != 1)
-    assert run(path, MORE).num_samples == 8
+        run(path, MORE, shards=3)
+    assert path.is_file() == (dies_at != "second rename")
+    assert run(path, MORE, shards=3).num_samples == 8
     assert column(path, "number") == [1, 2, 3, 4, 5, 10, 11, 12]
     assert os.listdir(tmp_path) == ["a.beton"]
+
+
+def test_where_an_append_is_refused_or_fails_a_file_stays_what_it_is(tmp_path, monkeypatch, caplog):
+    path = tmp_path / "a.beton"
+    run(path, FIRST)
+    content = path.read_bytes()
+    with pytest.raises(ConversionError, match="the new items have other fields"):
+        convert(Items(*MORE), path, {"data": None, "other": None, "label": None}, num_workers=0, if_exists="append")
+    with pytest.raises(ConversionError, match="broken"):
+        run(path, MORE, broken="ant12", shards=3)
+    assert path.read_bytes() == content
+    run(path, MORE, shards=3)
+    assert column(path, "number") == [1, 2, 3, 4, 5, 10, 11, 12]
+    assert caplog.messages == []
 
 
 def test_without_hard_links_a_file_stays_what_it_is(tmp_path, monkeypatch):
@@ -320,9 +336,30 @@ def test_without_hard_links_a_file_stays_what_it_is(tmp_path, monkeypatch):
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(appending.os, "link", refuse)
-    with pytest.raises(ConversionError, match="cannot write .*a.beton: Operation not permitted"):
+    with pytest.raises(ConversionError, match=r"cannot become a shard, which takes a hard link \(Operation"):
         run(path, MORE)
     assert path.is_file() and os.listdir(tmp_path) == ["a.beton"]
+
+
+class Pair(Base):
+    """A class that only its user knows."""
+
+    metadata_type = np.dtype([("first", "<i8"), ("second", "<i8")])
+
+    def encode(self, destination, value, malloc):
+        destination["first"], destination["second"] = value
+
+
+class Pairs(Items):
+    def __getitem__(self, index):
+        return ((index, index + 1),)
+
+
+def test_a_file_with_a_users_own_fields_grows(tmp_path):
+    path, options = tmp_path / "a.beton", {"num_workers": 0, "if_exists": "append"}
+    convert(Pairs(*FIRST), path, {"pair": Pair()}, **options)
+    assert convert(Pairs(*MORE), path, {"pair": Pair()}, **options).num_samples == 8
+    assert opened(path, {"pair": Pair}).num_samples == 8
 
 
 def test_what_append_cannot_do_is_refused(tmp_path):
