@@ -117,7 +117,6 @@ class Loader:
         self.members = dict(zip(named(path), here.values(), strict=True))
         # absolute, and on this machine, to be read again wherever the process is then
         self._arguments = {**arguments, "path": path.at(list(here)) if isinstance(path, Mixture) else list(here)}
-        chosen = resolve_indices(indices, self._beton)
         of_epoch = as_ordering(ordering)
         if isinstance(path, Mixture) and (path.shares or indices is None):
             if indices is not None:
@@ -126,6 +125,8 @@ class Loader:
             chosen = joined_ids(members)
             if path.shares:
                 of_epoch = Mixed(path, members, of_epoch, self.global_batch_size, drop_last)
+        else:
+            chosen = resolve_indices(indices, self._beton)
         order = EpochOrder(self._beton, chosen, of_epoch, seed)
         self.num_samples = len(order)
         self.sampler = InOrderSampler() if isinstance(order.ordering, Sequential) else Sampler()
