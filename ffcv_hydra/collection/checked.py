@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
 import xxhash
 
+from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.collection.index import STILL_SECONDS, ShardEntry
 
 MOST_BYTES = 1 << 22  # then it begins anew: 240,000 shards
@@ -27,13 +29,17 @@ class CheckedShards:
             base = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "ffcv_hydra")
         self.path = Path(base) / "checked-shards"
 
-    def key(self, path: Path, entry: ShardEntry) -> str | None:
-        """What the line of a shard says; None if it is too young. Raises `OSError` if the file is not there."""
+    def key(self, path: Path, entry: ShardEntry, custom_fields: Mapping[str, type[Field]]) -> str | None:
+        """What the line of a shard says; None if it is too young. Raises `OSError` if the file is not there.
+
+        It tells apart what the index says of the shard, and the classes by which its fields were read.
+        """
         status = os.stat(path)
         if time.time() - max(status.st_mtime, status.st_ctime) < STILL_SECONDS:
             return None
         times = status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-        return xxhash.xxh3_64_hexdigest(repr((os.path.realpath(path), *times, entry.tables)).encode())
+        told = entry.tables, entry.page_size, sorted(entry.extremes.items()), sorted(custom_fields.items(), key=str)
+        return xxhash.xxh3_64_hexdigest(repr((os.path.realpath(path), *times, *told)).encode())
 
     def __contains__(self, key: str | None) -> bool:
         return key in self._known

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +12,8 @@ import numpy as np
 
 from ffcv_hydra.beton.allocations import read_only
 from ffcv_hydra.beton.reading.reader import Beton
+from ffcv_hydra.collection.index import AGAIN
+from ffcv_hydra.errors import BetonError
 from ffcv_hydra.kernels.memory.rows import ALL_THERE, UNKNOWN_ROW, gather_rows
 
 logger = logging.getLogger(__name__)
@@ -38,6 +41,8 @@ class Column(np.lib.mixins.NDArrayOperatorsMixin):
         extremes: of each file, the least and the largest of its columns, as far as they are known.
         key: of this column there.
         need: told of rows before the files that they are in are opened one by one.
+        look: raises `BetonError` unless some files, which are open, are as long as they were: reading rows of one that
+            was cut would end the process. None: whoever reads them has looked.
     """
 
     def __init__(
@@ -51,9 +56,10 @@ class Column(np.lib.mixins.NDArrayOperatorsMixin):
         extremes: Sequence[Extremes],
         key: str,
         need: Callable[[np.ndarray], None],
+        look: Callable[[Iterable[int]], None] | None,
     ) -> None:
         self._files, self._first_ids, self._part, self._starts = files, first_ids, part, starts
-        self._need = need
+        self._need, self._look = need, look
         self._like, self._pointer, self._all_extremes, self._key = like[:0].copy(), pointer, extremes, key
         self.dtype, self.shape = like.dtype, (int(first_ids[-1]), *like.shape[1:])
         self.ndim = like.ndim
@@ -89,6 +95,9 @@ class Column(np.lib.mixins.NDArrayOperatorsMixin):
 
     def _rows(self, rows: np.ndarray) -> np.ndarray:
         rows = np.ascontiguousarray(rows)
+        if self._look is not None:
+            numbers = set((self._first_ids.searchsorted(rows, side="right") - 1).tolist())
+            self._look(numbers & self._parts.keys())
         target = np.empty((len(rows), self._row_bytes), dtype=np.uint8)
         addresses, strides = self._addresses, self._strides
         held: dict[int, np.ndarray] = {}  # lest it is closed again before all that these rows lie in are open
@@ -107,9 +116,17 @@ class Column(np.lib.mixins.NDArrayOperatorsMixin):
     def _find(self, number: int) -> np.ndarray:
         """The column of one file, which is kept there."""
         part = self._parts.setdefault(number, self._part(self._files(number)))  # one array, if two threads need it
+        if self._look is not None:  # another column may have had it opened long ago
+            self._look([number])
         self._strides[number] = part.strides[0]
         self._addresses[number] = part.ctypes.data  # last: whoever sees it goes there
         return part
+
+    def for_those_who_looked(self) -> Column:
+        """The same column, which does not look at files before it reads rows of them."""
+        other = copy.copy(self)
+        other._look = None
+        return other
 
     def forget(self, number: int) -> None:
         """Ask for one of the files again when a row of it is needed next."""
@@ -122,7 +139,9 @@ class Column(np.lib.mixins.NDArrayOperatorsMixin):
         if name not in self._columns:
             pointer = "" if name == self._pointer else None
             args = self._files, self._first_ids, lambda beton: self._part(beton)[name], self._like[name], self._starts
-            self._columns[name] = Column(*args, pointer, self._all_extremes, f"{self._key}.{name}", self._need)
+            self._columns[name] = Column(
+                *args, pointer, self._all_extremes, f"{self._key}.{name}", self._need, self._look
+            )
         return self._columns[name]
 
     @cached_property
@@ -136,7 +155,12 @@ class Column(np.lib.mixins.NDArrayOperatorsMixin):
                 low, high = part.min(), part.max()
             lows.append(low)
             highs.append(high)
-        return self.dtype.type(min(lows)), self.dtype.type(max(highs))
+        try:
+            return self.dtype.type(min(lows)), self.dtype.type(max(highs))
+        except OverflowError as error:
+            raise BetonError(
+                f"an index says that {self._key} goes from {min(lows)} to {max(highs)}; {AGAIN}"
+            ) from error
 
     def min(self, initial: Any = None) -> Any:
         """The least of all rows."""

@@ -22,8 +22,13 @@ def shard_entry(beton: Beton, file: str) -> ShardEntry:
         beton.checksum,
         "" if data is None else str(data),
         beton.page_size,
-        {key: (int(column.min()), int(column.max())) for key, column in _columns(beton)},
+        extremes_of(beton),
     )
+
+
+def extremes_of(beton: Beton) -> dict[str, tuple[int, int]]:
+    """The least and the largest of each of its columns of whole numbers, but for pointers."""
+    return {key: (int(column.min()), int(column.max())) for key, column in _columns(beton)}
 
 
 def sizes_key(name: str) -> str:

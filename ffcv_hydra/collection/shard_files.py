@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from ffcv_hydra.beton.reading.reader import Beton, read_page_size
 from ffcv_hydra.beton.stored_file import StoredFile
 from ffcv_hydra.collection.checked import CheckedShards
 from ffcv_hydra.collection.data_cache import CachedFile
-from ffcv_hydra.collection.entries import shard_entry
+from ffcv_hydra.collection.entries import extremes_of, shard_entry
 from ffcv_hydra.collection.fetching import remote_files
 from ffcv_hydra.collection.index import Index, ShardEntry, is_sharded, read_index
 from ffcv_hydra.collection.remote_shards import RemoteShards
@@ -100,6 +100,20 @@ class ShardFiles:
             end = start + entry.num_bytes
         return files
 
+    def look(self, numbers: Iterable[int]) -> None:
+        """Look whether files that are open are as long as they were. Raises `BetonError` if one is not."""
+        for number in numbers:
+            if (beton := self._opened.get(number)) is None:
+                continue
+            try:
+                status = os.stat(self.entries[number].file)
+            except OSError:
+                continue  # it was removed, and stays for those who have it mapped
+            if status.st_ino == beton.inode and status.st_size != self.entries[number].num_bytes:
+                raise BetonError(
+                    f"{beton.path}: the file was changed while it was open; restore it, or convert it again"
+                )
+
     @property
     def num_opened(self) -> int:
         """How many have been needed so far."""
@@ -112,7 +126,7 @@ class ShardFiles:
     def __getitem__(self, number: int) -> Beton:
         if number not in self._opened:
             if self._process != os.getpid():  # the parent's threads may have held them
-                self._process, self._lock, self._locks = os.getpid(), threading.Lock(), {}
+                self._lock, self._locks, self._process = threading.Lock(), {}, os.getpid()  # in this order
             self.remote.take(number)
             with self._lock:
                 lock = self._locks.setdefault(number, threading.Lock())
@@ -128,14 +142,15 @@ class ShardFiles:
     def _open(self, folder: Path, entry: ShardEntry) -> Beton:
         path = Path(entry.file)
         _check_size(folder, entry)
-        key = self._checked.key(path, entry)
-        if key in self._checked:
-            return MappedBeton(path, self._custom_fields)
+        key = self._checked.key(path, entry, self._custom_fields or {})
+        if key in self._checked and (known := MappedBeton(path, self._custom_fields)).is_regular:
+            return known
         beton = Beton(path, self._custom_fields)
         if beton.num_samples != entry.num_samples:
             raise _is_another(folder, entry, f"it has {beton.num_samples} samples, not {entry.num_samples}")
         if beton.checksum != entry.tables:
             raise _is_another(folder, entry, "its tables are others")
+        _check_extremes(folder, entry, beton)
         _check_places(beton)
         beton = mapped(beton)
         if key is not None and beton.is_mapped:
@@ -153,6 +168,17 @@ def _check_size(folder: Path, entry: ShardEntry) -> None:
         raise BetonError(f"{entry.file}: cannot be read: {error.strerror or error}") from error
     if num_bytes != entry.num_bytes:
         raise _is_another(folder, entry, f"it has {num_bytes} bytes, not {entry.num_bytes}")
+
+
+def _check_extremes(folder: Path, entry: ShardEntry, beton: Beton) -> None:
+    """Raise `BetonError` unless what the index says of a shard's columns and pages is so."""
+    found = extremes_of(beton)
+    for key, told in entry.extremes.items():
+        if key not in found or tuple(told) != found[key]:
+            where = " to ".join(map(str, found.get(key, ("nowhere",))))
+            raise _is_another(folder, entry, f"its {key} goes from {where}, not from {told[0]} to {told[1]}")
+    if entry.page_size not in (0, beton.page_size):
+        raise _is_another(folder, entry, f"its pages have {beton.page_size} bytes, not {entry.page_size}")
 
 
 def _is_another(folder: Path, entry: ShardEntry, how: str) -> BetonError:

@@ -94,6 +94,8 @@ class Shards(Beton):
             tables of a shard are others than its index says is told when a sample of it is needed.
     """
 
+    is_mapped = True
+
     def __init__(
         self,
         paths: Sequence[Path],
@@ -141,7 +143,8 @@ class Shards(Beton):
         extremes = [entry.extremes for entry in entries]
 
         def column(part: Callable[[Beton], Any], key: str, pointer: str | None = None) -> Column:
-            return Column(self.beton, self.first_ids, part, part(first), starts, pointer, extremes, key, self._need)
+            places = self.first_ids, part, part(first), starts, pointer
+            return Column(self.beton, *places, extremes, key, self._need, self._files.look)
 
         self._columns: dict[str, Column] = {}
         self._extents, self._checksums_of = {}, {}
@@ -161,6 +164,12 @@ class Shards(Beton):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Shards, (self.paths, self.custom_fields, self._fill_values)
+
+    def rows_of(self, name: str) -> tuple[Any, Any, Any]:
+        """As `Beton.rows_of`, as columns."""
+        columns: tuple[Any, ...] = *self._extents[name], self._checksums_of.get(name)
+        offsets, sizes, checksums = (None if one is None else one.for_those_who_looked() for one in columns)
+        return offsets, sizes, checksums
 
     @property
     def further_pointers(self) -> tuple[np.ndarray, np.ndarray]:

@@ -6,6 +6,7 @@ import pickle
 import shutil
 import threading
 import time
+from collections import deque
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from ffcv_hydra.errors import BetonError, LoaderError, SampleError
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.loader.engine import files
 from ffcv_hydra.operations import CenterCrop, ToTensor
-from ffcv_hydra.ordering import QuasiRandom, Random
+from ffcv_hydra.ordering import ClassBalanced, QuasiRandom, Random
 from tests.loader.configurations import FIELDS, NUM_SAMPLES, ORDERINGS, Scenes, check_resume, digests, joined, make
 
 pytestmark = pytest.mark.timeout(180)
@@ -123,6 +124,50 @@ def test_labels_of_a_shard_that_is_cut_end_no_process(parts, tmp_path):
         Loader(tmp_path, 8, pipelines=LABELS)
 
 
+@pytest.mark.parametrize("os_cache", [True, False])
+@pytest.mark.parametrize("ordering", [QuasiRandom(2), ClassBalanced(), Random()], ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize("cuts", [1, 7])
+def test_tables_that_are_cut_before_they_are_read_end_no_process(parts, tmp_path, ordering, os_cache, cuts):
+    paths = [Path(shutil.copy(path, tmp_path)) for path in parts[-cuts:]]
+    index_of(tmp_path, paths)
+    loader = Loader(tmp_path, 1, pipelines=LABELS | IMAGES, ordering=ordering, os_cache=os_cache)
+    for number in range(cuts):
+        loader._beton.beton(number)
+    for path in paths:
+        os.truncate(path, 100)
+    with pytest.raises(BetonError, match=r"\.beton: the file was changed while it was open"):
+        list(loader)
+
+
+def test_an_index_that_lies_of_columns_is_told(parts, tmp_path):
+    paths = [Path(shutil.copy(path, tmp_path)) for path in parts]
+    index_of(tmp_path, paths)
+    index = read_index(tmp_path)
+    for number, changed in ((0, {"label": (-4, 0)}), (4, {"image.height": (8, 8)}), (4, {"image.none": (0, 1)})):
+        shards = list(index.shards)
+        shards[number] = replace(shards[number], extremes={**shards[number].extremes, **changed})
+        write_index(tmp_path, replace(index, shards=tuple(shards)))
+        with pytest.raises(
+            BetonError, match=rf"{number}\.beton: is not the shard .* its {next(iter(changed))} goes from"
+        ):
+            list(Loader(tmp_path, 4, pipelines=LABELS))
+    shards = [*index.shards[:3], replace(index.shards[3], page_size=1 << 23), *index.shards[4:]]
+    write_index(tmp_path, replace(index, shards=tuple(shards)))
+    with pytest.raises(BetonError, match=r"3\.beton: is not the shard .* its pages have 4194304 bytes, not 8388608"):
+        list(Loader(tmp_path, 4, pipelines=LABELS))
+
+
+def test_loaders_share_what_may_be_held_open(parts, monkeypatch):
+    monkeypatch.setattr(files, "_may_be_held", deque([None] * 10))
+    loaders = [Loader(parts, 8, pipelines=LABELS | IMAGES) for _ in range(2)]
+    for loader in loaders:
+        list(loader)
+    assert [len(loader.passes.storage.files._held) for loader in loaders] == [7, 3]
+    for loader in loaders:
+        loader.passes.storage.files.close()
+    assert len(files._may_be_held) == 10
+
+
 def test_columns_are_like_arrays(parts, folder):
     images, ids = opened(folder).field_metadata("image"), np.array([47, 0, 9, 9, 30])
     whole = np.asarray(images)
@@ -190,7 +235,7 @@ def test_copies_open_the_files_again(parts, folder):
 
 def test_few_files_are_held_open(parts, monkeypatch):
     expected = digests(make(parts, "random"))
-    monkeypatch.setattr(files, "HELD_OPEN", 2)
+    monkeypatch.setattr(files, "_may_be_held", deque([None] * 2))
     for os_cache in (True, False):
         assert digests(make(parts, "random", os_cache=os_cache)) == expected
 
@@ -198,7 +243,7 @@ def test_few_files_are_held_open(parts, monkeypatch):
 @pytest.mark.parametrize("held", [0, 256])
 @pytest.mark.parametrize("os_cache", [True, False])
 def test_a_shard_that_is_cut_while_it_is_read_is_named(parts, tmp_path, monkeypatch, held, os_cache):
-    monkeypatch.setattr(files, "HELD_OPEN", held)
+    monkeypatch.setattr(files, "_may_be_held", deque([None] * held))
     paths = [Path(shutil.copy(path, tmp_path)) for path in parts]
     loader = make(paths, "random", os_cache=os_cache)
     list(loader)  # to its end: what is cut while a thread reads it ends the process

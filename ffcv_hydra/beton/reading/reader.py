@@ -50,6 +50,7 @@ class Beton:
         description: What the file was made from, None in files of stock FFCV.
         fingerprint: Hash of the description.
         files: The file, with its length when it was opened.
+        inode: Tells the file from another one at its path later.
         first_ids: The id of each file's first sample, and at the end the number of all: int64 (num_files + 1,).
         is_mapped: Whether the tables are where they lie in the file.
         version: Of what this package has added to FFCV's format; None in files of stock FFCV.
@@ -150,6 +151,13 @@ class Beton:
                 raise BetonError("was changed while it was open; restore it, or convert the dataset again")
         return read_only(sample_ids)
 
+    def rows_of(self, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """The `extents` of a field that has some, and its `checksums_of`.
+
+        For those who have looked whether files whose tables are mapped are as long as they were.
+        """
+        return *self._extents[name], self._checksums_of.get(name)
+
     @cached_property
     def further_pointers(self) -> tuple[np.ndarray, np.ndarray]:
         """Sample ids, ascending, and pointers of the allocations that no field's `extents` name, uint64 (N,) each.
@@ -200,7 +208,8 @@ class Beton:
 
     def _read_head(self, file: BinaryIO, custom_fields: Mapping[str, type[Field]]) -> tuple[np.dtype, int]:
         """Read all that comes before the metadata; the dtype of these, and the number of allocations."""
-        num_bytes = os.fstat(file.fileno()).st_size
+        status = os.fstat(file.fileno())
+        num_bytes, self.inode = status.st_size, status.st_ino
         self.files: tuple[StoredFile, ...] = (StoredFile(self.path, 0, num_bytes),)
         header = checks.check_header(_read_records(file, 0, HEADER, 1), num_bytes)
         self.num_samples = int(header["num_samples"])

@@ -77,8 +77,7 @@ class Executor:
         return self.storage.pages_for([field for field in read if self.storage.reads(field)])
 
     def start(self, job: BatchJob) -> None:
-        """Make the tasks that need nothing done before, of samples whose files can be read."""
-        self.storage.check_tables(job.samples)
+        """Make the tasks that need nothing done before."""
         job.steps_left = len(self._thread_steps)
         for step in self._thread_steps:
             if step.is_first:

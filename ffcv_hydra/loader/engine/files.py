@@ -3,10 +3,12 @@
 Knows files by number and what lies where; nothing of samples.
 """
 
+import errno
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 
@@ -15,7 +17,8 @@ from ffcv_hydra.beton.reading.mapping import map_into, reserved, unmap
 from ffcv_hydra.beton.stored_file import StoredFile
 from ffcv_hydra.errors import BetonError
 
-HELD_OPEN = 256  # files; the others are opened for each look and closed again
+HELD_OPEN = 256  # files of this process, besides those that are read by themselves; others are opened for each look
+_may_be_held = deque([None] * HELD_OPEN)  # one for each; no lock, since finalizers give them back
 _CHANGED = "the file was changed while it was open; restore it, or convert it again"
 
 
@@ -57,7 +60,18 @@ class Files:
         """Close the files; a second call does nothing."""
         held, self._held = self._held, {}
         for descriptor in held.values():
-            os.close(descriptor)
+            self._let_go(descriptor)
+
+    def _may_hold(self) -> bool:
+        with suppress(IndexError):
+            _may_be_held.pop()
+            return True
+        return False
+
+    def _let_go(self, descriptor: int) -> None:
+        os.close(descriptor)
+        if not self.is_single:
+            _may_be_held.append(None)
 
     def __del__(self) -> None:
         self.close()
@@ -67,7 +81,10 @@ class Files:
         self._take(number)
         file = self._stored[number]
         if self._process != os.getpid():  # a thread of the parent's may have held it
-            self._process, self._lock = os.getpid(), threading.Lock()
+            self._lock, self._process = (
+                threading.Lock(),
+                os.getpid(),
+            )  # in this order: whoever sees the id takes the lock
         with self._lock:
             if number in self._ready:
                 return
@@ -78,7 +95,7 @@ class Files:
                         raise BetonError(f"{file.path}: {_CHANGED}")
                     if self.data is not None:
                         map_into(self.data, file.start, file.num_bytes, descriptor)
-                    if len(self._held) < HELD_OPEN:
+                    if self.is_single or self._may_hold():
                         self._held[number] = descriptor
                 except MemoryError:
                     raise BetonError(
@@ -97,7 +114,7 @@ class Files:
                 return
             self._ready.discard(number)
             if (descriptor := self._held.pop(number, None)) is not None:
-                os.close(descriptor)
+                self._let_go(descriptor)
             if self.data is not None:
                 unmap(self.data, self._stored[number].start, self._stored[number].num_bytes)
 
@@ -175,4 +192,5 @@ def _blaming(file: StoredFile) -> Iterator[None]:
 
 
 def _unreadable(file: StoredFile, error: OSError) -> BetonError:
-    return BetonError(f"{file.path}: cannot be read: {error.strerror or error}")
+    advice = "; raise its limit (ulimit -n)" if error.errno == errno.EMFILE else ""
+    return BetonError(f"{file.path}: cannot be read: {error.strerror or error}{advice}")

@@ -26,7 +26,7 @@ class Storage:
         self.remote = beton.remote if isinstance(beton, Shards) else RemoteShards([])
         self.files = Files(beton.files, os_cache, self.remote.take)
         self.remote.when_closed(self.files.forget)
-        self._extents: dict[str, tuple[np.ndarray, np.ndarray] | None] = {}
+        self._columns: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray | None]] = {}
         self._images: dict[str, ImageSource] = {}
         self._file = self.files.data
 
@@ -52,11 +52,6 @@ class Storage:
     def numbers(self, samples: np.ndarray) -> list[int]:
         """The files that hold `samples`, int64 (N,), each once, in the order of the samples."""
         return list(dict.fromkeys((self.beton.first_ids.searchsorted(samples, side="right") - 1).tolist()))
-
-    def check_tables(self, samples: np.ndarray) -> None:
-        """As `check`, where tables are not in memory either."""
-        if not self.files.is_single:
-            self.check(samples)
 
     def reads(self, field: str) -> bool:
         """Whether the field's data is stored outside the metadata."""
@@ -95,14 +90,12 @@ class Storage:
         Raises:
             BetonError: if the file has another length than it had.
         """
-        if field not in self._extents:
-            self._extents[field] = self.beton.extents(field)
-        known = self._extents[field]
-        assert known is not None
-        if self._file is not None:
+        if field not in self._columns:
+            self._columns[field] = self.beton.rows_of(field)
+        *known, stored = self._columns[field]
+        if self._file is not None or self.beton.is_mapped:
             self.check(samples)
         offsets, sizes = (column[samples].astype(np.int64) for column in known)
-        stored = self.beton.checksums_of(field)
         checksums = None if stored is None else stored[samples]
         if self._file is not None:
             return Extents(self._file, offsets, sizes, checksums)
@@ -129,7 +122,7 @@ class Storage:
 
         The other arguments and errors are those of `extents`.
         """
-        if self._file is None or not self.files.is_single:
+        if self._file is None or self.beton.is_mapped:
             stored = self.extents(field, samples, buffer, pages)
             source = stored_images(stored.data, image_bytes, stored.offsets, stored.checksums)
             return source, np.arange(len(samples))
