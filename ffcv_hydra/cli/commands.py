@@ -1,6 +1,7 @@
 """What `run.py` and `convert.py` do with their composed configs."""
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,15 +70,23 @@ def _convert(config: DictConfig) -> None:
     from ffcv_hydra.beton import BetonSummary, print_summary
     from ffcv_hydra.building.preparation import convert_betons
 
-    for beton, summary in convert_betons(resolved):
-        if summary is None and resolved["conversion"]["if_exists"] == "append" and beton.source is not None:
-            print(f"{beton.path}: nothing new in its source")
-        elif summary is None:
-            print(f"{beton.path} exists and was kept; conversion.if_exists=overwrite makes it anew")
-        elif isinstance(summary, BetonSummary):
-            print_summary(summary)
-        else:
-            print(summary)
+    if_exists = resolved["conversion"]["if_exists"]
+    try:
+        for beton, summary in convert_betons(resolved):
+            if summary is None and if_exists == "append" and beton.source is not None:
+                print(f"{beton.path}: nothing new in its source")
+            elif summary is None:
+                print(f"{beton.path} exists and was kept; conversion.if_exists=overwrite makes it anew")
+            elif isinstance(summary, BetonSummary):
+                print_summary(summary)
+            else:
+                print(summary)
+    except KeyboardInterrupt:
+        goes_on = "what was finished is kept, and the same command goes on from there"
+        print(
+            f"interrupted; {'the same command begins anew' if if_exists == 'overwrite' else goes_on}", file=sys.stderr
+        )
+        raise
 
 
 def checked_run_config(config: DictConfig) -> dict[str, Any]:
