@@ -63,7 +63,7 @@ class Uses:
         cache = folder.parent
         with self._lock, suppress(OSError):
             if cache not in self._files:
-                self._files[cache] = _open(cache)
+                self._files[cache] = _open(cache, is_read=True)
             _lock(self._files[cache], _byte(folder), fcntl.F_RDLCK, wait=True)
 
     def end(self, folder: Path) -> None:
@@ -91,13 +91,16 @@ def _opened(cache: Path) -> Iterator[int]:
         os.close(file)
 
 
-def _open(cache: Path) -> int:
+def _open(cache: Path, is_read: bool = False) -> int:
     path = cache / _NAME
-    for flags in (os.O_RDWR, os.O_RDONLY):  # the second one is enough for what is in use
+    for flags in (os.O_RDWR, os.O_RDONLY)[: 1 + is_read]:  # the second one is enough for what is in use
         with suppress(OSError):
             return os.open(path, flags)
     cache.mkdir(parents=True, exist_ok=True)
-    return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    with suppress(OSError):  # for all who may write to the cache, whatever the umask is
+        os.fchmod(file, os.stat(cache).st_mode & 0o666)
+    return file
 
 
 def _byte(folder: Path) -> int:

@@ -8,6 +8,7 @@ leaves a note of what it is about to download.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ from ffcv_hydra.errors import RemoteError
 from ffcv_hydra.sizes import parse_size
 
 LIMIT = "FFCV_HYDRA_DATA_CACHE_LIMIT"
+ABOUT = ".about.json"  # what came into a folder, and by its time when that was last used
 _NOTE = ".coming"
+_NAME = re.compile(r"[0-9a-f]{32}")
 
 
 class NoRoom(RemoteError):
@@ -101,27 +104,23 @@ class _Entry:
 
 
 def _entries(cache: Path) -> list[_Entry]:
-    """All folders of the cache; of downloads that were killed nothing is left afterwards."""
-    found = []
-    with os.scandir(cache) as folders:
-        for folder in folders:
-            if folder.is_dir():
-                found.append(_entry(Path(folder.path)))
-    return found
+    """All folders that the cache has made; of downloads that were killed nothing is left afterwards."""
+    return [_entry(cache / name) for name in os.listdir(cache) if _NAME.fullmatch(name)]
 
 
 def _entry(folder: Path) -> _Entry:
     num_bytes = last_used = coming = 0
-    may_go = True
+    is_ours, may_go = False, True
     with os.scandir(folder) as files:
         for file in files:
             if file.name == _NOTE or file.name.endswith(".writing"):
                 coming = coming or _coming(folder)
+            elif file.name == ABOUT:
+                is_ours, last_used = True, file.stat().st_mtime_ns
             elif not file.name.startswith("."):
-                status = file.stat()
-                num_bytes, last_used = num_bytes + status.st_size, max(last_used, status.st_atime_ns)
+                num_bytes += file.stat().st_size
                 may_go = may_go and file.name != INDEX_NAME
-    return _Entry(folder, num_bytes + coming, last_used, may_go and num_bytes > 0)
+    return _Entry(folder, is_ours * num_bytes + coming, last_used, is_ours and may_go and num_bytes > 0)
 
 
 def _coming(folder: Path) -> int:

@@ -1,8 +1,8 @@
 """The data cache: files that came from URLs, for all processes of this machine.
 
 Each has a folder of its own, named by a digest of its URL, and appears there as a whole or not at all: one process
-downloads it under a lock, which ends with that process, and the others wait. When it was last used is its time of
-access, which is set whenever it is asked for; what is not in use is evicted when there is a limit (`cache_room`).
+downloads it under a lock, which ends with that process, and the others wait. When it was last used is the time of what
+is noted beside it, set whenever it is asked for; what is not in use is evicted when there is a limit (`cache_room`).
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ from pathlib import Path
 
 from ffcv_hydra.atomic_file import write_whole, written_beside
 from ffcv_hydra.collection.cache_locks import Uses, downloading
-from ffcv_hydra.collection.cache_room import LIMIT, has_come, make_room
+from ffcv_hydra.collection.cache_room import ABOUT, LIMIT, has_come, make_room
 from ffcv_hydra.collection.remote_file import RemoteFile, RemoteInfo, Stop, Stopped
 from ffcv_hydra.errors import BetonError, RemoteError
 from ffcv_hydra.urls import name_of, shown, without_user
 
 DIR = "FFCV_HYDRA_DATA_CACHE"
 ADVICE = f"choose another folder by cache.dir or {DIR}"
-_ABOUT = ".about.json"
 Advance = Callable[[int], None]
 
 
@@ -70,7 +69,7 @@ def folder_of(url: str, content: str = "") -> Path:
 
 def write_about(folder: Path, url: str, **facts: int | str | None) -> None:
     """Write beside what comes from a URL what that is, without what is secret in it."""
-    write_whole(folder / _ABOUT, json.dumps({"url": shown(url), **facts}, indent=1) + "\n")
+    write_whole(folder / ABOUT, json.dumps({"url": shown(url), **facts}, indent=1) + "\n")
 
 
 class CachedFile:
@@ -110,7 +109,7 @@ class CachedFile:
     def is_current(self, now: RemoteInfo) -> bool:
         """Whether the server has the same content still, as far as sizes and tags can tell."""
         try:
-            then = json.loads((self.path.parent / _ABOUT).read_bytes())
+            then = json.loads((self.path.parent / ABOUT).read_bytes())
             then = RemoteInfo(then["num_bytes"], then["tag"])
         except (OSError, ValueError, KeyError, TypeError):
             return True  # nothing is known
@@ -143,7 +142,7 @@ class CachedFile:
     def touch(self) -> None:
         """Note that it is used now."""
         with suppress(OSError):  # a cache that cannot be written to is enough
-            os.utime(self.path, ns=(time.time_ns(), self.path.stat().st_mtime_ns))
+            os.utime(self.path.parent / ABOUT)
 
     @contextmanager
     def _locks(self) -> Iterator[bool]:

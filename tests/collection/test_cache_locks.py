@@ -77,6 +77,14 @@ def test_what_a_forked_process_lets_go_is_still_used(folders):
     assert process.exitcode == 0 and is_used(folders[0])
 
 
+def test_the_locks_are_for_all_who_may_write_to_the_cache(folders):
+    cache = folders[0].parent
+    cache.mkdir(mode=0o755)
+    cache.chmod(0o1777)
+    Uses().begin(folders[0])
+    assert (cache / ".locks").stat().st_mode & 0o777 == 0o666
+
+
 def test_a_cache_that_cannot_be_written_to_can_be_used(tmp_path, monkeypatch):
     uses = Uses()
     uses.begin(tmp_path / "file" / "cache" / ("0" * 32))

@@ -119,6 +119,17 @@ def test_what_killed_downloads_left_is_removed_and_does_not_count(urls, cache):
     assert numbers_in(cache) == [0, 1]
 
 
+def test_what_else_lies_in_the_folder_is_nobody_s_to_evict(urls, cache):
+    take(urls[0])
+    for name in ("20240115", "datasets", "0" * 32, "0" * 31):
+        (cache / name).mkdir()
+        (cache / name / "precious.txt").write_bytes(bytes(9 * SIZE))
+    (cache / "lost+found").mkdir(mode=0)
+    for number in (1, 2, 3):
+        take(urls[number])
+    assert numbers_in(cache) == [1, 2, 3] and len(list(cache.rglob("precious.txt"))) == 4
+
+
 def test_a_size_that_the_server_does_not_say_is_counted_when_it_is_known(tmp_path, cache):
     with stores.serving(tmp_path) as server:
         for number in range(4):
