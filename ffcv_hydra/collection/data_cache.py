@@ -84,6 +84,7 @@ class CachedFile:
 
     Attributes:
         path: the path.
+        num_bytes: the size.
     """
 
     def __init__(
@@ -96,13 +97,13 @@ class CachedFile:
     ) -> None:
         self.url = url
         self.path = path or folder_of(url, content) / name_of(url)
-        self._num_bytes = num_bytes
+        self.num_bytes = num_bytes
         self._check = check
 
     def is_there(self) -> bool:
         """Whether it is in the cache, as a whole."""
         try:
-            return self._num_bytes in (None, self.path.stat().st_size)
+            return self.num_bytes in (None, self.path.stat().st_size)
         except OSError:
             return False
 
@@ -165,12 +166,12 @@ class CachedFile:
         info = remote.info()
         if info is None:
             raise RemoteError(f"{shown(self.url)}: there is no such file; correct the URL")
-        if None not in (self._num_bytes, info.num_bytes) and self._num_bytes != info.num_bytes:
+        if None not in (self.num_bytes, info.num_bytes) and self.num_bytes != info.num_bytes:
             raise RemoteError(
-                f"{shown(self.url)}: has changed: it has {info.num_bytes:,} bytes, its index says {self._num_bytes:,};"
+                f"{shown(self.url)}: has changed: it has {info.num_bytes:,} bytes, its index says {self.num_bytes:,};"
                 " upload it again"
             )
-        num_bytes = info.num_bytes if self._num_bytes is None else self._num_bytes
+        num_bytes = info.num_bytes if self.num_bytes is None else self.num_bytes
         free = shutil.disk_usage(folder).free
         if num_bytes is not None and num_bytes > free:
             raise RemoteError(

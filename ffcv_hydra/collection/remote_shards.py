@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from ffcv_hydra.collection.cache_locks import Uses
-from ffcv_hydra.collection.cache_room import NoRoom
+from ffcv_hydra.collection.cache_room import NoRoom, cache_limit
 from ffcv_hydra.collection.data_cache import CachedFile
 from ffcv_hydra.collection.remote_file import Stopped
 from ffcv_hydra.errors import RemoteError
@@ -28,6 +28,7 @@ ROOM_SECONDS = 60.0  # that whoever needs a file waits for others to let go of t
 TOLD_SECONDS = 30.0  # between two words on how far it is
 MOST_BATCHES_AHEAD = 1000
 _POLL_SECONDS = 0.05
+_BATCHES_LOOKED_AT = 200  # to tell what an order costs
 
 logger = logging.getLogger(__name__)
 _this_thread = threading.local()
@@ -47,6 +48,7 @@ class RemoteShards:
         self._remote = {number: file for number, file in self._files.items() if file is not None}
         self._close_methods: list[weakref.WeakMethod[Callable[[int], None]]] = []
         self._last_told = time.monotonic()
+        self._is_told = False
         self._begin()
 
     def _begin(self) -> None:
@@ -143,6 +145,45 @@ class RemoteShards:
             self._passes[:] = [known for known in self._passes if not known.stopped]
             self._passes.append(found)
         return Ahead(self, found)
+
+    def tell_cost(self, batches: Iterator[Iterable[int]], num_batches: int) -> None:
+        """Say, the first time, how often an order will fetch each file, if it does that more than once in an epoch.
+
+        Args:
+            batches: the numbers of the files of each; some of the first ones are looked at.
+            num_batches: of the epoch.
+
+        Raises:
+            RemoteError: a batch is read from more than the cache may hold.
+        """
+        sizes = {number: file.num_bytes or 0 for number, file in self._remote.items()}
+        limit, total = cache_limit(), sum(sizes.values())
+        if limit is None or total <= limit or self._is_told:
+            return
+        self._is_told = True
+        kept: dict[int, None] = {}  # least recently used first
+        count = fetched = 0
+        for numbers in itertools.islice(batches, _BATCHES_LOOKED_AT):
+            needed = [number for number in numbers if number in sizes]
+            if (num_bytes := sum(sizes[number] for number in needed)) > limit:
+                raise RemoteError(
+                    f"a batch is read from {len(needed)} of {len(sizes)} shards, {num_bytes:,} bytes, and the cache's"
+                    f" limit is {limit:,}: use ordering=quasi_random, or raise cache.limit"
+                )
+            count += 1
+            fetched += sum(number not in kept for number in needed)
+            for number in needed:
+                kept.pop(number, None)
+                kept[number] = None
+            while sum(sizes[number] for number in kept) > limit:
+                del kept[next(iter(kept))]
+        times = fetched / max(count, 1) * num_batches / len(sizes)
+        if times > 1.5:
+            logger.warning(
+                "the cache's limit is %s bytes, and the shards have %s: this order fetches each of them about %.0f"
+                " times in an epoch; ordering=quasi_random does it once",
+                f"{limit:,}", f"{total:,}", times,
+            )  # fmt: skip
 
     def when_closed(self, method: Callable[[int], None]) -> None:
         """Have a method told the number of a file that nobody reads any longer, for it to be closed."""

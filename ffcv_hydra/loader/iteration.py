@@ -108,9 +108,13 @@ class Passes:
         """What fetches the files of the batches of an epoch; None if none comes from a URL."""
         if not self.storage.remote:
             return None
-        positions = (self.split.batch(batch) for batch in range(first_batch, len(self.split)))
-        files = (self.storage.numbers(self.order.ids(epoch, batch)) for batch in positions)
-        return self.storage.remote.ahead(files, first_batch)
+        if not self.order.ordering.by_pages:  # to find out the pages of others would fetch what they are in
+            self.storage.remote.tell_cost(self._files(epoch, first_batch), len(self.split))
+        return self.storage.remote.ahead(self._files(epoch, first_batch), first_batch)
+
+    def _files(self, epoch: int, first_batch: int) -> Iterator[list[int]]:
+        for batch in range(first_batch, len(self.split)):
+            yield self.storage.numbers(self.order.ids(epoch, self.split.batch(batch)))
 
     def begin(self) -> tuple[int, int, int, Engine]:
         """Begin a pass: its epoch, that of the trainer, its first batch, and the running engine."""

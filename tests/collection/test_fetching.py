@@ -169,11 +169,24 @@ def test_a_batch_that_is_read_from_more_than_the_cache_holds_is_one_line(sharded
     monkeypatch.setattr(remote_shards, "ROOM_SECONDS", 0.3)
     largest = max(path.stat().st_size for path in sharded.glob("*.beton"))
     monkeypatch.setenv(LIMIT, str(2 * largest))
-    with pytest.raises(RemoteError, match=r"many.beton/0000\d.beton: no room for its .* in use; raise cache.limit"):
+    with pytest.raises(
+        RemoteError, match=r"^a batch is read from 5 of 5 shards, [\d,]+ bytes, and the cache's limit is"
+    ):
         digests(make(f"{server.url}/many.beton", "random", batch_size=24, pipelines=CROPS))
     monkeypatch.setenv(LIMIT, str(largest // 2))
     with pytest.raises(RemoteError, match=r"many.beton/0000\d.beton: has .* bytes, and the cache's limit is"):
         make(f"{server.url}/many.beton", "random")
+
+
+def test_random_says_what_it_costs_before_it_starts(sharded, server, monkeypatch, caplog):
+    largest = max(path.stat().st_size for path in sharded.glob("*.beton"))
+    monkeypatch.setenv(LIMIT, str(4 * largest))
+    options = {"batch_size": 1, "batches_ahead": 1, "pipelines": CROPS}
+    for ordering in (OrderOption.SEQUENTIAL, OrderOption.RANDOM):
+        next(iter(make(f"{server.url}/many.beton", "random", ordering=ordering, **options)))
+        told = [text for text in caplog.messages if "ordering=quasi_random does it once" in text]
+        assert len(told) == (ordering is OrderOption.RANDOM)
+    assert "this order fetches each of them about 2 times in an epoch" in told[0] or "about 3 times" in told[0]
 
 
 def test_an_error_of_a_shard_is_the_loader_s(sharded, server):
