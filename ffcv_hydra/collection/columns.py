@@ -40,7 +40,7 @@ class Column(np.lib.mixins.NDArrayOperatorsMixin):
         pointer: the name of the column of the column that holds pointers; empty if it does itself; None: none.
         extremes: of each file, the least and the largest of its columns, as far as they are known.
         key: of this column there.
-        need: told of rows before the files that they are in are opened one by one.
+        need: where files may be closed again: told which are needed, before each is opened. None: where not.
         look: raises `BetonError` unless some files, which are open, are as long as they were: reading rows of one that
             was cut would end the process. None: whoever reads them has looked.
     """
@@ -55,7 +55,7 @@ class Column(np.lib.mixins.NDArrayOperatorsMixin):
         pointer: str | None,
         extremes: Sequence[Extremes],
         key: str,
-        need: Callable[[np.ndarray], None],
+        need: Callable[[list[int]], None] | None,
         look: Callable[[Iterable[int]], None] | None,
     ) -> None:
         self._files, self._first_ids, self._part, self._starts = files, first_ids, part, starts
@@ -69,7 +69,6 @@ class Column(np.lib.mixins.NDArrayOperatorsMixin):
         if pointer is not None:
             self._pointer_at = int(like.dtype.fields[pointer][1]) if pointer else 0  # type: ignore[index]
         self._parts: dict[int, np.ndarray] = {}  # whose addresses are known
-        self._closed: np.ndarray | None = None
         self._columns: dict[str, Column] = {}
 
     def __len__(self) -> int:
@@ -95,23 +94,33 @@ class Column(np.lib.mixins.NDArrayOperatorsMixin):
 
     def _rows(self, rows: np.ndarray) -> np.ndarray:
         rows = np.ascontiguousarray(rows)
-        if self._look is not None:
+        target = np.empty((len(rows), self._row_bytes), dtype=np.uint8)
+        addresses, strides, held = self._addresses, self._strides, None
+        if self._need is not None:  # of the cache, where nobody cuts a file
+            addresses, strides, held = self._held(rows)
+        elif self._look is not None:
             numbers = set((self._first_ids.searchsorted(rows, side="right") - 1).tolist())
             self._look(numbers & self._parts.keys())
-        target = np.empty((len(rows), self._row_bytes), dtype=np.uint8)
-        addresses, strides = self._addresses, self._strides
-        held: dict[int, np.ndarray] = {}  # lest it is closed again before all that these rows lie in are open
         places = self._starts, self._pointer_at, rows, target
         while (missing := gather_rows(self._first_ids, addresses, strides, *places)) != ALL_THERE:
             if missing == UNKNOWN_ROW:
                 raise IndexError(f"{self._key}: of {len(self)} samples, some of {rows} are none")
-            if not held:
-                self._need(rows)
-            held[missing] = self._find(missing)
-            addresses, strides = self._addresses.copy(), self._strides.copy()
-            for number, part in held.items():
-                addresses[number], strides[number] = part.ctypes.data, part.strides[0]
+            self._find(missing)
+        del held  # not before
         return target.reshape(-1).view(self.dtype).reshape(len(rows), *self.shape[1:])
+
+    def _held(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[int, np.ndarray]]:
+        """Addresses and strides of the files that some rows are in, and what keeps these from being closed."""
+        assert self._need is not None
+        numbers = np.unique(self._first_ids.searchsorted(rows, side="right") - 1).tolist()
+        numbers = [number for number in numbers if 0 <= number < len(self._addresses)]
+        self._need(numbers)
+        held, addresses, strides = {}, np.zeros_like(self._addresses), np.zeros_like(self._strides)
+        for number in numbers:
+            part = self._parts.get(number)
+            held[number] = part = self._find(number) if part is None else part
+            addresses[number], strides[number] = part.ctypes.data, part.strides[0]
+        return addresses, strides, held
 
     def _find(self, number: int) -> np.ndarray:
         """The column of one file, which is kept there."""
@@ -131,7 +140,7 @@ class Column(np.lib.mixins.NDArrayOperatorsMixin):
     def forget(self, number: int) -> None:
         """Ask for one of the files again when a row of it is needed next."""
         self._addresses[number] = 0
-        self._closed = self._parts.pop(number, None)  # somebody may be reading a row
+        self._parts.pop(number, None)
         for column in list(self._columns.values()):
             column.forget(number)
 

@@ -7,6 +7,7 @@ then, and may be evicted. Whoever needs a file that did not come meanwhile downl
 
 from __future__ import annotations
 
+import gc
 import heapq
 import itertools
 import logging
@@ -108,7 +109,7 @@ class RemoteShards:
                 self._num_urgent -= 1
 
     def _take_when_there_is_room(self, number: int, stop: _Stop, deadline: float) -> None:
-        is_urgent = deadline < float("inf")
+        is_urgent, has_collected = deadline < float("inf"), False
         while True:
             with self._changed:
                 while number in self._coming or (self._num_urgent and not is_urgent):
@@ -128,6 +129,9 @@ class RemoteShards:
             finally:
                 self._has_come(number)
             self.close_unneeded(number if is_urgent else None)
+            if is_urgent and not has_collected:
+                has_collected = True
+                gc.collect()  # loaders that nobody has any longer use files, too
             if stop.wait(_POLL_SECONDS):
                 raise Stopped
 
@@ -142,7 +146,7 @@ class RemoteShards:
             self._begin()
         found = _Pass(batches, first_batch)
         with self._changed:
-            self._passes[:] = [known for known in self._passes if not known.stopped]
+            self._passes[:] = [known for known in self._passes if not known.is_over]
             self._passes.append(found)
         return Ahead(self, found)
 
@@ -196,7 +200,7 @@ class RemoteShards:
     def close_unneeded(self, urgent: int | None = None) -> None:
         """Close what no pass needs; for a file that is needed now, also what batches need that are not begun."""
         with self._changed:
-            passes = [found for found in self._passes if not found.stopped]
+            passes = [found for found in self._passes if not found.is_over]  # one that is stopped may be at work still
             for number in [one for one in self._here if one]:  # the first one has the fields of all
                 if number != urgent and not any(found.needs(number, urgent is not None) for found in passes):
                     self._close(number)
@@ -289,10 +293,11 @@ class Ahead:
         self._pass.first_batch = batch
 
     def close(self) -> None:
-        """Stop, and wait for the threads."""
+        """Stop, and wait for the threads; those that read the files are at their end."""
         self.stop()
         for thread in self._threads:
             thread.join()
+        self._pass.is_over = True
 
 
 class _Pass:
@@ -301,7 +306,8 @@ class _Pass:
     Attributes:
         first_batch: that is not done.
         next_batch: that is not known.
-        stopped: whether it is over.
+        stopped: whether it is to end.
+        is_over: whether nobody reads anything for it any longer.
         is_walked: whether all its batches are known.
         is_short_of_room: whether there was none for the last file: then the next one is tried alone, lest one that is
             needed later takes its place.
@@ -309,7 +315,7 @@ class _Pass:
 
     def __init__(self, batches: Iterator[Iterable[int]], first_batch: int) -> None:
         self.first_batch = first_batch
-        self.stopped = self.is_walked = self.is_short_of_room = False
+        self.stopped = self.is_over = self.is_walked = self.is_short_of_room = False
         self._batches = batches
         self.next_batch = first_batch
         self._known: dict[int, int] = {}  # the last batch that needs each file

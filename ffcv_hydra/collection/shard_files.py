@@ -56,7 +56,6 @@ class ShardFiles:
         self._process, self._lock = os.getpid(), threading.Lock()
         self._locks: dict[int, threading.Lock] = {}
         self._checked = CheckedShards()
-        self._closed: list[Beton] = []
         self._remote_files: list[CachedFile | None] = []
         self.spans: list[range] = []
         for path in paths:
@@ -136,8 +135,7 @@ class ShardFiles:
         return self._opened[number]
 
     def _close(self, number: int) -> None:
-        # Somebody may be reading a row, for which the next two have to be closed as well: by then he is not.
-        self._closed = [*self._closed[-1:], *(beton for beton in [self._opened.pop(number, None)] if beton)]
+        self._opened.pop(number, None)  # whoever reads a row of it keeps it for as long
 
     def _open(self, folder: Path, entry: ShardEntry) -> Beton:
         path = Path(entry.file)

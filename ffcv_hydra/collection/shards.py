@@ -142,9 +142,11 @@ class Shards(Beton):
         starts = np.array([file.start for file in self.files], dtype=np.int64)
         extremes = [entry.extremes for entry in entries]
 
+        need = self.remote.take_all if self.remote else None
+
         def column(part: Callable[[Beton], Any], key: str, pointer: str | None = None) -> Column:
             places = self.first_ids, part, part(first), starts, pointer
-            return Column(self.beton, *places, extremes, key, self._need, self._files.look)
+            return Column(self.beton, *places, extremes, key, need, self._files.look)
 
         self._columns: dict[str, Column] = {}
         self._extents, self._checksums_of = {}, {}
@@ -276,10 +278,6 @@ class Shards(Beton):
     def sample_ids(self) -> np.ndarray:
         """As `Beton.sample_ids`."""
         return self._column(lambda beton, _, first_id: beton.sample_ids + np.uint64(first_id))
-
-    def _need(self, samples: np.ndarray) -> None:
-        if self.remote:
-            self.remote.take_all(np.unique(self.first_ids.searchsorted(samples, side="right") - 1).tolist())
 
     def _fetched(self, number: int) -> Path:
         self.remote.take(number)
