@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -167,11 +168,14 @@ class Shards(Beton):
     def __reduce__(self) -> tuple[Any, ...]:
         return Shards, (self.paths, self.custom_fields, self._fill_values)
 
-    def rows_of(self, name: str) -> tuple[Any, Any, Any]:
-        """As `Beton.rows_of`, as columns."""
-        columns: tuple[Any, ...] = *self._extents[name], self._checksums_of.get(name)
-        offsets, sizes, checksums = (None if one is None else one.for_those_who_looked() for one in columns)
-        return offsets, sizes, checksums
+    @cached_property
+    def for_those_who_looked(self) -> Beton:
+        """As `Beton.for_those_who_looked`: its columns do not look."""
+        other = copy.copy(self)
+        other._columns = {name: column.for_those_who_looked() for name, column in self._columns.items()}
+        other._extents = {name: tuple(map(_bare, columns)) for name, columns in self._extents.items()}
+        other._checksums_of = {name: _bare(column) for name, column in self._checksums_of.items()}
+        return other
 
     @property
     def further_pointers(self) -> tuple[np.ndarray, np.ndarray]:
@@ -291,6 +295,10 @@ class Shards(Beton):
                 raise BetonError(f"{file.path}: was changed while it was open; restore it, or convert it again")
             columns.append(of_one(beton, file.start, first_id))
         return read_only(np.concatenate(columns))
+
+
+def _bare(column: Any) -> Any:
+    return column.for_those_who_looked()
 
 
 def _sizes(name: str, beton: Beton) -> np.ndarray:

@@ -26,7 +26,7 @@ class Storage:
         self.remote = beton.remote if isinstance(beton, Shards) else RemoteShards([])
         self.files = Files(beton.files, os_cache, self.remote.take)
         self.remote.when_closed(self.files.forget)
-        self._columns: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray | None]] = {}
+        self._columns: dict[str, tuple[np.ndarray, np.ndarray] | None] = {}
         self._images: dict[str, ImageSource] = {}
         self._file = self.files.data
 
@@ -91,11 +91,13 @@ class Storage:
             BetonError: if the file has another length than it had.
         """
         if field not in self._columns:
-            self._columns[field] = self.beton.rows_of(field)
-        *known, stored = self._columns[field]
+            self._columns[field] = self.beton.for_those_who_looked.extents(field)
+        known = self._columns[field]
+        assert known is not None
         if self._file is not None or self.beton.is_mapped:
             self.check(samples)
         offsets, sizes = (column[samples].astype(np.int64) for column in known)
+        stored = self.beton.for_those_who_looked.checksums_of(field)
         checksums = None if stored is None else stored[samples]
         if self._file is not None:
             return Extents(self._file, offsets, sizes, checksums)

@@ -13,7 +13,7 @@ from ffcv_hydra.loader.plan.plan import Plan
 from ffcv_hydra.loader.plan.request import Request
 from ffcv_hydra.loader.plan.resolve import Chain
 from ffcv_hydra.loader.plan.torch_module import TorchModule
-from ffcv_hydra.operations import ChunkOperation
+from ffcv_hydra.operations import ChunkDecoder, ChunkOperation
 from ffcv_hydra.operations.operation import INITIAL_STATE, Operation
 
 
@@ -36,7 +36,7 @@ def declare(requests: Sequence[Request], chains: Sequence[Chain], beton: Beton, 
     made: list[list[Node]] = []
     ends: dict[str, list[Node]] = {}
     for chain in chains:
-        stored, metadata = beton.fields[chain.field], beton.field_metadata(chain.field)
+        stored = beton.fields[chain.field]
         node = None if chain.start is None else made[chain.start[0]][chain.start[1]]
         made.append([])
         for original in chain.operations:
@@ -44,8 +44,7 @@ def declare(requests: Sequence[Request], chains: Sequence[Chain], beton: Beton, 
                 operation = copy.copy(original)
                 operation.num_threads = num_threads
                 operation.accept_field(stored)
-                is_whole = operation.is_decoder and not isinstance(operation, ChunkOperation)  # what is compiled
-                operation.accept_globals(np.asarray(metadata) if is_whole else metadata, memory_read)
+                operation.accept_globals(_metadata(operation, beton, chain.field), memory_read)
                 node = _declared(chain, operation, node)
             except Exception as error:
                 what = str(error) if isinstance(error, PipelineError) else describe_error(error)
@@ -62,6 +61,14 @@ def declare(requests: Sequence[Request], chains: Sequence[Chain], beton: Beton, 
         },
         replaced=frozenset().union(*(chain.replaced for chain in chains)),
     )
+
+
+def _metadata(operation: Operation, beton: Beton, field: str) -> np.ndarray:
+    """What an operation knows of a field: compiled ones an array."""
+    if isinstance(operation, ChunkDecoder) and operation.reads_file:  # it runs when the stored bytes were looked at
+        return beton.for_those_who_looked.field_metadata(field)
+    metadata = beton.field_metadata(field)
+    return np.asarray(metadata) if operation.is_decoder and not isinstance(operation, ChunkOperation) else metadata
 
 
 def _declared(chain: Chain, operation: Operation, parent: Node | None) -> Node:
