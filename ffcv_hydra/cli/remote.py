@@ -15,7 +15,7 @@ def _add_fetch(parser: argparse.ArgumentParser) -> None:
 def _add_upload(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="PATH", help="a beton, or the folder of a sharded one")
     parser.add_argument("url", metavar="URL", help="where to, such as s3://bucket/train.beton")
-    parser.add_argument("--overwrite", action="store_true", help="write what is there, too")
+    parser.add_argument("--overwrite", action="store_true", help="write what is there, too, and over another beton")
 
 
 def _fetch(chosen: argparse.Namespace) -> int:
@@ -32,7 +32,7 @@ def _upload(chosen: argparse.Namespace) -> int:
     from ffcv_hydra.collection.uploading import upload
 
     written, were_there = upload(chosen.path, chosen.url, chosen.overwrite)
-    rest = f", {were_there} were there with the same size" if were_there else ""
+    rest = f", {were_there} were there already" if were_there else ""
     print(printable(f"{shown(chosen.url)}: {written} file{'s'[: written != 1]} written{rest}"))
     return 0
 
@@ -50,5 +50,5 @@ UPLOAD = Tool(
     "copy a beton to a URL; goes on where it was",
     _add_upload,
     _upload,
-    "Copy a beton to a URL, its index last. Files that are there with the same size are left.",
+    "Copy a beton to a URL, its index last. Files that are there and the same are left; another beton is not replaced.",
 )

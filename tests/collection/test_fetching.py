@@ -356,7 +356,7 @@ def test_the_commands_say_where_and_how_many(scenes, tmp_path, capsys):
     assert main(["fetch", url]) == 0
     assert main(["fetch", "one.beton"]) == 1
     output = capsys.readouterr()
-    told = [f"{url}: 1 file written", f"{url}: 0 files written, 1 were there with the same size", str(local(url))]
+    told = [f"{url}: 1 file written", f"{url}: 0 files written, 1 were there already", str(local(url))]
     assert output.out.splitlines() == told
     assert output.err == "one.beton is no URL; write it with its protocol, such as s3://bucket/train.beton\n"
 
@@ -384,6 +384,24 @@ def test_a_command_line_with_secrets_is_refused_before_a_run_s_folder_keeps_it(g
     key = given.partition("=")[0]
     assert str(caught.value).startswith(f"{key}=https://***@host/a.beton?...: has a user or a query")
     assert "hidden" not in str(caught.value) and list(tmp_path.iterdir()) == []
+
+
+def test_another_beton_is_not_replaced_by_an_upload(sharded, scenes, tmp_path):
+    many, one, told = f"file://{tmp_path}/many.beton", f"file://{tmp_path}/one.beton", "there is another beton; choose"
+    index = read_index(sharded)
+    begun = tmp_path / "begun"  # with fewer shards
+    shutil.copytree(sharded, begun)
+    write_index(begun, replace(index, shards=index.shards[:3]))
+    upload(begun, many)
+    assert upload(sharded, many)[1] == 4  # the first three, and the manifest
+    upload(scenes, one)
+    write_index(begun, replace(index, shards=index.shards[1:3]))
+    for path, url in ((begun, many), (scenes, many), (sharded, one), (sharded / "00000.beton", one)):
+        with pytest.raises(RemoteError, match=rf"{Path(url).name}: {told}"):
+            upload(path, url)
+    assert digests(make(one, "random")) == digests(make(scenes, "random"))
+    assert digests(make(many, "random")) == digests(make(sharded, "random"))
+    upload(sharded / "00000.beton", one, overwrite=True)
 
 
 def test_uploads_that_cannot_be_are_one_line(sharded, scenes, tmp_path, monkeypatch):

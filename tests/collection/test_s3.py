@@ -166,7 +166,7 @@ def test_a_shard_of_another_conversion_and_one_that_is_damaged_are_named_and_not
 def test_what_changed_under_its_url_is_one_line_until_it_is_taken_anew(scenes, sharded):
     upload(scenes, ONE)
     local(ONE)
-    upload(sharded / "00000.beton", ONE)
+    upload(sharded / "00000.beton", ONE, overwrite=True)
     with pytest.raises(RemoteError, match=f"^{ONE}: changed since it was fetched; python -m ffcv_hydra fetch --anew"):
         local(ONE)
     assert local(ONE, anew=True).read_bytes() == (sharded / "00000.beton").read_bytes()
