@@ -13,12 +13,14 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "ffcv_hydra"
 BLOCKED = "import sys; sys.modules.update(ffcv=None, cv2=None)\n"
 
+# The search's modules are loaded once its extra, Optuna, is known to be there.
 LOAD = """
 import pkgutil, importlib, numpy as np
 import ffcv_hydra
 from PIL import Image
+ELSEWHERE = tuple(f"ffcv_hydra.{name}" for name in ("ffcv_bridge", "conf", "__main__", "sweeps.search"))
 for module in pkgutil.walk_packages(ffcv_hydra.__path__, "ffcv_hydra."):
-    if not module.name.startswith(("ffcv_hydra.ffcv_bridge", "ffcv_hydra.conf", "ffcv_hydra.__main__")):
+    if not module.name.startswith(ELSEWHERE):
         importlib.import_module(module.name)
 
 from ffcv_hydra import Loader, create_beton_wrapper
