@@ -17,12 +17,15 @@ ELSEWHERE = {
     "collection/test_data_cache.py": "collection/remote_file",
     "collection/test_fetching.py": "cli/remote collection/uploading",
     "collection/test_mixture.py": "collection/common_fields collection/paths ordering/mixed",
+    "collection/test_remote_shards.py": "collection/pass_needs",
     "collection/test_subset.py": "beton/writing/stored_value collection/stored_samples",
     "collection/test_shards.py": (
         "beton/reading/mapped beton/reading/mapping beton/stored_file collection/columns collection/entries"
         " collection/shard_files kernels/memory/rows loader/engine/files"
     ),
-    "beton/reading/test_reader.py": "beton/format beton/tables beton/fields/stored_types beton/reading/checks",
+    "beton/reading/test_reader.py": (
+        "beton/format beton/tables beton/fields/stored_types beton/reading/checks beton/reading/opening"
+    ),
     "beton/test_crash.py": "beton/writing/journal beton/writing/resuming",
     "beton/test_iterables.py": "beton/writing/source beton/writing/spool",
     "beton/test_manifest.py": "beton/inspection/manifest_difference beton/writing/source_manifest",
@@ -36,6 +39,7 @@ ELSEWHERE = {
     "building/test_preparation.py": "building/source_look datasets/progress stages",
     "callbacks/test_progress_bar.py": "callbacks/batch_size callbacks/parameter_summary",
     "cli/test_errors.py": "cli/composition_errors cli/entry cli/task_errors",
+    "cli/test_schema.py": "cli/sections",
     "cli/test_inspection.py": (
         "__main__ cli/betons cli/loading cli/runs cli/tool"
         " beton/inspection/information beton/inspection/source_comparison beton/reading/verification"
@@ -70,7 +74,8 @@ ELSEWHERE = {
     "loader/test_damage.py": "loader/engine/decoding loader/engine/failures loader/engine/rows",
     "loader/test_loader.py": (
         "loader/engine/batch_job loader/engine/chunks loader/engine/execution loader/engine/indices"
-        " loader/engine/threads loader/iteration loader/position loader/sampler loader/plan/settings"
+        " loader/engine/threads loader/identity loader/iteration loader/notices loader/position loader/sampler"
+        " loader/plan/settings"
     ),
     "loader/test_mixing.py": "loader/plan/mixing",
     "loader/test_moving_together.py": "loader/plan/movement loader/plan/stillness loader/plan/together",

@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from ffcv_hydra.collection.paths import Paths, located
-from ffcv_hydra.errors import LoaderError
+from ffcv_hydra.errors import BetonError, LoaderError
 from ffcv_hydra.urls import shown
 
 Share = float | Sequence[float]
@@ -126,3 +126,18 @@ def _is_number(value: Any) -> TypeGuard[float]:
 
 
 Readable = Paths | Mixture  # what loaders read
+
+
+def named(path: Readable) -> list[Path | str]:
+    """The paths and URLs that are to be opened. Raises `BetonError` if there are none, or one is there twice."""
+    if isinstance(path, Mixture):
+        return list(path.paths)
+    if isinstance(path, Mapping):
+        raise BetonError("shares of betons are given as ffcv_hydra.Mixture({path: share, ...}), not as a mapping")
+    found = [located(one) for one in ([path] if isinstance(path, (str, os.PathLike)) else path)]
+    if not found:
+        raise BetonError("a list of betons is empty; name at least one")
+    twice = next((one for one in found if found.count(one) > 1), None)
+    if twice is not None:
+        raise BetonError(f"{shown(twice)} is listed twice; for samples to come more often, use a Mixture")
+    return found

@@ -8,7 +8,6 @@ then, and may be evicted. Whoever needs a file that did not come meanwhile downl
 from __future__ import annotations
 
 import gc
-import heapq
 import itertools
 import logging
 import os
@@ -21,19 +20,16 @@ from concurrent.futures import ThreadPoolExecutor
 from ffcv_hydra.collection.cache_locks import Uses
 from ffcv_hydra.collection.cache_room import NoRoom, cache_limit
 from ffcv_hydra.collection.data_cache import CachedFile
+from ffcv_hydra.collection.pass_needs import POLL_SECONDS, PassNeeds, Stop, this_thread
 from ffcv_hydra.collection.remote_file import Stopped
 from ffcv_hydra.errors import RemoteError
 
 CONNECTIONS = 4
 ROOM_SECONDS = 60.0  # that whoever needs a file waits for others to let go of theirs
 TOLD_SECONDS = 30.0  # between two words on how far it is
-MOST_BATCHES_AHEAD = 1000
-_POLL_SECONDS = 0.05
 _BATCHES_LOOKED_AT = 200  # to tell what an order costs
 
 logger = logging.getLogger(__name__)
-_this_thread = threading.local()
-"""`walks`: the pass whose next batch a thread finds out."""
 
 
 class RemoteShards:
@@ -59,7 +55,7 @@ class RemoteShards:
         self._here: set[int] = set()  # in use by us, so that nobody evicts them
         self._opened: set[int] = set()  # of those, by who reads them
         self._coming: set[int] = set()
-        self._passes: list[_Pass] = []
+        self._passes: list[PassNeeds] = []
         self._num_urgent = 0
 
     def __bool__(self) -> bool:
@@ -78,24 +74,24 @@ class RemoteShards:
             RemoteError: it cannot be had, or there is no room for it.
             Stopped: the last pass was stopped meanwhile.
         """
-        self._take(number, getattr(_this_thread, "walks", None))
+        self._take(number, getattr(this_thread, "walks", None))
 
     def take_all(self, numbers: Sequence[int]) -> None:
         """As `take`, of several, by several connections."""
         missing = [number for number in numbers if number in self._remote and number not in self._opened]
         if len(missing) > 1:
-            walks = getattr(_this_thread, "walks", None)
+            walks = getattr(this_thread, "walks", None)
             with ThreadPoolExecutor(min(CONNECTIONS, len(missing))) as pool:
                 list(pool.map(lambda number: self._take(number, walks), missing))
 
-    def _take(self, number: int, walks: _Pass | None) -> None:
+    def _take(self, number: int, walks: PassNeeds | None) -> None:
         if number in self._opened or number not in self._remote:
             return
         if self._process != os.getpid():  # the parent has the threads, and its locks
             self._begin()
         if walks is not None:
             walks.note(walks.next_batch, [number])
-            self._take_when_there_is_room(number, _Stop([walks]), float("inf"))
+            self._take_when_there_is_room(number, Stop([walks]), float("inf"))
             return
         passes = list(self._passes)
         for found in passes:
@@ -103,19 +99,19 @@ class RemoteShards:
         with self._changed:
             self._num_urgent += 1
         try:
-            self._take_when_there_is_room(number, _Stop(passes), time.monotonic() + ROOM_SECONDS)
+            self._take_when_there_is_room(number, Stop(passes), time.monotonic() + ROOM_SECONDS)
         finally:
             with self._changed:
                 self._num_urgent -= 1
 
-    def _take_when_there_is_room(self, number: int, stop: _Stop, deadline: float) -> None:
+    def _take_when_there_is_room(self, number: int, stop: Stop, deadline: float) -> None:
         is_urgent, has_collected = deadline < float("inf"), False
         while True:
             with self._changed:
                 while number in self._coming or (self._num_urgent and not is_urgent):
                     if stop.is_set():
                         raise Stopped
-                    self._changed.wait(_POLL_SECONDS)
+                    self._changed.wait(POLL_SECONDS)
                 if number in self._here:
                     self._opened.add(number)
                     return
@@ -132,7 +128,7 @@ class RemoteShards:
             if is_urgent and not has_collected:
                 has_collected = True
                 gc.collect()  # loaders that nobody has any longer use files, too
-            if stop.wait(_POLL_SECONDS):
+            if stop.wait(POLL_SECONDS):
                 raise Stopped
 
     def ahead(self, batches: Iterator[Iterable[int]], first_batch: int) -> Ahead:
@@ -144,7 +140,7 @@ class RemoteShards:
         """
         if self._process != os.getpid():
             self._begin()
-        found = _Pass(batches, first_batch)
+        found = PassNeeds(batches, first_batch)
         with self._changed:
             self._passes[:] = [known for known in self._passes if not known.is_over]
             self._passes.append(found)
@@ -215,7 +211,7 @@ class RemoteShards:
         self._remote[number].touch()
         self._uses.end(self._remote[number].path.parent)
 
-    def _fetch(self, number: int, stop: _Stop) -> None:
+    def _fetch(self, number: int, stop: Stop) -> None:
         file = self._remote[number]
         try:
             file.take(lambda _: None, stop, self._uses)
@@ -233,9 +229,9 @@ class RemoteShards:
             self._coming.discard(number)
             self._changed.notify_all()
 
-    def fetch_ahead(self, found: _Pass) -> None:
+    def fetch_ahead(self, found: PassNeeds) -> None:
         """Download what a pass needs next, until all is here or the pass is at its end."""
-        stop = _Stop([found])
+        stop = Stop([found])
         while (number := self._next(found, stop)) is not None:
             has_room = True
             try:
@@ -250,9 +246,9 @@ class RemoteShards:
             if not has_room:
                 found.put_back(number)
                 self.close_unneeded()
-                stop.wait(2 * _POLL_SECONDS)
+                stop.wait(2 * POLL_SECONDS)
 
-    def _next(self, found: _Pass, stop: _Stop) -> int | None:
+    def _next(self, found: PassNeeds, stop: Stop) -> int | None:
         """The number of the file that is to be downloaded next, as one that is coming; None if there will be none."""
         while not stop.is_set():
             with self._changed:
@@ -266,14 +262,14 @@ class RemoteShards:
             if number is None and (waits or not found.walk(self._remote)):
                 if found.is_walked and not found.has_files():
                     return None
-                stop.wait(_POLL_SECONDS)
+                stop.wait(POLL_SECONDS)
         return None
 
 
 class Ahead:
     """A pass whose files are fetched ahead of need; made by `RemoteShards.ahead`."""
 
-    def __init__(self, shards: RemoteShards, found: _Pass) -> None:
+    def __init__(self, shards: RemoteShards, found: PassNeeds) -> None:
         self._pass = found
         self.stop = found.stop
         count = 0 if shards.is_complete() else CONNECTIONS
@@ -298,101 +294,3 @@ class Ahead:
         for thread in self._threads:
             thread.join()
         self._pass.is_over = True
-
-
-class _Pass:
-    """What a pass needs, as far as it has been walked.
-
-    Attributes:
-        first_batch: that is not done.
-        next_batch: that is not known.
-        stopped: whether it is to end.
-        is_over: whether nobody reads anything for it any longer.
-        is_walked: whether all its batches are known.
-        is_short_of_room: whether there was none for the last file: then the next one is tried alone, lest one that is
-            needed later takes its place.
-    """
-
-    def __init__(self, batches: Iterator[Iterable[int]], first_batch: int) -> None:
-        self.first_batch = first_batch
-        self.stopped = self.is_over = self.is_walked = self.is_short_of_room = False
-        self._batches = batches
-        self.next_batch = first_batch
-        self._known: dict[int, int] = {}  # the last batch that needs each file
-        self._begun: dict[int, int] = {}  # of those that are begun
-        self._order: dict[int, int] = {}
-        self._files: list[tuple[int, int]] = []  # a heap, by the order of need
-        self._queued: set[int] = set()
-        self._count = itertools.count()
-        self._lock = threading.Lock()
-
-    def stop(self) -> None:
-        """End what is done for it; for finalizers too."""
-        self.stopped = True
-
-    def needs(self, number: int, now: bool) -> bool:
-        """Whether a batch that is not done reads a file; with `now`, one that is begun."""
-        return (self._begun if now else self._known).get(number, -1) >= self.first_batch
-
-    def note(self, batch: int, numbers: Iterable[int], is_begun: bool = False) -> None:
-        """Take note of what a batch reads."""
-        for known in (self._known, self._begun)[: 1 + is_begun]:
-            for number in numbers:
-                known[number] = max(batch, known.get(number, batch))
-
-    def walk(self, wanted: dict[int, CachedFile]) -> bool:
-        """Look at one batch more; False if there is none, or it is too far ahead."""
-        with self._lock:
-            if self.is_walked or self.next_batch > self.first_batch + MOST_BATCHES_AHEAD:
-                return False
-            _this_thread.walks = self
-            try:
-                numbers = next(self._batches, None)
-            except Exception:  # met again by whoever makes the batch
-                numbers = None
-            finally:
-                _this_thread.walks = None
-            if numbers is None:
-                self.is_walked = True
-                return False
-            self.note(self.next_batch, numbers)
-            self.next_batch += 1
-            for number in numbers:
-                if number in wanted and number not in self._queued:
-                    self._queued.add(number)
-                    self._order[number] = next(self._count)
-                    self.put_back(number)
-        return True
-
-    def put_back(self, number: int) -> None:
-        """Have a file fetched when its turn comes."""
-        self._queued.add(number)
-        heapq.heappush(self._files, (self._order[number], number))
-
-    def next_file(self) -> int | None:
-        """The file that is needed next, of those that are known."""
-        if not self._files:
-            return None
-        number = heapq.heappop(self._files)[1]
-        self._queued.discard(number)
-        return number
-
-    def has_files(self) -> bool:
-        """Whether there is one."""
-        return bool(self._files)
-
-
-class _Stop:
-    """Set once all of some passes are stopped; never, if there are none."""
-
-    def __init__(self, passes: Sequence[_Pass]) -> None:
-        self._passes = [found for found in passes if not found.stopped]
-
-    def is_set(self) -> bool:
-        return bool(self._passes) and all(found.stopped for found in self._passes)
-
-    def wait(self, timeout: float | None = None) -> bool:
-        deadline = time.monotonic() + (timeout or 0)
-        while not self.is_set() and (left := deadline - time.monotonic()) > 0:
-            time.sleep(min(left, _POLL_SECONDS))
-        return self.is_set()

@@ -12,7 +12,8 @@ import numpy as np
 
 from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.reading.mapped import MappedBeton, mapped
-from ffcv_hydra.beton.reading.reader import Beton, read_page_size
+from ffcv_hydra.beton.reading.opening import read_page_size
+from ffcv_hydra.beton.reading.reader import Beton
 from ffcv_hydra.beton.stored_file import StoredFile
 from ffcv_hydra.collection.checked import CheckedShards
 from ffcv_hydra.collection.data_cache import CachedFile

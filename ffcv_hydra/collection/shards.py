@@ -28,12 +28,10 @@ from ffcv_hydra.collection.entries import sizes_key
 from ffcv_hydra.collection.facts import joined_manifest, read_manifest
 from ffcv_hydra.collection.fetching import CustomFields, local
 from ffcv_hydra.collection.index import is_sharded
-from ffcv_hydra.collection.mixture import Mixture, Readable
-from ffcv_hydra.collection.paths import located
+from ffcv_hydra.collection.mixture import Mixture, Readable, named
 from ffcv_hydra.collection.remote_shards import RemoteShards
 from ffcv_hydra.collection.shard_files import ShardFiles
 from ffcv_hydra.errors import BetonError
-from ffcv_hydra.urls import shown
 
 
 def opened(path: Readable, custom_fields: CustomFields | None = None) -> Beton:
@@ -56,21 +54,6 @@ def opened(path: Readable, custom_fields: CustomFields | None = None) -> Beton:
         remote = beton.remote if isinstance(beton, Shards) else RemoteShards([])
         beton.uses = uses_of(file.path for number, file in enumerate(beton.files) if not remote.has(number))
     return beton
-
-
-def named(path: Readable) -> list[Path | str]:
-    """The paths and URLs that are to be opened. Raises `BetonError` if there are none, or one is there twice."""
-    if isinstance(path, Mixture):
-        return list(path.paths)
-    if isinstance(path, Mapping):
-        raise BetonError("shares of betons are given as ffcv_hydra.Mixture({path: share, ...}), not as a mapping")
-    found = [located(one) for one in ([path] if isinstance(path, (str, os.PathLike)) else path)]
-    if not found:
-        raise BetonError("a list of betons is empty; name at least one")
-    twice = next((one for one in found if found.count(one) > 1), None)
-    if twice is not None:
-        raise BetonError(f"{shown(twice)} is listed twice; for samples to come more often, use a Mixture")
-    return found
 
 
 class Shards(Beton):
@@ -106,12 +89,8 @@ class Shards(Beton):
         self.paths, self.custom_fields, self._fill_values = list(paths), custom_fields, fill_values
         self.path = Path(os.path.commonpath(self.paths))
         self._files = files = ShardFiles(self.paths, custom_fields)
-        self.files, self.page_size, self.spans, self.first_ids = (
-            files.stored,
-            files.page_size,
-            files.spans,
-            files.first_ids,
-        )
+        self.files, self.page_size = files.stored, files.page_size
+        self.spans, self.first_ids = files.spans, files.first_ids
         self.num_samples = int(files.first_ids[-1])
         self.description = files.index.description if files.index else None
         self.fingerprint = files.index.fingerprint if files.index else None

@@ -2,8 +2,6 @@
 
 import copy
 import functools
-import logging
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,11 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ffcv_hydra.beton import Beton
 from ffcv_hydra.beton.fields.base import Field
-from ffcv_hydra.beton.summary import describe_fields
-from ffcv_hydra.collection.mixture import Mixture, Readable
-from ffcv_hydra.collection.shards import identity_of, members_of, named, opened
+from ffcv_hydra.collection.mixture import Mixture, Readable, named
+from ffcv_hydra.collection.shards import members_of, opened
 from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.errors import LoaderError, PipelineError
 from ffcv_hydra.loader.engine.epoch_order import EpochOrder
@@ -27,17 +23,17 @@ from ffcv_hydra.loader.engine.indices import (
     resolve_indices,
 )
 from ffcv_hydra.loader.engine.storage import Storage
+from ffcv_hydra.loader.identity import identity_of_data, identity_of_fields
 from ffcv_hydra.loader.iteration import Pass, Passes
+from ffcv_hydra.loader.notices import tell_of_left_out, warn_of_whole_reads
 from ffcv_hydra.loader.plan.plan import Plan
 from ffcv_hydra.loader.position import Position
 from ffcv_hydra.loader.sampler import InOrderSampler, Sampler
 from ffcv_hydra.loader_options import MOST_THREADS, OPTIONS, LoaderOptions
-from ffcv_hydra.ordering import Ordering, Sequential, as_ordering, split_over_ranks
+from ffcv_hydra.ordering import Sequential, as_ordering, split_over_ranks
 from ffcv_hydra.ordering.mixed import Mixed
 from ffcv_hydra.ordering.options import OrderOption
-from ffcv_hydra.pipeline import DISABLED, Pipeline
-
-logger = logging.getLogger(__name__)
+from ffcv_hydra.pipeline import Pipeline
 
 
 class Loader:
@@ -138,8 +134,8 @@ class Loader:
             earlier["indices"] = functools.partial(earlier_identity_of_all, len(chosen))
         self._position = Position(
             {
-                "beton": self._identity_of_data(of_epoch),
-                "fields": _fields_identity(self._beton.fields, path.fill_values if isinstance(path, Mixture) else {}),
+                "beton": identity_of_data(self._beton, of_epoch),
+                "fields": identity_of_fields(self._beton.fields, path.fill_values if isinstance(path, Mixture) else {}),
                 "indices": indices_identity(chosen),
                 "seed": seed,
                 "ordering": order.identity(),
@@ -153,21 +149,13 @@ class Loader:
         self.passes = Passes(storage, order, split, self.sampler, self._position, pipelines or {}, options, world_size)
         self.output_names = tuple(self.plan.outputs)
         if rank == 0:
-            _tell_of_left_out(self._beton, pipelines)
+            tell_of_left_out(self._beton, pipelines)
         self.pictures = self.plan.pictures
 
     @property
     def indices(self) -> np.ndarray:
         """int64: the ids of the samples that are read; made when it is asked for, if they are all."""
         return self.passes.order.sample_set.indices
-
-    def _identity_of_data(self, ordering: Ordering) -> Any:
-        if not ordering.is_of_content():
-            return self._beton.checksum
-        beton = self._beton  # what tells a file without checksums apart is in it, and it may be another one later
-        if len(beton.files) == 1 and beton.version is None:
-            return identity_of(beton)
-        return functools.partial(identity_of, self._beton)
 
     # Lightning reads it when it asks whether a loader shuffles
     batch_sampler = None
@@ -177,7 +165,7 @@ class Loader:
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         if self.world_size == 1 and torch.distributed.is_available() and torch.distributed.is_initialized():
-            _warn_of_whole_reads(torch.distributed.get_rank(), torch.distributed.get_world_size())
+            warn_of_whole_reads(torch.distributed.get_rank(), torch.distributed.get_world_size())
         return Pass(self.passes)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -301,40 +289,8 @@ class Loader:
         self.sampler.go_on(epoch, epoch_set, is_over=state["batches"] >= len(self))
 
 
-def _fields_identity(fields: Mapping[str, Field], fill_values: Mapping[str, float]) -> str:
-    """What a state to resume from knows the fields by."""
-    filled = {name: f" or {fields[name].metadata_type.type(value).item()!r}" for name, value in fill_values.items()}
-    return ", ".join(f"{name}: {kind}{filled.get(name, '')}" for name, kind in describe_fields(fields).items())
-
-
-def _tell_of_left_out(beton: Beton, pipelines: Any) -> None:
-    """Warn of fields that only some members of a mixture have, unless a pipeline says that they are left out."""
-    disabled = pipelines if isinstance(pipelines, Mapping) else {}
-    told = {name: path for name, path in beton.left_out.items() if disabled.get(name) != DISABLED}
-    if told and tuple(told) not in _TOLD:
-        _TOLD.add(tuple(told))  # the splits of a run have the same fields
-        logger.warning(
-            "fields that not all members of the mixture have are left out: %s; a fill value gives a number where there"
-            " is none, and the pipeline '%s' says that a field is not wanted",
-            ", ".join(f"{name} (not in {path})" for name, path in told.items()), DISABLED,
-        )  # fmt: skip
-
-
-_TOLD: set[tuple[str, ...]] = set()
-
-
 def _made_again(kind: type[Loader], arguments: dict[str, Any]) -> Loader:
     return kind(**arguments)
-
-
-@functools.cache
-def _warn_of_whole_reads(rank: int, world_size: int) -> None:
-    if rank == 0 and world_size > 1:
-        warnings.warn(
-            f"each of {world_size} ranks reads all samples: give the loader its rank and world_size, or let "
-            "FFCVDataModule make it, without is_dist=False",
-            stacklevel=3,
-        )
 
 
 def _samples(output: Any) -> Iterable[Any]:

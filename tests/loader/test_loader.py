@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from ffcv_hydra.errors import BetonError, LoaderError, SampleError
-from ffcv_hydra.loader import Loader
-from ffcv_hydra.loader import loader as loader_module
+from ffcv_hydra.loader import Loader, notices
 from ffcv_hydra.operations import (
     AllocationQuery,
     CenterCrop,
@@ -460,7 +459,7 @@ def test_a_state_of_something_else_is_refused_by_name(beton, options, name):
 
 
 def test_data_are_digested_when_a_state_is_asked_for_and_once(beton, monkeypatch):
-    from ffcv_hydra.loader import loader as module
+    from ffcv_hydra.loader import identity as module
 
     found = []
     monkeypatch.setattr(module, "identity_of", lambda beton: found.append(beton) or "of the data")
@@ -529,7 +528,7 @@ def test_F19_a_loader_that_knows_nothing_of_the_ranks_says_once_that_each_reads_
     loader = make(beton)
     for name, value in {"is_initialized": True, "get_rank": 0, "get_world_size": 2}.items():
         monkeypatch.setattr(torch.distributed, name, lambda value=value: value)
-    loader_module._warn_of_whole_reads.cache_clear()
+    notices.warn_of_whole_reads.cache_clear()
     loader.filter("label", lambda label: True)  # reads everything on every rank, as it should
     make(beton, 4, rank=1, world_size=2).__iter__()
     with pytest.warns(UserWarning, match="each of 2 ranks reads all samples: give the loader its rank and world_size"):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,8 +18,8 @@ from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.format import ALLOCATION, DESCRIPTOR, HEADER, record_type
 from ffcv_hydra.beton.manifest import Manifest, decode
 from ffcv_hydra.beton.reading import checks
+from ffcv_hydra.beton.reading.opening import opened_file, read_records
 from ffcv_hydra.beton.stored_file import StoredFile
-from ffcv_hydra.beton_path import INDEX_NAME
 from ffcv_hydra.errors import BetonError
 
 CUT_MEANWHILE = "was cut short while it was read; convert the dataset again"
@@ -68,7 +66,7 @@ class Beton:
     def __init__(self, path: str | os.PathLike[str], custom_fields: Mapping[str, type[Field]] | None = None) -> None:
         self.path = Path(os.path.abspath(os.path.expanduser(path)))  # read again later, wherever the process is then
         self.custom_fields = custom_fields
-        with _opened(self.path) as file:
+        with opened_file(self.path) as file:
             self._read(file, custom_fields or {})
         self.first_ids = np.array([0, self.num_samples], dtype=np.int64)
 
@@ -142,7 +140,7 @@ class Beton:
 
         They are read when first asked for. Raises `BetonError` if the file has changed since it was opened.
         """
-        with _opened(self.path) as file:
+        with opened_file(self.path) as file:
             pointers, sizes, sample_ids = self._read_columns(file, len(self.pointers), ("ptr", "size", "sample_id"))
             order = Allocations(pointers, sizes, None).order()
             if order is not None:
@@ -194,7 +192,7 @@ class Beton:
     def _read(self, file: BinaryIO, custom_fields: Mapping[str, type[Field]]) -> None:
         record, num_allocations = self._read_head(file, custom_fields)
         start = self._metadata_end - self.num_samples * record.itemsize
-        self.metadata = read_only(_read_records(file, start, record, self.num_samples))
+        self.metadata = read_only(read_records(file, start, record, self.num_samples))
         if len(self.metadata) < self.num_samples:
             raise BetonError(CUT_MEANWHILE)
         facts = appendix.unpack(file, self._metadata_end, self._table_start)
@@ -209,11 +207,11 @@ class Beton:
         status = os.fstat(file.fileno())
         num_bytes, self.inode = status.st_size, status.st_ino
         self.files: tuple[StoredFile, ...] = (StoredFile(self.path, 0, num_bytes),)
-        header = checks.check_header(_read_records(file, 0, HEADER, 1), num_bytes)
+        header = checks.check_header(read_records(file, 0, HEADER, 1), num_bytes)
         self.num_samples = int(header["num_samples"])
         self.page_size = int(header["page_size"])
         self._table_start = int(header["alloc_table_ptr"])
-        descriptors = _read_records(file, HEADER.itemsize, DESCRIPTOR, int(header["num_fields"]))
+        descriptors = read_records(file, HEADER.itemsize, DESCRIPTOR, int(header["num_fields"]))
         self.fields: dict[str, Field] = checks.check_fields(descriptors, int(header["num_fields"]), custom_fields)
         record = record_type(list(self.fields.values()))
         self._metadata_end = HEADER.itemsize + descriptors.nbytes + self.num_samples * record.itemsize
@@ -233,7 +231,7 @@ class Beton:
         columns = [np.empty(count, dtype=np.uint64) for _ in names]
         for begin in range(0, count, BLOCK_ROWS):
             num_rows = min(BLOCK_ROWS, count - begin)
-            rows = _read_records(file, self._table_start + begin * ALLOCATION.itemsize, ALLOCATION, num_rows)
+            rows = read_records(file, self._table_start + begin * ALLOCATION.itemsize, ALLOCATION, num_rows)
             if len(rows) < num_rows:
                 raise BetonError(CUT_MEANWHILE)
             checks.check_allocations(
@@ -276,20 +274,13 @@ def read_appendix(path: str | os.PathLike[str]) -> Appendix | None:
     Raises:
         BetonError: if the file is missing, is no beton, or is visibly cut short.
     """
-    with _opened(Path(os.path.expanduser(path))) as file:
+    with opened_file(Path(os.path.expanduser(path))) as file:
         num_bytes = os.fstat(file.fileno()).st_size
-        header = checks.check_header(_read_records(file, 0, HEADER, 1), num_bytes)
+        header = checks.check_header(read_records(file, 0, HEADER, 1), num_bytes)
         earliest = layout.metadata_start(int(header["num_fields"]))
         table_start = int(header["alloc_table_ptr"])
         checks.check_regions(earliest, table_start, num_bytes)
         return appendix.unpack(file, earliest, table_start, with_checksums=False)
-
-
-def read_page_size(path: str | os.PathLike[str]) -> int:
-    """The bytes of a page of the beton at `path`. Raises `BetonError` if it is missing, or is none."""
-    with _opened(Path(path)) as file:
-        header = checks.check_header(_read_records(file, 0, HEADER, 1), os.fstat(file.fileno()).st_size)
-        return int(header["page_size"])
 
 
 def read_manifest(path: str | os.PathLike[str]) -> Manifest | None:
@@ -301,35 +292,6 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest | None:
     facts = read_appendix(path)
     if facts is None or facts.manifest is None:
         return None
-    with _opened(Path(path)) as file:
+    with opened_file(Path(path)) as file:
         file.seek(facts.manifest[0])
         return decode(file.read(facts.manifest[1] - facts.manifest[0]))
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """The file, for reading; errors in the block become a `BetonError` that names it."""
-    try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a pipe may wait for ever
-            raise BetonError("is a device, pipe or socket; name a .beton file")
-        with open(path, "rb") as file:
-            yield file
-    except FileNotFoundError as error:
-        raise BetonError(f"{path}: no such file; convert the dataset first, or correct the path") from error
-    except IsADirectoryError as error:
-        what = "is a directory; name the .beton file in it"
-        if any(path.glob("[0-9]*.beton")):
-            what = f"is a folder of shards without its {INDEX_NAME}; restore that, or convert or merge again"
-        raise BetonError(f"{path}: {what}") from error
-    except OSError as error:
-        raise BetonError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except BetonError as error:
-        raise BetonError(f"{path}: {error}") from error
-
-
-def _read_records(file: BinaryIO, offset: int, dtype: np.dtype, count: int) -> np.ndarray:
-    """Up to `count` records; fewer if the file ends before."""
-    available = max(os.fstat(file.fileno()).st_size - offset, 0) // dtype.itemsize
-    file.seek(offset)
-    return np.fromfile(file, dtype=dtype, count=min(count, available))

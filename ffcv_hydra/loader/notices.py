@@ -1,0 +1,38 @@
+"""What a loader warns of once in a process."""
+
+import functools
+import logging
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from ffcv_hydra.beton import Beton
+from ffcv_hydra.pipeline import DISABLED
+
+logger = logging.getLogger(__name__)
+
+_TOLD: set[tuple[str, ...]] = set()
+
+
+def tell_of_left_out(beton: Beton, pipelines: Any) -> None:
+    """Warn of fields that only some members of a mixture have, unless a pipeline says that they are left out."""
+    disabled = pipelines if isinstance(pipelines, Mapping) else {}
+    told = {name: path for name, path in beton.left_out.items() if disabled.get(name) != DISABLED}
+    if told and tuple(told) not in _TOLD:
+        _TOLD.add(tuple(told))  # the splits of a run have the same fields
+        logger.warning(
+            "fields that not all members of the mixture have are left out: %s; a fill value gives a number where there"
+            " is none, and the pipeline '%s' says that a field is not wanted",
+            ", ".join(f"{name} (not in {path})" for name, path in told.items()), DISABLED,
+        )  # fmt: skip
+
+
+@functools.cache
+def warn_of_whole_reads(rank: int, world_size: int) -> None:
+    """Warn that a loader which knows of no ranks reads all samples on each."""
+    if rank == 0 and world_size > 1:
+        warnings.warn(
+            f"each of {world_size} ranks reads all samples: give the loader its rank and world_size, or let "
+            "FFCVDataModule make it, without is_dist=False",
+            stacklevel=3,
+        )
