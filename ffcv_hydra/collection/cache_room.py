@@ -109,13 +109,12 @@ def _entries(cache: Path) -> list[_Entry]:
 
 
 def _entry(folder: Path) -> _Entry:
-    num_bytes = last_used = coming = 0
+    coming = _coming(folder)  # first: a file that appears meanwhile counts twice, rather than not at all
+    num_bytes = last_used = 0
     is_ours, may_go = False, True
     with os.scandir(folder) as files:
         for file in files:
-            if file.name == _NOTE or file.name.endswith(".writing"):
-                coming = coming or _coming(folder)
-            elif file.name == ABOUT:
+            if file.name == ABOUT:
                 is_ours, last_used = True, file.stat().st_mtime_ns
             elif not file.name.startswith("."):
                 num_bytes += file.stat().st_size
@@ -124,11 +123,15 @@ def _entry(folder: Path) -> _Entry:
 
 
 def _coming(folder: Path) -> int:
+    """Bytes that are noted for a folder. No note is made meanwhile, since that takes the lock of the whole cache."""
+    if not any(name == _NOTE or name.endswith(".writing") for name in os.listdir(folder)):
+        return 0
+    noted = 0
+    with suppress(OSError, ValueError):
+        noted = int((folder / _NOTE).read_text())
     with downloading(folder) as nobody_was:
         if not nobody_was:
-            with suppress(OSError, ValueError):
-                return int((folder / _NOTE).read_text())
-            return 0
+            return noted
         has_come(folder)
         for abandoned in folder.glob(".*.writing"):
             abandoned.unlink(missing_ok=True)

@@ -142,8 +142,9 @@ class CachedFile:
 
     def touch(self) -> None:
         """Note that it is used now."""
+        now = time.time_ns()  # finer than the kernel's own stamps, which several files of one moment share
         with suppress(OSError):  # a cache that cannot be written to is enough
-            os.utime(self.path.parent / ABOUT)
+            os.utime(self.path.parent / ABOUT, ns=(now, now))
 
     @contextmanager
     def _locks(self) -> Iterator[bool]:

@@ -6,8 +6,9 @@ import random
 import signal
 import threading
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -108,6 +109,30 @@ def test_what_others_are_downloading_counts(urls, cache, monkeypatch):
         go_on.set()
         thread.join()
     assert numbers_in(cache) == [0, 2, 3]
+
+
+def test_what_arrives_while_all_is_counted_counts(urls, cache, monkeypatch):
+    begun, go_on = threading.Event(), threading.Event()
+    get, scan = stores.SlowFileSystem.get_file, os.scandir
+
+    def get_file(self, place, path, **options):
+        begun.set()
+        assert go_on.wait(30)
+        get(self, place, path, **options)
+
+    def scandir(folder):
+        seen = list(scan(folder))  # before it arrives
+        go_on.set()
+        thread.join()
+        return nullcontext(seen)
+
+    monkeypatch.setattr(stores.SlowFileSystem, "get_file", get_file)
+    thread = threading.Thread(target=take, args=(urls[0],))
+    thread.start()
+    assert begun.wait(30)
+    monkeypatch.setattr(cache_room, "os", SimpleNamespace(**{**vars(os), "scandir": scandir}))
+    assert sum(entry.num_bytes for entry in cache_room._entries(cache)) >= SIZE
+    thread.join()
 
 
 def test_what_killed_downloads_left_is_removed_and_does_not_count(urls, cache):
