@@ -98,6 +98,7 @@ class CachedFile:
         self.url = url
         self.path = path or folder_of(url, content) / name_of(url)
         self.num_bytes = num_bytes
+        self._is_known = bool(content) and num_bytes is not None
         self._check = check
 
     def is_there(self) -> bool:
@@ -164,14 +165,7 @@ class CachedFile:
         folder, remote = self.path.parent, RemoteFile(self.url, stop)
         for abandoned in folder.glob(".*.writing"):  # of processes that were killed: the lock is ours
             abandoned.unlink(missing_ok=True)
-        info = remote.info()
-        if info is None:
-            raise RemoteError(f"{shown(self.url)}: there is no such file; correct the URL")
-        if None not in (self.num_bytes, info.num_bytes) and self.num_bytes != info.num_bytes:
-            raise RemoteError(
-                f"{shown(self.url)}: has changed: it has {info.num_bytes:,} bytes, its index says {self.num_bytes:,};"
-                " upload it again"
-            )
+        info = RemoteInfo(self.num_bytes, "") if self._is_known else self._asked(remote)
         num_bytes = info.num_bytes if self.num_bytes is None else self.num_bytes
         free = shutil.disk_usage(folder).free
         if num_bytes is not None and num_bytes > free:
@@ -184,6 +178,18 @@ class CachedFile:
             remote.retried(lambda: self._download_once(remote, info, num_bytes, advance))
         finally:
             has_come(folder)
+
+    def _asked(self, remote: RemoteFile) -> RemoteInfo:
+        """What the server says, if that can be what is wanted."""
+        info = remote.info()
+        if info is None:
+            raise RemoteError(f"{shown(self.url)}: there is no such file; correct the URL")
+        if None not in (self.num_bytes, info.num_bytes) and self.num_bytes != info.num_bytes:
+            raise RemoteError(
+                f"{shown(self.url)}: has changed: it has {info.num_bytes:,} bytes, its index says {self.num_bytes:,};"
+                " upload it again"
+            )
+        return info
 
     def _download_once(self, remote: RemoteFile, info: RemoteInfo, num_bytes: int | None, advance: Advance) -> None:
         num_told = 0
@@ -199,6 +205,7 @@ class CachedFile:
                 remote.download(path, came)
                 size = os.fstat(file.fileno()).st_size
                 if num_bytes not in (None, size):
+                    self._asked(remote)  # says so if the server's is of another size for good
                     raise remote.incomplete(f"{size:,} bytes came, not {num_bytes:,}")
                 came(size)
                 if num_bytes is None:
