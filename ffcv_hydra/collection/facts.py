@@ -60,6 +60,9 @@ def joined_manifest(members: Mapping[Path, int]) -> Manifest | None:
     """
     manifests = {path: read_manifest(path) for path in members}
     classes, says_classes = joined_classes(manifests)
+    if classes and not says_classes:
+        silent = " and ".join(str(path) for path, one in manifests.items() if one is None or one.classes is None)
+        logger.warning("%s: names no classes: its numbers count as the others' do, and the whole names none", silent)
     names: list[str] = []
     for path, manifest in manifests.items():
         names += [] if manifest is None or manifest.names is None else manifest.sample_names(members[path])

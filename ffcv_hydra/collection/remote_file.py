@@ -31,6 +31,7 @@ _PACKAGES = {
     "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "hf": "huggingface_hub", "sftp": "paramiko", "ssh": "paramiko",
 }  # fmt: skip
 _NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError")  # botocore, google.auth
+_ADVICE = "; see that the server is up and takes what is asked of it, then give the same command again"
 _MAY_PASS = (408, 425, 429)  # of the HTTP statuses below 500
 _Result = TypeVar("_Result")
 
@@ -146,7 +147,7 @@ class RemoteFile:
             except _Transient as error:
                 if number == tries:
                     often = f", {tries} times" if tries > 1 else ""
-                    raise RemoteError(f"{shown(self.url)}: {error}{often}") from None
+                    raise RemoteError(f"{shown(self.url)}: {error}{often}{_ADVICE}") from None
             if self._stop.wait(BACKOFF_SECONDS * 2 ** (number - 1) * random.uniform(0.5, 1.5)):
                 break
         raise Stopped

@@ -95,6 +95,17 @@ def test_one_number_has_one_class(tmp_path):
         merge([tmp_path / "a", tmp_path / "c"], tmp_path / "other")
 
 
+def test_a_beton_that_names_no_classes_among_others_is_told(tmp_path, parts, caplog):
+    write_beton(Classes(["cat", "dog"]), tmp_path / "named", num_workers=0)
+    write_beton([(n,) for n in range(3)], tmp_path / "silent", num_workers=0)
+    merge([tmp_path / "named", tmp_path / "silent"], tmp_path / "all")
+    assert f"{tmp_path / 'silent'}: names no classes: its numbers count as the others' do" in caplog.text
+    assert read_manifest(tmp_path / "all") is None
+    caplog.clear()
+    merge(parts, tmp_path / "rest")
+    assert not caplog.text
+
+
 def test_the_command_says_what_was_merged(tmp_path, parts, capsys):
     output = tmp_path / "all.beton"
     assert main(["merge", *map(str, parts), "--output", str(output)]) == 0

@@ -51,8 +51,14 @@ class Files:
         self.data: np.ndarray | None = None
         self.is_single = len(stored) == 1
         if is_mapped:
-            with _blaming(stored[-1]):
-                self.data = reserved(stored[-1].start + stored[-1].num_bytes)
+            num_bytes = stored[-1].start + stored[-1].num_bytes
+            try:
+                self.data = reserved(num_bytes)
+            except OSError:  # a limit, as by `ulimit -v`
+                raise BetonError(
+                    f"{stored[0].path}{' and further files' * (len(stored) > 1)}: there are no {num_bytes:,} bytes of"
+                    " addresses to map them to: raise the limit of this process, or use os_cache=false"
+                ) from None
         if self.is_single:
             self.check([0])
 

@@ -1,5 +1,6 @@
 """Bytes of a file that is not as it was, that reads in pieces, or that says it needs more memory than there is."""
 
+import errno
 import os
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.format import ARGUMENTS, DESCRIPTOR, HEADER, record_type
 from ffcv_hydra.errors import BetonError, SampleError
 from ffcv_hydra.loader import Loader
+from ffcv_hydra.loader.engine import files
 from ffcv_hydra.loader.engine.buffers import BufferPool
 from ffcv_hydra.operations import CenterCrop
 from ffcv_hydra.operations.base import Scratch
@@ -178,3 +180,14 @@ def test_F37_a_batch_too_large_for_the_memory_names_the_largest_sample(beton, mo
     loader = Loader(beton, 5, pipelines={"image": "disabled", "label": "disabled"}, num_workers=1)
     with pytest.raises(SampleError, match=r"mixed.beton: field 'array', sample \d+: .* \d+ bytes of a batch, 5 rows"):
         next(iter(loader))
+
+
+def test_too_few_addresses_are_told_as_such(tmp_path, monkeypatch):
+    write_beton([(np.zeros(9, np.uint8),)] * 8, tmp_path / "a.beton", {"bytes": None}, num_workers=0)
+
+    def refuse(num_bytes):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(files, "reserved", refuse)
+    with pytest.raises(BetonError, match=r"a.beton: there are no [\d,]+ bytes of addresses .* use os_cache=false$"):
+        Loader(tmp_path / "a.beton", 1)
