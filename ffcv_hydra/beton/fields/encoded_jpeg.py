@@ -15,7 +15,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from ffcv_hydra.beton.fields.base import Malloc
 from ffcv_hydra.beton.fields.image_encoding import JPEG, store_image
 from ffcv_hydra.beton.fields.random_access_image import RandomAccessImageField
-from ffcv_hydra.beton.fields.restart_index import first_segment, with_random_access
+from ffcv_hydra.beton.fields.restart_index import first_mcu, first_segment, with_random_access
 from ffcv_hydra.beton.fields.source_image import is_undecoded, read_file
 from ffcv_hydra.kernels.jpeg.markers import DHT, EOI, RST0, SOF_BASELINE, SOF_EXTENDED, SOF_PROGRESSIVE, SOI, SOS
 from ffcv_hydra.kernels.jpeg.turbojpeg import complaint
@@ -84,7 +84,13 @@ def _headers_decode(jpeg: np.ndarray, height: int, width: int) -> bool:
 
 
 def _stands_alone(jpeg: np.ndarray, height: int, width: int) -> bool:
-    """Whether TurboJPEG decodes a JPEG to an image of this size without a warning, with the JPEG's own tables alone."""
+    """Whether TurboJPEG decodes a JPEG to an image of this size without a warning, with the JPEG's own tables alone.
+
+    Of baseline ones all is read here, in half the time; TurboJPEG is asked about the first MCU (see `_headers_decode`).
+    """
+    found = first_mcu(jpeg, height, width)
+    if found is not None and complaint(*found) is None:
+        return True
     return complaint(jpeg, height, width) is None and _has_huffman_tables(jpeg.tobytes())
 
 

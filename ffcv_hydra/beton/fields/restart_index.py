@@ -8,12 +8,14 @@ coefficient that is not predicted, and its length in the index.
 from __future__ import annotations
 
 import struct
+import threading
 
 import numpy as np
 
 from ffcv_hydra.beton.fields.baseline_jpeg import to_baseline
 from ffcv_hydra.kernels.jpeg.markers import (
     COMPONENTS,
+    ENTROPY_START,
     FOOTER_BYTES,
     HEADER_LENGTH,
     HEIGHT,
@@ -26,7 +28,12 @@ from ffcv_hydra.kernels.jpeg.markers import (
     SIZE_POSITION,
     WIDTH,
 )
-from ffcv_hydra.kernels.jpeg.transcode import PLAIN_SLACK_BYTES, insert_restart_markers, parse_whole_jpeg
+from ffcv_hydra.kernels.jpeg.transcode import (
+    MEMORY_BYTES,
+    PLAIN_SLACK_BYTES,
+    insert_restart_markers,
+    parse_whole_jpeg,
+)
 
 SEGMENT_WIDTH = 64  # pixels, where that is not too short for the bytes that it costs
 MAX_OVERHEAD = 0.025  # of the JPEG's size
@@ -35,6 +42,26 @@ _FOOTER = struct.Struct("<4sBBHII")
 _FIXED_BYTES = FOOTER_BYTES + 6  # with the segment that says the restart interval
 _MAX_INTERVAL = 0xFFFF
 MAX_JPEG_SIDE = 65500  # libjpeg's
+
+
+class _Scratch(threading.local):
+    """Memory for a thread's next JPEG: new pages for each cost more than copying it."""
+
+    def __init__(self) -> None:
+        self.memory = np.zeros(MEMORY_BYTES, dtype=np.uint8)
+        self.plain = self.target = np.empty(0, dtype=np.uint8)
+
+    def recode(self, jpeg: np.ndarray, header: np.ndarray, interval: int, lengths: np.ndarray, whole: bool) -> int:
+        """Call `insert_restart_markers`, which writes into `target`."""
+        if len(self.plain) < len(jpeg) + PLAIN_SLACK_BYTES:
+            self.plain = np.empty(len(jpeg) * 5 // 4 + PLAIN_SLACK_BYTES, dtype=np.uint8)
+        room = 2 * len(jpeg) + 64 * len(lengths) + 4096  # if all had to be stuffed
+        if len(self.target) < room:
+            self.target = np.empty(room * 5 // 4, dtype=np.uint8)
+        return insert_restart_markers(jpeg, header, interval, int(whole), self.memory, self.plain, self.target, lengths)
+
+
+_scratch = _Scratch()
 
 
 def with_random_access(jpeg: np.ndarray) -> np.ndarray | None:
@@ -110,10 +137,35 @@ def first_segment(jpeg: np.ndarray, height: int, width: int) -> tuple[np.ndarray
         return None
     at = len(jpeg) - FOOTER_BYTES - count * length_bytes
     length = int.from_bytes(jpeg[at : at + length_bytes].tobytes(), "little")
-    size = struct.pack(">HH", rows, columns)
+    return _resized(jpeg[: first + length].tobytes() + b"\xff\xd9", header, rows, columns), rows, columns
+
+
+def first_mcu(jpeg: np.ndarray, height: int, width: int) -> tuple[np.ndarray, int, int] | None:
+    """The first MCU of a JPEG as an image, with all headers of the whole, of which everything was read.
+
+    Args:
+        jpeg: uint8 (num_bytes,).
+        height, width: of the whole image, in pixels.
+
+    Returns:
+        As `first_segment`; also None if the JPEG is damaged, or not baseline.
+    """
+    header = np.empty(HEADER_LENGTH, dtype=np.int64)
+    if parse_whole_jpeg(jpeg, header) != 0 or (header[HEIGHT], header[WIDTH]) != (height, width):
+        return None
+    lengths = np.zeros(_num_mcus(header), dtype=np.int64)
+    size = _scratch.recode(jpeg, header, 1, lengths, whole=False)
+    if size < 0 or max(height, width) > MAX_JPEG_SIDE:
+        return None
+    rows, columns = min(height, int(header[MCU_HEIGHT])), min(width, int(header[MCU_WIDTH]))
+    entropy = _scratch.target[size - 2 - lengths[0] : size].tobytes()
+    return _resized(jpeg[: header[ENTROPY_START]].tobytes() + entropy, header, rows, columns), rows, columns
+
+
+def _resized(jpeg: bytes, header: np.ndarray, height: int, width: int) -> np.ndarray:
     position = int(header[SIZE_POSITION])
-    segment = jpeg[: first + length].tobytes() + b"\xff\xd9"
-    return np.frombuffer(segment[:position] + size + segment[position + len(size) :], dtype=np.uint8), rows, columns
+    size = struct.pack(">HH", height, width)
+    return np.frombuffer(jpeg[:position] + size + jpeg[position + len(size) :], dtype=np.uint8)
 
 
 def has_index(tail: bytes) -> bool:
@@ -123,16 +175,14 @@ def has_index(tail: bytes) -> bool:
 
 def _with_interval(jpeg: np.ndarray, header: np.ndarray, interval: int) -> np.ndarray | None:
     lengths = np.zeros(-(-_num_mcus(header) // interval), dtype=np.int64)
-    plain = np.empty(len(jpeg) + PLAIN_SLACK_BYTES, dtype=np.uint8)
-    target = np.empty(2 * len(jpeg) + 64 * len(lengths) + 4096, dtype=np.uint8)  # if all had to be stuffed
-    size = insert_restart_markers(jpeg, header, interval, plain, target, lengths)
+    size = _scratch.recode(jpeg, header, interval, lengths, whole=True)
     if size < 0:
         return None
     length_bytes = 2 if lengths.max() <= 0xFFFF else 4
     first = size - int(lengths.sum()) - 2 * len(lengths)  # a marker ends each segment
     footer = _FOOTER.pack(INDEX_MAGIC, INDEX_VERSION, length_bytes, interval, len(lengths), first)
     index = lengths.astype(f"<u{length_bytes}").tobytes() + footer
-    return np.concatenate([target[:size], np.frombuffer(index, dtype=np.uint8)])
+    return np.concatenate([_scratch.target[:size], np.frombuffer(index, dtype=np.uint8)])
 
 
 def _num_mcus(header: np.ndarray) -> int:

@@ -11,7 +11,6 @@ from numba.extending import intrinsic
 from ffcv_hydra.kernels.compiling.compilation import device_function
 from ffcv_hydra.kernels.compiling.vectors import INT8, Vectors
 
-READABLE_BITS = 57  # of a window
 _VECTOR = 32  # bytes that are searched for FF at once
 SLACK_BYTES = _VECTOR  # what reading and unstuffing may touch behind the last byte
 
@@ -63,7 +62,7 @@ _store_8, _store_32 = _big_endian_store(8), _big_endian_store(32)
 
 @device_function
 def window_at(address, bit):
-    """The bits from `bit` on, counted from the byte at `address`, from the top of a uint64; READABLE_BITS are valid."""
+    """The bits from `bit` on, counted from the byte at `address`, from the top of a uint64; 57 are valid."""
     return load_uint64(address + (bit >> 3)) << np.uint64(bit & 7)
 
 

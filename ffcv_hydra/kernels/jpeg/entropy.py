@@ -82,7 +82,8 @@ def begin_bits(address):
 
 
 @innermost_function
-def _refilled(address, bits, count):
+def refilled(address, bits, count):
+    """The state of a reader with 56 bits or more."""
     bits |= load_uint64(address) >> count
     return address + np.int64((np.uint64(63) - count) >> np.uint64(3)), bits, count | np.uint64(56)
 
@@ -108,7 +109,7 @@ def read_block(reader, prediction, dc, ac, pairs, coefficients):
     Returns:
         The reader behind the block, its DC coefficient, and whether it is one.
     """
-    address, bits, count = _refilled(reader[0], reader[1], reader[2])
+    address, bits, count = refilled(reader[0], reader[1], reader[2])
     used, _, category = read_symbol(bits, False, dc)
     is_good = used > 0
     prediction += value_of(bits, used, category)
@@ -118,7 +119,7 @@ def read_block(reader, prediction, dc, ac, pairs, coefficients):
     done = first = np.int64(0)
     before = bits
     while done < LAST:
-        address, bits, count = _refilled(address, bits, count)
+        address, bits, count = refilled(address, bits, count)
         for _ in range(_PER_FILLING):
             before = bits
             entry = load_int64(pairs + 8 * np.int64(bits >> _TOP))

@@ -1,4 +1,4 @@
-"""Huffman codes of JPEGs (ITU-T T.81, annexes C, F and G): reading DC differences, skipping AC coefficients.
+"""Huffman codes of JPEGs (ITU-T T.81, annexes C, F and G): reading symbols and DC differences.
 
 Codes of up to LOOKAHEAD bits are found in a table by the next bits; longer ones, which are rare, by comparing with the
 largest code of each length. Progressive JPEGs have codes that baseline ones lack: of bands that end in several blocks
@@ -11,7 +11,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from ffcv_hydra.kernels.compiling.compilation import device_function
-from ffcv_hydra.kernels.jpeg.bits import READABLE_BITS, load_int32, window_at
+from ffcv_hydra.kernels.jpeg.bits import load_int32, window_at
 from ffcv_hydra.kernels.jpeg.markers import DHT, next_marker
 
 LOOKAHEAD = 10
@@ -22,7 +22,6 @@ MAX_BLOCK_BYTES = 256  # 64 codes of up to 16 bits, each with up to 11 more, are
 
 MAX_AC_CATEGORY = 10
 _MAX_CODE = 16
-_MAX_SYMBOL_BITS = _MAX_CODE + MAX_AC_CATEGORY
 LAST = 63  # AC coefficients of a block
 END_OF_BLOCK = 128  # added to a number of coefficients, no other sum becomes as large
 NO_SYMBOL = 192  # the same
@@ -40,6 +39,7 @@ _SYMBOLS = _FIRST_SYMBOLS + _MAX_CODE + 1
 IS_DEFINED = _SYMBOLS + 256
 TABLE_LENGTH = IS_DEFINED + 1
 _ITEM_BYTES = 4
+TABLE_BYTES = _ITEM_BYTES * TABLE_LENGTH
 
 
 @device_function
@@ -249,22 +249,6 @@ def read_dc(address, bit, table):
 
 
 @device_function
-def skip_ac(address, bit, table):
-    """The bit after the AC coefficients of a block, or -1 if they are none. At most MAX_BLOCK_BYTES are looked at."""
-    window, used = window_at(address, bit), np.int64(0)
-    done = np.int64(0)
-    while done < LAST:
-        if used > READABLE_BITS - _MAX_SYMBOL_BITS:
-            bit += used
-            window, used = window_at(address, bit), np.int64(0)
-        bits, meaning, _ = read_symbol(window, True, table)
-        window <<= np.uint64(bits)
-        used += bits
-        done += meaning
-    return bit + used if is_block(done) else np.int64(-1)
-
-
-@device_function
 def is_block(done):
     """Whether a block may end with so many AC coefficients, END_OF_BLOCK and NO_SYMBOL counted as such."""
     return done == LAST or END_OF_BLOCK <= done < NO_SYMBOL
@@ -273,4 +257,4 @@ def is_block(done):
 @device_function
 def address_of(tables, number):
     """The address of a row, which is valid as long as the caller's caller holds `tables`."""
-    return np.int64(tables.ctypes.data) + _ITEM_BYTES * TABLE_LENGTH * number
+    return np.int64(tables.ctypes.data) + TABLE_BYTES * number

@@ -36,8 +36,8 @@ _YCC = 1
 
 # the memory: how many bytes of DHT segments the tables were made of, those bytes, quantisers, tables of pairs, and
 # tables
-_KNOWN_BYTES = 2048
-_READ_AT, _READ_BYTES = 8 + _KNOWN_BYTES, 2 * MAX_COMPONENTS * COEFFICIENTS
+KNOWN_BYTES = 2048
+_READ_AT, _READ_BYTES = 8 + KNOWN_BYTES, 2 * MAX_COMPONENTS * COEFFICIENTS
 PAIRS_AT = _READ_AT + _READ_BYTES
 TABLES_AT = PAIRS_AT + 8 * (NUM_TABLES // 2) * PAIRS
 TABLES_BYTES = TABLES_AT + 4 * NUM_TABLES * TABLE_LENGTH  # a multiple of 8
@@ -49,8 +49,11 @@ def _segment_end(data, at):
 
 
 @device_function
-def _note_tables(data, stop, known):
-    """Keep the DHT segments' bytes; how many there are, -1 if too many, and whether they were kept already."""
+def note_tables(data, stop, known):
+    """Keep the bytes of the DHT segments in data[:stop] in `known`, uint8 (KNOWN_BYTES,).
+
+    Returns how many there are, -1 if too many, and whether they were kept already.
+    """
     at, count, same = np.int64(2), np.int64(0), True
     while at < stop:
         at = next_marker(data, at, stop)
@@ -58,7 +61,7 @@ def _note_tables(data, stop, known):
             return np.int64(-1), False
         end = _segment_end(data, at)
         if data[at + 1] == DHT:
-            if count + end - at > _KNOWN_BYTES:
+            if count + end - at > KNOWN_BYTES:
                 return np.int64(-1), False
             for i in range(at, end):
                 same &= known[count] == data[i]
@@ -72,7 +75,7 @@ def _note_tables(data, stop, known):
 def _make_tables(data, header, memory):
     """Have the Huffman tables of a JPEG in memory; whether it has any, and none that are odd."""
     length = int64s_at(memory, 1)
-    count, same = _note_tables(data, header[SCAN_POSITION], bytes_at(memory + 8, _KNOWN_BYTES))
+    count, same = note_tables(data, header[SCAN_POSITION], bytes_at(memory + 8, KNOWN_BYTES))
     if same and count == length[0]:
         return True
     length[0] = -1

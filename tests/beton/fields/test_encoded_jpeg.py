@@ -123,6 +123,16 @@ def without(content, marker):
     return found + content[at:]
 
 
+@pytest.mark.parametrize("options", [{}, {"subsampling": 0}, {"restart_marker_rows": 1}, {"optimize": True}])
+@pytest.mark.parametrize("at", [0.3, 0.6, 0.9])
+def test_a_jpeg_that_is_damaged_somewhere_is_not_kept(options, at):
+    content = bytearray(jpeg(quality=95, **options))
+    data = content.index(b"\xff\xda") + 14
+    at = data + int(at * (len(content) - data))
+    content[at : at + 2] = b"\xff\xd5"  # a marker that is none of its own
+    assert isinstance(coerce(JPG, opened(bytes(content))), np.ndarray)
+
+
 @pytest.mark.parametrize("field", [JPG, RandomAccessImageField("jpg")])
 @pytest.mark.parametrize("options", [{}, {"mode": "L"}, {"restart_marker_rows": 1}, {"optimize": True}])
 def test_F24_only_jpegs_with_their_own_tables_are_kept(field, options):

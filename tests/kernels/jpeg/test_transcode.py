@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from ffcv_hydra.kernels.jpeg.markers import ENTROPY_START, HEADER_LENGTH, RESTART_INTERVAL
 from ffcv_hydra.kernels.jpeg.transcode import (
+    MEMORY_BYTES,
     PLAIN_SLACK_BYTES,
     TOO_LARGE,
     UNSUITABLE,
@@ -15,13 +16,15 @@ from tests.kernels.jpegs import EDITS, SUBSAMPLINGS, assert_same_pixels, decode_
 
 MCU_PIXELS = {"4:4:4": 64, "4:2:2": 128, "4:2:0": 256, "4:4:0": 128, "4:1:1": 256, "gray": 64}
 
+MEMORY = np.zeros(MEMORY_BYTES, dtype=np.uint8)  # of all tests: tables of one JPEG must not be taken for another's
+
 
 def num_mcus(header):
     width, height, _, mcu_width, mcu_height = header[:5]
     return int(-(-width // mcu_width) * -(-height // mcu_height))
 
 
-def transcode(data, interval, room=None):
+def transcode(data, interval, room=None, is_whole=1, memory=MEMORY):
     """The result of the kernel, the JPEG that it wrote, and the lengths of its segments."""
     header = np.zeros(HEADER_LENGTH, dtype=np.int64)
     if parse_whole_jpeg(data, header) != 0:
@@ -30,7 +33,7 @@ def transcode(data, interval, room=None):
     plain = np.empty(len(data) + PLAIN_SLACK_BYTES, dtype=np.uint8)
     size = 2 * len(data) + 64 * len(lengths) + 4096 if room is None else room
     guarded = np.full(size + 64, 0xA5, dtype=np.uint8)
-    status = insert_restart_markers(data, header, interval, plain, guarded[:size], lengths)
+    status = insert_restart_markers(data, header, interval, is_whole, memory, plain, guarded[:size], lengths)
     assert (guarded[size:] == 0xA5).all()
     return status, guarded[: max(status, 0)].copy(), lengths
 
@@ -149,6 +152,26 @@ ORIGINALS = [
 ]
 
 
+def test_tables_of_one_jpeg_are_not_taken_for_those_of_the_next():
+    images = [encode(pixels(40, 56, seed), "4:2:0", quality, True) for seed, quality in enumerate((20, 60, 95, 100))]
+    for data in [*images, *images[::-1], *ORIGINALS[:1], *images]:
+        data = np.frombuffer(data, np.uint8)
+        anew = np.zeros(MEMORY_BYTES, dtype=np.uint8)
+        for found, expected in zip(transcode(data, 3), transcode(data, 3, memory=anew), strict=True):
+            assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("original", ORIGINALS)
+def test_the_first_segment_alone_is_written_once_all_is_read(original):
+    data = np.frombuffer(original, np.uint8)
+    _, whole, lengths = transcode(data, 3)
+    status, result, written = transcode(data, 3, is_whole=0)
+    end = len(whole) - lengths.sum() - 2 * len(lengths) + lengths[0]
+    assert (written[0], status) == (lengths[0], end + 2)
+    assert np.array_equal(result, [*whole[:end], 0xFF, 0xD9])
+    assert transcode(data[:-2], 3, is_whole=0)[0] == UNSUITABLE
+
+
 @settings(max_examples=400, deadline=None)
 @given(st.sampled_from(ORIGINALS), EDITS, st.integers(1, 9))
 def test_damaged_jpegs_are_refused_or_keep_their_pixels(place_before_guard_page, original, edits, interval):
@@ -158,6 +181,7 @@ def test_damaged_jpegs_are_refused_or_keep_their_pixels(place_before_guard_page,
         return
     status, result, _ = transcode(data, interval)
     if status > 0:
+        assert transcode(data, interval, is_whole=0)[0] > 0
         before, after = decode_with_opencv(data), decode_with_opencv(result)
         assert (before is None) == (after is None)
         assert before is None or np.array_equal(before, after)
