@@ -51,7 +51,7 @@ ELSEWHERE = {
     "ordering/test_orders.py": (
         "ffcv_bridge/adapting ffcv_bridge/orders foreign ordering/base ordering/naming ordering/options ordering/ranks"
     ),
-    "kernels/colour/test_contrast.py": "kernels/colour/hue",
+    "kernels/colour/test_contrast.py": "kernels/colour/hue kernels/images/changes",
     "kernels/compiling/test_compilation.py": "kernels/memory/gather",
     "kernels/memory/test_image_chain.py": "kernels/compiling/pointers",
     "operations/test_flip.py": "kernels/geometry/flip",
@@ -88,7 +88,8 @@ ELSEWHERE = {
     "models/test_segmenter.py": "models/unet",
     "models/test_simclr.py": "models/nearest_neighbours models/nt_xent",
     "operations/test_colour_operations.py": (
-        "operations/arguments operations/colour operations/colour_jitter operations/gaussian_blur"
+        "kernels/images/randomly_applied operations/arguments operations/colour operations/colour_jitter"
+        " operations/gaussian_blur"
         " operations/image_operation operations/pixels operations/randomly_applied operations/tones"
     ),
     "operations/test_other_operations.py": (

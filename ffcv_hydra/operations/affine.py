@@ -1,5 +1,6 @@
 """Random affine maps of images: rotation, translation, scale and shear."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -7,12 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ffcv_hydra.errors import PipelineError
-from ffcv_hydra.kernels.geometry.affine import affine, draw_affine
+from ffcv_hydra.kernels.images.changes import map_bilinear, map_nearest
+from ffcv_hydra.kernels.images.random_affine import random_affine
 from ffcv_hydra.operations.arguments import interval, numbers, symmetric_interval
-from ffcv_hydra.operations.base import Chunk
+from ffcv_hydra.operations.image_chain import ImageFunction
 from ffcv_hydra.operations.image_operation import FillingOperation
 from ffcv_hydra.operations.operation import State
-from ffcv_hydra.operations.pixels import as_bytes, colour_bytes
+from ffcv_hydra.operations.pixels import pixel_sizes, row_of
 
 _INTERPOLATIONS = ("nearest", "bilinear")
 _NOTHING = (0.0, 0.0)
@@ -54,13 +56,12 @@ class AffineOperation(FillingOperation):
             raise PipelineError(f"interpolation bilinear takes uint8 images; got {before.dtype}; use nearest")
         return result
 
-    def run(self, source: np.ndarray, target: np.ndarray, chunk: Chunk) -> None:
-        """Fill `target` with the mapped images of `source`."""
-        count, height, width, _ = source.shape
-        parameters = np.empty((count, 6))
-        draw_affine(chunk.keys, self.ranges(), *self.largest_shifts(height, width), parameters)
-        bilinear = self.interpolation == "bilinear"
-        affine(parameters, colour_bytes(self.fill, source), bilinear, as_bytes(source), as_bytes(target))
+    def image_functions(self, shape: tuple[int, ...], dtype: np.dtype) -> tuple[ImageFunction, ...]:
+        """The one that draws, and maps."""
+        sizes, fill = pixel_sizes(shape, dtype), row_of(self.fill, 1, shape[2], dtype)
+        bounds = *self.ranges().ravel().tolist(), *self.largest_shifts(*sizes[:2])
+        change = map_bilinear if self.interpolation == "bilinear" else map_nearest
+        return (ImageFunction(random_affine, (change, *bounds, *sizes, fill), math.prod(sizes)),)
 
 
 class RandomRotation(AffineOperation):

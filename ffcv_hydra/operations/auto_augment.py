@@ -1,6 +1,7 @@
 """RandAugment and TrivialAugment, with torchvision's operations and magnitudes."""
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -8,10 +9,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ffcv_hydra.kernels.images import auto_augment as kernels
+from ffcv_hydra.kernels.images import changes
 from ffcv_hydra.operations.arguments import integer
-from ffcv_hydra.operations.base import Chunk
+from ffcv_hydra.operations.image_chain import ImageFunction
 from ffcv_hydra.operations.image_operation import FillingOperation, ImageOperation
-from ffcv_hydra.operations.pixels import colour_bytes
+from ffcv_hydra.operations.pixels import pixel_sizes, row_of
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,12 @@ class Space:
 RAND_AUGMENT = Space(shear=0.3, translate=None, rotate=30, factor=0.9, lost_bits=4)
 TRIVIAL_AUGMENT_WIDE = Space(shear=0.99, translate=32, rotate=135, factor=0.99, lost_bits=6)
 
-SIGNED = np.zeros(kernels.NUM_OPERATIONS, dtype=np.bool_)
-SIGNED[kernels.SHEAR_X : kernels.SHARPNESS + 1] = True
+# by the numbers of the operations; the first one changes nothing
+CHANGES = (
+    0, *[changes.map_nearest] * 5, changes.change_brightness, changes.change_saturation, changes.change_contrast,
+    changes.change_sharpness, changes.keep_bits, changes.invert_from, changes.stretch_histogram,
+    changes.flatten_histogram,
+)  # fmt: skip
 
 
 @functools.cache
@@ -82,14 +88,14 @@ class AutoAugmentation(FillingOperation):
         name = type(self).__name__
         self.num_magnitude_bins = integer(name, "num_magnitude_bins", num_magnitude_bins, 2)
 
-    def run(self, source: np.ndarray, target: np.ndarray, chunk: Chunk) -> None:
-        """Fill `target` with augmented images."""
-        count, height, width, _ = source.shape
-        operations = np.empty((count, self.num_ops), dtype=np.int64)
-        magnitudes = np.empty((count, self.num_ops))
-        table = magnitude_table(self.space, self.num_magnitude_bins, height, width)
-        kernels.draw_operations(chunk.keys, self.magnitude, table, SIGNED, operations, magnitudes)
-        kernels.apply_operations(operations, magnitudes, colour_bytes(self.fill, source), source, target)
+    def image_functions(self, shape: tuple[int, ...], dtype: np.dtype) -> tuple[ImageFunction, ...]:
+        """One for each operation that an image goes through."""
+        sizes, fill = pixel_sizes(shape, dtype), row_of(self.fill, 1, shape[2], dtype)
+        table = magnitude_table(self.space, self.num_magnitude_bins, *sizes[:2])
+        shared = self.magnitude, self.num_magnitude_bins, table, *CHANGES, *sizes, fill
+        return tuple(
+            ImageFunction(kernels.augment, (number, *shared), math.prod(sizes)) for number in range(self.num_ops)
+        )
 
 
 class RandAugment(AutoAugmentation):

@@ -112,12 +112,10 @@ class ChunkOperation(Operation):
     Attributes:
         random: whether `run` draws from the chunk's keys.
         geometric: whether what it draws says where pixels go, so that an image and its mask must share the draws.
-        in_place: whether `target` may be `source` itself, which then is of the same shape and dtype.
         joint_parameters: the attributes that decide where pixels go; equal in all outputs that share the draws.
     """
 
     geometric = False
-    in_place: ClassVar[bool] = False
     joint_parameters: ClassVar[tuple[str, ...]] = ()
 
     def arguments(self) -> dict[str, Any]:

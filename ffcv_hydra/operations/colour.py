@@ -3,18 +3,19 @@
 import math
 from typing import ClassVar
 
-import numpy as np
-
-from ffcv_hydra.kernels.colour.contrast import change_contrast, change_saturation, grey_chosen
-from ffcv_hydra.kernels.colour.hue import change_hue
-from ffcv_hydra.kernels.colour.tones import change_brightness
-from ffcv_hydra.kernels.random.draws import draw_uniform
+from ffcv_hydra.kernels.images.changes import (
+    change_brightness,
+    change_contrast,
+    change_hue,
+    change_saturation,
+    take_colour,
+)
 from ffcv_hydra.operations.arguments import number
 from ffcv_hydra.operations.randomly_applied import RandomlyApplied
 
 
 class RandomFactor(RandomlyApplied):
-    """Base: each image is changed by a factor, draw 1 of its key, uniform in `factor_range`."""
+    """Base: each image is changed by a factor that is uniform about one that changes nothing."""
 
     center: ClassVar[float] = 1  # the factor that changes nothing
     smallest: ClassVar[float] = 0
@@ -23,17 +24,7 @@ class RandomFactor(RandomlyApplied):
     def __init__(self, magnitude: float, p: float = 0.5) -> None:
         super().__init__(p)
         self.magnitude = number(type(self).__name__, "magnitude", magnitude, 0, self.largest_magnitude)
-
-    @property
-    def factor_range(self) -> tuple[float, float]:
-        """The smallest and the largest factor."""
-        return max(self.smallest, self.center - self.magnitude), self.center + self.magnitude
-
-    def apply(self, chosen: np.ndarray, keys: np.ndarray, source: np.ndarray, target: np.ndarray) -> None:
-        """Fill `target`: changed where `chosen`, bool (N,), and a copy elsewhere."""
-        factors = np.empty(len(source))
-        draw_uniform(keys, 1, *self.factor_range, factors)
-        self.kernel(chosen, factors, source, target)
+        self.amounts = max(self.smallest, self.center - self.magnitude), self.center + self.magnitude
 
 
 class RandomBrightness(RandomFactor):
@@ -45,7 +36,7 @@ class RandomBrightness(RandomFactor):
         PipelineError: if magnitude is negative, or p no probability.
     """
 
-    kernel = change_brightness
+    change = change_brightness
 
 
 class RandomContrast(RandomFactor):
@@ -59,7 +50,7 @@ class RandomContrast(RandomFactor):
         PipelineError: if magnitude is negative, or p no probability.
     """
 
-    kernel = change_contrast
+    change = change_contrast
 
 
 class RandomSaturation(RandomFactor):
@@ -74,7 +65,7 @@ class RandomSaturation(RandomFactor):
         PipelineError: if magnitude is negative, or p no probability.
     """
 
-    kernel = change_saturation
+    change = change_saturation
 
 
 class RandomHue(RandomFactor):
@@ -93,13 +84,13 @@ class RandomHue(RandomFactor):
     center = 0
     smallest = -0.5
     largest_magnitude = 0.5
-    kernel = change_hue
+    change = change_hue
 
 
 class RandomGrayscale(RandomlyApplied):
     """Replace each image with probability `p` by its luminance, in all of its channels, as torchvision does."""
 
-    kernel = grey_chosen
+    change = take_colour
 
     def __init__(self, p: float = 0.1) -> None:
         super().__init__(p)

@@ -1,11 +1,14 @@
 """Brightness, contrast, saturation and hue, changed together."""
 
+import math
 from typing import Any
 
 import numpy as np
 
-from ffcv_hydra.kernels.colour.jitter import draw_jitter, jitter
+from ffcv_hydra.kernels.images.changes import change_brightness, change_contrast, change_hue, change_saturation
+from ffcv_hydra.kernels.images.jitter import random_jitter
 from ffcv_hydra.operations.arguments import interval, is_sequence, number
+from ffcv_hydra.operations.image_chain import ImageFunction
 from ffcv_hydra.operations.randomly_applied import RandomlyApplied
 
 
@@ -38,12 +41,12 @@ class ColorJitter(RandomlyApplied):
         self.saturation = _factors("saturation", saturation)
         self.hue = _turns(hue)
 
-    def apply(self, chosen: np.ndarray, keys: np.ndarray, source: np.ndarray, target: np.ndarray) -> None:
-        """Fill `target`: changed where `chosen`, and a copy elsewhere."""
-        ranges = np.array([self.brightness, self.contrast, self.saturation, self.hue])
-        factors, orders = np.empty((len(source), 4)), np.empty((len(source), 4), dtype=np.int64)
-        draw_jitter(keys, ranges, factors, orders)
-        jitter(chosen, factors, orders, source, target)
+    def image_functions(self, shape: tuple[int, ...], dtype: np.dtype) -> tuple[ImageFunction, ...]:
+        """The one that draws, and makes the changes."""
+        changes = change_brightness, change_contrast, change_saturation, change_hue
+        bounds = *self.brightness, *self.contrast, *self.saturation, *self.hue
+        parameters = self.p, *changes, *map(float, bounds), *shape
+        return (ImageFunction(random_jitter, parameters, math.prod(shape), in_place=True),)
 
 
 def _factors(name: str, value: Any) -> tuple[float, float]:

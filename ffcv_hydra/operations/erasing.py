@@ -9,13 +9,13 @@ import numpy as np
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.geometry.erase import cutout, random_erasing
 from ffcv_hydra.operations.arguments import interval, number
-from ffcv_hydra.operations.image_chain import ImageFunction, ImageFunctionOperation, parameter_block
+from ffcv_hydra.operations.image_chain import ImageFunction, ImageFunctionOperation
 from ffcv_hydra.operations.image_operation import FillingOperation, ImageOperation
 from ffcv_hydra.operations.operation import State
 from ffcv_hydra.operations.pixels import check_colour, colour, pixel_sizes, row_of
 
 
-class Cutout(FillingOperation, ImageFunctionOperation):
+class Cutout(FillingOperation):
     """Paint a square over, which lies wholly inside the image at a random place, as FFCV's of the same name.
 
     Takes images (N, H, W, C) of any dtype.
@@ -24,8 +24,6 @@ class Cutout(FillingOperation, ImageFunctionOperation):
         crop_size: side of the square, in pixels.
         fill: its colour in levels, one or a list of one per channel; the mean that is subtracted later makes it grey.
     """
-
-    in_place: ClassVar[bool] = True
 
     def __init__(self, crop_size: int, fill: float | Sequence[float] = 0) -> None:
         super().__init__(fill)
@@ -45,11 +43,10 @@ class Cutout(FillingOperation, ImageFunctionOperation):
             raise PipelineError(f"crop_size {self.crop_size} does not fit into images of {height} x {width} pixels")
         return result
 
-    def image_function(self, shape: tuple[int, ...], dtype: np.dtype) -> ImageFunction:
-        """The function for images of a shape and dtype."""
-        painted = row_of(self.fill, shape[1], shape[2], dtype)
-        parameters = parameter_block(*pixel_sizes(shape, dtype), self.crop_size, painted.ctypes.data)
-        return ImageFunction(cutout, parameters, shape[0] * painted.nbytes, in_place=True, owned=(painted,))
+    def image_functions(self, shape: tuple[int, ...], dtype: np.dtype) -> tuple[ImageFunction, ...]:
+        """The one that paints."""
+        sizes, painted = pixel_sizes(shape, dtype), row_of(self.fill, shape[1], shape[2], dtype)
+        return (ImageFunction(cutout, (*sizes, self.crop_size, painted), math.prod(sizes), in_place=True),)
 
 
 class RandomErasing(ImageOperation, ImageFunctionOperation):
@@ -67,7 +64,6 @@ class RandomErasing(ImageOperation, ImageFunctionOperation):
     """
 
     random: ClassVar[bool] = True
-    in_place: ClassVar[bool] = True
     dtypes: ClassVar[tuple[Any, ...]] = ()
     channels: ClassVar[tuple[int, ...]] = ()
 
@@ -99,10 +95,9 @@ class RandomErasing(ImageOperation, ImageFunctionOperation):
             raise PipelineError(f"value random takes uint8 images; got {before.dtype}; put it earlier")
         return result
 
-    def image_function(self, shape: tuple[int, ...], dtype: np.dtype) -> ImageFunction:
-        """The function for images of a shape and dtype."""
+    def image_functions(self, shape: tuple[int, ...], dtype: np.dtype) -> tuple[ImageFunction, ...]:
+        """The one that paints."""
         sizes = pixel_sizes(shape, dtype)
-        painted = () if isinstance(self.value, str) else (row_of(self.value, shape[1], shape[2], dtype),)
-        address = painted[0].ctypes.data if painted else 0
-        parameters = parameter_block(self.p, *self.scale, *self.ratio, *sizes, address)
-        return ImageFunction(random_erasing, parameters, math.prod(sizes), in_place=True, owned=painted)
+        painted = 0 if isinstance(self.value, str) else row_of(self.value, shape[1], shape[2], dtype)
+        parameters = self.p, *self.scale, *self.ratio, *sizes, painted
+        return (ImageFunction(random_erasing, parameters, math.prod(sizes), in_place=True),)

@@ -1,5 +1,6 @@
 """Mirroring of images."""
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -8,7 +9,7 @@ from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.compiling.compilation import Kernel
 from ffcv_hydra.kernels.geometry.flip import random_horizontal_flip, random_vertical_flip
 from ffcv_hydra.operations.arguments import number
-from ffcv_hydra.operations.image_chain import ImageFunction, ImageFunctionOperation, parameter_block
+from ffcv_hydra.operations.image_chain import ImageFunction, ImageFunctionOperation
 from ffcv_hydra.operations.operation import State
 from ffcv_hydra.operations.pixels import pixel_sizes
 
@@ -31,10 +32,10 @@ class _RandomFlip(ImageFunctionOperation):
             raise PipelineError(f"takes (H, W) or (H, W, C); got {tuple(before.shape)}")
         return super().result(before)
 
-    def image_function(self, shape: tuple[int, ...], dtype: np.dtype) -> ImageFunction:
-        """The function for images of a shape and dtype."""
-        height, width, size = pixel_sizes(shape, dtype)
-        return ImageFunction(self.kernel, parameter_block(self.p, height, width, size), height * width * size)
+    def image_functions(self, shape: tuple[int, ...], dtype: np.dtype) -> tuple[ImageFunction, ...]:
+        """The one that mirrors."""
+        sizes = pixel_sizes(shape, dtype)
+        return (ImageFunction(self.kernel, (self.p, *sizes), math.prod(sizes)),)
 
 
 class RandomHorizontalFlip(_RandomFlip):

@@ -3,11 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from ffcv_hydra.errors import PipelineError
-from ffcv_hydra.kernels.colour.blur import blur_chosen
-from ffcv_hydra.kernels.random.draws import draw_uniform
+from ffcv_hydra.kernels.images.changes import blur
 from ffcv_hydra.operations.arguments import interval, is_sequence
 from ffcv_hydra.operations.operation import State
 from ffcv_hydra.operations.randomly_applied import RandomlyApplied
@@ -28,6 +25,9 @@ class GaussianBlur(RandomlyApplied):
             built, also if half of the window does not fit into the image.
     """
 
+    change = blur
+    changes_in_place = False
+
     def __init__(
         self, kernel_size: int | Sequence[int], sigma: float | Sequence[float] = (0.1, 2.0), p: float = 1.0
     ) -> None:
@@ -39,7 +39,8 @@ class GaussianBlur(RandomlyApplied):
             )
         self.kernel_size = self.kernel_width, self.kernel_height = sizes
         bounds = sigma if is_sequence(sigma) else (sigma, sigma)
-        self.sigma = interval("GaussianBlur", "sigma", bounds, 0, above=True)
+        self.amounts = self.sigma = interval("GaussianBlur", "sigma", bounds, 0, above=True)
+        self.further_sizes = self.kernel_height, self.kernel_width
 
     def result(self, before: State) -> tuple[tuple[int, ...], Any]:
         """The same shape and dtype.
@@ -56,9 +57,3 @@ class GaussianBlur(RandomlyApplied):
                 "kernel_size is less than twice the image's"
             )
         return result
-
-    def apply(self, chosen: np.ndarray, keys: np.ndarray, source: np.ndarray, target: np.ndarray) -> None:
-        """Fill `target`: blurred where `chosen`, and a copy elsewhere."""
-        sigmas = np.empty(len(source))
-        draw_uniform(keys, 1, *self.sigma, sigmas)
-        blur_chosen(chosen, sigmas, self.kernel_height, self.kernel_width, source, target)

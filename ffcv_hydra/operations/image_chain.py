@@ -22,33 +22,49 @@ class ImageFunction(NamedTuple):
 
     Attributes:
         kernel: made by `kernels.image_chain.image_function`.
-        parameters: int64 (P,), what it takes; floats are there by their bits.
+        parameters: what it takes: integers, floats, arrays and kernels; of those it gets the addresses.
         result_bytes: of the image that it makes.
         in_place: whether that may be written over the image that it is made of.
         random: whether it draws from its key.
-        owned: the arrays whose addresses are among the parameters.
     """
 
     kernel: Kernel
-    parameters: np.ndarray
+    parameters: tuple[Any, ...]
     result_bytes: int
     in_place: bool = False
     random: bool = True
-    owned: tuple[np.ndarray, ...] = ()
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """What it may call."""
+        return (self.kernel, *(value for value in self.parameters if isinstance(value, Kernel)))
+
+    def block(self) -> np.ndarray:
+        """int64 (P,): the parameters as its kernel takes them, floats by their bits. Its kernels are compiled."""
+        block = np.empty(len(self.parameters), dtype=np.int64)
+        for position, value in enumerate(self.parameters):
+            if isinstance(value, float):
+                block.view(np.float64)[position] = value
+            elif isinstance(value, np.ndarray):
+                block[position] = value.ctypes.data
+            else:
+                block[position] = value.address if isinstance(value, Kernel) else value
+        return block
 
 
 class ImageFunctionOperation(ChunkOperation):
-    """Base of the operations that do the same to each image (H, W, ...), by an `ImageFunction`."""
+    """Base of the operations that do the same to each image (H, W, ...), by image functions."""
 
     @abstractmethod
-    def image_function(self, shape: tuple[int, ...], dtype: np.dtype) -> ImageFunction:
-        """The function for images of a shape and dtype."""
+    def image_functions(self, shape: tuple[int, ...], dtype: np.dtype) -> tuple[ImageFunction, ...]:
+        """The functions for images of a shape and dtype, which draw from the same key."""
 
     def run(self, source: np.ndarray, target: np.ndarray, chunk: Chunk) -> None:
         """Fill `target` (N, ...) from `source` (N, ...)."""
-        function = self.image_function(source.shape[1:], source.dtype)
+        functions = self.image_functions(source.shape[1:], source.dtype)
         keys = np.zeros(len(source), dtype=np.uint64) if chunk.keys is None else chunk.keys
-        ImageChain([(function, ())]).run(images_of(source), np.arange(len(source)), keys, target, chunk.scratch)
+        chain = ImageChain([(function, ()) for function in functions], source.nbytes // max(1, len(source)))
+        chain.run(images_of(source), np.arange(len(source)), keys, target, chunk.scratch)
 
 
 @dataclass(frozen=True)
@@ -83,14 +99,15 @@ class ImageChain:
     """Image functions, each of which takes what the one before it gives.
 
     Args:
-        functions: at least one, each with up to three integers in [0, 2**64) that are folded into the images' keys for
-            it.
+        functions: each with up to three integers in [0, 2**64) that are folded into the images' keys for it.
+        image_bytes: of an image that the first one takes.
     """
 
-    def __init__(self, functions: Sequence[tuple[ImageFunction, tuple[int, ...]]]) -> None:
+    def __init__(self, functions: Sequence[tuple[ImageFunction, tuple[int, ...]]], image_bytes: int) -> None:
         self._functions = tuple(functions)
+        self._blocks = [function.block() for function, _ in functions]
         self._rows = np.zeros((len(functions), image_chain.FUNCTION_COLUMNS), dtype=np.int64)
-        self._result_bytes = functions[-1][0].result_bytes
+        self._result_bytes = functions[-1][0].result_bytes if functions else image_bytes
         self._between_bytes, destination = 0, image_chain.TO_TARGET
         for position in reversed(range(len(functions))):
             function, parts = functions[position]
@@ -98,7 +115,7 @@ class ImageChain:
             if destination != image_chain.TO_TARGET:
                 self._between_bytes = max(self._between_bytes, function.result_bytes)
                 destination = image_chain.TO_SOURCE if function.in_place else image_chain.TO_OTHER
-            address, parameters = function.kernel.address, function.parameters.ctypes.data
+            address, parameters = function.kernel.address, self._blocks[position].ctypes.data
             first = image_chain.FIRST_PART
             self._rows[position, :first] = address, parameters, destination, len(folded)
             self._rows[position, first : first + len(folded)] = folded
@@ -131,11 +148,3 @@ class ImageChain:
         return run_image_chain(
             source.described, samples, keys, self._rows, between, target.ctypes.data, self._result_bytes
         )
-
-
-def parameter_block(*values: Any) -> np.ndarray:
-    """Integers, and floats by their bits, as the int64 array that an image function takes."""
-    block = np.empty(len(values), dtype=np.int64)
-    for position, value in enumerate(values):
-        (block.view(np.float64) if isinstance(value, float) else block)[position] = value
-    return block

@@ -120,9 +120,10 @@ class ImageDecoder(ChunkDecoder):
 
     def image_functions(self) -> list[ImageFunction]:
         """What is done to each image after it is resampled: mirroring, then the table and the layout."""
-        shape, functions = (*self.output_size, self.channels), []
+        functions: list[ImageFunction] = []
+        shape = (*self.output_size, self.channels)
         if self.flip is not None:
-            functions.append(self.flip.image_function(shape, self.dtype))
+            functions += self.flip.image_functions(shape, self.dtype)
         if self._is_finished:
             functions.append(finish_function(shape, self.table, self.channels_first))
         return functions

@@ -7,6 +7,7 @@ import numpy as np
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.operations.base import ChunkOperation
+from ffcv_hydra.operations.image_chain import ImageFunctionOperation
 from ffcv_hydra.operations.operation import State
 from ffcv_hydra.operations.pixels import check_colour, colour
 
@@ -41,7 +42,7 @@ class ImageOperation(ChunkOperation):
         return shape, dtype
 
 
-class FillingOperation(ImageOperation):
+class FillingOperation(ImageOperation, ImageFunctionOperation):
     """A random transform that gives some pixels of images (N, H, W, C), of any dtype and channels, one colour.
 
     Args:

@@ -12,7 +12,7 @@ from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.colour.finish import finish_image
 from ffcv_hydra.operations.arguments import numbers
 from ffcv_hydra.operations.dtypes import floating_dtype
-from ffcv_hydra.operations.image_chain import ImageFunction, ImageFunctionOperation, parameter_block
+from ffcv_hydra.operations.image_chain import ImageFunction, ImageFunctionOperation
 from ffcv_hydra.operations.operation import State
 from ffcv_hydra.operations.tensor_operation import TensorOperation
 
@@ -85,9 +85,9 @@ class NormalizeImage(ImageFunctionOperation):
         """What becomes of every byte in each channel, (256, C); `values`, uint8 (256, C), are these bytes."""
         return torch.from_numpy(self.table)
 
-    def image_function(self, shape: tuple[int, ...], dtype: np.dtype) -> ImageFunction:
-        """The function for uint8 images of a shape."""
-        return finish_function(shape, np.ascontiguousarray(self.table.T), False)
+    def image_functions(self, shape: tuple[int, ...], dtype: np.dtype) -> tuple[ImageFunction, ...]:
+        """The one that looks up."""
+        return (finish_function(shape, np.ascontiguousarray(self.table.T), False),)
 
 
 def finish_function(shape: tuple[int, ...], table: np.ndarray | None, channels_first: bool) -> ImageFunction:
@@ -100,8 +100,8 @@ def finish_function(shape: tuple[int, ...], table: np.ndarray | None, channels_f
     """
     bits = table_bits(table, shape[2])
     value_bytes = 1 if table is None else table.itemsize
-    parameters = parameter_block(*shape, bits.ctypes.data, value_bytes, int(channels_first))
-    return ImageFunction(finish_image, parameters, math.prod(shape) * value_bytes, random=False, owned=(bits,))
+    parameters = *shape, bits, value_bytes, int(channels_first)
+    return ImageFunction(finish_image, parameters, math.prod(shape) * value_bytes, random=False)
 
 
 def table_bits(table: np.ndarray | None, channels: int) -> np.ndarray:

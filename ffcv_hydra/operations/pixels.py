@@ -55,8 +55,3 @@ def pixel_sizes(shape: Sequence[int], dtype: Any) -> tuple[int, int, int]:
 def row_of(values: Sequence[float], width: int, channels: int, dtype: Any) -> np.ndarray:
     """A row (width, C) of pixels of one colour."""
     return np.ascontiguousarray(np.broadcast_to(np.asarray(values).astype(dtype), (width, channels)))
-
-
-def colour_bytes(values: Sequence[float], images: np.ndarray) -> np.ndarray:
-    """The bytes of one pixel of that colour, uint8 (B,), in `images` (N, H, W, C) of any dtype."""
-    return np.broadcast_to(np.asarray(values), images.shape[3]).astype(images.dtype).view(np.uint8)

@@ -8,7 +8,7 @@ import numpy as np
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.geometry.pad_crop import CONSTANT, EDGE, REFLECT, SYMMETRIC, random_pad_crop
 from ffcv_hydra.operations.arguments import size_pair
-from ffcv_hydra.operations.image_chain import ImageFunction, ImageFunctionOperation, parameter_block
+from ffcv_hydra.operations.image_chain import ImageFunction
 from ffcv_hydra.operations.image_operation import FillingOperation
 from ffcv_hydra.operations.operation import State
 from ffcv_hydra.operations.pixels import pixel_sizes, row_of
@@ -16,7 +16,7 @@ from ffcv_hydra.operations.pixels import pixel_sizes, row_of
 _MODES = {"constant": CONSTANT, "edge": EDGE, "reflect": REFLECT, "symmetric": SYMMETRIC}
 
 
-class RandomCrop(FillingOperation, ImageFunctionOperation):
+class RandomCrop(FillingOperation):
     """Pad each image and cut a part out at a random place, as `torchvision.transforms.v2.RandomCrop`.
 
     Takes images (N, H, W, C) of any dtype.
@@ -61,12 +61,12 @@ class RandomCrop(FillingOperation, ImageFunctionOperation):
             )
         return (*self.size, channels), dtype
 
-    def image_function(self, shape: tuple[int, ...], dtype: np.dtype) -> ImageFunction:
-        """The function for images of a shape and dtype."""
-        return _pad_crop_function(shape, dtype, self.size, self.padding, _MODES[self.padding_mode], self.fill)
+    def image_functions(self, shape: tuple[int, ...], dtype: np.dtype) -> tuple[ImageFunction, ...]:
+        """The one that pads and crops."""
+        return _pad_crop_functions(shape, dtype, self.size, self.padding, _MODES[self.padding_mode], self.fill)
 
 
-class RandomTranslate(FillingOperation, ImageFunctionOperation):
+class RandomTranslate(FillingOperation):
     """Shift each image by whole pixels, uniform in [-padding, padding] along each axis, as FFCV's of the same name.
 
     Takes images (N, H, W, C) of any dtype; the same as `RandomCrop` of the images' own size with that padding.
@@ -85,19 +85,19 @@ class RandomTranslate(FillingOperation, ImageFunctionOperation):
             raise PipelineError(f"RandomTranslate: padding is a number of pixels from 0 on; got {padding}")
         self.padding = padding
 
-    def image_function(self, shape: tuple[int, ...], dtype: np.dtype) -> ImageFunction:
-        """The function for images of a shape and dtype."""
-        return _pad_crop_function(shape, dtype, (shape[0], shape[1]), (self.padding,) * 4, CONSTANT, self.fill)
+    def image_functions(self, shape: tuple[int, ...], dtype: np.dtype) -> tuple[ImageFunction, ...]:
+        """The one that pads and crops."""
+        return _pad_crop_functions(shape, dtype, (shape[0], shape[1]), (self.padding,) * 4, CONSTANT, self.fill)
 
 
-def _pad_crop_function(
+def _pad_crop_functions(
     shape: tuple[int, ...],
     dtype: np.dtype,
     size: tuple[int, int],
     padding: tuple[int, ...],
     mode: int,
     fill: Sequence[float],
-) -> ImageFunction:
+) -> tuple[ImageFunction, ...]:
     """The function that pads images (H, W, C) and cuts a random part of (height, width) `size` out of them.
 
     Args:
@@ -107,10 +107,9 @@ def _pad_crop_function(
         mode: of `kernels.pad_crop`.
         fill: what CONSTANT pads with, one number or one per channel.
     """
-    sizes = pixel_sizes(shape, dtype)
     filled = row_of(fill, size[1], shape[2], dtype)
-    parameters = parameter_block(*sizes, *size, *padding, mode, filled.ctypes.data)
-    return ImageFunction(random_pad_crop, parameters, size[0] * filled.nbytes, owned=(filled,))
+    parameters = *pixel_sizes(shape, dtype), *size, *padding, mode, filled
+    return (ImageFunction(random_pad_crop, parameters, size[0] * filled.nbytes),)
 
 
 def _sides(padding: int | Sequence[int]) -> tuple[int, ...]:

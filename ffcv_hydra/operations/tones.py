@@ -1,9 +1,13 @@
 """Tones and sharpness, with the pixels of torchvision's functional transforms: solarize, posterize, equalize, ..."""
 
 from ffcv_hydra.errors import PipelineError
-from ffcv_hydra.kernels.colour.histogram import equalize_chosen, stretch_chosen
-from ffcv_hydra.kernels.colour.sharpness import sharpen_chosen
-from ffcv_hydra.kernels.colour.tones import posterize_chosen, solarize_chosen
+from ffcv_hydra.kernels.images.changes import (
+    change_sharpness,
+    flatten_histogram,
+    invert_from,
+    keep_bits,
+    stretch_histogram,
+)
 from ffcv_hydra.operations.arguments import integer, number
 from ffcv_hydra.operations.randomly_applied import RandomlyApplied
 
@@ -19,14 +23,14 @@ class RandomSolarize(RandomlyApplied):
         PipelineError: if threshold is outside of these, or p no probability.
     """
 
-    kernel = solarize_chosen
-    kernel_parameters = ("threshold",)
+    change = invert_from
 
     def __init__(self, threshold: float, p: float = 0.5) -> None:
         super().__init__(p)
         self.threshold = number("RandomSolarize", "threshold", threshold, 0, 255)
         if 0 < self.threshold < 1:
             raise PipelineError(f"RandomSolarize: threshold is a level from 0 to 255, not a share; got {threshold}")
+        self.amounts = self.threshold, self.threshold
 
 
 class RandomInvert(RandomlyApplied):
@@ -36,9 +40,7 @@ class RandomInvert(RandomlyApplied):
         PipelineError: if p is no probability.
     """
 
-    kernel = solarize_chosen
-    kernel_parameters = ("threshold",)
-    threshold = 0.0
+    change = invert_from
 
 
 class RandomPosterize(RandomlyApplied):
@@ -52,12 +54,12 @@ class RandomPosterize(RandomlyApplied):
         PipelineError: if bits is outside of these, or p no probability.
     """
 
-    kernel = posterize_chosen
-    kernel_parameters = ("bits",)
+    change = keep_bits
 
     def __init__(self, bits: int, p: float = 0.5) -> None:
         super().__init__(p)
         self.bits = integer("RandomPosterize", "bits", bits, 0, 8)
+        self.amounts = self.bits, self.bits
 
 
 class RandomEqualize(RandomlyApplied):
@@ -67,7 +69,7 @@ class RandomEqualize(RandomlyApplied):
         PipelineError: if p is no probability.
     """
 
-    kernel = equalize_chosen
+    change = flatten_histogram
 
 
 class RandomAutocontrast(RandomlyApplied):
@@ -77,7 +79,7 @@ class RandomAutocontrast(RandomlyApplied):
         PipelineError: if p is no probability.
     """
 
-    kernel = stretch_chosen
+    change = stretch_histogram
 
 
 class RandomAdjustSharpness(RandomlyApplied):
@@ -91,9 +93,10 @@ class RandomAdjustSharpness(RandomlyApplied):
         PipelineError: if sharpness_factor is negative, or p no probability.
     """
 
-    kernel = sharpen_chosen
-    kernel_parameters = ("sharpness_factor",)
+    change = change_sharpness
+    changes_in_place = False
 
     def __init__(self, sharpness_factor: float, p: float = 0.5) -> None:
         super().__init__(p)
         self.sharpness_factor = number("RandomAdjustSharpness", "sharpness_factor", sharpness_factor, 0)
+        self.amounts = self.sharpness_factor, self.sharpness_factor

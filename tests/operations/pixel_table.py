@@ -30,6 +30,7 @@ from ffcv_hydra.kernels.random.generator import fold, key_of
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations.base import Scratch
 from ffcv_hydra.operations.promises import PROMISES, WARPED, Promise
+from tests.kernels.changing import changed
 from tests.kernels.images.test_auto_augment import MAGNITUDES, NAMES, applied
 
 DOCS = Path(__file__).parents[2] / "docs" / "pixels.md"
@@ -188,8 +189,7 @@ def of_factor(operation: Any, function: Callable[..., torch.Tensor], factors: tu
     def difference() -> float:
         source, worst = np.stack(photographs()), 0.0
         for factor in factors:
-            found = np.empty_like(source)
-            operation.kernel(np.ones(3, dtype=np.bool_), np.full(3, factor), source, found)
+            found = np.stack([changed(operation.change, image, factor) for image in source])
             worst = max(worst, largest(found, as_torchvision(function, factor)(source)))
         return worst
 

@@ -7,9 +7,10 @@ from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.images import auto_augment as kernels
 from ffcv_hydra.kernels.random.generator import fold, key_of
 from ffcv_hydra.operations import Chunk, RandAugment, TrivialAugmentWide
-from ffcv_hydra.operations.auto_augment import RAND_AUGMENT, SIGNED, TRIVIAL_AUGMENT_WIDE, magnitude_table
+from ffcv_hydra.operations.auto_augment import RAND_AUGMENT, TRIVIAL_AUGMENT_WIDE, magnitude_table
 from ffcv_hydra.operations.base import Scratch
 from ffcv_hydra.operations.operation import State
+from tests.kernels.images.test_auto_augment import applied, draw
 
 KEYS = fold(key_of(4), np.arange(2000, dtype=np.uint64))
 
@@ -26,7 +27,7 @@ def test_magnitudes_are_torchvisions(space, ours, num_bins, height, width):
     reference = space._AUGMENTATION_SPACE  # not public, and yet what the transforms are known by
     assert sorted(map(constant_of, reference)) == list(range(kernels.NUM_OPERATIONS))
     for name, (magnitudes, signed) in reference.items():
-        assert SIGNED[constant_of(name)] == signed
+        assert (kernels.SHEAR_X <= constant_of(name) <= kernels.SHARPNESS) == signed
         expected = magnitudes(num_bins, height, width)
         if expected is None:
             assert not table[constant_of(name)].any()
@@ -48,9 +49,8 @@ def test_each_image_goes_through_what_was_drawn_for_it(operation, space, num_ops
     source = np.random.default_rng(0).integers(0, 256, (200, 19, 16, 3), dtype=np.uint8)
     operations, magnitudes = np.empty((200, num_ops), dtype=np.int64), np.empty((200, num_ops))
     table = magnitude_table(space, 31, 19, 16)
-    kernels.draw_operations(KEYS[:200], magnitude_bin, table, SIGNED, operations, magnitudes)
-    expected = np.empty_like(source)
-    kernels.apply_operations(operations, magnitudes, np.full(3, 7, dtype=np.uint8), source, expected)
+    draw(KEYS[:200], magnitude_bin, table.ravel(), 31, operations, magnitudes)
+    expected = np.stack([applied(*image, 7) for image in zip(source, operations, magnitudes, strict=True)])
     assert np.array_equal(run(operation, source), expected)
     assert len(np.unique(np.abs(magnitudes[operations == kernels.ROTATE]))) > 1 or magnitude_bin >= 0
 

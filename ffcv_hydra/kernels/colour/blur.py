@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ffcv_hydra.kernels.compiling.compilation import device_function, kernel
+from ffcv_hydra.kernels.compiling.compilation import device_function
 
 # Taps with less than this share of the middle one's weight are left out: together they move no value by more than 0.002
 # levels, and for a small sigma most of a large window is such taps.
@@ -71,20 +71,3 @@ def gaussian_blur(window_height, window_width, sigma, source, target):
                 sums[x] += weight * shifted[x]
         for x in range(length):
             after[y, x] = np.uint8(np.int32(sums[x]))
-
-
-@kernel("void(boolean[::1], float64[::1], int64, int64, uint8[:, :, :, ::1], uint8[:, :, :, ::1])")
-def blur_chosen(chosen, sigmas, window_height, window_width, source, target):
-    """Blur image n with sigma n if it is chosen.
-
-    Args:
-        chosen: bool (N,).
-        sigmas: float64 (N,), standard deviations in pixels, above 0.
-        window_height, window_width: odd, in pixels; half of each is less than the images' height and width.
-        source, target: uint8 (N, H, W, C).
-    """
-    for n in range(len(source)):
-        if chosen[n]:
-            gaussian_blur(window_height, window_width, sigmas[n], source[n], target[n])
-        else:
-            target[n] = source[n]

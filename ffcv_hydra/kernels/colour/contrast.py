@@ -7,7 +7,7 @@ or another order of the same operations here).
 import numpy as np
 
 from ffcv_hydra.kernels.colour.tones import as_level, blend_with_level
-from ffcv_hydra.kernels.compiling.compilation import device_function, kernel
+from ffcv_hydra.kernels.compiling.compilation import device_function
 
 # torchvision's weights 0.2989, 0.587 and 0.114 with 24 fractional bits, rounded up: the cut value is then the exact one
 # for all 256**3 colours, because the error stays below the 0.0001 that separates a weighted sum from the next integer.
@@ -70,50 +70,3 @@ def to_grey(source, target):
             grey = np.uint8(grey_level(source[y, x, 0], source[y, x, 1], source[y, x, 2]))
             for c in range(3):
                 target[y, x, c] = grey
-
-
-@kernel("void(boolean[::1], float64[::1], uint8[:, :, :, ::1], uint8[:, :, :, ::1])")
-def change_contrast(chosen, factors, source, target):
-    """Change the contrast of image n by factor n if it is chosen.
-
-    Args:
-        chosen: bool (N,).
-        factors: float64 (N,), at least 0.
-        source, target: uint8 (N, H, W, 1 or 3).
-    """
-    for n in range(len(source)):
-        if chosen[n]:
-            adjust_contrast(factors[n], source[n], target[n])
-        else:
-            target[n] = source[n]
-
-
-@kernel("void(boolean[::1], float64[::1], uint8[:, :, :, ::1], uint8[:, :, :, ::1])")
-def change_saturation(chosen, factors, source, target):
-    """Change the saturation of image n by factor n if it is chosen.
-
-    Args:
-        chosen: bool (N,).
-        factors: float64 (N,), at least 0.
-        source, target: uint8 (N, H, W, 1 or 3).
-    """
-    for n in range(len(source)):
-        if chosen[n]:
-            adjust_saturation(factors[n], source[n], target[n])
-        else:
-            target[n] = source[n]
-
-
-@kernel("void(boolean[::1], uint8[:, :, :, ::1], uint8[:, :, :, ::1])")
-def grey_chosen(chosen, source, target):
-    """Take the colour from the images that are chosen.
-
-    Args:
-        chosen: bool (N,).
-        source, target: uint8 (N, H, W, 1 or 3).
-    """
-    for n in range(len(source)):
-        if chosen[n]:
-            to_grey(source[n], target[n])
-        else:
-            target[n] = source[n]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ffcv_hydra.kernels.colour.tones import as_level
-from ffcv_hydra.kernels.compiling.compilation import device_function, kernel
+from ffcv_hydra.kernels.compiling.compilation import device_function
 
 
 @device_function
@@ -71,33 +71,3 @@ def stretch_contrast(source, target):
     for c in range(len(counts)):
         _stretching_table(counts[c], tables[c])
     _apply_tables(tables, source, target)
-
-
-@kernel("void(boolean[::1], uint8[:, :, :, ::1], uint8[:, :, :, ::1])")
-def equalize_chosen(chosen, source, target):
-    """Flatten the histograms of the images that are chosen.
-
-    Args:
-        chosen: bool (N,).
-        source, target: uint8 (N, H, W, C).
-    """
-    for n in range(len(source)):
-        if chosen[n]:
-            equalize(source[n], target[n])
-        else:
-            target[n] = source[n]
-
-
-@kernel("void(boolean[::1], uint8[:, :, :, ::1], uint8[:, :, :, ::1])")
-def stretch_chosen(chosen, source, target):
-    """Stretch the contrast of the images that are chosen.
-
-    Args:
-        chosen: bool (N,).
-        source, target: uint8 (N, H, W, C).
-    """
-    for n in range(len(source)):
-        if chosen[n]:
-            stretch_contrast(source[n], target[n])
-        else:
-            target[n] = source[n]

@@ -5,7 +5,7 @@ A row is split into its channels first, so that LLVM vectorises the arithmetic: 
 
 import numpy as np
 
-from ffcv_hydra.kernels.compiling.compilation import device_function, kernel
+from ffcv_hydra.kernels.compiling.compilation import device_function
 
 _TO_LEVEL = np.float32(255.999 / 255)  # torchvision maps [0, 1] to bytes with 255.999, cut
 
@@ -65,19 +65,3 @@ def adjust_hue(turn, source, target):
             target[y, x, 0] = np.uint8(np.int32(red[x]))
             target[y, x, 1] = np.uint8(np.int32(green[x]))
             target[y, x, 2] = np.uint8(np.int32(blue[x]))
-
-
-@kernel("void(boolean[::1], float64[::1], uint8[:, :, :, ::1], uint8[:, :, :, ::1])")
-def change_hue(chosen, turns, source, target):
-    """Turn the hue of image n by turn n if it is chosen.
-
-    Args:
-        chosen: bool (N,).
-        turns: float64 (N,), shares of the circle in [-0.5, 0.5].
-        source, target: uint8 (N, H, W, 1 or 3).
-    """
-    for n in range(len(source)):
-        if chosen[n]:
-            adjust_hue(turns[n], source[n], target[n])
-        else:
-            target[n] = source[n]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ffcv_hydra.kernels.colour.tones import as_level
-from ffcv_hydra.kernels.compiling.compilation import device_function, kernel
+from ffcv_hydra.kernels.compiling.compilation import device_function
 
 
 @device_function
@@ -38,19 +38,3 @@ def adjust_sharpness(factor, source, target):
             value = np.float32(middle[x])
             blurred = np.float32(np.int32(sums[x] * thirteenth + np.float32(0.5)))
             written[x] = as_level(value + blurred_share * (blurred - value))
-
-
-@kernel("void(boolean[::1], float64, uint8[:, :, :, ::1], uint8[:, :, :, ::1])")
-def sharpen_chosen(chosen, factor, source, target):
-    """Change the sharpness of the images that are chosen.
-
-    Args:
-        chosen: bool (N,).
-        factor: at least 0.
-        source, target: uint8 (N, H, W, C).
-    """
-    for n in range(len(source)):
-        if chosen[n]:
-            adjust_sharpness(factor, source[n], target[n])
-        else:
-            target[n] = source[n]

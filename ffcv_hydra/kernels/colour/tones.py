@@ -6,7 +6,7 @@ same ones.
 
 import numpy as np
 
-from ffcv_hydra.kernels.compiling.compilation import device_function, kernel
+from ffcv_hydra.kernels.compiling.compilation import device_function
 
 
 @device_function
@@ -55,50 +55,3 @@ def posterize(bits, source, target):
     for value in range(256):
         table[value] = value & mask
     apply_table(table, source, target)
-
-
-@kernel("void(boolean[::1], float64[::1], uint8[:, :, :, ::1], uint8[:, :, :, ::1])")
-def change_brightness(chosen, factors, source, target):
-    """Multiply image n by factor n if it is chosen.
-
-    Args:
-        chosen: bool (N,).
-        factors: float64 (N,), at least 0.
-        source, target: uint8 (N, H, W, C).
-    """
-    for n in range(len(source)):
-        if chosen[n]:
-            blend_with_level(factors[n], 0.0, source[n], target[n])
-        else:
-            target[n] = source[n]
-
-
-@kernel("void(boolean[::1], float64, uint8[:, :, :, ::1], uint8[:, :, :, ::1])")
-def solarize_chosen(chosen, threshold, source, target):
-    """Invert the values of at least `threshold` in the images that are chosen.
-
-    Args:
-        chosen: bool (N,).
-        source, target: uint8 (N, H, W, C).
-    """
-    for n in range(len(source)):
-        if chosen[n]:
-            solarize(threshold, source[n], target[n])
-        else:
-            target[n] = source[n]
-
-
-@kernel("void(boolean[::1], int64, uint8[:, :, :, ::1], uint8[:, :, :, ::1])")
-def posterize_chosen(chosen, bits, source, target):
-    """Keep the `bits` highest bits of the values of the images that are chosen.
-
-    Args:
-        chosen: bool (N,).
-        bits: from 0 to 8.
-        source, target: uint8 (N, H, W, C).
-    """
-    for n in range(len(source)):
-        if chosen[n]:
-            posterize(bits, source[n], target[n])
-        else:
-            target[n] = source[n]

@@ -7,8 +7,7 @@ rounding are those of `torchvision.transforms.v2.functional.affine` on tensors, 
 
 import numpy as np
 
-from ffcv_hydra.kernels.compiling.compilation import device_function, kernel
-from ffcv_hydra.kernels.random.generator import uniform
+from ffcv_hydra.kernels.compiling.compilation import device_function
 
 
 @device_function
@@ -99,42 +98,3 @@ def warp_bilinear(source, target, matrix, fill):
                 b = np.float64(source[top + 1, left + 1, c]) if inside_bottom and inside_right else outside
                 below = a + (b - a) * right_share
                 target[y, x, c] = np.uint8(np.rint(above + (below - above) * bottom_share))
-
-
-@kernel("void(uint64[::1], float64[:, ::1], float64, float64, float64[:, ::1])")
-def draw_affine(keys, ranges, translate_x, translate_y, parameters):
-    """Draw the parameters of an affine map of each image, distributed as in `torchvision.transforms.RandomAffine`.
-
-    Args:
-        keys: uint64 (N,); draws 0 to 5 are the angle, translations right and down, scale, shears along x and y.
-        ranges: float64 (4, 2): smallest and largest angle, scale, shear along x, shear along y; uniform.
-        translate_x, translate_y: the largest shifts in pixels, either way; uniform, then rounded.
-        parameters: float64 (N, 6), filled in the order of the draws: degrees, pixels, and a factor.
-    """
-    for n in range(len(keys)):
-        parameters[n, 1] = np.rint(translate_x * (2 * uniform(keys[n], 1) - 1))
-        parameters[n, 2] = np.rint(translate_y * (2 * uniform(keys[n], 2) - 1))
-        for k, column in enumerate((0, 3, 4, 5)):
-            low, high = ranges[k, 0], ranges[k, 1]
-            parameters[n, column] = low + (high - low) * uniform(keys[n], column)
-
-
-@kernel("void(float64[:, ::1], uint8[::1], boolean, uint8[:, :, :, ::1], uint8[:, :, :, ::1])")
-def affine(parameters, fill, bilinear, source, target):
-    """Map each image about its middle.
-
-    Args:
-        parameters: float64 (N, 6): angle, translations right and down, scale, shears; see `inverse_affine_matrix`.
-        fill: uint8 (C,).
-        bilinear: or take the nearest pixel; C may then be the bytes of a pixel of any dtype.
-        source, target: uint8 (N, H, W, C), not the same memory.
-    """
-    matrix = np.empty(6)
-    for n in range(len(parameters)):
-        angle, translate_x, translate_y = parameters[n, 0], parameters[n, 1], parameters[n, 2]
-        scale, shear_x, shear_y = parameters[n, 3], parameters[n, 4], parameters[n, 5]
-        inverse_affine_matrix(angle, translate_x, translate_y, scale, shear_x, shear_y, 0.0, 0.0, matrix)
-        if bilinear:
-            warp_bilinear(source[n], target[n], matrix, fill)
-        else:
-            warp_nearest(source[n], target[n], matrix, fill)

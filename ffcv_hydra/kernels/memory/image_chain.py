@@ -11,7 +11,7 @@ import numpy as np
 from numba import types
 
 from ffcv_hydra.kernels.compiling.compilation import Kernel, device_function, kernel
-from ffcv_hydra.kernels.compiling.pointers import call_address, int64s_at, uint64_at
+from ffcv_hydra.kernels.compiling.pointers import call_address, uint64_at
 from ffcv_hydra.kernels.memory.checksum import GROUP, group_xxh64
 from ffcv_hydra.kernels.memory.copies import copy_bytes, prefetch
 from ffcv_hydra.kernels.random.generator import mixed_in, premixed
@@ -38,13 +38,6 @@ def image_function(function: Callable[..., Any]) -> Kernel:
     outcome.
     """
     return kernel(types.int64(*[types.int64] * 4))(function)
-
-
-@image_function
-def copy_image(source, target, key, parameters):
-    """Copy an image. Parameters: its bytes."""
-    copy_bytes(target, source, int64s_at(parameters, 1)[0])
-    return 0
 
 
 @device_function

@@ -15,15 +15,3 @@ def draw_chosen(keys, p, chosen):
     """
     for n in range(len(keys)):
         chosen[n] = uniform(keys[n], 0) < p
-
-
-@kernel("void(uint64[::1], int64, float64, float64, float64[::1])", brief=True)
-def draw_uniform(keys, draw, low, high, values):
-    """A number in [low, high) per sample, uniform, by draw `draw` of its key.
-
-    Args:
-        keys: uint64 (N,).
-        values: float64 (N,), written.
-    """
-    for n in range(len(keys)):
-        values[n] = low + (high - low) * uniform(keys[n], draw)

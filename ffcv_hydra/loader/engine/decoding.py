@@ -50,12 +50,12 @@ class Decoding:
     def _chain(self, job: BatchJob, link: Link, target: np.ndarray, start: int, stop: int, scratch: Scratch) -> None:
         node, chain, keys = link.nodes[0], link.chain, job.keys[start:stop]
         source, places = self.storage.images(
-            node.field, link.stored_bytes, job.samples[start:stop], scratch.file_for, job.pages
+            node.field, link.image_bytes, job.samples[start:stop], scratch.file_for, job.pages
         )
         done, count = chain.run(source, places, keys, target, scratch), stop - start
         while done < count:
             self.fail(job, node, start + done, DAMAGED)
-            zeros = images_of(np.zeros((1, link.stored_bytes), dtype=np.uint8))
+            zeros = images_of(np.zeros((1, link.image_bytes), dtype=np.uint8))
             chain.run(zeros, np.arange(1), keys[done : done + 1], target[done : done + 1], scratch)
             done += 1
             done += chain.run(source, places[done:], keys[done:], target[done:], scratch)

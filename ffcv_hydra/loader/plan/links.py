@@ -1,13 +1,14 @@
 """Which nodes of a step run as one call: image functions in a chain, every other operation by itself."""
 
+import math
+
 import numpy as np
 
 from ffcv_hydra.beton import Beton
-from ffcv_hydra.kernels.memory.image_chain import copy_image
 from ffcv_hydra.loader.plan.node import Node
 from ffcv_hydra.loader.plan.step import Link, Step
 from ffcv_hydra.operations import ImageDecoder
-from ffcv_hydra.operations.image_chain import ImageFunction, ImageFunctionOperation, parameter_block
+from ffcv_hydra.operations.image_chain import ImageFunctionOperation
 
 
 def links_of(step: Step, beton: Beton) -> tuple[Link, ...]:
@@ -25,18 +26,12 @@ def links_of(step: Step, beton: Beton) -> tuple[Link, ...]:
             continue
         assert node.parent is not None
         before = node.parent.state  # foreign code's memory may be of another shape than what it returns
-        function = node.operation.image_function(tuple(before.shape), np.dtype(before.dtype)), node.stream or ()
-        last = links.pop() if links and links[-1].functions is not None else Link((), ())
-        links.append(Link((*last.nodes, node), (*(last.functions or ()), function), last.stored_bytes))
-    return tuple(_with_a_function(link) for link in links)
-
-
-def _with_a_function(link: Link) -> Link:
-    """A copy is what is left to do where images are stored as they are wanted."""
-    if link.functions != ():
-        return link
-    copy = ImageFunction(copy_image, parameter_block(link.stored_bytes), link.stored_bytes, random=False)
-    return Link(link.nodes, ((copy, ()),), link.stored_bytes)
+        functions = node.operation.image_functions(tuple(before.shape), np.dtype(before.dtype))
+        image_bytes = math.prod(before.shape) * np.dtype(before.dtype).itemsize
+        last = links.pop() if links and links[-1].functions is not None else Link((), (), image_bytes)
+        folded = *(last.functions or ()), *((function, node.stream or ()) for function in functions)
+        links.append(Link((*last.nodes, node), folded, last.image_bytes))
+    return tuple(links)
 
 
 def _link_of_decoders(decoders: tuple[Node, ...], beton: Beton) -> Link:

@@ -24,12 +24,12 @@ class Link:
     Attributes:
         nodes: at least one; decoders of one field, or nodes each of which feeds the next.
         functions: the image functions of all of them, each with what is folded into keys for it; None if it has others.
-        stored_bytes: of each image, if the first function reads stored images themselves.
+        image_bytes: of each image that the first function reads.
     """
 
     nodes: tuple[Node, ...]
     functions: tuple[tuple[ImageFunction, tuple[int, ...]], ...] | None = None
-    stored_bytes: int = 0
+    image_bytes: int = 0
 
     @cached_property
     def reads_file(self) -> bool:
@@ -40,16 +40,13 @@ class Link:
     @cached_property
     def in_place(self) -> bool:
         """Whether what it makes may be written over what it is made of."""
-        if self.functions is not None:
-            return all(function.in_place for function, _ in self.functions)
-        operation: Any = self.nodes[0].operation
-        return operation.in_place
+        return self.functions is not None and all(function.in_place for function, _ in self.functions)
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:
         """What it certainly calls: those that take longest to compile first."""
         if self.functions is not None:
-            return (run_image_chain, *(function.kernel for function, _ in self.functions))
+            return (run_image_chain, *(kernel for function, _ in self.functions for kernel in function.kernels))
         operations: list[Any] = [node.operation for node in self.nodes]
         checks = (first_mismatch,) if self.reads_file else ()
         return (*(kernel for operation in operations for kernel in operation.kernels), *checks)
@@ -58,7 +55,7 @@ class Link:
     def chain(self) -> ImageChain:
         """The functions, compiled; only of a link that has some."""
         assert self.functions is not None
-        return ImageChain(self.functions)
+        return ImageChain(self.functions, self.image_bytes)
 
 
 @dataclass(frozen=True, eq=False)

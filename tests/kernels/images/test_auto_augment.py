@@ -3,12 +3,14 @@ import pytest
 from scipy import stats
 from torchvision.transforms import v2
 
+from ffcv_hydra.kernels.compiling.compilation import Kernel, kernel
 from ffcv_hydra.kernels.images import auto_augment
-from ffcv_hydra.kernels.images.auto_augment import apply_operations, draw_operations
+from ffcv_hydra.kernels.images.auto_augment import apply_operation, draw_operation
 from ffcv_hydra.kernels.random.generator import fold, key_of
+from ffcv_hydra.operations.auto_augment import CHANGES
 
 KEYS = fold(key_of(9), np.arange(30_000, dtype=np.uint64))
-SIGNED = np.arange(14) % 2 == 0
+SIGNED = np.isin(np.arange(14), range(auto_augment.SHEAR_X, auto_augment.SHARPNESS + 1))
 # torchvision's names, in our order
 NAMES = [
     "Identity", "ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "Brightness", "Color", "Contrast",
@@ -16,10 +18,22 @@ NAMES = [
 ]  # fmt: skip
 
 
+@kernel("void(uint64[::1], int64, float64[::1], int64, int64[:, ::1], float64[:, ::1])")
+def draw(keys, magnitude_bin, magnitudes, bins, operations, chosen):
+    for n in range(len(keys)):
+        for i in range(operations.shape[1]):
+            operations[n, i], chosen[n, i] = draw_operation(keys[n], i, magnitude_bin, magnitudes, bins)
+
+
+@kernel("int64(int64, float64, int64[::1], int64, int64, int64)")
+def apply(operation, magnitude, changes, source, target, sizes):
+    return apply_operation(operation, magnitude, changes, source, target, sizes)
+
+
 def drawn(magnitude_bin: int, length: int) -> tuple[np.ndarray, np.ndarray]:
     magnitudes = 1 + np.arange(14 * 5, dtype=float).reshape(14, 5)
     operations, chosen = np.empty((len(KEYS), length), dtype=np.int64), np.empty((len(KEYS), length))
-    draw_operations(KEYS, magnitude_bin, magnitudes, SIGNED, operations, chosen)
+    draw(KEYS, magnitude_bin, magnitudes.ravel(), 5, operations, chosen)
     assert np.array_equal((np.abs(chosen) - 1) // 5, operations)  # each magnitude is of the operation's own
     return operations, chosen
 
@@ -48,11 +62,15 @@ def test_the_bin_is_the_one_asked_for_or_any_with_equal_probability():
 
 
 def applied(picture: np.ndarray, operations: list[int], magnitudes: list[float], fill: int = 0) -> np.ndarray:
-    target = np.empty_like(picture[None])
     color = np.full(picture.shape[2], fill, dtype=np.uint8)
-    chosen = np.array([operations], dtype=np.int64), np.array([magnitudes], dtype=np.float64)
-    apply_operations(*chosen, color, picture[None], target)
-    return target[0]
+    sizes = np.array([*picture.shape, color.ctypes.data])
+    changes = np.array([change.address if isinstance(change, Kernel) else change for change in CHANGES])
+    for operation, magnitude in zip(operations, magnitudes, strict=True):
+        source, target = picture, np.empty_like(picture)
+        found = apply(operation, magnitude, changes, source.ctypes.data, target.ctypes.data, sizes.ctypes.data)
+        assert found == (source.ctypes.data if operation == auto_augment.IDENTITY else 0)
+        picture = source if found else target
+    return picture
 
 
 MAGNITUDES = {

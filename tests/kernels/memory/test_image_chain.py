@@ -8,7 +8,7 @@ from ffcv_hydra.kernels.compiling.pointers import bytes_at, int64s_at
 from ffcv_hydra.kernels.memory.image_chain import image_function
 from ffcv_hydra.kernels.random.generator import fold, key_of
 from ffcv_hydra.operations.base import Scratch
-from ffcv_hydra.operations.image_chain import ImageChain, ImageFunction, images_of, parameter_block, stored_images
+from ffcv_hydra.operations.image_chain import ImageChain, ImageFunction, images_of, stored_images
 
 KEYS = fold(key_of(5), np.arange(40, dtype=np.uint64))
 
@@ -29,11 +29,11 @@ def write_key(source, target, key, parameters):
 
 
 def adding(value: int, size: int, in_place: bool = False) -> ImageFunction:
-    return ImageFunction(add, parameter_block(size, value), size, bool(in_place), random=False)
+    return ImageFunction(add, (size, value), size, bool(in_place), random=False)
 
 
 def chain(*functions: ImageFunction) -> ImageChain:
-    return ImageChain([(function, ()) for function in functions])
+    return ImageChain([(function, ()) for function in functions], 0)
 
 
 def images(count: int, size: int) -> np.ndarray:
@@ -60,10 +60,10 @@ def test_images_that_all_functions_change_in_place_may_be_their_own_target():
 
 
 def test_keys_are_folded_as_fold_does_it():
-    function = ImageFunction(write_key, parameter_block(), 8)
+    function = ImageFunction(write_key, (), 8)
     for parts in ((), (3,), (3, 2**64 - 1, 1)):
         target = np.empty(40, dtype=np.uint64)
-        ImageChain([(function, (7,)), (function, parts)]).run(
+        ImageChain([(function, (7,)), (function, parts)], 8).run(
             images_of(images(40, 8)), np.arange(40), KEYS, target.reshape(40, 1), Scratch()
         )
         assert np.array_equal(target, fold(KEYS, *parts) if parts else KEYS)
