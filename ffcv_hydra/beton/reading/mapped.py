@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import BinaryIO
+from io import BufferedReader
 
 import numpy as np
 
@@ -26,7 +26,7 @@ class MappedBeton(Beton):
 
     is_mapped = True
 
-    def _read(self, file: BinaryIO, custom_fields: Mapping[str, type[Field]]) -> None:
+    def _read(self, file: BufferedReader, custom_fields: Mapping[str, type[Field]]) -> None:
         record, num_allocations = self._read_head(file, custom_fields)
         facts = appendix.unpack(file, self._metadata_end, self._table_start, with_checksums=False)
         self._take_facts(facts)

@@ -6,8 +6,8 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from ffcv_hydra.errors import BetonError
 
 
 @contextmanager
-def opened_file(path: Path) -> Iterator[BinaryIO]:
+def opened_file(path: Path) -> Iterator[BufferedReader]:
     """The file, for reading; errors in the block become a `BetonError` that names it."""
     try:
         mode = path.stat().st_mode
@@ -39,11 +39,12 @@ def opened_file(path: Path) -> Iterator[BinaryIO]:
         raise BetonError(f"{path}: {error}") from error
 
 
-def read_records(file: BinaryIO, offset: int, dtype: np.dtype, count: int) -> np.ndarray:
+def read_records(file: BufferedReader, offset: int, dtype: np.dtype, count: int) -> np.ndarray:
     """Up to `count` records; fewer if the file ends before."""
-    available = max(os.fstat(file.fileno()).st_size - offset, 0) // dtype.itemsize
     file.seek(offset)
-    return np.fromfile(file, dtype=dtype, count=min(count, available))
+    available = max(os.fstat(file.fileno()).st_size - offset, 0) // dtype.itemsize
+    content = bytearray(min(count, available) * dtype.itemsize)
+    return np.frombuffer(content[: file.readinto(content)], dtype=dtype)  # `fromfile` makes Ctrl-C a TypeError
 
 
 def read_page_size(path: str | os.PathLike[str]) -> int:

@@ -6,8 +6,9 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -189,7 +190,7 @@ class Beton:
             digest.update(self.checksums.data)
         return digest.hexdigest()
 
-    def _read(self, file: BinaryIO, custom_fields: Mapping[str, type[Field]]) -> None:
+    def _read(self, file: BufferedReader, custom_fields: Mapping[str, type[Field]]) -> None:
         record, num_allocations = self._read_head(file, custom_fields)
         start = self._metadata_end - self.num_samples * record.itemsize
         self.metadata = read_only(read_records(file, start, record, self.num_samples))
@@ -202,7 +203,7 @@ class Beton:
             checks.check_digest(file, self._metadata_end, facts.start)
         self._take_facts(facts)
 
-    def _read_head(self, file: BinaryIO, custom_fields: Mapping[str, type[Field]]) -> tuple[np.dtype, int]:
+    def _read_head(self, file: BufferedReader, custom_fields: Mapping[str, type[Field]]) -> tuple[np.dtype, int]:
         """Read all that comes before the metadata; the dtype of these, and the number of allocations."""
         status = os.fstat(file.fileno())
         num_bytes, self.inode = status.st_size, status.st_ino
@@ -222,11 +223,11 @@ class Beton:
         self.fingerprint: str | None = facts.fingerprint if facts else None
         self.version: int | None = facts.version if facts else None
 
-    def _read_allocations(self, file: BinaryIO, count: int, checksums: np.ndarray | None) -> Allocations:
+    def _read_allocations(self, file: BufferedReader, count: int, checksums: np.ndarray | None) -> Allocations:
         pointers, sizes = self._read_columns(file, count, ("ptr", "size"))
         return Allocations(pointers, sizes, checksums)
 
-    def _read_columns(self, file: BinaryIO, count: int, names: Sequence[str]) -> list[np.ndarray]:
+    def _read_columns(self, file: BufferedReader, count: int, names: Sequence[str]) -> list[np.ndarray]:
         """Columns of the allocation table, checked; in blocks, because whole rows are three times as large as one."""
         columns = [np.empty(count, dtype=np.uint64) for _ in names]
         for begin in range(0, count, BLOCK_ROWS):

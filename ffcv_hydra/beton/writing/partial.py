@@ -45,9 +45,9 @@ class Partial:
         self._journal_file = journal_file
         self._is_worth_keeping = os.fstat(journal_file.fileno()).st_size > 0
         self._fingerprint: bytes | None = None
-        self._portions: list[Tables] = []
         self._portion: list[Tables] = []
-        self._num_portions = 0
+        # how many portions are finished, and what of them is not committed: set at once, since Ctrl-C may come anywhere
+        self._finished: tuple[int, tuple[Tables, ...]] = 0, ()
         self._next_commit = 0.0
 
     @staticmethod
@@ -107,7 +107,7 @@ class Partial:
             if self._journal.is_of(fingerprint):
                 entries = list(self._journal.entries())
                 self.file = _open_own(_data_path(self.path))
-                self._num_portions = entries[-1].num_portions if entries else 0
+                self._finished = (entries[-1].num_portions if entries else 0), ()
                 return entries
             logger.warning("%s is of another conversion; it is replaced", _data_path(self.path))
         self._begin()
@@ -133,9 +133,8 @@ class Partial:
 
     def end_portion(self) -> None:
         """Note that a portion is finished."""
-        self._portions += self._portion
-        self._portion.clear()
-        self._num_portions += 1
+        num_portions, tables = self._finished
+        self._finished, self._portion = (num_portions + 1, (*tables, *self._portion)), []
         if time.monotonic() >= self._next_commit:
             self.commit()
 
@@ -148,10 +147,11 @@ class Partial:
     def commit(self) -> None:
         """Bring the finished portions to the disk, and the journal's entry of them after them."""
         began = time.monotonic()
-        if self._portions:
+        num_portions, tables = self._finished
+        if tables:
+            self._finished = num_portions, ()  # not twice, should this be interrupted
             self._sync()
-            self._journal.append(Entry(self._num_portions, Tables.joined(self._portions)))
-            self._portions.clear()
+            self._journal.append(Entry(num_portions, Tables.joined(tables)))
             self._is_worth_keeping = self._fingerprint is not None
         now = time.monotonic()
         self._next_commit = now + max(COMMIT_SECONDS, COMMIT_SHARE * (now - began))
@@ -167,7 +167,7 @@ class Partial:
     def note_moved(self) -> None:
         """Note, after the last portion, that the data which stood in the way of the metadata were copied."""
         self._sync()
-        self._journal.append(Entry(self._num_portions + 1, self._journal.no_tables()))
+        self._journal.append(Entry(self._finished[0] + 1, self._journal.no_tables()))
 
     def appear(self) -> None:
         """Let the file, which is whole, appear at its path."""
@@ -178,7 +178,7 @@ class Partial:
 
     def _begin(self) -> None:
         self._is_worth_keeping = False
-        self._num_portions = 0
+        self._finished = 0, ()
         # Emptied before the file that it speaks of. Without a fingerprint, it begins with one that nothing has.
         self._journal.begin(self._fingerprint or bytes(32))
         self.file = _open_own(_data_path(self.path))

@@ -2,12 +2,16 @@
 
 import os
 import socket
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ffcv_hydra import FFCVPipelineManager, Loader, create_beton_wrapper
 from ffcv_hydra.beton import Beton, write_beton
+from ffcv_hydra.beton.tables import Tables
+from ffcv_hydra.beton.writing.partial import Partial
 from ffcv_hydra.conversion import convert
 from ffcv_hydra.errors import BetonError, ConversionError
 
@@ -95,3 +99,55 @@ def test_F22_a_tilde_is_the_home_folder_everywhere(tmp_path, monkeypatch):
     assert Beton("~/a.beton").num_samples == len(Loader("~/a.beton", 1)) == len(DATASET)
     assert FFCVPipelineManager("~/b.beton", None) is not None
     assert os.listdir(tmp_path / "work") == []
+
+
+def portion(number):
+    """Tables of one sample, whose bytes are the number."""
+    none = np.empty(0, dtype=np.uint64)
+    return Tables(np.full((1, 4), number, np.uint8), none.astype(np.int64), none, none)
+
+
+def write_portions(partial, until):
+    try:
+        sys.settrace(until)
+        for number in range(2):
+            partial.add(portion(number))
+            partial.end_portion()
+    except KeyboardInterrupt:
+        partial.commit()  # as who writes does
+    finally:
+        sys.settrace(None)
+
+
+def test_ctrl_c_at_any_instruction_leaves_whole_portions_and_none_twice(tmp_path, monkeypatch):
+    monkeypatch.setattr("ffcv_hydra.beton.writing.partial.COMMIT_SECONDS", -1.0)  # at each end of a portion
+    monkeypatch.setattr("ffcv_hydra.beton.writing.partial.COMMIT_SHARE", 0)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    count = 0
+
+    def interrupt(frame, event, argument):
+        nonlocal count
+        if Path(frame.f_code.co_filename).name not in ("partial.py", "journal.py"):
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            count -= 1
+            if count == 0:
+                raise KeyboardInterrupt
+        return interrupt
+
+    for instruction in range(1, 10_000):
+        count = instruction
+        path = tmp_path / f"{instruction}.beton"
+        with Partial.locked(path) as partial:
+            partial.open(b"f" * 32, 4, resume=True)
+            write_portions(partial, interrupt)
+        with Partial.locked(path) as partial:
+            entries = partial.open(b"f" * 32, 4, resume=True)
+            found = [int(number) for entry in entries for number in entry.tables.records[:, 0]]
+            assert found == list(range(entries[-1].num_portions if entries else 0)), instruction
+            partial.discard()
+        if count > 0:
+            break
+    assert found == [0, 1]
+    assert instruction > 200
