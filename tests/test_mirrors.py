@@ -9,7 +9,7 @@ from tools.rooms import ROOT, imports_of
 
 TESTS = Path(__file__).parent
 ELSEWHERE = {
-    "bench/test_bench.py": "bench/decoding bench/measuring bench/report",
+    "bench/test_bench.py": "bench/decoding bench/facts bench/measuring bench/printing bench/report bench/splitting",
     "beton/fields/test_coercion.py": "beton/fields/base beton/fields/rgb",
     "beton/fields/test_encoded_jpeg.py": "beton/fields/source_image",
     "beton/fields/test_inference.py": "beton/fields/array_fields beton/fields/bytes_fields beton/fields/scalar_fields",

@@ -1,23 +1,24 @@
 """Measure the loader of a run's stage: as fast as it goes, with nothing that waits for the batches."""
 
-import os
 import resource
-import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
-from ffcv_hydra.bench.decoding import decoders_of, decoding_shares, shrinkable_share
-from ffcv_hydra.bench.measuring import MeasuringExecutor, measure
-from ffcv_hydra.bench.report import Report
+from ffcv_hydra.bench.decoding import label, shrinkable_share
+from ffcv_hydra.bench.facts import facts_of, memory_bytes
+from ffcv_hydra.bench.measuring import Account, MeasuringExecutor, Spent, measure, times
+from ffcv_hydra.bench.report import CORE, DISK, ENDS, IDLE, LOADER, TAKING, WAITING, Report, Round
+from ffcv_hydra.bench.splitting import Shares, shares_of
 from ffcv_hydra.building.stage_loader import stage_loader
 from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.loader.engine.batch_job import BatchJob
-from ffcv_hydra.loader.plan.node import Kind, Node
+from ffcv_hydra.loader.plan.node import Kind
 
 _WARM_UP_BATCHES = 4
-_SAMPLES_TO_SPLIT = 64
+_ROUNDS = 10
 
 
 def bench(config: Mapping[str, Any], stage: str = "train", seconds: float = 10.0) -> Report:
@@ -29,48 +30,58 @@ def bench(config: Mapping[str, Any], stage: str = "train", seconds: float = 10.0
     Args:
         config: the composed run config, resolved.
         stage: train, val, test or predict.
-        seconds: how long, at least one batch.
+        seconds: how long, at least one batch. To tell operations apart that run as one call takes about as long again.
 
     Raises:
         ConfigError: the dataset has no such split.
         FFCVHydraError: as training with this config would.
     """
-    manager, loader = stage_loader(config, stage)
+    _, loader = stage_loader(config, stage)
     executor = measure(loader)
-    _iterate(loader, batches=_WARM_UP_BATCHES)
-    executor.reset()
-    reads = _reads()
-    elapsed = _iterate(loader, seconds=seconds)
-    num_samples, has_read = executor.samples, _reads() > reads
-    job = next(loader.passes.batch_jobs(executor, loader.sampler.epoch, 0))
-    parts, consumer_parts, disk = _parts(executor, job, has_read)
+    batches = _batches(loader)
+    for _ in islice(batches, _WARM_UP_BATCHES):
+        pass
+    measured = list(_measured(executor, batches, seconds))
+    del batches  # its threads end
+    shares = shares_of(executor, loader.passes.batch_jobs(executor, loader.sampler.epoch, 0))
     return Report(
         title=f"{config['dataset']['name']}, {stage}",
-        num_samples=num_samples,
-        seconds=elapsed,
+        rounds=tuple(_round(executor, shares, loader.num_workers, *one) for one in measured),
         batch_size=loader.batch_size,
         num_workers=loader.num_workers,
         num_cores=usable_cores(),
         os_cache=executor.storage.is_mapped,
         file_bytes=sum(file.num_bytes for file in executor.storage.beton.files),
-        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        parts=parts,
-        consumer_parts=consumer_parts,
-        disk=disk,
-        shrinkable=_shrinkable(executor, job),
+        shrinkable=_shrinkable(executor, next(loader.passes.batch_jobs(executor, loader.sampler.epoch, 0))),
+        memory_bytes=memory_bytes(),
+        alone=tuple(label(node) for node in executor.plan.nodes if node.kind is Kind.BATCH and node.state.jit_mode),
+        facts=facts_of(config, stage, loader),
     )
 
 
-def _iterate(loader: Loader, seconds: float = float("inf"), batches: float = float("inf")) -> float:
-    """Take batches, over as many epochs as it needs; returns how many seconds it took."""
-    began = time.perf_counter()
-    done = 0
+def _batches(loader: Loader) -> Iterator[object]:
     while True:
-        for _ in loader:
-            done += 1
-            elapsed = time.perf_counter() - began
-            if done >= batches or elapsed >= seconds:
-                return elapsed
+        yield from loader
+
+
+def _measured(
+    executor: MeasuringExecutor, batches: Iterator[object], seconds: float
+) -> Iterator[tuple[Account, Spent, bool]]:
+    """Rounds: what was measured, what the consumer spent, and whether anything was read from the disk."""
+    executor.take_account()
+    start = began = times()
+    reads, done = _reads(), 0
+    for _ in batches:
+        now = times()
+        if now[0] - start[0] < (done + 1) * seconds / _ROUNDS:
+            continue
+        consumer = Spent()
+        consumer.add(began, now)
+        yield executor.take_account(), consumer, _reads() > reads
+        began, reads = now, _reads()
+        done = int((now[0] - start[0]) / seconds * _ROUNDS)  # a batch may take longer than a round
+        if done >= _ROUNDS:
+            return
 
 
 def _reads() -> int:
@@ -81,42 +92,30 @@ def _reads() -> int:
 
 def _shrinkable(executor: MeasuringExecutor, job: BatchJob) -> float:
     """The largest share, of all image fields, of samples that `scaled_decoding` would decode at a fraction."""
-    decoders = [found for nodes in executor.spent if (found := decoders_of(nodes))]
-    return max((shrinkable_share(found, job.samples, job.keys) for found in decoders), default=0.0)
+    decoders = [[node for node in step.nodes if node.parent is None] for step in executor.plan.steps]
+    return max((shrinkable_share(found, job.samples, job.keys) for found in decoders if found), default=0.0)
 
 
-def _parts(
-    executor: MeasuringExecutor, job: BatchJob, has_read: bool
-) -> tuple[Mapping[str, float], Mapping[str, float], float]:
-    """What the loader's threads did, what the consumer did, and how long the threads waited for the disk.
+def _round(
+    executor: MeasuringExecutor, shares: Shares, num_workers: int, account: Account, consumer: Spent, has_read: bool
+) -> Round:
+    """What the loader's threads and the consumer did.
 
-    A thread that reads waits for the disk if anything was read; otherwise it waited for a core. Views of an output are
-    one part.
+    A thread that reads waits for the disk if anything was read; otherwise it waited for a core.
     """
-    parts: defaultdict[str, float] = defaultdict(float)
-    consumer_parts: defaultdict[str, float] = defaultdict(float)
-    waiting = 0.0
-    for nodes, spent in executor.spent.items():
+    threads: defaultdict[str, float] = defaultdict(float)
+    taken: defaultdict[str, float] = defaultdict(float)
+    waiting = dict.fromkeys((DISK, CORE), 0.0)
+    for nodes, parts in shares.items():
+        spent = account.spent.get(nodes, Spent())
+        in_consumer = nodes[0].kind is Kind.CONSUMER
         reads = has_read and nodes[0].parent is None and executor.storage.reads(nodes[0].field)
-        waiting += spent.waiting if reads else 0.0
-        seconds = spent.wall - (spent.waiting if reads else 0.0)
-        for name, share in _shares(executor, job, nodes).items():
-            (consumer_parts if nodes[0].kind is Kind.CONSUMER else parts)[name] += share * seconds
-    return parts, consumer_parts, waiting
-
-
-def _shares(executor: MeasuringExecutor, job: BatchJob, nodes: Sequence[Node]) -> dict[str, float]:
-    """What the time of nodes that run as one call is made of."""
-    decoders = decoders_of(nodes)
-    samples, keys = job.samples[:_SAMPLES_TO_SPLIT], job.keys[:_SAMPLES_TO_SPLIT]
-    shares = decoding_shares(executor, decoders, samples, keys) if decoders else None
-    if shares is None:
-        return {_label(nodes): 1.0}
-    field = decoders[0].field
-    names = " | ".join(dict.fromkeys(_label([node]) for node in decoders))
-    parts = f"{field}: comparing checksums", f"{field}: decoding", f"resampling for {names}"
-    return dict(zip(parts, shares, strict=True))
-
-
-def _label(nodes: Sequence[Node]) -> str:
-    return f"{nodes[0].output}: {' + '.join(node.name for node in nodes)}"
+        waiting[DISK if reads else CORE] += 0.0 if in_consumer else spent.waiting
+        for name, share in parts.items() if nodes in account.spent else ():
+            (taken if in_consumer else threads)[name] += share * spent.cpu
+    between = account.between
+    threads |= {LOADER: between.cpu, **waiting, IDLE: between.waiting}
+    threads[ENDS] = max(0.0, num_workers * consumer.wall - sum(threads.values()))
+    taken[TAKING] = max(0.0, consumer.cpu - sum(taken.values()))
+    taken[WAITING] = max(0.0, consumer.wall - sum(taken.values()))
+    return Round(account.samples, consumer.wall, dict(threads), dict(taken))

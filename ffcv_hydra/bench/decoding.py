@@ -1,65 +1,80 @@
-"""What decoding an image is made of: its checksum, the decoding itself, and the resampling.
+"""What decoding is made of: finding and reading stored bytes, comparing them, decoding images, and resampling these.
 
 Decoding and resampling are one kernel, image by image. An image of which two windows are wanted is decoded once, so
 what the same window costs a second time is the resampling.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 
+from ffcv_hydra.bench.measuring import least
 from ffcv_hydra.kernels.geometry.taps import NEAREST
 from ffcv_hydra.kernels.images.windows import STORED_AS_JPEG
 from ffcv_hydra.loader.engine.chunks import chunk_of
-from ffcv_hydra.loader.engine.execution import Executor
+from ffcv_hydra.loader.engine.storage import Storage
 from ffcv_hydra.loader.plan.node import Node
-from ffcv_hydra.operations import FailedSample, ImageDecoder, decode_shared
+from ffcv_hydra.loader.plan.step import Link
+from ffcv_hydra.operations import Extents, FailedSample, ImageDecoder, decode_shared
 from ffcv_hydra.operations.base import Scratch
 
-_REPEATS = 3
+
+def label(node: Node) -> str:
+    """What the part is called that a node is."""
+    return f"{node.output}: {node.name}"
 
 
-def decoders_of(nodes: Sequence[Node]) -> list[Node]:
-    """The nodes that run as one call, if all of them decode images."""
-    decode = all(node.parent is None and isinstance(node.operation, ImageDecoder) for node in nodes)
-    return list(nodes) if decode else []
-
-
-def decoding_shares(
-    executor: Executor, decoders: Sequence[Node], samples: np.ndarray, keys: np.ndarray
-) -> tuple[float, float, float] | None:
-    """Measure what decoding some samples is made of; None if one of them is damaged.
+def decoding_parts(
+    storage: Storage, link: Link, samples: np.ndarray, keys: np.ndarray, seconds: float
+) -> dict[str, float]:
+    """Measure what decoding some samples is made of.
 
     Args:
-        executor: of the loader.
-        decoders: that share the decoding.
+        storage: of the loader.
+        link: begins with decoders of what is stored outside the metadata.
         samples: int64 (N,), ids.
         keys: uint64 (N,), the samples' keys.
+        seconds: what its decoders take.
 
     Returns:
-        Three shares of the time, which sum to 1: comparing stored bytes with their checksums; from stored bytes to
-        pixels; from pixels to the outputs, with mirroring, values and layout where they are joined to the decoder.
+        Seconds by part; under a decoder's own label is all that it does to decoded pixels.
     """
-    scratch = Scratch()
-    stored = executor.storage.extents(decoders[0].field, samples, scratch.file_for)
-    operations = [node.operation for node in decoders if isinstance(node.operation, ImageDecoder)]
-    chunks = [chunk_of(node, samples, keys, scratch) for node in decoders]
-    targets = [np.empty((len(samples), *node.memory.shape), dtype=node.memory.dtype) for node in decoders]
+    decoders = [node for node in link.nodes if node.parent is None]
+    field, scratch = decoders[0].field, Scratch()
+    stored = storage.extents(field, samples, scratch.file_for)
+    actions: dict[str, Callable[[], object]] = {"reading": lambda: storage.extents(field, samples, scratch.file_for)}
+    if stored.checksums is not None:
+        actions["comparing checksums"] = lambda: stored.first_mismatch(0)
+    parts = {f"{field}: {name}": took for name, took in zip(actions, _seconds(actions.values()), strict=True)}
+    rest, shares = max(0.0, seconds - sum(parts.values())), [1 / len(decoders)] * len(decoders)
+    if link.functions is None and all(isinstance(node.operation, ImageDecoder) for node in decoders):
+        shares = _resampling(decoders, stored, samples, keys) or shares
+        parts[f"{field}: decoding"] = rest * (1 - sum(shares))
+    for node, share in zip(decoders, shares, strict=True):
+        parts[label(node)] = parts.get(label(node), 0.0) + rest * share
+    return parts
 
-    def decode(times: int) -> Callable[[], None]:
-        return lambda: decode_shared(operations * times, stored, targets * times, chunks * times)
 
-    if stored.first_mismatch(0) is not None:
-        return None
+def _resampling(decoders: Sequence[Node], stored: Extents, samples: np.ndarray, keys: np.ndarray) -> list[float] | None:
+    """Which share of the time of decoders each of them takes from decoded pixels on; None if a sample is damaged."""
+    scratch, everything = Scratch(), []
+    for node in decoders:
+        target = np.empty((len(samples), *node.memory.shape), dtype=node.memory.dtype)
+        everything.append((node.operation, target, chunk_of(node, samples, keys, scratch)))
+
+    def decode(*further: Any) -> None:
+        operations, targets, chunks = zip(*everything, *further, strict=True)
+        decode_shared(operations, stored, targets, chunks)
+
     try:
-        checksum = _seconds(lambda: stored.first_mismatch(0))
-        once, twice = _seconds(decode(1)), _seconds(decode(2))
+        once, *more = _seconds([decode, *(partial(decode, one) for one in everything)])
     except FailedSample:
         return None
-    resample = min(once, max(0.0, twice - once))
-    total = checksum + once
-    return checksum / total, (once - resample) / total, resample / total
+    shares = [max(0.0, seconds / once - 1) for seconds in more]
+    return [share / max(1.0, sum(shares)) for share in shares]
 
 
 def shrinkable_share(decoders: Sequence[Node], samples: np.ndarray, keys: np.ndarray) -> float:
@@ -67,8 +82,7 @@ def shrinkable_share(decoders: Sequence[Node], samples: np.ndarray, keys: np.nda
     found = np.zeros(len(samples), dtype=np.bool_)
     for node in decoders:
         decoder = node.operation
-        assert isinstance(decoder, ImageDecoder)
-        if decoder.scaled_decoding or decoder.interpolation_code == NEAREST:
+        if not isinstance(decoder, ImageDecoder) or decoder.scaled_decoding or decoder.interpolation_code == NEAREST:
             continue
         heights, widths, modes = decoder.stored(samples)
         kept = decoder.boxes(heights, widths, chunk_of(node, samples, keys, Scratch()).keys)[:, 2:]
@@ -77,12 +91,12 @@ def shrinkable_share(decoders: Sequence[Node], samples: np.ndarray, keys: np.nda
     return float(found.mean())
 
 
-def _seconds(action: Callable[[], object]) -> float:
-    """The shortest of some calls, of the processor's time."""
-    action()  # kernels are compiled, buffers are allocated
-    found = []
-    for _ in range(_REPEATS):
+def _seconds(actions: Iterable[Callable[[], object]]) -> list[float]:
+    """The least of the processor's time that each action takes."""
+
+    def taken(action: Callable[[], object]) -> float:
         began = time.thread_time()
         action()
-        found.append(time.thread_time() - began)
-    return min(found)
+        return time.thread_time() - began
+
+    return least([partial(taken, action) for action in actions])

@@ -60,10 +60,10 @@ def _times(loader: Loader) -> Times:
         for count in (1, _BATCHES):  # for the first one, code and memory are made
             times.clear()
             for job in islice(loader.passes.batch_jobs(executor, loader.sampler.epoch, 0), count):
-                executor.reset()
                 executor.outputs(executor.complete(job, scratch))
-                for nodes, spent in executor.spent.items():
-                    times[nodes] = min(times.get(nodes, float("inf")), spent.wall / executor.samples)
+                account = executor.take_account()
+                for nodes, spent in account.spent.items():
+                    times[nodes] = min(times.get(nodes, float("inf")), spent.wall / account.samples)
     finally:
         torch.set_num_threads(num_threads)
     return times

@@ -1,16 +1,39 @@
-"""What a measurement says, and how a terminal shows it."""
+"""What was measured: kept as JSON, and what can be worked out from it."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
+from ffcv_hydra.atomic_file import write_whole
+from ffcv_hydra.bench.facts import Facts
+from ffcv_hydra.errors import ConfigError, WriteError, describe_error
 
-from ffcv_hydra.terminal import TerminalConsole, print_whole
+FILE = "bench.json"  # in a run's folder
 
-_WORTH_A_WORD = 0.1  # of the threads' time
-_MICRO = 1e6
+# what the loader's threads do beside operations, and the thread that takes the batches
+LOADER, DISK, CORE = "the loader itself", "waiting for the disk", "waiting for a core or a lock"
+IDLE, ENDS = "waiting for something to do", "before and after epochs"
+TAKING, WAITING = "taking batches", "waiting for batches"
+NO_OPERATIONS = (LOADER, DISK, CORE, IDLE, ENDS, TAKING, WAITING)
+_NO_WORK = (DISK, CORE, IDLE, ENDS, WAITING)
+
+
+@dataclass(frozen=True)
+class Round:
+    """A part of the time.
+
+    Attributes:
+        samples: delivered in it.
+        seconds: by the clock.
+        threads: seconds by part, summed over the loader's threads; these are all of their time.
+        consumer: seconds by part, of the thread that takes the batches; all of its time.
+    """
+
+    samples: int
+    seconds: float
+    threads: Mapping[str, float]
+    consumer: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -19,33 +42,39 @@ class Report:
 
     Attributes:
         title: dataset and stage.
-        num_samples: delivered in the time.
-        seconds: how long, by the clock.
+        rounds: one after another, of about the same length.
         batch_size: samples per batch.
         num_workers: threads of the loader.
         num_cores: that this process may use.
         os_cache: whether the file is mapped.
         file_bytes: size of the beton.
         memory_bytes: of this machine.
-        parts: seconds of the operations, summed over threads, by name in the order of the pipelines.
-        consumer_parts: of those that run in the thread that takes the batches.
-        disk: seconds that threads waited for the disk.
         shrinkable: the share of samples that `scaled_decoding` would decode at a fraction of their size.
+        alone: the parts of which only one runs at a time, whatever the number of threads.
+        facts: what it depends on.
     """
 
     title: str
-    num_samples: int
-    seconds: float
+    rounds: tuple[Round, ...]
     batch_size: int
     num_workers: int
     num_cores: int
     os_cache: bool
     file_bytes: int
     memory_bytes: int
-    parts: Mapping[str, float]
-    consumer_parts: Mapping[str, float]
-    disk: float
     shrinkable: float = 0.0
+    alone: tuple[str, ...] = ()
+    facts: Facts = field(default_factory=dict)
+
+    @property
+    def num_samples(self) -> int:
+        """Delivered in the time."""
+        return sum(one.samples for one in self.rounds)
+
+    @property
+    def seconds(self) -> float:
+        """How long, by the clock."""
+        return sum(one.seconds for one in self.rounds)
 
     @property
     def samples_per_second(self) -> float:
@@ -53,74 +82,61 @@ class Report:
         return self.num_samples / self.seconds
 
     @property
-    def rest(self) -> float:
-        """Seconds of the threads that no operation took."""
-        return max(0.0, self.num_workers * self.seconds - sum(self.parts.values()) - self.disk)
+    def threads(self) -> dict[str, float]:
+        """Seconds by part of all rounds, as those of a round."""
+        return _total([one.threads for one in self.rounds])
 
-    def share(self, seconds: float) -> float:
-        """Of the threads' time."""
-        return seconds / (self.num_workers * self.seconds)
+    @property
+    def consumer(self) -> dict[str, float]:
+        """Seconds by part of all rounds, as those of a round."""
+        return _total([one.consumer for one in self.rounds])
 
-    def verdicts(self) -> list[str]:
-        """What the trainer is limited by, and what may be tried."""
-        milliseconds = 1000 * self.batch_size / self.samples_per_second
-        found = [
-            f"The loader delivers {self.samples_per_second:,.0f} samples/s: a training step that takes less than "
-            f"{milliseconds:,.3g} ms per batch of {self.batch_size} waits for it."
-        ]
-        if self.num_workers < self.num_cores:
-            found.append(f"{self.num_cores} cores may be used: try loader.num_workers={self.num_cores}.")
-        if self.shrinkable > _WORTH_A_WORD:
-            found.append(
-                f"In {self.shrinkable:.0%} of the samples a JPEG's part is at least twice as high and as wide as what "
-                "is made of it: try scaled_decoding: true on the decoder, for pixels that are 2 levels off on average."
-            )
-        if self.share(self.disk) > _WORTH_A_WORD:
-            found.append(self._about_the_disk())
-        consumer = sum(self.consumer_parts.values()) / self.seconds
-        if consumer > _WORTH_A_WORD:
-            found.append(
-                f"{consumer:.0%} of the time goes to random torch modules, which run in the trainer's own thread: "
-                "try an operation of ffcv_hydra.operations in their place."
-            )
-        return found
+    def estimate(self, without: str = "", one_more: bool = False) -> float:
+        """The samples per second that would come without a part, or with one more thread, and a core if none is free.
 
-    def _about_the_disk(self) -> str:
-        if not self.os_cache and self.file_bytes < self.memory_bytes / 2:
-            return "The threads wait for the disk, and the file fits into memory: try loader.os_cache=true."
-        if not self.os_cache or self.file_bytes < self.memory_bytes / 2:
-            return (
-                "The threads wait for the disk: a second run reads from the page cache if the file fits into it; "
-                "else try more threads, or ordering=quasi_random."
-            )
-        return (
-            "The threads wait for the disk, and the file is too large for the page cache: try loader.os_cache=false "
-            "with ordering=quasi_random."
-        )
+        As many times those that came as the least time that the work could take is shorter.
+        """
+        workers, cores = self.num_workers + one_more, self.num_cores + (one_more and self.num_workers >= self.num_cores)
+        now = self._least("", self.num_workers, self.num_cores)
+        return self.samples_per_second * now / self._least(without, workers, cores)
 
+    def _least(self, without: str, workers: int, cores: int) -> float:
+        """Seconds that the work takes at least: of threads, of cores, of the consumer, of what runs alone."""
+        left_out = (*_NO_WORK, without)
+        threads = {part: seconds for part, seconds in self.threads.items() if part not in left_out}
+        taking = sum(seconds for part, seconds in self.consumer.items() if part not in left_out)
+        work, alone = sum(threads.values()), sum(threads.get(part, 0.0) for part in self.alone)
+        return max((work + self.threads.get(DISK, 0.0)) / workers, (work + taking) / cores, taking, alone)
 
-def print_report(report: Report, console: Console | None = None) -> None:
-    """Print a table of the parts, and the verdicts."""
-    console = console or TerminalConsole()
-    console.print(
-        f"{report.title}: {report.samples_per_second:,.0f} samples/s "
-        f"({report.num_samples:,} samples in {report.seconds:.1f} s; "
-        f"{_plural(report.num_workers, 'thread')}, {_plural(report.num_cores, 'core')})",
-        soft_wrap=True,
-    )
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("threads' time", overflow="fold")
-    table.add_column("µs per sample", justify="right")
-    table.add_column("share", justify="right")
-    rest = "the loader itself, and threads without work or a free core"
-    for name, seconds in {**report.parts, "waiting for the disk": report.disk, rest: report.rest}.items():
-        table.add_row(name, f"{seconds / report.num_samples * _MICRO:,.4g}", f"{report.share(seconds):.1%}")
-    for name, seconds in report.consumer_parts.items():
-        table.add_row(f"{name}, in the consumer", f"{seconds / report.num_samples * _MICRO:,.4g}", "")
-    print_whole(console, table)
-    for verdict in report.verdicts():
-        console.print(verdict, soft_wrap=True)
+    def save(self, path: Path) -> None:
+        """Write it as JSON to a file, or into a folder; raises `WriteError`."""
+        file = path / FILE if path.is_dir() else path
+        contents = {"samples_per_second": self.samples_per_second, **asdict(self)}
+        try:
+            write_whole(file, json.dumps(contents, indent=1) + "\n")
+        except OSError as error:
+            raise WriteError(f"{file} cannot be written: {error.strerror}") from error
+
+    @classmethod
+    def load(cls, path: Path) -> "Report":
+        """What `save` wrote to a file or into a folder; raises `ConfigError` for anything else."""
+        file = path / FILE if path.is_dir() else path
+        try:
+            found = json.loads(file.read_text())
+            del found["samples_per_second"]
+            rounds = tuple(Round(**one) for one in found["rounds"])
+            report = cls(**found | {"rounds": rounds, "alone": tuple(found["alone"])})
+            report.estimate()  # looks at every number
+            if min(one.samples for one in rounds) < 1:
+                raise ValueError("a round without samples")
+        except OSError as error:
+            advice = "mode=bench writes it into the folder of its run, and bench --json=FILE where it is told"
+            raise ConfigError(f"{file} cannot be read: {error.strerror}; {advice}") from error
+        except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
+            raise ConfigError(f"{file} is nothing that this version's bench wrote ({describe_error(error)})") from error
+        return report
 
 
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s'[: count != 1]}"
+def _total(rounds: list[Mapping[str, float]]) -> dict[str, float]:
+    names = dict.fromkeys(name for parts in rounds for name in parts)
+    return {name: sum(parts.get(name, 0.0) for parts in rounds) for name in names}

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from ffcv_hydra.cli.betons import INFO, MERGE, SUBSET, UNPACK, VERIFY
-from ffcv_hydra.cli.loading import BENCH, EXPLAIN, PREVIEW
+from ffcv_hydra.cli.loading import BENCH, COMPARE, EXPLAIN, PREVIEW
 from ffcv_hydra.cli.remote import FETCH, UPLOAD
 from ffcv_hydra.cli.runs import SWEEP
 from ffcv_hydra.cli.tool import Tool
@@ -15,7 +15,7 @@ from ffcv_hydra.printable import printable
 
 GROUPS: Mapping[str, Sequence[Tool]] = {
     "betons": (INFO, VERIFY, MERGE, SUBSET, UNPACK, FETCH, UPLOAD),
-    "loading": (PREVIEW, EXPLAIN, BENCH),
+    "loading": (PREVIEW, EXPLAIN, BENCH, COMPARE),
     "runs": (SWEEP,),
 }
 

@@ -1,7 +1,8 @@
-"""`python -m ffcv_hydra preview|explain|bench`: what runs would load."""
+"""`python -m ffcv_hydra preview|explain|bench|compare`: what runs would load."""
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ffcv_hydra.cli.tool import Tool, number
@@ -45,6 +46,7 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds", type=_seconds, default=10.0, metavar="S", help="how long to measure (default: 10 seconds)"
     )
+    parser.add_argument("--json", metavar="FILE", help="where to write what was measured, for compare")
 
 
 def _seconds(text: str) -> float:
@@ -92,7 +94,22 @@ def _explain(chosen: argparse.Namespace, config: dict) -> None:
 def _bench(chosen: argparse.Namespace, config: dict) -> None:
     from ffcv_hydra.bench import bench, print_report
 
-    print_report(bench(config, chosen.stage, chosen.seconds))
+    report = bench(config, chosen.stage, chosen.seconds)
+    print_report(report)
+    if chosen.json is not None:
+        report.save(Path(chosen.json))
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    for name in ("A", "B"):
+        parser.add_argument(name, help="a file that bench --json wrote, or the folder of a run of mode=bench")
+
+
+def _compare(chosen: argparse.Namespace) -> int:
+    from ffcv_hydra.bench import Report, print_comparison
+
+    print_comparison(Report.load(Path(chosen.A)), Report.load(Path(chosen.B)))
+    return 0
 
 
 PREVIEW = Tool(
@@ -116,4 +133,11 @@ BENCH = Tool(
     _add_bench,
     _composed(_bench),
     "Read a stage's batches as fast as they come, and say what a trainer would be limited by.",
+)
+COMPARE = Tool(
+    "compare",
+    "show what two of bench's measurements found, side by side",
+    _add_compare,
+    _compare,
+    "Show two measurements side by side: what differs by more than their noise, and what they were made of.",
 )
