@@ -82,7 +82,7 @@ def conversion(contender: ModuleType, work: Work, say: Callable[[Any], None]) ->
             begin = time.perf_counter()
             contender.write(work, Path(folder) / name)
             seconds = time.perf_counter() - begin
-        say({"images_per_second": work.count / seconds, "bytes": (Path(folder) / name).stat().st_size})
+        say({"images_per_second": work.count / seconds, "bytes": _num_bytes(Path(folder) / name)})
 
 
 def training(contender: ModuleType, work: Work, say: Callable[[Any], None]) -> None:
@@ -141,6 +141,11 @@ def _peak_of(sample: Callable[[], int]) -> Iterator[list[int]]:
     finally:
         ended.set()
         thread.join()
+
+
+def _num_bytes(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _anonymous_bytes() -> int:

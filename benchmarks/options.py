@@ -11,7 +11,8 @@ def parse(doc: str | None, contenders: Sequence[str], defaults: dict[str, Any]) 
     Args:
         doc: the script's docstring.
         contenders: all there are; `--contenders` takes some of them.
-        defaults: of the options that the script has: `photos`, `seconds`, `repeats`, `before`.
+        defaults: of the options that the script has: `photos`, `seconds`, `repeats`, `before`,
+            `cases` (a list of all there are).
     """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--contenders", nargs="+", choices=contenders, default=list(contenders), metavar="NAME")
@@ -20,8 +21,12 @@ def parse(doc: str | None, contenders: Sequence[str], defaults: dict[str, Any]) 
         "seconds": "least time of one measurement, in whole epochs",
         "repeats": "how many measurements of each",
         "before": "another checkout of this repository to compare with",
+        "cases": "which of them",
     }
     for name, default in defaults.items():
-        shown = f"{helps[name]} ({default or 'none'})"
-        parser.add_argument(f"--{name}", type=type(default), default=default, help=shown)
+        several: dict[str, Any] = {"type": type(default)}
+        shown = default or "none"
+        if isinstance(default, list):
+            several, shown = {"nargs": "+", "choices": default, "metavar": "CASE"}, " ".join(default)
+        parser.add_argument(f"--{name}", default=default, help=f"{helps[name]} ({shown})", **several)
     return parser.parse_args()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 from rich.console import Console
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,19 @@ def jpeg_photos(count: int, large: bool = False) -> list[Path]:
             (making / f"{index:05}.jpg").write_bytes(jpeg)
         making.rename(folder)
     return sorted(folder.glob("*.jpg"))
+
+
+def other_photos(count: int, file_type: str) -> list[Path]:
+    """The `jpeg_photos` as files of another type, png or (lossy) webp, as Pillow writes them."""
+    folder = FOLDER / f"{file_type}-{count}"
+    if not folder.exists():
+        making = folder.with_name(folder.name + ".making")
+        making.mkdir(parents=True, exist_ok=True)
+        for path in jpeg_photos(count):
+            with Image.open(path) as image:
+                image.save(making / f"{path.stem}.{file_type}", quality=90)
+        making.rename(folder)
+    return sorted(folder.iterdir())
 
 
 def small_photos(count: int) -> np.ndarray:

@@ -52,7 +52,7 @@ def compare(before: Path | None, repeats: int, settings: Mapping[str, Any]) -> N
                 for result in rows:
                     checkout = checkouts.get(result.name, HERE)
                     code = "import torch" if result is torch else None
-                    seconds = _seconds(_arguments(task, checkout, images, code), checkout, Path(folder) / result.name)
+                    seconds = seconds_of(_arguments(task, checkout, images, code), checkout, Path(folder) / result.name)
                     if number:
                         result.values.append(seconds)
                         say(f"{task}, {result.name}: {seconds:.2f} s")
@@ -82,7 +82,7 @@ def _arguments(task: str, checkout: Path, images: Path, code: str | None) -> lis
     return ["-c", code or {"import": "import ffcv_hydra.loader", "first_batch": FIRST_BATCH}[task]]
 
 
-def _seconds(arguments: list[str], checkout: Path, folder: Path) -> float:
+def seconds_of(arguments: list[str], checkout: Path, folder: Path) -> float:
     """How long a process takes in a folder with a checkout's package; what it says on stderr is shown if it fails."""
     folder.mkdir(exist_ok=True)
     environment = os.environ | {"PYTHONPATH": str(checkout)}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.photos import FOLDER, jpeg_photos
+from benchmarks.photos import FOLDER, jpeg_photos, other_photos
 
 RANDOM_CROP, CENTER_CROP, SMALL = "random_crop", "center_crop", "small"
 CENTER_RATIO = 224 / 256
@@ -32,6 +32,7 @@ class Work:
         copies: how many times each image is in the dataset, for epochs that last.
         device: where batches are wanted; the contenders of `gpu_training` heed it.
         large: whether the photographs are as cameras make them, of more than `photos.LEAST_SIDE` pixels.
+        file_type: jpg, png or webp.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Work:
     copies: int = 1
     device: str = "cpu"
     large: bool = False
+    file_type: str = "jpg"
 
     @property
     def count(self) -> int:
@@ -49,7 +51,9 @@ class Work:
         return self.photos * self.copies
 
     def paths(self) -> list[Path]:
-        """The JPEG files of the dataset."""
+        """The files of the dataset."""
+        if self.file_type != "jpg":
+            return other_photos(self.photos, self.file_type) * self.copies
         return jpeg_photos(self.photos, self.large) * self.copies
 
     @property

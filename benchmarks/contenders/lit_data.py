@@ -36,7 +36,7 @@ def batches(work: Work) -> Epochs:
 def write(work: Work, folder: Path, chunk_bytes: int = 64_000_000) -> None:
     """Write the photographs."""
     paths = [str(path.absolute()) for path in work.paths()]
-    optimize(_read, paths, str(folder), chunk_bytes=chunk_bytes, num_workers=1, verbose=False)
+    optimize(_read, paths, str(folder), chunk_bytes=chunk_bytes, num_workers=work.workers, verbose=False)
 
 
 def _read(path: str) -> dict[str, bytes]:

@@ -49,3 +49,11 @@ def test_a_package_that_cannot_be_had_is_a_warning(folder, monkeypatch, caplog):
     monkeypatch.setenv("PATH", "")
     assert len(photos.jpeg_photos(1)) == 1
     assert "no photographs of no-such-package" in caplog.text
+
+
+@pytest.mark.parametrize("file_type", ["png", "webp"])
+def test_photos_of_other_types_have_the_same_sizes(folder, file_type):
+    paths = photos.other_photos(3, file_type)
+    assert [path.suffix for path in paths] == [f".{file_type}"] * 3
+    for path, jpeg in zip(paths, photos.jpeg_photos(3), strict=True):
+        assert cv2.imread(str(path)).shape == cv2.imread(str(jpeg)).shape

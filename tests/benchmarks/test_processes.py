@@ -23,7 +23,7 @@ def test_both_checkouts_have_turns_and_the_first_ones_are_not_counted(tmp_path, 
         return float(len(asked))
 
     monkeypatch.setattr(processes, "draw", lambda folder: None)
-    monkeypatch.setattr(processes, "_seconds", seconds)
+    monkeypatch.setattr(processes, "seconds_of", seconds)
     monkeypatch.setattr(processes.report, "publish", lambda name, *args, **_: published.update({name: args[2]}))
     processes.compare(tmp_path, 2, {})
     assert [checkout for _, checkout, name in asked if name == "before"] == [tmp_path] * 12
@@ -36,6 +36,6 @@ def test_both_checkouts_have_turns_and_the_first_ones_are_not_counted(tmp_path, 
 
 
 def test_a_process_that_fails_ends_the_benchmark_with_what_it_said(tmp_path):
-    assert processes._seconds(["-c", "pass"], Path.cwd(), tmp_path) > 0
+    assert processes.seconds_of(["-c", "pass"], Path.cwd(), tmp_path) > 0
     with pytest.raises(SystemExit, match=re.escape("ZeroDivisionError")):
-        processes._seconds(["-c", "1 / 0"], Path.cwd(), tmp_path)
+        processes.seconds_of(["-c", "1 / 0"], Path.cwd(), tmp_path)
