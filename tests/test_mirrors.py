@@ -61,7 +61,9 @@ ELSEWHERE = {
         " kernels/jpeg/idct kernels/jpeg/order kernels/jpeg/strip kernels/jpeg/tables"
     ),
     "kernels/jpeg/test_coefficients.py": "kernels/jpeg/progressive kernels/jpeg/scan",
+    "kernels/jpeg/test_transcode.py": "kernels/jpeg/skipping",
     "beton/fields/test_baseline_jpeg.py": "kernels/jpeg/baseline",
+    "beton/fields/test_opened_pixels.py": "beton/fields/pillow_internals kernels/images/png",
     "kernels/random/test_beta.py": "kernels/images/mix",
     "operations/test_erasing.py": "kernels/geometry/erase",
     "operations/test_random_crop.py": "kernels/geometry/pad_crop",

@@ -16,6 +16,7 @@ from ffcv_hydra.beton.fields.array_fields import NDArrayField, TorchTensorField
 from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.bytes_fields import BytesField, JSONField
 from ffcv_hydra.beton.fields.encoded_jpeg import EncodedJpeg, keep_jpeg
+from ffcv_hydra.beton.fields.opened_pixels import opened_pixels
 from ffcv_hydra.beton.fields.random_access_image import RandomAccessImageField
 from ffcv_hydra.beton.fields.restart_index import MAX_JPEG_SIDE
 from ffcv_hydra.beton.fields.rgb import to_rgb
@@ -50,8 +51,11 @@ def _coerce_image(field: RGBImageField, value: Any) -> np.ndarray | EncodedJpeg:
         kept = keep_jpeg(field, value)
         if kept is not None:
             return kept
-        load_image(value)
-        value = np.asarray(to_rgb(value, getattr(field, "background", None)))
+        pixels = opened_pixels(value)
+        if pixels is None:
+            load_image(value)
+            pixels = np.asarray(to_rgb(value, getattr(field, "background", None)))
+        value = pixels
     if not isinstance(value, np.ndarray) or value.dtype != np.uint8 or value.ndim != 3 or value.shape[2] != 3:
         raise ConversionError(f"expected a PIL image or a uint8 array of shape (H, W, 3), got {describe_value(value)}")
     height, width = value.shape[:2]

@@ -65,7 +65,7 @@ def load_image(image: Image.Image) -> None:
     name = image_name(image)
     is_closed = bool(getattr(image, "tile", None)) and _open_file(image) is None
     try:
-        damage = _find_damage(image) if is_undecoded(image) else None
+        damage = find_damage(image) if is_undecoded(image) else None
         image.load()
     except Exception as error:  # PIL's decoders raise OSError, SyntaxError, ValueError and more
         if is_closed or "closed" in str(error):
@@ -86,7 +86,7 @@ def _open_file(image: Image.Image) -> Any:
     return None if getattr(file, "closed", False) else file
 
 
-def _find_damage(image: Image.Image) -> str | None:
+def find_damage(image: Image.Image) -> str | None:
     """What is wrong with the file of an undecoded image; only JPEG and PNG have what tells."""
     content = read_file(image) if image.format in ("JPEG", "MPO", "PNG") else None
     if content is None:
