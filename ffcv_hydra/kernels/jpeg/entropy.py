@@ -1,8 +1,9 @@
 """The coefficients of a baseline JPEG's blocks, read from bytes without stuffing (ITU-T T.81, annex F.2).
 
 What is next of the bits is kept in a register of 64 and filled up by 8 bytes at once (F. Giesen, "Reading bits in far
-too many ways", part 2, 2018). AC coefficients are looked up by two at once where both are within the next PAIR_BITS
-bits, with their values: a lookup waits for the one before it, and photographs take less than 5 bits per coefficient.
+too many ways", part 2, 2018). AC coefficients are looked up by the next PAIR_BITS bits, by two at once where these hold
+the first one and the second one's code: a lookup waits for the one before it, and photographs take less than 6 bits per
+coefficient. The value of the last one is computed, as it may need bits beyond those; nothing waits for that.
 """
 
 import numpy as np
@@ -28,11 +29,13 @@ BLOCK_SLOTS = 72  # int16: 64 coefficients, and a place for what is none
 PAIR_BITS = LOOKAHEAD
 PAIRS = 1 << PAIR_BITS
 
-# an int64 of a table of pairs: bits of both and of the first, how far each goes, and the two values; 0 if even the
-# first symbol takes more bits
-_BITS, _FIRST_BITS, _STEP, _SECOND_STEP, _VALUE, _SECOND_VALUE = 0, 8, 16, 24, 32, 48
+# an int64 of a table of pairs: bits of all and of the first symbol, how far the first one goes and how far the second
+# (0 if there is none), the value of the first one if there is a second, 63 less the category of the last one, and the
+# bits before its value; 0 if the first code takes more than PAIR_BITS bits, or all take more than _MOST_BITS
+_BITS, _FIRST_BITS, _STEP, _SECOND_STEP, _VALUE, _SHIFT, _BEFORE = 0, 8, 16, 24, 32, 48, 56
 _TOP = np.uint64(64 - PAIR_BITS)
-_PER_FILLING = 4  # lookups, of which only the last may take more than PAIR_BITS bits
+_PER_FILLING = 3  # lookups
+_MOST_BITS = 18  # of a lookup: so many times as many are filled up
 _NOWHERE = 64  # the position of what is no coefficient
 
 
@@ -40,14 +43,19 @@ _PLACES = np.array([*NATURAL_ORDER, *[_NOWHERE] * (4 * END_OF_BLOCK)], dtype=np.
 
 
 @device_function
-def _with_second(window, entry, bits, table):
-    """The entry of a symbol that has `bits`, with the one behind it if that is among the bits of a lookup, too."""
-    used, step, category = read_symbol(window << np.uint64(bits), True, table)
-    total = bits + used
-    if used == 0 or total > PAIR_BITS:
-        return entry | bits << _BITS | (entry >> _VALUE & 0xFFFF) << _SECOND_VALUE
-    value = value_of(window << np.uint64(bits), used, category)
-    return entry | total << _BITS | step << _SECOND_STEP | (value & 0xFFFF) << _SECOND_VALUE
+def _pair(next_bits, table):
+    """The entry for PAIR_BITS bits."""
+    window = np.uint64(next_bits) << _TOP
+    bits, step, category = read_symbol(window, True, table)
+    if bits == 0 or bits - category > PAIR_BITS or bits > _MOST_BITS:
+        return np.int64(0)
+    entry, total, last = bits << _FIRST_BITS | step << _STEP, bits, category
+    if step != END_OF_BLOCK and bits <= PAIR_BITS:
+        used, second_step, second = read_symbol(window << np.uint64(bits), True, table)
+        if used > 0 and bits + used - second <= PAIR_BITS and bits + used <= _MOST_BITS:
+            entry |= second_step << _SECOND_STEP | (value_of(window, bits, category) & 0xFFFF) << _VALUE
+            total, last = bits + used, second
+    return entry | total << _BITS | (63 - last) << _SHIFT | (total - last) << _BEFORE
 
 
 @device_function
@@ -63,16 +71,7 @@ def define_pairs(tables, pairs):
             continue
         table = address_of(tables, NUM_TABLES // 2 + number)
         for next_bits in range(PAIRS):
-            window = np.uint64(next_bits) << _TOP
-            bits, step, category = read_symbol(window, True, table)
-            if bits == 0 or bits > PAIR_BITS:
-                pairs[number, next_bits] = 0
-                continue
-            entry = bits << _FIRST_BITS | step << _STEP | (value_of(window, bits, category) & 0xFFFF) << _VALUE
-            if step == END_OF_BLOCK:
-                pairs[number, next_bits] = entry | bits << _BITS
-            else:
-                pairs[number, next_bits] = _with_second(window, entry, bits, table)
+            pairs[number, next_bits] = _pair(next_bits, table)
 
 
 @device_function
@@ -93,6 +92,15 @@ def _store(coefficients, done, value):
     """Write the coefficient that so many AC coefficients end with."""
     at = coefficients + 2 * np.int64(_PLACES[np.uint64(done)])
     store_int16(at, value)  # type: ignore[call-arg]  # numba adds the typing context
+
+
+@innermost_function
+def _last_value(bits, entry):
+    """The value of the last symbol of a lookup; see `value_of`."""
+    behind_code = bits << np.uint64(entry >> _BEFORE)
+    flip = np.uint64(~(np.int64(behind_code) >> 63))
+    magnitude = (behind_code ^ flip) >> np.uint64(1) >> np.uint64(entry >> _SHIFT & 63)
+    return np.int64((magnitude ^ flip) - flip)
 
 
 @innermost_function
@@ -124,6 +132,7 @@ def read_block(reader, prediction, dc, ac, pairs, coefficients):
             before = bits
             entry = load_int64(pairs + 8 * np.int64(bits >> _TOP))
             if entry == 0:
+                address, bits, count = _refilled(address, bits, count)
                 used, step, category = read_symbol(bits, True, ac)
                 done += step
                 first = done
@@ -134,8 +143,8 @@ def read_block(reader, prediction, dc, ac, pairs, coefficients):
             first = done + (entry >> _STEP & 255)
             done = first + (entry >> _SECOND_STEP & 255)
             _store(coefficients, first, entry >> _VALUE)
-            _store(coefficients, done, entry >> _SECOND_VALUE)
-            both = np.uint64(entry & 255)
+            _store(coefficients, done, _last_value(bits, entry))
+            both = np.uint64(entry & 63)
             bits <<= both
             count -= both
             if done >= LAST:
