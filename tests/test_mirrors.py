@@ -57,8 +57,9 @@ ELSEWHERE = {
     "operations/test_flip.py": "kernels/geometry/flip",
     "kernels/geometry/test_resize.py": "kernels/geometry/taps",
     "kernels/jpeg/test_decoder.py": (
-        "kernels/compiling/vectors kernels/jpeg/bits kernels/jpeg/colour kernels/jpeg/entropy kernels/jpeg/huffman"
-        " kernels/jpeg/idct kernels/jpeg/order kernels/jpeg/strip kernels/jpeg/tables"
+        "kernels/compiling/vectors kernels/jpeg/bits kernels/jpeg/blocks kernels/jpeg/colour kernels/jpeg/entropy"
+        " kernels/jpeg/huffman kernels/jpeg/idct kernels/jpeg/order kernels/jpeg/reduction kernels/jpeg/strip"
+        " kernels/jpeg/tables"
     ),
     "kernels/jpeg/test_coefficients.py": "kernels/jpeg/progressive kernels/jpeg/scan",
     "kernels/jpeg/test_transcode.py": "kernels/jpeg/skipping",

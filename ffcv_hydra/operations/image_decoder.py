@@ -44,11 +44,10 @@ class ImageDecoder(ChunkDecoder):
             squares where the image grows. `bilinear`: as torchvision's, antialiased. `nearest`: as torchvision's
             NEAREST_EXACT. Masks are always resampled by `nearest`: a mean of class ids is no class id.
         scaled_decoding: whether a JPEG whose part is at least 2, 4 or 8 times as high and as wide as the output is
-            decoded at that fraction of its size, and only then resampled by `area` or `bilinear`: faster where most
-            of a photograph much larger than the output is kept, and not where random access spares the rest. The
-            lowest frequencies of a JPEG make another filter, which jumps at these factors: for scikit-learn's two
-            photographs (quality 90), shrunk by 2 to 16, `area` is 2.1 levels off on average and 66 at most,
-            `bilinear` 1.6 and 44.
+            decoded at that fraction of its size, and only then resampled by `area` or `bilinear`: faster for
+            photographs much larger than the output. The mean of so many pixels is another filter, which jumps at these
+            factors: for scikit-learn's two photographs (quality 90), shrunk by 2 to 16, `area` is 2.1 levels off on
+            average and 66 at most, `bilinear` 1.6 and 44.
     """
 
     field_types = (RGBImageField, OwnImageField)

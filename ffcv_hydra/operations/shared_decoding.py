@@ -20,6 +20,7 @@ from ffcv_hydra.kernels.images.windows import (
 )
 from ffcv_hydra.kernels.jpeg.decoder import EXTRA_BYTES, decode_box
 from ffcv_hydra.kernels.jpeg.markers import read_baseline
+from ffcv_hydra.kernels.jpeg.reduction import transform_reduced
 from ffcv_hydra.kernels.jpeg.region import decode_region
 from ffcv_hydra.kernels.jpeg.tables import prepare_tables
 from ffcv_hydra.kernels.memory.mask_codec import decode_runs
@@ -32,6 +33,7 @@ from ffcv_hydra.kernels.memory.parts import (
     PARTS_LENGTH,
     PREPARE_TABLES,
     READ_BASELINE,
+    REDUCE,
     SMALL,
     TABLES,
 )
@@ -45,6 +47,7 @@ DEFERRED_KERNELS = {
     COPY_WINDOW: copy_window,
     NEAREST_WINDOW: nearest_window,
     FINISH: finish,
+    REDUCE: transform_reduced,
 }
 
 _KINDS = {STORED_AS_JPEG: "JPEG", STORED_RAW: "raw image", STORED_AS_RUNS: "run-length coded mask"}
@@ -69,8 +72,8 @@ def decode_views(images: StoredImages, views: Views, scratch: Scratch) -> None:
     """Decode each image once, and resample each of its views; the same as if each view were made alone.
 
     One image is in memory at a time, so the scratch is that of the largest image, and its pixels are in the
-    processor's cache when views are made of them. JPEGs that the kernels leave out, and those that are decoded at a
-    part of their size, are decoded by TurboJPEG, once for each size.
+    processor's cache when views are made of them. A JPEG whose views take several scales is decoded once for each;
+    those that the kernels leave out, by TurboJPEG.
 
     Args:
         images: at least one.
@@ -82,8 +85,8 @@ def decode_views(images: StoredImages, views: Views, scratch: Scratch) -> None:
     """
     workplace = _Workplace(images, views, scratch)
     for_kernels = images
-    if (is_scaled := (views.scales > 1).any(axis=0)).any():
-        for_kernels = replace(images, modes=np.where(is_scaled, np.uint8(_LEFT_OUT), images.modes))
+    if (is_mixed := (views.scales != views.scales[0]).any(axis=0)).any():
+        for_kernels = replace(images, modes=np.where(is_mixed, np.uint8(_LEFT_OUT), images.modes))
     position = -1
     while (position := workplace.decode(for_kernels, views, begin=position + 1)) >= 0:
         reason, mode = "", int(images.modes[position])
@@ -130,8 +133,8 @@ class _Workplace:
             self._parts[list(JPEG_KERNELS)] = [kernel.address for kernel in JPEG_KERNELS.values()]
             self._parts[TABLES], self._parts[SMALL] = scratch.jpeg_tables.ctypes.data, self._small.ctypes.data
 
-    def decode(self, images: StoredImages, views: Views, scale: int = 1, begin: int = 0) -> int:
-        """Decode images from one on; -1, or the position of the first one that is not decoded."""
+    def decode(self, images: StoredImages, views: Views, begin: int = 0) -> int:
+        """Decode images from one on, each at one scale; -1, or the position of the first one that is not decoded."""
         return self._decode(
             self._parts,
             images.data,
@@ -141,7 +144,7 @@ class _Workplace:
             images.heights,
             images.widths,
             images.channels,
-            scale,
+            views.scales[0],
             views.windows,
             views.interpolations,
             views.targets,
@@ -152,7 +155,7 @@ class _Workplace:
         )
 
     def decode_left_out(self, images: StoredImages, views: Views, position: int) -> None:
-        """Decode one JPEG by TurboJPEG, once for each of its views' scales.
+        """Decode one JPEG once for each of its views' scales, by TurboJPEG if the kernels do not know it.
 
         What a view is made of does not depend on the other ones: each has the pixels of its own scale.
 
@@ -163,7 +166,7 @@ class _Workplace:
         jpeg, height, width = images.stored(position), int(one.heights[0]), int(one.widths[0])
         for scale in sorted(set(scales.tolist())):
             some = views.of_image(position, scales == scale, images.channels)
-            if scale == 1 and scales.max() > 1 and self.decode(one, some) < 0:
+            if scales.min() < scales.max() and self.decode(one, some) < 0:
                 continue
             top, left, height_of_part, width_of_part = decode_region(
                 jpeg, height, width, images.channels, some.box(), scale, self._small, self.pixels
@@ -174,4 +177,4 @@ class _Workplace:
             offsets, sizes, heights, widths = np.array(numbers)
             raw = np.array([STORED_RAW], dtype=np.uint8)
             decoded = StoredImages(self.pixels, offsets, sizes, raw, heights, widths, images.channels, images.dtype)
-            self.decode(decoded, some, scale)
+            self.decode(decoded, some)

@@ -231,11 +231,11 @@ class Reader:
         target = np.zeros(height * width * channels + 64, dtype=np.uint8)
         region, wanted, stored = np.zeros(REGION_LENGTH, dtype=np.int64), np.array(box), jpeg.copy()
         arguments = (
-            self.parts.ctypes.data, stored.ctypes.data, len(stored), height, width, channels, wanted.ctypes.data,
-            target.ctypes.data, region.ctypes.data,
+            self.parts.ctypes.data, stored.ctypes.data, len(stored), height, width, channels, scale,
+            wanted.ctypes.data, target.ctypes.data, region.ctypes.data,
         )  # fmt: skip
-        if scale == 1 and decode_box(*arguments) == 1:
-            top, left, columns = region.tolist()
+        if decode_box(*arguments) == 1:
+            top, left, columns = region[0] // scale, region[1] // scale, region[2]
         else:
             try:
                 found = decode_region(stored, height, width, channels, wanted, scale, self.small, target)

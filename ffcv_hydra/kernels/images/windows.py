@@ -20,7 +20,7 @@ _int64s = types.Array(types.int64, 1, "C")
 def _signature(pixel, weight):
     return types.int64(
         _int64s, types.Array(types.uint8, 1, "C", readonly=True), _int64s, _int64s,
-        types.Array(types.uint8, 1, "C"), _int64s, _int64s, types.int64, types.int64, types.Array(types.int64, 3, "C"),
+        types.Array(types.uint8, 1, "C"), _int64s, _int64s, types.int64, _int64s, types.Array(types.int64, 3, "C"),
         _int64s, types.Array(types.int64, 2, "C"), types.int64, types.Array(pixel, 1, "C"),
         types.Array(weight, 1, "C"), types.int64,
     )  # fmt: skip
@@ -37,7 +37,7 @@ def _union(windows, n, box):
 
 
 @device_function
-def _decode(parts, address, size, mode, height, width, channels, box, scratch, region):
+def _decode(parts, address, size, mode, height, width, channels, scale, box, scratch, region):
     """The address of the pixels of at least a box of one image: where it is stored if they lie there as they are
     needed, else that of `scratch`.
 
@@ -61,7 +61,8 @@ def _decode(parts, address, size, mode, height, width, channels, box, scratch, r
         return 0
     if mode == STORED_AS_JPEG:
         jpeg = (
-            parts.ctypes.data, address, size, height, width, channels, box.ctypes.data, pixels, region.ctypes.data,
+            parts.ctypes.data, address, size, height, width, channels, scale, box.ctypes.data, pixels,
+            region.ctypes.data,
         )  # fmt: skip
         return pixels if call_address(parts[DECODE_BOX], jpeg) == 1 else 0  # type: ignore[call-arg]  # numba's context
     if mode == STORED_AS_RUNS and channels == 1:
@@ -85,7 +86,7 @@ def _place(parts, target, n, pixels, region, window, scale, interpolation, chann
 
 
 def _decode_windows(
-    parts, data, offsets, sizes, modes, heights, widths, channels, scale, windows, interpolations, targets, tables,
+    parts, data, offsets, sizes, modes, heights, widths, channels, scales, windows, interpolations, targets, tables,
     scratch, row, begin,
 ):  # fmt: skip
     """Decode N stored images, each once, and resample V windows of each.
@@ -97,7 +98,8 @@ def _decode_windows(
         modes: uint8 (N,), `STORED_AS_JPEG`, `STORED_RAW` for pixels (height, width, C), `STORED_AS_RUNS` for masks.
         heights, widths: int64 (N,), of the whole images.
         channels: C, 1 or 3.
-        scale: how many times smaller the stored images are than those that the windows are meant for.
+        scales: int64 (N,), 1, 2, 4 or 8: how many times smaller than what the windows are meant for JPEGs are decoded,
+            and raw pixels are.
         windows: int64 (V, N, 9), as `resize_window` takes them; those of images that are decoded are overwritten.
         interpolations: int64 (V,), of `resample_taps`.
         targets: int64 (V, 6), of each array (N, H, W, C) or (N, C, H, W) that is written: address, H, W, bytes per
@@ -122,15 +124,15 @@ def _decode_windows(
             return n
         _union(windows, n, box)
         address = _decode(
-            parts, data.ctypes.data + offsets[n], sizes[n], modes[n], heights[n], widths[n], channels, box, scratch,
-            region,
+            parts, data.ctypes.data + offsets[n], sizes[n], modes[n], heights[n], widths[n], channels, scales[n], box,
+            scratch, region,
         )  # fmt: skip
         if address == 0:
             return n
         pixels = array_at(address, (heights[n] * widths[n] * channels,), scratch)
         for v in range(len(targets)):
             _place(
-                parts, targets[v], n, pixels, region, windows[v, n], scale, interpolations[v], channels,
+                parts, targets[v], n, pixels, region, windows[v, n], scales[n], interpolations[v], channels,
                 tables + v * channels * _TABLE_BYTES, row,
             )  # fmt: skip
     return -1

@@ -11,9 +11,20 @@ from numba import types
 from ffcv_hydra.kernels.compiling.compilation import device_function, inlined_function, innermost_function, kernel
 from ffcv_hydra.kernels.compiling.pointers import bytes_at, call_address, int64s_at
 from ffcv_hydra.kernels.jpeg.bits import SLACK_BYTES, unstuff
-from ffcv_hydra.kernels.jpeg.entropy import BLOCK_SLOTS, PAIRS, begin_bits, read_block
-from ffcv_hydra.kernels.jpeg.huffman import IS_DEFINED, MAX_BLOCK_BYTES, NUM_TABLES, TABLE_LENGTH
-from ffcv_hydra.kernels.jpeg.idct import COEFFICIENTS, inverse_transform
+from ffcv_hydra.kernels.jpeg.blocks import (
+    AC,
+    AT,
+    BLOCK_LENGTH,
+    BLOCKS_BYTES,
+    COEFFICIENTS_AT,
+    COMPONENT,
+    DC,
+    PAIRS_OF_AC,
+    list_blocks,
+    transform,
+)
+from ffcv_hydra.kernels.jpeg.entropy import BLOCK_SLOTS, begin_bits, read_block
+from ffcv_hydra.kernels.jpeg.huffman import MAX_BLOCK_BYTES
 from ffcv_hydra.kernels.jpeg.markers import (
     COMPONENT_FIELDS,
     COMPONENTS,
@@ -28,6 +39,7 @@ from ffcv_hydra.kernels.jpeg.markers import (
     MAX_COMPONENTS,
     MAX_H,
     MAX_V,
+    MCU_HEIGHT,
     MCU_WIDTH,
     RESTART_INTERVAL,
     RST0,
@@ -41,9 +53,7 @@ from ffcv_hydra.kernels.jpeg.strip import (
     FIRST_COLUMN,
     FIRST_ROW,
     LEFT,
-    PLANES,
     RIGHT,
-    STRIDES,
     STRIP_LENGTH,
     TOP,
     lay_out,
@@ -51,9 +61,8 @@ from ffcv_hydra.kernels.jpeg.strip import (
     show_rows,
     strip_bytes,
 )
-from ffcv_hydra.kernels.jpeg.tables import PAIRS_AT, TABLES_AT
 from ffcv_hydra.kernels.memory.copies import zero_bytes
-from ffcv_hydra.kernels.memory.parts import PARTS_LENGTH, PREPARE_TABLES, READ_BASELINE, SMALL, TABLES
+from ffcv_hydra.kernels.memory.parts import PARTS_LENGTH, PREPARE_TABLES, READ_BASELINE, REDUCE, SMALL, TABLES
 
 EXTRA_BYTES = SLACK_BYTES + (MAX_BLOCKS + 1) * MAX_BLOCK_BYTES  # that reading may touch behind a segment
 
@@ -61,25 +70,17 @@ EXTRA_BYTES = SLACK_BYTES + (MAX_BLOCKS + 1) * MAX_BLOCK_BYTES  # that reading m
 REGION_LENGTH = 3
 REGION_TOP, REGION_LEFT, REGION_WIDTH = range(REGION_LENGTH)
 
-# int64 (BLOCK_LENGTH,) for each block of an MCU: its component, the addresses of what it is read with, of its
-# coefficients, of its samples in the strip's first MCU, and how far on they are in the next one and in the next row
-_BLOCK_LENGTH = 9
-(_COMPONENT, _DC, _AC, _PAIRS, _QUANTISERS, _COEFFICIENTS, _ORIGIN, _STEP, _STRIDE) = range(_BLOCK_LENGTH)
-
-# a decoder's memory, in bytes: quantisers, coefficients of an MCU, samples of no component, planes
-_COEFFICIENTS_AT = 2 * MAX_COMPONENTS * COEFFICIENTS
-_BESIDE_AT = _COEFFICIENTS_AT + 2 * MAX_BLOCKS * BLOCK_SLOTS
-_PLANES_AT = _BESIDE_AT + COEFFICIENTS
-
 
 @device_function
-def _is_plain(header, channels):
+def _is_plain(header, channels, scale):
     """Whether sampling factors and channels are among those that this code knows."""
     if header[COMPONENTS] == 1:
         return True
     if header[COMPONENTS] != 3 or channels != 3 or header[MAX_V] > header[MAX_H] or header[MAX_H] > 2:
         return False
-    if header[MAX_H] == 2 and header[WIDTH] <= 4:  # libjpeg interpolates no less than three samples
+    if scale == 1 and header[MAX_H] == 2 and header[WIDTH] <= 4:  # libjpeg interpolates no less than three samples
+        return False
+    if scale > 1 and header[MAX_H] != header[MAX_V]:  # only then is chroma transformed to the size of luma
         return False
     for c in range(3):
         at = FIRST_COMPONENT + COMPONENT_FIELDS * c
@@ -90,51 +91,13 @@ def _is_plain(header, channels):
 
 
 @device_function
-def _list_blocks(header, strip, tables, memory, blocks):
-    """Fill in a row per block of an MCU, and one more if their number is odd; the number, 0 if a table is not there."""
-    count, start = 0, np.int64(memory.ctypes.data)
-    coefficients = start + _COEFFICIENTS_AT
-    tables, pairs = tables + TABLES_AT, tables + PAIRS_AT
-    for c in range(header[COMPONENTS]):
-        at = FIRST_COMPONENT + COMPONENT_FIELDS * c
-        numbers = (header[at + 2], NUM_TABLES // 2 + header[at + 3])
-        for i in range(header[at] * header[at + 1]):
-            block = blocks[count]
-            block[_COMPONENT] = c
-            block[_DC], block[_AC] = tables + 4 * TABLE_LENGTH * numbers[0], tables + 4 * TABLE_LENGTH * numbers[1]
-            block[_PAIRS] = pairs + 8 * PAIRS * header[at + 3]
-            block[_QUANTISERS] = start + 2 * COEFFICIENTS * c
-            block[_COEFFICIENTS] = coefficients + 2 * BLOCK_SLOTS * count
-            across, down = i % header[at], i // header[at]
-            block[_STRIDE] = strip[STRIDES + c]
-            block[_ORIGIN] = strip[PLANES + c] + block[_STRIDE] * (1 + 8 * down) + 8 * across
-            block[_STEP] = 8 * header[at]
-            count += 1
-            for number in numbers:
-                if bytes_at(tables + 4 * (TABLE_LENGTH * number + IS_DEFINED), 1)[0] == 0:
-                    return 0
-    if count % 2 == 1:
-        for i in range(_BLOCK_LENGTH):
-            blocks[count, i] = blocks[count - 1, i]
-        blocks[count, _COEFFICIENTS] = coefficients + 2 * BLOCK_SLOTS * count
-        blocks[count, _ORIGIN], blocks[count, _STEP], blocks[count, _STRIDE] = start + _BESIDE_AT, 0, 8
-    return count
-
-
-@innermost_function
-def _transform(blocks, count, column):
-    """Turn the coefficients of an MCU into samples in the strip."""
-    for one in range(0, count, 2):  # whole rows of `blocks` would have their references counted, each time
-        other = one + 1
-        inverse_transform(
-            (blocks[one, _COEFFICIENTS], blocks[other, _COEFFICIENTS]),
-            (blocks[one, _QUANTISERS], blocks[other, _QUANTISERS]),
-            (
-                blocks[one, _ORIGIN] + column * blocks[one, _STEP],
-                blocks[other, _ORIGIN] + column * blocks[other, _STEP],
-            ),
-            (blocks[one, _STRIDE], blocks[other, _STRIDE]),
-        )
+def _scale_header(header, scale):
+    """Have the sizes of an image decoded `scale` times smaller, where all components are of one size."""
+    for i in (HEIGHT, WIDTH):
+        header[i] = (header[i] + scale - 1) // scale
+    for i in (MCU_HEIGHT, MCU_WIDTH):
+        header[i] //= scale
+    header[MAX_H] = header[MAX_V] = 1
 
 
 @innermost_function
@@ -142,9 +105,9 @@ def _read_mcu(reader, blocks, count, predictions):
     """The reader behind an MCU, and whether it is one; its coefficients are where `blocks` says."""
     is_good = True
     for b in range(count):
-        component = blocks[b, _COMPONENT]
+        component = blocks[b, COMPONENT]
         reader, predictions[component], is_block = read_block(
-            reader, predictions[component], blocks[b, _DC], blocks[b, _AC], blocks[b, _PAIRS], blocks[b, _COEFFICIENTS]
+            reader, predictions[component], blocks[b, DC], blocks[b, AC], blocks[b, PAIRS_OF_AC], blocks[b, AT]
         )
         is_good &= is_block
     return reader, is_good
@@ -171,9 +134,11 @@ def _touches(strip, first, last, per_row):
 
 
 @inlined_function
-def _read_segment(header, strip, blocks, count, memory, first, last, per_row, plain, length, channels, target):
+def _read_segment(
+    tools, header, strip, blocks, count, memory, scale, first, last, per_row, plain, length, channels, target
+):
     """Read the MCUs from `first` to `last`, or up to the last one that is needed; whether all is well."""
-    start, coefficients = np.int64(plain.ctypes.data), np.int64(memory.ctypes.data) + _COEFFICIENTS_AT
+    start, coefficients = np.int64(plain.ctypes.data), np.int64(memory.ctypes.data) + COEFFICIENTS_AT
     reader, predictions = begin_bits(start), np.empty(MAX_COMPONENTS, dtype=np.int64)
     zero_bytes(predictions.ctypes.data, 8 * MAX_COMPONENTS)
     row, column = first // per_row, first % per_row
@@ -182,7 +147,11 @@ def _read_segment(header, strip, blocks, count, memory, first, last, per_row, pl
         if not is_good or _position(reader) > 8 * (start + length):
             return False
         if _is_needed(strip, row, column):
-            _transform(blocks, count, column - strip[LEFT])
+            if scale == 1:
+                transform(blocks, count, column - strip[LEFT])
+            else:
+                mcu = (blocks.ctypes.data, count, column - strip[LEFT])
+                call_address(tools[REDUCE], mcu)  # type: ignore[call-arg]  # numba adds the typing context
             if column + 1 == strip[RIGHT]:
                 show_rows(header, strip, row, channels, target)
                 follows = m + 1 + per_row - strip[RIGHT] + strip[LEFT]
@@ -197,7 +166,7 @@ def _read_segment(header, strip, blocks, count, memory, first, last, per_row, pl
 
 
 @inlined_function
-def _read_segments(data, header, index, strip, blocks, count, memory, plain, channels, target):
+def _read_segments(tools, data, header, index, strip, blocks, count, memory, scale, plain, channels, target):
     """Read what is needed of all segments; whether all is well."""
     total, at, stop = num_mcus(header), header[ENTROPY_START], np.int64(len(data))
     per_row = (header[WIDTH] + header[MCU_WIDTH] - 1) // header[MCU_WIDTH]
@@ -218,7 +187,7 @@ def _read_segments(data, header, index, strip, blocks, count, memory, plain, cha
                 return False
             end = marker
         if is_needed and not _read_segment(
-            header, strip, blocks, count, memory, first, last, per_row, plain, length, channels, target
+            tools, header, strip, blocks, count, memory, scale, first, last, per_row, plain, length, channels, target
         ):
             return False
         at = end + 2
@@ -226,8 +195,8 @@ def _read_segments(data, header, index, strip, blocks, count, memory, plain, cha
     return True
 
 
-@kernel(types.int64(*[types.int64] * 9))
-def decode_box(parts, address, size, height, width, channels, box, target, region):
+@kernel(types.int64(*[types.int64] * 10))
+def decode_box(parts, address, size, height, width, channels, scale, box, target, region):
     """Decode a box of a baseline JPEG, if it is plain enough.
 
     What is wrong with the entropy-coded data behind the box, or with segments beside it, is not seen.
@@ -237,11 +206,13 @@ def decode_box(parts, address, size, height, width, channels, box, target, regio
         address, size: of the JPEG, with its index if it has one, in bytes.
         height, width: what the image must have, in pixels.
         channels: 3 for RGB, 1 for grayscale; the JPEG itself may have the other number.
+        scale: 1, 2, 4 or 8: decode at 1 / scale of the size.
         box: the address of int64 (4,): top, left, bottom, right of what is needed, inside the image.
         target: the address of height * width * channels bytes, written as uint8 (box's height, `REGION_WIDTH`,
-            channels).
+            channels), as scaled.
         region: the address of int64 (REGION_LENGTH,), filled: where the decoded part begins, in pixels of the whole
-            image, which is where the box does or one column before; and how wide it is.
+            image, which is where the box does or one column before, or the first pixel of one that is scaled; and how
+            wide it is, as scaled.
 
     Returns:
         1, or 0 if the JPEG is none that this code knows, or is damaged, or there is no memory.
@@ -252,22 +223,28 @@ def decode_box(parts, address, size, height, width, channels, box, target, regio
     found = (address, size, header.ctypes.data, index.ctypes.data)
     if call_address(tools[READ_BASELINE], found) == 0:  # type: ignore[call-arg]  # numba adds the typing context
         return 0
-    if header[WIDTH] != width or header[HEIGHT] != height or not _is_plain(header, channels):
+    if header[WIDTH] != width or header[HEIGHT] != height or not _is_plain(header, channels, scale):
         return 0
-    strip = np.empty(STRIP_LENGTH, dtype=np.int64)
-    lay_out(header, wanted, strip)
+    strip, part = np.empty(STRIP_LENGTH, dtype=np.int64), np.empty(4, dtype=np.int64)
+    if scale > 1:
+        _scale_header(header, scale)
+    for i in range(4):
+        part[i] = (wanted[i] + (scale - 1 if i >= 2 else 0)) // scale
+    lay_out(header, part, strip)
     # addresses in it are kept as numbers, so it has to be handed on to where they are used
-    memory = np.empty(_PLANES_AT + strip_bytes(header, strip), dtype=np.uint8)
-    zero_bytes(memory.ctypes.data, _PLANES_AT)
-    place_planes(header, memory.ctypes.data + _PLANES_AT, strip)
+    memory = np.empty(BLOCKS_BYTES + strip_bytes(header, strip), dtype=np.uint8)
+    zero_bytes(memory.ctypes.data, BLOCKS_BYTES)
+    place_planes(header, memory.ctypes.data + BLOCKS_BYTES, strip)
     arguments = (address, size, header.ctypes.data, tools[TABLES], memory.ctypes.data)
     if call_address(tools[PREPARE_TABLES], arguments) == 0:
         return 0
-    blocks = np.empty((MAX_BLOCKS, _BLOCK_LENGTH), dtype=np.int64)
-    count = _list_blocks(header, strip, tools[TABLES], memory, blocks)
+    blocks = np.empty((MAX_BLOCKS, BLOCK_LENGTH), dtype=np.int64)
+    count = list_blocks(header, strip, tools[TABLES], np.int64(memory.ctypes.data), blocks)
     bits = bytes_at(tools[SMALL], size + EXTRA_BYTES)
-    if count == 0 or not _read_segments(data, header, index, strip, blocks, count, memory, bits, channels, target):
+    if count == 0 or not _read_segments(
+        tools, data, header, index, strip, blocks, count, memory, scale, bits, channels, target
+    ):
         return 0
-    decoded[REGION_TOP], decoded[REGION_LEFT] = strip[FIRST_ROW], strip[FIRST_COLUMN]
+    decoded[REGION_TOP], decoded[REGION_LEFT] = scale * strip[FIRST_ROW], scale * strip[FIRST_COLUMN]
     decoded[REGION_WIDTH] = strip[END_COLUMN] - strip[FIRST_COLUMN]
     return 1

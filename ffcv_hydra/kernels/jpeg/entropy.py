@@ -132,7 +132,7 @@ def read_block(reader, prediction, dc, ac, pairs, coefficients):
             before = bits
             entry = load_int64(pairs + 8 * np.int64(bits >> _TOP))
             if entry == 0:
-                address, bits, count = _refilled(address, bits, count)
+                address, bits, count = refilled(address, bits, count)
                 used, step, category = read_symbol(bits, True, ac)
                 done += step
                 first = done

@@ -1,6 +1,6 @@
 """Decoding of the part of a JPEG that is needed by TurboJPEG, to the very pixels of the whole.
 
-Most JPEGs are decoded by `decoder`. This is for the others, and for those that are shrunk on the way. With an index of
+Most JPEGs are decoded by `decoder`. This is for the others. With an index of
 restart segments (see `markers`), a small JPEG is put together of the header, with another size, and the segments under
 the part; its pixels are those of the whole one except where chroma is interpolated across its borders, so two more
 pixels on each side are decoded. Without an index the whole is decoded.

@@ -21,17 +21,22 @@ STRIP_LENGTH = 17
 ) = range(12)  # fmt: skip
 STRIDES = PLANES + 3
 
-_BLOCK = 8  # samples in each direction
 _EVEN_2, _ODD_2 = 8, 7  # what is added to 16 times chroma before it is divided, for even and odd pixels
 _EVEN_1, _ODD_1 = 4, 8  # where it has the image's height
 
 
 @device_function
-def _covered(begin, end, factor, limit):
+def _chroma_rows(header):
+    """How many samples a block of chroma is high, and as many wide."""
+    return header[MCU_HEIGHT] // header[MAX_V]
+
+
+@device_function
+def _covered(begin, end, factor, limit, block):
     """From which MCU up to which one chroma is needed for pixels from `begin` up to `end`."""
     margin = factor - 1  # samples that are interpolated with
     last = min(limit - 1, (end - 1) // factor + margin)
-    return max(0, begin // factor - margin) // _BLOCK, last // _BLOCK + 1
+    return max(0, begin // factor - margin) // block, last // block + 1
 
 
 @device_function
@@ -48,18 +53,19 @@ def lay_out(header, box, strip):
     strip[FIRST_ROW], strip[END_ROW] = box[0], box[2]
     strip[FIRST_COLUMN], strip[END_COLUMN] = box[1] // h * h, box[3]
     strip[NEXT_ROW] = box[0]
-    strip[TOP], strip[BOTTOM] = _covered(box[0], box[2], v, strip[CHROMA_HEIGHT])
-    strip[LEFT], strip[RIGHT] = _covered(box[1], box[3], h, strip[CHROMA_WIDTH])
+    block = _chroma_rows(header)
+    strip[TOP], strip[BOTTOM] = _covered(box[0], box[2], v, strip[CHROMA_HEIGHT], block)
+    strip[LEFT], strip[RIGHT] = _covered(box[1], box[3], h, strip[CHROMA_WIDTH], block)
 
 
 @device_function
 def _plane_rows(header, component):
-    return (header[MCU_HEIGHT] if component == 0 else _BLOCK) + 1
+    return (header[MCU_HEIGHT] if component == 0 else _chroma_rows(header)) + 1
 
 
 @device_function
 def _plane_width(header, strip, component):
-    return (strip[RIGHT] - strip[LEFT]) * (header[MCU_WIDTH] if component == 0 else _BLOCK)
+    return (strip[RIGHT] - strip[LEFT]) * (header[MCU_WIDTH] if component == 0 else _chroma_rows(header))
 
 
 @device_function
@@ -91,10 +97,10 @@ def place_planes(header, address, strip):
 
 
 @innermost_function
-def _chroma(strip, component, near, far, row, count, sums):
+def _chroma(strip, component, near, far, row, count, block, sums):
     """Sum two rows of chroma samples, which are counted in the whole image, for `count` samples from one before."""
     stride = strip[STRIDES + component]
-    begin = strip[PLANES + component] + stride * (1 - row * _BLOCK) - strip[LEFT] * _BLOCK
+    begin = strip[PLANES + component] + stride * (1 - row * block) - strip[LEFT] * block
     first = strip[FIRST_COLUMN] // 2 - 1
     sum_rows(begin + near * stride, begin + far * stride, first, count, strip[CHROMA_WIDTH], sums)
 
@@ -104,10 +110,11 @@ def _show_row(header, strip, y, row, sums, target):
     luma = strip[PLANES] + strip[STRIDES] * (y - row * header[MCU_HEIGHT] + 1)
     luma += strip[FIRST_COLUMN] - strip[LEFT] * header[MCU_WIDTH]
     width = strip[END_COLUMN] - strip[FIRST_COLUMN]
+    block = _chroma_rows(header)
     rest, blues = sums, sums + 3 * PIXELS
     reds = blues + _sums_bytes(strip)
     if header[MAX_H] == 1:
-        across = strip[STRIDES + 1] * (y - row * _BLOCK + 1) + strip[FIRST_COLUMN] - strip[LEFT] * _BLOCK
+        across = strip[STRIDES + 1] * (y - row * block + 1) + strip[FIRST_COLUMN] - strip[LEFT] * block
         convert_row(luma, strip[PLANES + 1] + across, strip[PLANES + 2] + across, width, False, 0, 0, rest, target)
         return
     near = far = y // header[MAX_V]
@@ -116,8 +123,8 @@ def _show_row(header, strip, y, row, sums, target):
         far = min(max(0, near + 2 * (y & 1) - 1), strip[CHROMA_HEIGHT] - 1)
         even, odd = _EVEN_2, _ODD_2
     count = (width + 1) // 2 + 2
-    _chroma(strip, 1, near, far, row, count, blues)
-    _chroma(strip, 2, near, far, row, count, reds)
+    _chroma(strip, 1, near, far, row, count, block, blues)
+    _chroma(strip, 2, near, far, row, count, block, reds)
     convert_row(luma, blues, reds, width, True, even, odd, rest, target)
 
 
@@ -142,7 +149,8 @@ def show_rows(header, strip, row, channels, target):
         if header[COMPONENTS] == 3:
             _show_row(header, strip, y, row, sums, to)
             continue
-        luma = strip[PLANES] + strip[STRIDES] * (y - row * _BLOCK + 1) + strip[FIRST_COLUMN] - strip[LEFT] * _BLOCK
+        luma = strip[PLANES] + strip[STRIDES] * (y - row * header[MCU_HEIGHT] + 1)
+        luma += strip[FIRST_COLUMN] - strip[LEFT] * header[MCU_WIDTH]
         if channels == 1:
             copy_bytes(to, luma, width)
         else:

@@ -146,7 +146,8 @@ def _make_quantisers(data, header, memory, quantisers):
         number = np.int64(data[frame + 12 + 3 * c])
         if number >= MAX_COMPONENTS or tables[number, 0] == 0:  # no quantiser is 0
             return False
-        scale_quantisers(tables[number], quantisers[c])
+        scale_quantisers(tables[number], quantisers[0, c])
+        quantisers[1, c] = tables[number]
     return header[COMPONENTS] == 1 or is_jfif or transform == _YCC or (transform < 0 and are_numbered)
 
 
@@ -159,12 +160,12 @@ def prepare_tables(address, size, header, memory, quantisers):
         header: the address of what `parse_jpeg` found, int64 (HEADER_LENGTH,).
         memory: the address of TABLES_BYTES bytes, zeros at first, later those of another call: from TABLES_AT on the
             tables of `jpeg_huffman`, from PAIRS_AT on those of `jpeg_entropy`.
-        quantisers: the address of int16 (MAX_COMPONENTS, 64), written: of each component, in rows of eight, scaled for
-            the transform.
+        quantisers: the address of int16 (2, MAX_COMPONENTS, 64), written: of each component, in rows of eight; first
+            scaled for the transform, then as they are.
 
     Returns:
         1, or 0 if the JPEG is in another colour space, or something is missing or odd.
     """
     data, found = bytes_at(address, size), int64s_at(header, HEADER_LENGTH)
-    scaled = int16s_at(quantisers, (MAX_COMPONENTS, COEFFICIENTS))
-    return 1 if _make_quantisers(data, found, memory, scaled) and _make_tables(data, found, memory) else 0
+    both = int16s_at(quantisers, (2, MAX_COMPONENTS, COEFFICIENTS))
+    return 1 if _make_quantisers(data, found, memory, both) and _make_tables(data, found, memory) else 0

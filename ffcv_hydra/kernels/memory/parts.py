@@ -4,7 +4,7 @@ An int64 array (PARTS_LENGTH,). Kernels that few pipelines need stand there by `
 compiled when the first image needs them. What reads raw images alone needs none of the first five.
 """
 
-PARTS_LENGTH = 9
+PARTS_LENGTH = 10
 (
     READ_BASELINE,  # of `jpeg.markers`
     DECODE_BOX,  # of `jpeg.decoder`
@@ -15,4 +15,5 @@ PARTS_LENGTH = 9
     COPY_WINDOW,  # of `picked_pixels`
     NEAREST_WINDOW,  # of `picked_pixels`
     FINISH,  # of `finish`
+    REDUCE,  # of `jpeg.reduction`
 ) = range(PARTS_LENGTH)  # fmt: skip

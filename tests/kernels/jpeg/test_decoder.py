@@ -10,27 +10,31 @@ from PIL import Image
 
 from ffcv_hydra.beton.fields.restart_index import with_random_access
 from ffcv_hydra.kernels.jpeg.decoder import EXTRA_BYTES, REGION_LENGTH, decode_box
-from tests.kernels.jpeg.test_region import boxes, encoded, photo, whole
+from tests.kernels.jpeg.test_region import boxes, encoded, photo, scaled, whole
 from tests.kernels.jpegs import encode, parts_with
 
 pytestmark = pytest.mark.timeout(300)
 SIZES = [(375, 500), (129, 97), (17, 70), (16, 16), (33, 5), (1, 300)]
 
 
-def own(jpeg: np.ndarray, size: tuple[int, int], box: tuple[int, ...], channels: int = 3) -> np.ndarray | None:
-    """The pixels of a box, or None if they are left to TurboJPEG."""
+def own(
+    jpeg: np.ndarray, size: tuple[int, int], box: tuple[int, ...], channels: int = 3, scale: int = 1
+) -> np.ndarray | None:
+    """The pixels of a box, or all scaled ones that touch it; None if they are left to TurboJPEG."""
     height, width = size
     part, target = np.zeros(len(jpeg) + EXTRA_BYTES, np.uint8), np.full(height * width * channels + 64, 0x5A, np.uint8)
     region, wanted = np.zeros(REGION_LENGTH, np.int64), np.array(box)
     parts = parts_with(part)
     status = decode_box(
-        parts.ctypes.data, jpeg.ctypes.data, len(jpeg), height, width, channels, wanted.ctypes.data,
+        parts.ctypes.data, jpeg.ctypes.data, len(jpeg), height, width, channels, scale, wanted.ctypes.data,
         target.ctypes.data, region.ctypes.data,
     )  # fmt: skip
     assert (target[height * width * channels :] == 0x5A).all()
     if status == 0:
         return None
-    top, left, columns = region.tolist()
+    assert (region[:2] % scale == 0).all()
+    top, left, columns = region[0] // scale, region[1] // scale, region[2]
+    box = box[0] // scale, box[1] // scale, scaled(box[2], scale), scaled(box[3], scale)
     assert top == box[0] and left in (box[1], box[1] - 1) and columns == box[3] - left
     pixels = target[: (box[2] - top) * columns * channels].reshape(-1, columns, channels)
     return pixels[:, box[1] - left :]
@@ -45,6 +49,23 @@ def test_plain_jpegs_are_decoded_to_turbojpegs_pixels(size, subsampling, kind):
     for box in boxes(*size, count=10):
         pixels = own(jpeg, size, box)
         assert pixels is not None and np.array_equal(pixels, expected[box[0] : box[2], box[1] : box[3]])
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0", "gray"])
+@pytest.mark.parametrize("kind", [{}, {"restart_interval": 7}, {"quality": 100}])
+def test_plain_jpegs_are_decoded_smaller_to_turbojpegs_pixels(scale, subsampling, kind):
+    for size in SIZES:
+        jpeg = encode(np.asarray(photo(*size)), subsampling, **kind)
+        expected = whole(jpeg, *size, scale=scale)
+        for box in boxes(*size, count=10):
+            rows, columns = (slice(box[i] // scale, scaled(box[i + 2], scale)) for i in range(2))
+            pixels = own(jpeg, size, box, scale=scale)
+            assert pixels is not None and np.array_equal(pixels, expected[rows, columns])
+
+
+def test_chroma_that_would_be_interpolated_when_smaller_is_left_to_turbojpeg():
+    assert own(encode(np.asarray(photo(64, 96)), "4:2:2"), (64, 96), (0, 0, 64, 96), scale=2) is None
 
 
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
