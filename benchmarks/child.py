@@ -5,6 +5,7 @@ What it says goes to stdout as one JSON object a line; whatever libraries print 
 
 import importlib
 import importlib.metadata
+import itertools
 import json
 import os
 import statistics
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,7 @@ from typing import Any, TextIO
 
 from benchmarks.photos import FOLDER
 from benchmarks.work import Epochs, Work
+from ffcv_hydra.errors import describe_error
 
 EPOCHS_FOR_MEMORY = 3
 WARM_UP = 0.2  # share of the time that is measured
@@ -86,16 +89,32 @@ def conversion(contender: ModuleType, work: Work, say: Callable[[Any], None]) ->
 
 
 def training(contender: ModuleType, work: Work, say: Callable[[Any], None]) -> None:
-    """For each model named on stdin, say how fast it is trained from the loader, and on one resident batch."""
-    from benchmarks.training import train  # the other tasks need no GPU
+    """For each line of arguments of `train` on stdin, say how fast a model is trained from the loader, and without."""
+    from benchmarks.training import train  # the other tasks need no torchvision
 
-    epochs = contender.batches(work)
+    batches = itertools.chain.from_iterable(itertools.repeat(contender.batches(work)))
+    next(batches)
+    say({})
     for line in sys.stdin:
-        say(train(line.strip(), epochs, work))
+        say(train(**json.loads(line), batches=batches, work=work))
+
+
+def gpu_checks(contender: ModuleType, work: Work, say: Callable[[Any], None]) -> None:
+    """For each check named on stdin, say what is wrong; an empty text if nothing is."""
+    from benchmarks.gpu_check.checks import CHECKS
+
+    for line in sys.stdin:
+        try:
+            CHECKS[line.strip()](contender.beton(work), work)
+            say({"wrong": ""})
+        except Exception as error:
+            traceback.print_exc()
+            say({"wrong": describe_error(error)})
 
 
 TASKS = {
-    task.__name__: task for task in (serve, prepare, store, epochs, first_batch, peak_memory, conversion, training)
+    task.__name__: task
+    for task in (serve, prepare, store, epochs, first_batch, peak_memory, conversion, training, gpu_checks)
 }
 
 

@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -53,9 +54,17 @@ class Child:
         name: of the contender.
         work: what it is to do.
         environment: variables to set.
+        seconds: after which it is ended; it may last as long as it likes by default.
     """
 
-    def __init__(self, task: str, name: str, work: Work, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        task: str,
+        name: str,
+        work: Work,
+        environment: Mapping[str, str] | None = None,
+        seconds: float | None = None,
+    ) -> None:
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  (closed in __exit__)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.child", task, name, json.dumps(asdict(work))],
@@ -67,18 +76,30 @@ class Child:
             start_new_session=True,
         )
         self.result = Result(name)
+        self.is_over = False  # whether its time was
+        self._timer = threading.Timer(threading.TIMEOUT_MAX if seconds is None else seconds, self._time_is_over)
+        self._timer.daemon = True
 
     def __enter__(self) -> Self:
+        self._timer.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Let it end by itself, and then end whatever it has started."""
+        self._timer.cancel()
         with suppress(subprocess.TimeoutExpired):
             self._process.communicate(timeout=SECONDS_TO_END)
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self._kill()
         self._process.communicate()
         self._errors.close()
+
+    def _time_is_over(self) -> None:
+        self.is_over = True
+        self._kill()
+
+    def _kill(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def ask(self, question: str = "") -> dict[str, Any] | None:
         """Write a line, if there is one to write, and wait for the reply; None, and a note, if there is none."""
@@ -89,7 +110,9 @@ class Child:
             reply = json.loads(self._process.stdout.readline() or "null")
         except BrokenPipeError:
             reply = None
-        if reply is None:
+        if reply is None and self.is_over:
+            self.result.note = "ran out of time"
+        elif reply is None:
             self._errors.seek(0)
             said = [line.strip() for line in self._errors if line.strip()]
             error = next((line for line in reversed(said) if "Error" in line), said[-1] if said else "without a word")

@@ -13,7 +13,6 @@ import logging
 import subprocess
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image
 from rich.console import Console
@@ -101,12 +100,16 @@ def _large_jpegs(count: int) -> list[bytes]:
 
 
 def _encoded(image: np.ndarray) -> bytes:
+    import cv2  # not there on a machine that is given finished files, nor is scikit-learn
+
     options = [cv2.IMWRITE_JPEG_QUALITY, 90, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
     return cv2.imencode(".jpg", image[..., ::-1], options)[1].tobytes()
 
 
 def _crop(photo: np.ndarray, width: int, height: int, random: np.random.Generator) -> np.ndarray:
     """A random part of the photograph, shrunk to uint8 (height, width, 3)."""
+    import cv2
+
     largest = min(photo.shape[0] / height, photo.shape[1] / width)
     scale = random.uniform(min(1.0, largest), largest)
     rows, columns = int(height * scale), int(width * scale)
@@ -117,7 +120,8 @@ def _crop(photo: np.ndarray, width: int, height: int, random: np.random.Generato
 
 def _sources() -> list[np.ndarray]:
     """The photographs, uint8 (H, W, 3), RGB."""
-    from sklearn.datasets import load_sample_images  # not there on a machine that is given finished files
+    import cv2
+    from sklearn.datasets import load_sample_images
 
     unpacked = FOLDER / "packages"
     for package in PACKAGES:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def machine() -> dict[str, Any]:
         "cpu": models[0] if models else platform.machine(),
         "usable_cores": usable_cores(),
         "python": platform.python_version(),
-        **{package: version(package) for package in ("ffcv", "torch", "numba", "numpy")},
+        **{package: version(package) for package in ("ffcv", "torch", "numba", "numpy") if find_spec(package)},
     }
 
 

@@ -30,7 +30,7 @@ class Work:
         size: height and width of the output, in pixels.
         workers: threads or processes.
         copies: how many times each image is in the dataset, for epochs that last.
-        device: where batches are wanted; the contenders of `gpu_training` heed it.
+        device: where batches are wanted; the contenders of `gpu_check` heed it.
         large: whether the photographs are as cameras make them, of more than `photos.LEAST_SIDE` pixels.
         file_type: jpg, png or webp.
     """

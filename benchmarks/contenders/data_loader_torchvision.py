@@ -38,5 +38,6 @@ def batches(work: Work) -> Epochs:
         num_workers=work.workers,
         drop_last=True,
         persistent_workers=True,
+        pin_memory=work.device != "cpu",
     )
     return Epochs(lambda: iter(loader))
