@@ -38,7 +38,10 @@ def test_tune_loader_measures_the_loader_without_training_and_prints_what_to_use
     assert f"best: loader.num_workers={best['overrides']['loader.num_workers']} (" in output
     described = json.loads((tmp_path / "tune/results.json").read_text())
     assert (described["metric"], described["mode"]) == ("samples_per_second", "max")
-    assert "resampling for image" in (tmp_path / "tune/0/job.log").read_text().replace("\n", " ")
+    assert "image: decoding" in (tmp_path / "tune/0/job.log").read_text()
+    one, other = (read_json(tmp_path / f"tune/{number}/bench.json") for number in (0, 1))
+    assert [each["facts"]["settings"]["loader.num_workers"] for each in (one, other)] == [1, 2]
+    assert one["samples_per_second"] == found[0]["samples_per_second"]
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
