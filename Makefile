@@ -4,7 +4,7 @@ ARGS ?=
 STAMP := .venv/.installed
 BENCH_STAMP := .venv/.bench-installed
 BENCHMARKS := random-crop center-crop ffcv-file-random-crop ffcv-file-center-crop small-images large-photos \
-	loader-overhead shards remote shuffling scale start memory conversion gpu-check
+	operations recipes loader-overhead shards remote shuffling scale start memory conversion gpu-check
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run convert test test-without-ffcv fuzz crash-test state-machine golden pixel-table rooms-picture lint wheels clean bench bench-setup $(BENCHMARKS:%=bench-%)
@@ -55,9 +55,9 @@ $(BENCHMARKS:%=bench-%): bench-%: $(BENCH_STAMP)
 
 bench-setup: $(BENCH_STAMP)  ## install the loaders that are compared with
 
-$(BENCH_STAMP): $(STAMP) benchmarks/requirements-mosaic.txt
+$(BENCH_STAMP): $(STAMP) $(wildcard benchmarks/requirements-*.txt)
 	.venv/bin/python -m pip install --editable '.[bench]'
-	.venv/bin/python -m pip install --no-deps -r benchmarks/requirements-mosaic.txt
+	.venv/bin/python -m pip install --no-deps $(patsubst %,-r %,$(wildcard benchmarks/requirements-*.txt))
 	@{ ldconfig -p || /sbin/ldconfig -p; } | grep -q libavdevice || echo "SPDL needs FFmpeg: apt-get install ffmpeg"
 	@touch $@
 

@@ -20,11 +20,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO
 
-from benchmarks.photos import FOLDER
+import numpy as np
+import torch
+
+from benchmarks.photos import FOLDER, squares
+from benchmarks.steps import OPERATIONS
 from benchmarks.work import Epochs, Work
 from ffcv_hydra.errors import describe_error
 
 EPOCHS_FOR_MEMORY = 3
+CHECKED_CALLS = 32
 WARM_UP = 0.2  # share of the time that is measured
 SAMPLING_INTERVAL = 0.002  # seconds
 
@@ -48,6 +53,27 @@ def store(contender: ModuleType, work: Work, say: Callable[[Any], None]) -> None
     begin = time.perf_counter()
     contender.store(work)
     say({"seconds": time.perf_counter() - begin})
+
+
+def operate(contender: ModuleType, work: Work, say: Callable[[Any], None]) -> None:
+    """Say so, and then, for each operation and number of seconds on stdin, what it costs and what it makes.
+
+    That is microseconds per image of this process's time, and shape and mean change of the pixels.
+    """
+    images, ready = squares(work.photos, work.size), {}
+    say({})
+    for line in sys.stdin:
+        name, seconds = json.loads(line)
+        try:
+            if name not in ready:
+                call = contender.transform(OPERATIONS[name], images)
+                unit = getattr(contender, "UNIT", 1) if name != "normalize" else 1
+                ready[name] = call, _changes(call, images, unit)
+        except KeyError:
+            say({"lacks": name})
+            continue
+        call, details = ready[name]
+        say({"microseconds": 1e6 * _seconds_per_call(call, seconds) / len(images), **details})
 
 
 def epochs(contender: ModuleType, work: Work, say: Callable[[Any], None]) -> None:
@@ -114,18 +140,46 @@ def gpu_checks(contender: ModuleType, work: Work, say: Callable[[Any], None]) ->
 
 TASKS = {
     task.__name__: task
-    for task in (serve, prepare, store, epochs, first_batch, peak_memory, conversion, training, gpu_checks)
+    for task in (serve, prepare, store, epochs, first_batch, peak_memory, conversion, training, gpu_checks, operate)
 }
 
 
 def _describe(epochs: Epochs) -> dict[str, Any]:
-    """Shape, dtype and mean of the first epoch's batches, which also warms caches up."""
-    shapes, means = set(), []
-    for batch in epochs:
-        shapes.add(tuple(batch.shape[1:]))
-        means.append(batch.float().mean().item())
-    assert batch.dtype.itemsize == 1 and len(shapes) == 1, f"{batch.dtype}, {shapes}: not uint8 of one shape"
-    return {"shape": shapes.pop(), "mean": statistics.fmean(means), "stride": batch.stride()}
+    """Shapes and statistics of the first epoch's batches, which also warms caches up."""
+    statistics = [[_statistics(tensor) for tensor in _tensors(batch)] for batch in epochs]
+    batch = next(iter(epochs))
+    assert all(tensor.dtype.itemsize == 1 for tensor in _tensors(batch)), "not uint8"
+    return {
+        "shapes": [list(tensor.shape[1:]) for tensor in _tensors(batch)],
+        "statistics": np.round(np.mean(statistics, axis=0), 1).ravel().tolist(),
+        "stride": _tensors(batch)[0].stride(),
+    }
+
+
+def _tensors(batch: torch.Tensor | tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    return (batch,) if isinstance(batch, torch.Tensor) else batch
+
+
+def _statistics(batch: torch.Tensor) -> list[float]:
+    """Mean, deviation, contrast of neighbouring columns, and of the channels if there are any, in levels."""
+    levels = batch.float()
+    channels = (levels.amax(1) - levels.amin(1)).mean().item() if batch.ndim == 4 else 0
+    return [levels.mean().item(), levels.std().item(), levels.diff(dim=-1).abs().mean().item(), channels]
+
+
+def _changes(call: Callable[[], Any], images: np.ndarray, unit: int) -> dict[str, Any]:
+    made = [unit * np.stack([np.asarray(image, dtype=np.float32) for image in call()]) for _ in range(CHECKED_CALLS)]
+    changes = [np.abs(made_of - images).mean().item() for made_of in made]
+    return {"shapes": [list(made[0].shape[1:])], "statistics": [round(statistics.fmean(changes), 1)]}
+
+
+def _seconds_per_call(call: Callable[[], Any], least_seconds: float) -> float:
+    """This process's time, all threads together, which others on the machine disturb least."""
+    calls, begin = 0, time.process_time()
+    while calls == 0 or time.process_time() - begin < least_seconds:
+        call()
+        calls += 1
+    return (time.process_time() - begin) / calls
 
 
 def _speed(epochs: Epochs, least_seconds: float) -> float:
@@ -140,7 +194,7 @@ def _consume(epochs: Epochs, least_seconds: float) -> tuple[int, float]:
     images, begin = 0, time.perf_counter()
     while images == 0 or time.perf_counter() - begin < least_seconds:
         for batch in epochs:
-            images += len(batch)
+            images += len(_tensors(batch)[0])
     return images, time.perf_counter() - begin
 
 

@@ -19,6 +19,7 @@ from rich.console import Console
 from benchmarks.work import Work
 
 SECONDS_TO_END = 10
+SAME_WITHIN = 0.3  # share by which statistics of random transforms may differ
 SECONDS_TO_SETTLE = 1.0  # a contender that fills its queues after its turn must not disturb the next one
 
 
@@ -135,19 +136,8 @@ def speeds(names: Sequence[str], work: Work, seconds: float, repeats: int) -> li
 
     The processes stay alive from round to round, so that compiling and starting workers are not counted.
     """
-    children: list[Child] = []
-    results = []
     with ExitStack() as stack:
-        for name in names:
-            child = stack.enter_context(Child("serve", name, work))
-            results.append(child.result)
-            details = child.ask() if child.start() else None
-            if details is None:
-                say(f"{name}: {child.result.note}")
-                continue
-            child.result.details = details
-            children.append(child)
-            say(f"{name}: ready, {child.result.versions}")
+        everyone, children = started(stack, "serve", names, work)
         for _ in range(repeats):
             for child in children:
                 time.sleep(SECONDS_TO_SETTLE)
@@ -155,7 +145,38 @@ def speeds(names: Sequence[str], work: Work, seconds: float, repeats: int) -> li
                 if reply is not None:
                     child.result.values.append(reply["images_per_second"])
                     say(f"{child.result.name}: {child.result.values[-1]:,.0f} images/s")
-    return results
+    return [child.result for child in everyone]
+
+
+def started(
+    stack: ExitStack, task: str, names: Sequence[str], work: Work, environment: Mapping[str, str] | None = None
+) -> tuple[list[Child], list[Child]]:
+    """All children, one after another so that they do not make the same files, and those that are ready for questions.
+
+    What a child says when it is ready becomes its result's details.
+    """
+    everyone, children = [], []
+    for name in names:
+        child = stack.enter_context(Child(task, name, work, environment))
+        everyone.append(child)
+        details = child.ask() if child.start() else None
+        say(f"{name}: {child.result.note or f'ready, {child.result.versions}'}")
+        if details is not None:
+            child.result.details = details
+            children.append(child)
+    return everyone, children
+
+
+def mark_differences(results: Sequence[Result]) -> None:
+    """Note which contenders make something else than the first one, by their details' shapes and statistics."""
+    told = [result for result in results if result.details]
+    for result in told[1:]:
+        first = told[0].details
+        if result.details["shapes"] != first["shapes"]:
+            result.note = f"other shapes: {result.details['shapes']}, not {first['shapes']}"
+        pairs = zip(result.details["statistics"], first["statistics"], strict=False)
+        if any(abs(one - other) > 1 + SAME_WITHIN * other for one, other in pairs):
+            result.note = f"other pictures: {result.details['statistics']}, not {first['statistics']}"
 
 
 def ask_once(

@@ -28,6 +28,23 @@ class PhotoDataset(Dataset):
         return image, index % 1000
 
 
+class MaskedDataset(Dataset):
+    """(image, mask) of JPEG and PNG files, as `PhotoDataset` opens them.
+
+    Args:
+        paths, masks: of the files, in the same order.
+    """
+
+    def __init__(self, paths: Sequence[Path], masks: Sequence[Path]) -> None:
+        self.paths, self.masks = paths, masks
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, Image.Image]:
+        return Image.open(self.paths[index]), Image.open(self.masks[index])
+
+
 class SmallDataset(Dataset):
     """(image, label) of 32 x 32 pixels, uint8 (32, 32, 3).
 

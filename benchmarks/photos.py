@@ -36,6 +36,7 @@ SIZES = (
 LEAST_BYTES_PER_PIXEL = 0.22
 SIDE_OF_SMALL = 32
 LEAST_SIDE = 2000
+SOFTNESS = 6  # deviation of what masks are blurred with, in pixels
 
 
 def jpeg_photos(count: int, large: bool = False) -> list[Path]:
@@ -73,6 +74,30 @@ def small_photos(count: int) -> np.ndarray:
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, np.stack(small))
     return np.load(path)
+
+
+def masks(count: int) -> list[Path]:
+    """PNG files of masks of the photographs: 8 classes of soft brightness; made if they are not there."""
+    import cv2
+
+    folder = FOLDER / f"masks-{count}"
+    if not folder.exists():
+        making = folder.with_name(folder.name + ".making")
+        making.mkdir(parents=True, exist_ok=True)
+        for path in jpeg_photos(count):
+            grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+            soft = cv2.GaussianBlur(grey, (0, 0), SOFTNESS)
+            cv2.imwrite(str(making / f"{path.stem}.png"), soft // 32)
+        making.rename(folder)
+    return sorted(folder.glob("*.png"))
+
+
+def squares(count: int, size: int) -> np.ndarray:
+    """uint8 (count, size, size, 3): the photographs, RGB, squeezed."""
+    import cv2
+
+    photos = [cv2.imread(str(path), cv2.IMREAD_COLOR_RGB) for path in jpeg_photos(count)]
+    return np.stack([cv2.resize(photo, (size, size), interpolation=cv2.INTER_AREA) for photo in photos])
 
 
 def _jpegs(count: int) -> list[bytes]:

@@ -64,19 +64,72 @@ def publish(
     """
     against = next((result for result in results if result.name == reference), None)
     ratios = [_ratio(result, against, less_is_better) for result in results]
-    where = machine()
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
     console.print(_table(title, unit, results, ratios, reference, form, ratio_form))
-    console.print(", ".join(f"{key} {value}" for key, value in where.items()), style="dim", highlight=False)
-    RESULTS.mkdir(exist_ok=True)
-    rows = [
-        asdict(result) | {"median": result.median, "ratio": ratio}
-        for result, ratio in zip(results, ratios, strict=True)
-    ]
+    _say_where(console)
+    rows = [_record(result) | {"ratio": ratio} for result, ratio in zip(results, ratios, strict=True)]
     record = {"title": title, "unit": unit, "reference": reference, "less_is_better": less_is_better}
-    record |= {"machine": where, "settings": dict(settings or {}), "results": rows}
-    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    _save(name, record | {"results": rows}, settings)
     _plot(RESULTS / f"{name}.png", title, unit, results, form)
+
+
+def publish_grid(
+    name: str,
+    title: str,
+    unit: str,
+    grid: Mapping[str, Sequence[Result]],
+    *,
+    besides: Sequence[str] = (),
+    less_is_better: bool = False,
+    form: Callable[[float], str] = "{:,.0f}".format,
+    settings: Mapping[str, Any] | None = None,
+) -> None:
+    """The same for several rows: each contender is a column, and the last one says how far ours is ahead.
+
+    Args:
+        name, title, unit, less_is_better, form, settings: as `publish` has them.
+        grid: the contenders' results in each row, ours first.
+        besides: those that are no competitors.
+    """
+    contenders = list(dict.fromkeys(result.name for results in grid.values() for result in results))
+    table = Table("", title=f"{title}, {unit}")
+    for header in (*contenders, "× the fastest other"):
+        table.add_column(header.replace("_", " "), justify="right")
+    ahead, notes = {}, []
+    for row, results in grid.items():
+        of = {result.name: result for result in results}
+        others = [_ratio(results[0], of[one], less_is_better) for one in of if one not in (results[0].name, *besides)]
+        known = [ratio for ratio in others if ratio is not None]
+        cells = ["–" if one not in of or of[one].median is None else form(of[one].median) for one in contenders]
+        table.add_row(row, *cells, f"{min(known):.2f}" if known else "–")
+        if known:
+            ahead[row] = min(known)
+        notes += [f"{row}, {result.name}: {result.note}" for result in results if result.note]
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    console.print(table)
+    for line in notes:
+        console.print(line, style="dim", highlight=False)
+    _say_where(console)
+    rows = {row: [_record(result) for result in results] for row, results in grid.items()}
+    record = {"title": title, "unit": unit, "less_is_better": less_is_better, "ahead": ahead, "results": rows}
+    _save(name, record, settings)
+    bars = [Result(row, [ratio]) for row, ratio in ahead.items()]
+    _plot(RESULTS / f"{name}.png", title, "times as fast as the fastest other", bars, "{:.2f}".format)
+
+
+def _say_where(console: Console) -> None:
+    shown = ", ".join(f"{key} {value}" for key, value in machine().items())
+    console.print(shown, style="dim", highlight=False)
+
+
+def _record(result: Result) -> dict[str, Any]:
+    return asdict(result) | {"median": result.median}
+
+
+def _save(name: str, record: Mapping[str, Any], settings: Mapping[str, Any] | None) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    whole = {**record, "machine": machine(), "settings": dict(settings or {})}
+    (RESULTS / f"{name}.json").write_text(json.dumps(whole, indent=1) + "\n")
 
 
 def _ratio(result: Result, against: Result | None, less_is_better: bool) -> float | None:

@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,7 +25,8 @@ class Work:
 
     Attributes:
         name: `random_crop`: RandomResizedCrop and horizontal flip; `center_crop`: the central square of 224 / 256 of
-            the shorter side; `small`: raw images of 32 x 32, flipped, shifted by up to 2 pixels, with a hole of 8 x 8.
+            the shorter side; `small`: raw images of 32 x 32, flipped, shifted by up to 2 pixels, with a hole of 8 x 8;
+            or one of `steps.RECIPES`, each with sizes of its own.
         photos: how many different images there are.
         batch_size: images per batch.
         size: height and width of the output, in pixels.
@@ -64,12 +66,15 @@ class Work:
 
 
 class Epochs:
-    """What `batches` of a contender gives: each `iter()` is an epoch of uint8 tensors (N, 3, H, W)."""
+    """What `batches` of a contender gives: each `iter()` is an epoch of uint8 tensors (N, 3, H, W).
 
-    def __init__(self, start: Callable[[], Iterator[torch.Tensor]]) -> None:
+    Of a recipe they are tuples: of one tensor per view, and of the masks (N, H, W), if it has any.
+    """
+
+    def __init__(self, start: Callable[[], Iterator[Any]]) -> None:
         self._start = start
 
-    def __iter__(self) -> Iterator[torch.Tensor]:
+    def __iter__(self) -> Iterator[Any]:
         return self._start()
 
 
