@@ -21,6 +21,11 @@ def refused_class(error: Exception) -> str:
     return found[1] if found else "an object"
 
 
+def can_pin() -> bool:
+    """Whether there is pinned memory: with a GPU, unless this process was forked by one that used it already."""
+    return torch.cuda.is_available() and not torch.cuda._is_in_bad_fork()
+
+
 def is_of_memory(error: Exception) -> bool:
     """Whether there is not enough memory, which torch says by a RuntimeError of its allocator."""
     return isinstance(error, MemoryError) or "alloc" in str(error)

@@ -37,3 +37,13 @@ def test_memory_that_there_is_not_is_told_from_other_errors():
     with pytest.raises(RuntimeError) as raised:
         torch.zeros(2) @ torch.zeros(3)
     assert not torch_internals.is_of_memory(raised.value)
+
+
+@pytest.mark.parametrize(
+    "has_gpu, is_in_bad_fork, expected", [(True, False, True), (True, True, False), (False, False, False)]
+)
+def test_memory_is_not_pinned_where_the_gpu_is_the_parents(has_gpu, is_in_bad_fork, expected, monkeypatch):
+    assert torch.cuda._is_in_bad_fork() is False
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
+    monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: is_in_bad_fork)
+    assert torch_internals.can_pin() is expected

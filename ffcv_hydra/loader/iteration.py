@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NoReturn
 
-import torch
-
 from ffcv_hydra.collection.remote_shards import Ahead
 from ffcv_hydra.errors import LoaderError, SampleError
 from ffcv_hydra.loader.engine.batch_job import BatchJob, batch_jobs
@@ -30,6 +28,7 @@ from ffcv_hydra.loader_options import LoaderOptions
 from ffcv_hydra.operations.base import Scratch
 from ffcv_hydra.ordering.ranks import RankBatches
 from ffcv_hydra.pipeline import Pipeline
+from ffcv_hydra.torch_internals import can_pin
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +80,7 @@ class Passes:
         options = self.options
         plan = make_plan(self.pipelines, self.storage.beton, options, sizes)
         check_pairs(plan, options, self.world_size)
-        pool, on_error = BufferPool(pinned=torch.cuda.is_available()), OnError(options.on_error)
+        pool, on_error = BufferPool(pinned=can_pin()), OnError(options.on_error)
         self.executor = Executor(plan, self.storage, pool, options.batch_size, on_error, self.failures)
         self._settings = settings
 

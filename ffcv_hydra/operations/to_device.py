@@ -27,10 +27,11 @@ class ToDevice(TensorOperation):
     """Move tensors to a device; their memory format stays.
 
     Args:
-        device: a torch device, its name, or the number of a CUDA device; that of this rank by default (see
-            `device_of_rank`), so that one config serves any number of ranks.
+        device: a torch device, its name, or the number of a CUDA device; that of this rank by default, and for `cuda`
+            without a number (see `device_of_rank`), so that one config serves any number of ranks.
         non_blocking: do not wait for a copy to the device. The loader's memory is pinned where there is a GPU, and is
-            not used again before the copy is done.
+            not used again before the copy is done. It is made beside the training, on a stream of the loaders' own;
+            the stream that is current when a batch is taken waits for it.
     """
 
     keeps_levels = True
@@ -43,9 +44,10 @@ class ToDevice(TensorOperation):
         self.non_blocking = bool(non_blocking)
 
     def after(self, before: State) -> State:
-        """On the device, which is settled here, where the rank is known."""
+        """On the device, which is settled here, where the rank is known; threads have a current one of their own."""
         check_is_tensor(before)
-        self.device = self.device or device_of_rank()
+        if self.device is None or (self.device == torch.device("cuda") and torch.cuda.device_count() > 0):
+            self.device = device_of_rank()
         return replace(before, device=self.device)
 
     def apply(self, batch: torch.Tensor) -> torch.Tensor:

@@ -69,6 +69,8 @@ def test_without_a_name_the_device_is_the_ranks_own(count, current, local_rank, 
         monkeypatch.setitem(os.environ, "LOCAL_RANK", local_rank)
     after, memory = ToDevice().declare_state_and_memory(TENSOR)
     assert after.device == torch.device(expected) and memory is None
+    of_any_gpu = ToDevice("cuda").declare_state_and_memory(TENSOR)[0].device
+    assert of_any_gpu == torch.device(expected if count else "cuda")  # where there is none, that is said by torch
 
 
 def test_a_device_is_a_name_a_number_or_a_device():

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 
 from ffcv_hydra.loader.engine.epoch_order import EpochOrder
 from ffcv_hydra.loader.engine.pages import PageCache
@@ -31,6 +32,7 @@ class BatchJob:
         steps_left: how many steps threads still have to do.
         damaged: position and message of each sample whose stored data is damaged.
         error: what a task raised.
+        on_gpu: what tells of the end of the work that threads have given to GPUs.
     """
 
     samples: np.ndarray
@@ -42,6 +44,7 @@ class BatchJob:
     steps_left: int = 0
     damaged: dict[int, str] = field(default_factory=dict)
     error: BaseException | None = None
+    on_gpu: list[torch.cuda.Event] = field(default_factory=list)
 
     @classmethod
     def failed(cls, error: BaseException) -> "BatchJob":

@@ -19,6 +19,7 @@ from ffcv_hydra.loader.engine.failures import FailedSamples, OnError
 from ffcv_hydra.loader.engine.pages import PageCache
 from ffcv_hydra.loader.engine.rows import rows_of
 from ffcv_hydra.loader.engine.storage import Storage
+from ffcv_hydra.loader.engine.streams import hand_over, working_on
 from ffcv_hydra.loader.plan.node import Kind, Node, with_parents
 from ffcv_hydra.loader.plan.plan import Plan
 from ffcv_hydra.loader.plan.step import Form, Link, Step
@@ -57,6 +58,8 @@ class Executor:
             node: [allocator(query, pool, batch_size) for query in (node.memory, node.shared)] for node in plan.nodes
         }
         self._read_often = {node for node, times in plan.readers().items() if times > 1}
+        delivered = [leaf for end in plan.outputs.values() for leaf in ([end] if isinstance(end, Node) else end)]
+        self._handed_over = {*delivered, *(step.nodes[0].parent for step in self._consumer_steps)}
         self._formed = {step.children[0] for step in plan.steps if step.form is not None}
 
     def compile(self) -> None:
@@ -136,7 +139,8 @@ class Executor:
         if step.kind is Kind.CHUNK:
             self._run_chunk(job, step, start, stop, scratch)
         elif step not in self._formed:
-            self._run_batch(job, step)
+            with working_on(_devices(step), job.on_gpu):
+                self._run_batch(job, step)
         done = [step]
         if stop - start == len(job.samples):
             for child in step.children:
@@ -227,6 +231,8 @@ class Executor:
         skips = bool(job.damaged) and self.on_error is OnError.SKIP
         if skips and len(job.damaged) == len(job.samples):
             return None
+        if job.on_gpu:
+            hand_over(job.on_gpu, [value for node, value in job.values.items() if node in self._handed_over])
         if self._consumer_steps:
             with torch.no_grad():  # as the loader's threads always work
                 for step in self._consumer_steps:
@@ -278,6 +284,12 @@ class Executor:
         if damaged:
             result[damaged] = 0
         return result
+
+
+def _devices(step: Step) -> list[torch.device]:
+    """Where what a step reads is, and what it makes."""
+    nodes = [step.nodes[0].parent, *step.nodes]
+    return [torch.device(node.state.device) for node in nodes if node is not None]
 
 
 def _check_declared(node: Node, result: Any, count: int) -> None:
