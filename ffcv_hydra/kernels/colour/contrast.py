@@ -1,38 +1,149 @@
 """Contrast, saturation and grey: what depends on all channels of a pixel; images of one channel have no colour.
 
-The pixels are those of torchvision's functional transforms of uint8 tensors, within one level (float32 there, integers
-or another order of the same operations here).
+The pixels are those of torchvision's functional transforms of uint8 tensors, grey to the bit, the others within one
+level (float32 there, 16-bit lanes or another order of the same operations here).
 """
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
-from ffcv_hydra.kernels.colour.tones import as_level, blend_with_level
+from ffcv_hydra.kernels.colour.tones import blend_with_level
 from ffcv_hydra.kernels.compiling.compilation import device_function
+from ffcv_hydra.kernels.compiling.vectors import INT8, INT16, INT64, Vectors
+from ffcv_hydra.kernels.memory.copies import copy_bytes
 
-# torchvision's weights 0.2989, 0.587 and 0.114 with 24 fractional bits, rounded up: the cut value is then the exact one
-# for all 256**3 colours, because the error stays below the 0.0001 that separates a weighted sum from the next integer.
-_BITS = 24
-_RED, _GREEN, _BLUE = (-(-weight * 2**_BITS // 10_000) for weight in (2989, 5870, 1140))
+PIXELS = 32  # that are changed at once
+_SUMMED = 256  # pixels whose luminances are summed at once
+
+_WEIGHTS = (2989, 5870, 1140)  # of R, G and B in 10,000 parts of the luminance, as torchvision has them
+_IN_256 = tuple(weight * 256 // 10_000 for weight in _WEIGHTS)
+
+
+def _halves(vectors, value):
+    """The even and the odd ones of bytes as 16-bit lanes."""
+    both = vectors.builder.bitcast(value, ir.VectorType(INT16, value.type.count // 2))
+    return vectors.builder.and_(both, vectors.like(both, 0xFF)), vectors.builder.lshr(both, vectors.like(both, 8))
+
+
+def _whole(vectors, even, odd):
+    """The bytes that are the even and the odd of these 16-bit lanes, all below 256."""
+    both = vectors.builder.or_(even, vectors.builder.shl(odd, vectors.like(odd, 8)))
+    return vectors.builder.bitcast(both, ir.VectorType(INT8, 2 * both.type.count))
+
+
+def _weighted(vectors, channels, weights):
+    builder, pairs = vectors.builder, zip(channels, weights, strict=True)
+    red, green, blue = (builder.mul(value, vectors.like(value, weight)) for value, weight in pairs)
+    return builder.add(builder.add(red, green), blue)
+
+
+def _grey(vectors, channels):
+    """The luminance, cut to an integer, from 16-bit lanes of R, G and B.
+
+    Weights in 256 parts, rounded down, give it or one less: their sum is 0.97 too small at most. Which of the two, the
+    difference from the sum in 10,000 parts says, 0 to 19,999, for which the lower 16 bits of both are enough.
+    """
+    builder = vectors.builder
+    sum_in_256, sum_in_10_000 = (_weighted(vectors, channels, weights) for weights in (_IN_256, _WEIGHTS))
+    grey = builder.lshr(sum_in_256, vectors.like(sum_in_256, 8))
+    rest = builder.sub(sum_in_10_000, builder.mul(grey, vectors.like(grey, 10_000)))
+    one_more = builder.lshr(builder.add(rest, vectors.like(rest, (1 << 15) - 10_000)), vectors.like(rest, 15))
+    return builder.add(grey, one_more)
+
+
+def _channels(vectors, source):
+    """The 16-bit lanes of R, G and B of pixels at an address: of the even ones, and of the odd ones."""
+    return tuple(zip(*(_halves(vectors, channel) for channel in vectors.load_pixels(source, PIXELS)), strict=True))
+
+
+@intrinsic
+def _total_grey(typing_context, source):
+    """The sum of the luminances of 256 pixels at an address."""
+
+    def generate(context, builder, signature, arguments):
+        vectors = Vectors(builder)
+        sums = vectors.constant(INT16, PIXELS // 2, 0)
+        for begin in range(0, 3 * _SUMMED, 3 * PIXELS):
+            for channels in _channels(vectors, builder.add(arguments[0], INT64(begin))):
+                sums = builder.add(sums, _grey(vectors, channels))
+        return vectors.total(sums)
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic
+def _take_colour(typing_context, source, target):
+    """Write 32 pixels as their luminance."""
+
+    def generate(context, builder, signature, arguments):
+        vectors = Vectors(builder)
+        greys = [_grey(vectors, channels) for channels in _channels(vectors, arguments[0])]
+        vectors.store_pixels([_whole(vectors, *greys)] * 3, arguments[1])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
+@intrinsic
+def _saturate(typing_context, source, target, slope, bits):
+    """Write 32 pixels as grey + ((x - grey) * slope >> (9 + bits)), as a level; `slope` is even and below 2**16.
+
+    Differences are made positive by 256 for the product; what that adds to it is taken away again.
+    """
+
+    def generate(context, builder, signature, arguments):
+        vectors = Vectors(builder)
+        source, target, slope, bits = arguments
+        numbers = (slope, builder.lshr(slope, INT64(1)), bits)
+        slopes, added, shift = (vectors.filled(INT16, PIXELS // 2, number) for number in numbers)
+        start, seven, zero, most = (vectors.like(slopes, number) for number in (256 << 7, 7, 0, 255))
+        halves = []
+        for channels in _channels(vectors, source):
+            grey = _grey(vectors, channels)
+            less = builder.sub(start, builder.shl(grey, seven))
+            more = builder.sub(builder.shl(grey, shift), added)
+            levels = []
+            for value in channels:
+                product = vectors.upper_product(builder.add(builder.shl(value, seven), less), slopes)
+                value = builder.add(product, more)
+                value = builder.select(builder.icmp_signed(">", value, zero), value, zero)
+                value = builder.lshr(value, shift)
+                levels.append(builder.select(builder.icmp_unsigned("<", value, most), value, most))
+            halves.append(levels)
+        vectors.store_pixels([_whole(vectors, *both) for both in zip(*halves, strict=True)], target)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 4), generate
 
 
 @device_function
-def grey_level(red, green, blue):
-    """The luminance of a pixel, cut to an integer."""
-    return (red * _RED + green * _GREEN + blue * _BLUE) >> _BITS
+def _change_pixels(change, arguments, source, target):
+    """Let an intrinsic change the pixels of an image of three channels, the last ones through memory of 32."""
+    pixels, before, after = source.size // 3, source.ctypes.data, target.ctypes.data
+    rest = np.empty(3 * PIXELS, dtype=np.uint8)
+    for i in range(0, 3 * (pixels // PIXELS * PIXELS), 3 * PIXELS):
+        change(before + i, after + i, *arguments)
+    count = 3 * (pixels % PIXELS)
+    copy_bytes(rest.ctypes.data, before + 3 * pixels - count, count)
+    change(rest.ctypes.data, rest.ctypes.data, *arguments)
+    copy_bytes(after + 3 * pixels - count, rest.ctypes.data, count)
 
 
 @device_function
 def mean_grey(source):
     """The mean luminance of an image, uint8 (H, W, 1 or 3); each pixel's is cut to an integer first."""
-    height, width, channels = source.shape
-    total = 0
-    for y in range(height):
-        for x in range(width):
-            if channels == 3:
-                total += grey_level(source[y, x, 0], source[y, x, 1], source[y, x, 2])
-            else:
-                total += source[y, x, 0]
-    return total / (height * width)
+    if source.shape[2] != 3:
+        return source.mean()
+    pixels, first = source.size // 3, source.ctypes.data
+    rest = np.zeros(3 * _SUMMED, dtype=np.uint8)
+    count = 3 * (pixels % _SUMMED)
+    copy_bytes(rest.ctypes.data, first + 3 * pixels - count, count)
+    total = _total_grey(rest.ctypes.data)  # type: ignore[call-arg, var-annotated]
+    for i in range(0, 3 * pixels - count, 3 * _SUMMED):
+        total += _total_grey(first + i)
+    return total / pixels
 
 
 @device_function
@@ -43,30 +154,21 @@ def adjust_contrast(factor, source, target):
 
 @device_function
 def adjust_saturation(factor, source, target):
-    """Move each pixel's values away from its luminance by `factor`; `target` may be `source`."""
-    height, width, channels = source.shape
-    if channels != 3:
+    """Move each pixel's values away from its luminance by `factor`, up to 127; `target` may be `source`."""
+    if source.shape[2] != 3:
         target[:] = source
         return
-    factor, rest = np.float32(factor), np.float32(1.0 - factor)
-    before, after = source.reshape(height, width * 3), target.reshape(height, width * 3)
-    greys = np.empty(width * 3, dtype=np.float32)
-    for y in range(height):
-        for x in range(width):
-            greys[3 * x : 3 * x + 3] = rest * np.float32(grey_level(source[y, x, 0], source[y, x, 1], source[y, x, 2]))
-        for i in range(width * 3):  # all channels at once, which LLVM vectorises
-            after[y, i] = as_level(factor * np.float32(before[y, i]) + greys[i])
+    bits = 7  # behind the point; as many as leave room for factor * 255
+    while bits > 0 and factor * (1 << bits) >= 128:
+        bits -= 1
+    slope = 2 * min(int(factor * (1 << (8 + bits)) + 0.5), 0x7FFF)
+    _change_pixels(_saturate, (slope, bits), source, target)
 
 
 @device_function
 def to_grey(source, target):
     """Each pixel's luminance in all of its channels; `target` may be `source`."""
-    height, width, channels = source.shape
-    if channels != 3:
+    if source.shape[2] == 3:
+        _change_pixels(_take_colour, (), source, target)
+    else:
         target[:] = source
-        return
-    for y in range(height):
-        for x in range(width):
-            grey = np.uint8(grey_level(source[y, x, 0], source[y, x, 1], source[y, x, 2]))
-            for c in range(3):
-                target[y, x, c] = grey

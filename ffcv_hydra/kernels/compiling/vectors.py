@@ -1,4 +1,4 @@
-"""Vectors of integers in LLVM's own code, for what its vectoriser does not find: shared words of the JPEG kernels."""
+"""Vectors of integers in LLVM's own code, for what its vectoriser does not find: shared words of kernels."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -41,6 +41,12 @@ class Vectors:
         """The same number in as many lanes of the same type."""
         return self.constant(value.type.element, value.type.count, number)
 
+    def filled(self, lane: Any, count: int, number: Any) -> Any:
+        """The lower bits of an int64 that is known when the code runs, in all lanes."""
+        first = ir.Constant(ir.VectorType(lane, count), ir.Undefined)
+        first = self.builder.insert_element(first, self.builder.trunc(number, lane), ir.Constant(INT32, 0))
+        return self.shuffle(first, first, [0] * count)
+
     def shuffle(self, first: Any, second: Any, order: Sequence[int]) -> Any:
         """Lanes of the two vectors, one after the other, in an order."""
         mask = ir.Constant(ir.VectorType(INT32, len(order)), list(order))
@@ -59,6 +65,43 @@ class Vectors:
         """The lanes as a longer type."""
         extend = self.builder.sext if signed else self.builder.zext
         return extend(value, ir.VectorType(lane, value.type.count))
+
+    def load_pixels(self, address: Any, count: int) -> list[Any]:
+        """The three channels of `count` pixels of bytes, each as a vector."""
+        pixels = self.load(address, 0, INT8, 3 * count)
+        return [self.shuffle(pixels, pixels, range(channel, 3 * count, 3)) for channel in range(3)]
+
+    def store_pixels(self, channels: Sequence[Any], address: Any) -> None:
+        """Write three vectors of bytes as pixels."""
+        count = channels[0].type.count
+        both, third = self.joined(channels[0], channels[1]), self.joined(channels[2], channels[2])
+        order = [lane + count * channel for lane in range(count) for channel in range(3)]
+        for begin, end in ((0, 2 * count), (2 * count, 3 * count)):
+            self.store(self.shuffle(both, third, order[begin:end]), address, begin)
+
+    def _called(self, name: str, result: Any, *values: Any) -> Any:
+        """What an intrinsic function of LLVM's gives."""
+        first = values[0].type
+        name = f"llvm.{name}.v{first.count}i{first.element.width}"
+        function = self.builder.module.globals.get(name)
+        if function is None:
+            kind = ir.FunctionType(result, [value.type for value in values])
+            function = ir.Function(self.builder.module, kind, name)
+        return self.builder.call(function, values)
+
+    def capped(self, name: str, first: Any, second: Any) -> Any:
+        """Sum (`uadd`) or difference (`usub`) of unsigned lanes, no more and no less than these can hold."""
+        return self._called(f"{name}.sat", first.type, first, second)
+
+    def upper_product(self, first: Any, second: Any) -> Any:
+        """The upper halves of the products of unsigned lanes."""
+        width = ir.Constant(INT32, first.type.element.width)
+        return self._called("umul.fix", first.type, first, second, width)
+
+    def total(self, value: Any) -> Any:
+        """The sum of unsigned lanes of up to 32 bits, as an int64; it has to fit 32 bits."""
+        wide = self.widened(value, INT32, signed=False)
+        return self.builder.zext(self._called("vector.reduce.add", INT32, wide), INT64)
 
     def high_product(self, value: Any, factor: int) -> Any:
         """The upper 16 bits of the products of int16 lanes and a number of 16 bits."""

@@ -51,20 +51,11 @@ def _interpolated(vectors, sums, even, odd):
     three = builder.add(here, builder.add(here, here))
     halves = []
     for other, half in ((before, even), (behind, odd)):
-        rounding = builder.insert_element(ir.Constant(here.type, ir.Undefined), half, ir.Constant(INT32, 0))
-        rounding = vectors.shuffle(rounding, rounding, [0] * here.type.count)
+        rounding = vectors.filled(INT16, here.type.count, half)
         total = builder.add(builder.add(three, other), rounding)
         halves.append(builder.ashr(total, vectors.like(total, 4)))
     both = vectors.zipped(*halves)
     return builder.sub(both, vectors.like(both, 128))
-
-
-def _stored(vectors, colours, target):
-    """Write lanes of R, G and B as pixels."""
-    both, third = vectors.joined(colours[0], colours[1]), vectors.joined(colours[2], colours[2])
-    order = [lane + PIXELS * channel for lane in range(PIXELS) for channel in range(3)]
-    for begin, end in ((0, 2 * PIXELS), (2 * PIXELS, 3 * PIXELS)):
-        vectors.store(vectors.shuffle(both, third, order[begin:end]), target, begin)
 
 
 @intrinsic
@@ -72,10 +63,9 @@ def _convert_halved(typing_context, luma, blue, red, even, odd, target):
     def generate(context, builder, signature, arguments):
         vectors = Vectors(builder)
         luma, blue, red, even, odd, target = arguments
-        even, odd = (builder.trunc(number, INT16) for number in (even, odd))
         chroma = [_interpolated(vectors, sums, even, odd) for sums in (blue, red)]
         values = vectors.widened(vectors.load(luma, 0, INT8, PIXELS), INT16, signed=False)
-        _stored(vectors, _colours(vectors, values, *chroma), target)
+        vectors.store_pixels(_colours(vectors, values, *chroma), target)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 6), generate
@@ -89,7 +79,7 @@ def _convert_whole(typing_context, luma, blue, red, target):
             vectors.widened(vectors.load(part, 0, INT8, PIXELS), INT16, signed=False) for part in arguments[:3]
         )
         chroma = [builder.sub(part, vectors.like(part, 128)) for part in chroma]
-        _stored(vectors, _colours(vectors, values, *chroma), arguments[3])
+        vectors.store_pixels(_colours(vectors, values, *chroma), arguments[3])
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 4), generate

@@ -13,7 +13,7 @@ TURNS = [-0.5, -0.3, -0.1, 0, 0.05, 0.25, 0.5]
     "change, reference, factors, share",
     [
         (change_contrast, F.adjust_contrast, FACTORS, 1e-3),
-        (change_saturation, F.adjust_saturation, FACTORS, 1e-2),
+        (change_saturation, F.adjust_saturation, FACTORS, 2e-2),  # at factors like 0.3 many values are integers
         (change_hue, F.adjust_hue, TURNS, 1e-3),
     ],
 )
