@@ -69,8 +69,7 @@ ELSEWHERE = {
     "operations/test_erasing.py": "kernels/geometry/erase",
     "operations/test_random_crop.py": "kernels/geometry/pad_crop",
     "operations/test_shared_decoding.py": (
-        "kernels/colour/finish kernels/geometry/picked_pixels kernels/memory/parts operations/base"
-        " operations/image_decoder operations/views"
+        "kernels/geometry/picked_pixels kernels/memory/parts operations/base operations/image_decoder operations/views"
     ),
     "loader/engine/test_storage.py": "loader/engine/buffers loader/engine/pages",
     "loader/test_chains.py": "loader/plan/links operations/image_chain",
@@ -83,6 +82,7 @@ ELSEWHERE = {
     "loader/test_mixing.py": "loader/plan/mixing",
     "loader/test_moving_together.py": "loader/plan/movement loader/plan/stillness loader/plan/together",
     "loader/plan/test_passes.py": "loader/plan/node",
+    "loader/plan/test_fuse.py": "kernels/colour/finish operations/finish",
     "loader/plan/test_schedule.py": "loader/plan/step",
     "loader/test_traps.py": "loader/plan/torch_module",
     "models/test_autoencoder.py": "models/images models/mean_loss",

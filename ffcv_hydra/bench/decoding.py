@@ -50,7 +50,7 @@ def decoding_parts(
         actions["comparing checksums"] = lambda: stored.first_mismatch(0)
     parts = {f"{field}: {name}": took for name, took in zip(actions, _seconds(actions.values()), strict=True)}
     rest, shares = max(0.0, seconds - sum(parts.values())), [1 / len(decoders)] * len(decoders)
-    if link.functions is None and all(isinstance(node.operation, ImageDecoder) for node in decoders):
+    if not link.is_stored and all(isinstance(node.operation, ImageDecoder) for node in decoders):
         shares = _resampling(decoders, stored, samples, keys) or shares
         parts[f"{field}: decoding"] = rest * (1 - sum(shares))
     for node, share in zip(decoders, shares, strict=True):

@@ -33,6 +33,10 @@ class Convert(_ToDtype):
     def __init__(self, dtype: Any) -> None:
         self.dtype = any_dtype("Convert", "dtype", dtype)
 
+    def as_table(self, values: torch.Tensor) -> torch.Tensor:
+        """What becomes of `values` (256, C)."""
+        return self.apply(values)
+
     def apply(self, batch: torch.Tensor) -> torch.Tensor:
         """The batch of that dtype."""
         return batch.to(self.dtype)

@@ -25,14 +25,12 @@ class ImageFunction(NamedTuple):
         parameters: what it takes: integers, floats, arrays and kernels; of those it gets the addresses.
         result_bytes: of the image that it makes.
         in_place: whether that may be written over the image that it is made of.
-        random: whether it draws from its key.
     """
 
     kernel: Kernel
     parameters: tuple[Any, ...]
     result_bytes: int
     in_place: bool = False
-    random: bool = True
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:
@@ -101,19 +99,23 @@ class ImageChain:
     Args:
         functions: each with up to three integers in [0, 2**64) that are folded into the images' keys for it.
         image_bytes: of an image that the first one takes.
+
+    Attributes:
+        result_bytes: of an image that the last one makes.
+        between_bytes: memory that an image on its way takes, twice.
     """
 
     def __init__(self, functions: Sequence[tuple[ImageFunction, tuple[int, ...]]], image_bytes: int) -> None:
         self._functions = tuple(functions)
         self._blocks = [function.block() for function, _ in functions]
         self._rows = np.zeros((len(functions), image_chain.FUNCTION_COLUMNS), dtype=np.int64)
-        self._result_bytes = functions[-1][0].result_bytes if functions else image_bytes
-        self._between_bytes, destination = 0, image_chain.TO_TARGET
+        self.result_bytes = functions[-1][0].result_bytes if functions else image_bytes
+        self.between_bytes, destination = image_bytes, image_chain.TO_TARGET
         for position in reversed(range(len(functions))):
             function, parts = functions[position]
             folded = np.array(parts, dtype=np.uint64).view(np.int64)
             if destination != image_chain.TO_TARGET:
-                self._between_bytes = max(self._between_bytes, function.result_bytes)
+                self.between_bytes = max(self.between_bytes, function.result_bytes)
                 destination = image_chain.TO_SOURCE if function.in_place else image_chain.TO_OTHER
             address, parameters = function.kernel.address, self._blocks[position].ctypes.data
             first = image_chain.FIRST_PART
@@ -121,7 +123,22 @@ class ImageChain:
             self._rows[position, first : first + len(folded)] = folded
             if not function.in_place:
                 destination = image_chain.TO_OTHER
-        self._between_bytes += -self._between_bytes % 64  # so that the second one is aligned as the first
+        self.between_bytes += -self.between_bytes % 64  # so that the second one is aligned as the first
+        self._is_in_place = all(function.in_place for function, _ in functions)
+
+    @property
+    def described(self) -> tuple[int, int, bool]:
+        """The address of its functions, their number, and whether all work in place."""
+        return self._rows.ctypes.data, len(self._rows), self._is_in_place
+
+    def check(self, target: np.ndarray, count: int) -> None:
+        """Compare a target with what it is to hold: kernels trust its address.
+
+        Raises:
+            TypeError: it is not contiguous, or of another size.
+        """
+        if target.nbytes != count * self.result_bytes or not target.flags.c_contiguous:
+            raise TypeError(f"the target must be contiguous and have {self.result_bytes} bytes per image")
 
     def run(
         self, source: ImageSource, samples: np.ndarray, keys: np.ndarray, target: np.ndarray, scratch: Scratch
@@ -141,10 +158,9 @@ class ImageChain:
         Raises:
             TypeError: `target` is of another size.
         """
-        if target.nbytes != len(samples) * self._result_bytes or not target.flags.c_contiguous:
-            raise TypeError(f"the target must be contiguous and have {self._result_bytes} bytes per image")
-        first = scratch.buffer("images", 2 * self._between_bytes).ctypes.data
-        between = np.array([first, first + self._between_bytes])
+        self.check(target, len(samples))
+        first = scratch.buffer("images", 2 * self.between_bytes).ctypes.data
+        between = np.array([first, first + self.between_bytes])
         return run_image_chain(
-            source.described, samples, keys, self._rows, between, target.ctypes.data, self._result_bytes
+            source.described, samples, keys, self._rows, between, target.ctypes.data, self.result_bytes
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, Self
@@ -12,16 +13,14 @@ import numpy as np
 from ffcv_hydra.beton.fields.image_fields import MaskField, OwnImageField
 from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
 from ffcv_hydra.errors import PipelineError
-from ffcv_hydra.kernels.colour.finish import finish
 from ffcv_hydra.kernels.compiling.compilation import Kernel
 from ffcv_hydra.kernels.geometry.taps import AREA, BILINEAR, NEAREST
-from ffcv_hydra.kernels.images.windows import STORED_AS_JPEG
+from ffcv_hydra.kernels.images.windows import STORED_AS_JPEG, TARGET_COLUMNS
 from ffcv_hydra.kernels.random.draws import draw_chosen
 from ffcv_hydra.operations.base import Chunk, ChunkDecoder, Extents
 from ffcv_hydra.operations.flip import RandomHorizontalFlip
-from ffcv_hydra.operations.image_chain import ImageFunction
-from ffcv_hydra.operations.normalize import finish_function, table_bits
-from ffcv_hydra.operations.operation import INITIAL_STATE, State
+from ffcv_hydra.operations.image_chain import ImageChain
+from ffcv_hydra.operations.operation import State
 from ffcv_hydra.operations.shared_decoding import decode_views, kernels_for
 from ffcv_hydra.operations.views import StoredImages, Views
 
@@ -32,12 +31,8 @@ _FACTORS = (2, 4, 8)  # that JPEGs are decoded smaller by
 class ImageDecoder(ChunkDecoder):
     """Base: decodes each image and resamples one box of it, to the field's dtype (uint8 or uint16) and channels.
 
-    The loader lets it do on the way what comes right after it, while the image is in the processor's cache.
-
     Attributes:
-        flip: what mirrors images, by the first of the chunk's `fused_keys`; None: nothing.
-        table: float32 or float16 (C, 256): what each byte becomes; None for the bytes themselves.
-        channels_first: whether the output is (C, H, W).
+        flip: what mirrors images while they are resampled, by the first of the chunk's `fused_keys`; None: nothing.
 
     Args:
         interpolation: `area`: OpenCV's INTER_AREA, which FFCV uses: the mean of the covered pixels, so that they become
@@ -53,8 +48,6 @@ class ImageDecoder(ChunkDecoder):
     field_types = (RGBImageField, OwnImageField)
     geometric = True
     flip: RandomHorizontalFlip | None = None
-    table: np.ndarray | None = None
-    channels_first: bool = False
 
     def __init__(self, interpolation: str = "area", scaled_decoding: bool = False) -> None:
         super().__init__()
@@ -64,17 +57,10 @@ class ImageDecoder(ChunkDecoder):
         self.interpolation = interpolation
         self.scaled_decoding = scaled_decoding
 
-    def fused_with(self, flip: float | None, table: np.ndarray | None, channels_first: bool) -> Self:
-        """A copy that does what comes after it, too.
-
-        Args:
-            flip: the probability that an image is mirrored; None: never.
-            table: what the class has it for.
-            channels_first: whether the output is (C, H, W).
-        """
+    def with_flip(self, p: float) -> Self:
+        """A copy that mirrors images, too, with that probability."""
         other = copy.copy(self)
-        other.flip = None if flip is None else RandomHorizontalFlip(flip)
-        other.table, other.channels_first = table, channels_first
+        other.flip = RandomHorizontalFlip(p)
         return other
 
     def stored(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -110,22 +96,12 @@ class ImageDecoder(ChunkDecoder):
         return self.field.dtype if isinstance(self.field, OwnImageField) else np.dtype(np.uint8)
 
     def is_stored_as_made(self, sizes: np.ndarray) -> bool:
-        """Whether all images are stored as pixels, and these are what is made of them but for `image_functions`.
+        """Whether all images are stored as pixels, and these are what is made of them but for the flip.
 
         Args:
             sizes: 64-bit integers (num_samples,), the stored bytes of each image.
         """
         return False
-
-    def image_functions(self) -> list[ImageFunction]:
-        """What is done to each image after it is resampled: mirroring, then the table and the layout."""
-        functions: list[ImageFunction] = []
-        shape = (*self.output_size, self.channels)
-        if self.flip is not None:
-            functions += self.flip.image_functions(shape, self.dtype)
-        if self._is_finished:
-            functions.append(finish_function(shape, self.table, self.channels_first))
-        return functions
 
     def mirrored(self, chunk: Chunk) -> Any:
         """Which images are mirrored once they are resampled: False, or bool (N,)."""
@@ -134,10 +110,6 @@ class ImageDecoder(ChunkDecoder):
         mirrored = np.empty(len(chunk.samples), dtype=np.bool_)
         draw_chosen(chunk.fused_keys[0], self.flip.p, mirrored)
         return mirrored
-
-    @property
-    def _is_finished(self) -> bool:
-        return self.table is not None or self.channels_first
 
     @property
     def interpolation_code(self) -> int:
@@ -149,18 +121,16 @@ class ImageDecoder(ChunkDecoder):
         """Those of the decoding, and those of what comes after it."""
         modes = self.metadata["mode"]
         decoding = kernels_for(self.dtype, range(modes.min(), modes.max() + 1), self.interpolation_code)
-        return (*decoding, *(finish,) * self._is_finished, *(draw_chosen,) * (self.flip is not None))
+        return (*decoding, *(draw_chosen,) * (self.flip is not None))
 
     def result(self, before: State) -> tuple[tuple[int, ...], Any]:
-        """(H, W, C) of the field's dtype, or what that becomes."""
-        height, width = self.output_size
-        shape = (self.channels, height, width) if self.channels_first else (height, width, self.channels)
-        return shape, self.dtype if self.table is None else self.table.dtype
+        """(H, W, C) of the field's dtype."""
+        return (*self.output_size, self.channels), self.dtype
 
-    def fill_with_zeros(self, target: np.ndarray) -> None:
-        """Fill one image with what black pixels become."""
-        channels = target if self.channels_first else target.transpose(2, 0, 1)
-        channels[...] = 0 if self.table is None else self.table[:, 0, None, None]
+    @property
+    def image_bytes(self) -> int:
+        """Of an image of the output."""
+        return math.prod(self.output_size) * self.channels * self.dtype.itemsize
 
     def run(self, source: Extents, target: np.ndarray, chunk: Chunk) -> None:
         """Decode the chunk's images into `target` (N, H, W, C)."""
@@ -188,45 +158,45 @@ class ImageDecoder(ChunkDecoder):
                 scales[(images.modes == STORED_AS_JPEG) & is_enough] = factor
         return scales
 
-    def layout(self, images: StoredImages, target: np.ndarray) -> tuple[int, ...]:
-        """What kernels know of a target; they get its address alone, and trust it.
-
-        Raises:
-            TypeError: if it does not fit.
-        """
-        image, dtype = self.result(INITIAL_STATE)
-        shape = (len(images.offsets), *image)
-        if target.shape != shape or target.dtype != dtype or not target.flags.c_contiguous:
-            raise TypeError(f"{type(self).__name__} fills a contiguous {dtype} array {shape}")
-        return target.ctypes.data, *self.output_size, target.itemsize, self.channels_first, 0
-
 
 def decode_shared(
-    decoders: Sequence[ImageDecoder], source: Extents, targets: Sequence[np.ndarray], chunks: Sequence[Chunk]
+    decoders: Sequence[ImageDecoder],
+    source: Extents,
+    targets: Sequence[np.ndarray],
+    chunks: Sequence[Chunk],
+    chains: Sequence[ImageChain] | None = None,
+    keys: np.ndarray | None = None,
 ) -> None:
     """Decode each image once, and give each decoder its part of it; the same as if each ran alone.
 
     Args:
         decoders: of one field of one file.
         source: where the stored images lie.
-        targets: per decoder the array (N, H, W, C) that it fills; (N, C, H, W) for one with `channels_first`.
+        targets: per decoder the array (N, ...) that it, or its chain, fills.
         chunks: per decoder the samples, which are the same for all, and its keys.
+        chains: per decoder what each of its images goes through next; nothing by default.
+        keys: uint64 (N,), of the samples, which the chains take.
 
     Raises:
         FailedSample: if an image cannot be decoded.
-        TypeError: if a target does not fit its decoder.
+        TypeError: if a target does not fit.
     """
     if len(source.offsets) == 0:
         return
-    one = decoders[0]
+    one, scratch = decoders[0], chunks[0].scratch
     heights, widths, modes = one.stored(chunks[0].samples)
-    stored = StoredImages(source.data, source.offsets, source.sizes, modes, heights, widths, one.channels, one.dtype)
+    keys = np.zeros(len(heights), dtype=np.uint64) if keys is None else keys
+    stored = StoredImages(
+        source.data, source.offsets, source.sizes, modes, heights, widths, keys, one.channels, one.dtype
+    )
+    chains = [ImageChain((), decoder.image_bytes) for decoder in decoders] if chains is None else chains
+    between = max(chain.between_bytes for chain in chains)
+    memory = scratch.buffer("images", 2 * between).ctypes.data, between
+    rows = np.empty((len(decoders), TARGET_COLUMNS), dtype=np.int64)
+    for row, decoder, chain, target in zip(rows, decoders, chains, targets, strict=True):
+        chain.check(target, len(heights))
+        row[:] = target.ctypes.data, *decoder.output_size, chain.result_bytes, *chain.described, *memory
     windows = [decoder.windows(stored, chunk) for decoder, chunk in zip(decoders, chunks, strict=True)]
     scales = [decoder.scales(stored, wanted) for decoder, wanted in zip(decoders, windows, strict=True)]
-    layouts = [decoder.layout(stored, target) for decoder, target in zip(decoders, targets, strict=True)]
-    as_stored = all(not planes and value_bytes == one.dtype.itemsize for *_, value_bytes, planes, _ in layouts)
-    no_table = np.empty(0, dtype=np.uint32)
-    tables = [no_table if as_stored else table_bits(decoder.table, one.channels) for decoder in decoders]
     codes = [decoder.interpolation_code for decoder in decoders]
-    views = Views(np.stack(windows), np.array(codes), np.stack(scales), np.array(layouts), np.stack(tables))
-    decode_views(stored, views, chunks[0].scratch)
+    decode_views(stored, Views(np.stack(windows), np.array(codes), np.stack(scales), rows), scratch)

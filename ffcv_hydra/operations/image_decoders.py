@@ -211,7 +211,6 @@ class WholeImage(ImageDecoder):
 
     def is_stored_as_made(self, sizes: np.ndarray) -> bool:
         """Whether all images are stored as pixels."""
-        image_bytes = math.prod(self.output_size) * self.channels * self.dtype.itemsize
         modes = self.metadata["mode"]
         is_raw = modes.min() == modes.max() == STORED_RAW
-        return bool(is_raw and sizes.min() == sizes.max() == image_bytes and image_bytes)
+        return bool(is_raw and sizes.min() == sizes.max() == self.image_bytes and self.image_bytes)

@@ -1,6 +1,5 @@
 """Normalisation of images, as arrays and as tensors: (x - mean) / std per channel, in levels of 0 to 255."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,9 +8,9 @@ import numpy as np
 import torch
 
 from ffcv_hydra.errors import PipelineError
-from ffcv_hydra.kernels.colour.finish import finish_image
 from ffcv_hydra.operations.arguments import numbers
 from ffcv_hydra.operations.dtypes import floating_dtype
+from ffcv_hydra.operations.finish import finish_function
 from ffcv_hydra.operations.image_chain import ImageFunction, ImageFunctionOperation
 from ffcv_hydra.operations.operation import State
 from ffcv_hydra.operations.tensor_operation import TensorOperation
@@ -87,28 +86,7 @@ class NormalizeImage(ImageFunctionOperation):
 
     def image_functions(self, shape: tuple[int, ...], dtype: np.dtype) -> tuple[ImageFunction, ...]:
         """The one that looks up."""
-        return (finish_function(shape, np.ascontiguousarray(self.table.T), False),)
-
-
-def finish_function(shape: tuple[int, ...], table: np.ndarray | None, channels_first: bool) -> ImageFunction:
-    """The function that looks bytes up in a table, and may put channels first.
-
-    Args:
-        shape: (H, W, C), of uint8 images.
-        table: (C, 256), what each byte becomes, of a dtype of 2 or 4 bytes; None for the bytes themselves.
-        channels_first: whether to write (C, H, W).
-    """
-    bits = table_bits(table, shape[2])
-    value_bytes = 1 if table is None else table.itemsize
-    parameters = *shape, bits, value_bytes, int(channels_first)
-    return ImageFunction(finish_image, parameters, math.prod(shape) * value_bytes, random=False)
-
-
-def table_bits(table: np.ndarray | None, channels: int) -> np.ndarray:
-    """uint32 (C, 256): the bits of the values of a table (C, 256); zeros without one, which are not looked at."""
-    if table is None:
-        return np.zeros((channels, 256), dtype=np.uint32)
-    return table.view(np.dtype(f"u{table.itemsize}")).astype(np.uint32)
+        return (finish_function(shape, self.table, channels_first=False),)
 
 
 class NormalizeTensor(TensorOperation):

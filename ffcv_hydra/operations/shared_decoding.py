@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from ffcv_hydra.kernels.colour.finish import finish
 from ffcv_hydra.kernels.compiling.compilation import Kernel
 from ffcv_hydra.kernels.geometry.picked_pixels import copy_window, nearest_window
 from ffcv_hydra.kernels.geometry.taps import NEAREST
@@ -23,22 +22,23 @@ from ffcv_hydra.kernels.jpeg.markers import read_baseline
 from ffcv_hydra.kernels.jpeg.reduction import transform_reduced
 from ffcv_hydra.kernels.jpeg.region import decode_region
 from ffcv_hydra.kernels.jpeg.tables import prepare_tables
+from ffcv_hydra.kernels.memory.image_chain import run_image_functions
 from ffcv_hydra.kernels.memory.mask_codec import decode_runs
 from ffcv_hydra.kernels.memory.parts import (
     COPY_WINDOW,
     DECODE_BOX,
     DECODE_RUNS,
-    FINISH,
     NEAREST_WINDOW,
     PARTS_LENGTH,
     PREPARE_TABLES,
     READ_BASELINE,
     REDUCE,
+    RUN_FUNCTIONS,
     SMALL,
     TABLES,
 )
 from ffcv_hydra.operations.base import FailedSample, Scratch
-from ffcv_hydra.operations.views import ON_THE_WAY, StoredImages, Views
+from ffcv_hydra.operations.views import StoredImages, Views
 
 # kernels by their places in `kernels.parts`: what each JPEG takes, and what any image may take
 JPEG_KERNELS = {READ_BASELINE: read_baseline, DECODE_BOX: decode_box, PREPARE_TABLES: prepare_tables}
@@ -46,7 +46,7 @@ DEFERRED_KERNELS = {
     DECODE_RUNS: decode_runs,
     COPY_WINDOW: copy_window,
     NEAREST_WINDOW: nearest_window,
-    FINISH: finish,
+    RUN_FUNCTIONS: run_image_functions,
     REDUCE: transform_reduced,
 }
 
@@ -83,7 +83,7 @@ def decode_views(images: StoredImages, views: Views, scratch: Scratch) -> None:
     Raises:
         FailedSample: if an image cannot be decoded.
     """
-    workplace = _Workplace(images, views, scratch)
+    workplace = _Workplace(images, scratch)
     for_kernels = images
     if (is_mixed := (views.scales != views.scales[0]).any(axis=0)).any():
         for_kernels = replace(images, modes=np.where(is_mixed, np.uint8(_LEFT_OUT), images.modes))
@@ -106,14 +106,13 @@ class _Workplace:
 
     Args:
         images: all of them.
-        views: of them; told where there is memory for an image on the way to its target.
         scratch: of the calling thread.
 
     Attributes:
         pixels: of the stored dtype, for the largest image; raw ones of 8 bits take none.
     """
 
-    def __init__(self, images: StoredImages, views: Views, scratch: Scratch) -> None:
+    def __init__(self, images: StoredImages, scratch: Scratch) -> None:
         channels, dtype = images.channels, images.dtype
         self._decode, weight = (decode_windows_8, np.float32) if dtype == np.uint8 else (decode_windows_16, np.float64)
         in_scratch = (images.modes != STORED_RAW) | (dtype.itemsize > 1)
@@ -122,11 +121,9 @@ class _Workplace:
         has_jpegs = STORED_AS_JPEG in images.modes
         small = int(images.sizes.max()) + EXTRA_BYTES if has_jpegs else 0
         num_bytes, row = num_bytes + -num_bytes % 8, row + -row % 8
-        largest_target = int(views.targets[:, 1:3].prod(axis=1).max()) * channels
-        memory = scratch.buffer("pixels", num_bytes + row + small + largest_target)
+        memory = scratch.buffer("pixels", num_bytes + row + small)
         self.pixels, self._row = memory[:num_bytes].view(dtype), memory[num_bytes : num_bytes + row].view(weight)
         self._small = memory[num_bytes + row :][:small]
-        views.targets[:, ON_THE_WAY] = memory.ctypes.data + num_bytes + row + small
         self._parts = np.zeros(PARTS_LENGTH, dtype=np.int64)
         self._parts[list(DEFERRED_KERNELS)] = [kernel.deferred_address for kernel in DEFERRED_KERNELS.values()]
         if has_jpegs:
@@ -148,7 +145,7 @@ class _Workplace:
             views.windows,
             views.interpolations,
             views.targets,
-            views.tables.ctypes.data,
+            images.keys,
             self.pixels,
             self._row,
             begin,
@@ -165,7 +162,7 @@ class _Workplace:
         one, scales = images.one(position), views.scales[:, position]
         jpeg, height, width = images.stored(position), int(one.heights[0]), int(one.widths[0])
         for scale in sorted(set(scales.tolist())):
-            some = views.of_image(position, scales == scale, images.channels)
+            some = views.of_image(position, scales == scale)
             if scales.min() < scales.max() and self.decode(one, some) < 0:
                 continue
             top, left, height_of_part, width_of_part = decode_region(
@@ -176,5 +173,7 @@ class _Workplace:
             numbers = ([0], [rows * columns * images.channels], [rows], [columns])
             offsets, sizes, heights, widths = np.array(numbers)
             raw = np.array([STORED_RAW], dtype=np.uint8)
-            decoded = StoredImages(self.pixels, offsets, sizes, raw, heights, widths, images.channels, images.dtype)
+            decoded = StoredImages(
+                self.pixels, offsets, sizes, raw, heights, widths, one.keys, images.channels, images.dtype
+            )
             self.decode(decoded, some)

@@ -53,6 +53,10 @@ class Squeeze(TensorOperation):
     def __init__(self, *dims: int) -> None:
         self.dims = dims
 
+    def as_layout(self) -> Layout:
+        """The same memory."""
+        return Layout.TENSOR
+
     def after(self, before: State) -> State:
         """Without those axes."""
         check_is_tensor(before)

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-ON_THE_WAY = 5  # the column of `Views.targets` that says where there is memory for one image of the largest target
-_COLUMNS = ("offsets", "sizes", "modes", "heights", "widths")
+from ffcv_hydra.kernels.images.windows import ADDRESS, RESULT_BYTES
+
+_COLUMNS = ("offsets", "sizes", "modes", "heights", "widths", "keys")
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class StoredImages:
         offsets, sizes: int64 (N,), where each lies in `data`, in bytes.
         modes: uint8 (N,), how it is stored.
         heights, widths: int64 (N,), in pixels.
+        keys: uint64 (N,), of the samples.
         channels, dtype: of the field's pixels.
     """
 
@@ -28,6 +30,7 @@ class StoredImages:
     modes: np.ndarray
     heights: np.ndarray
     widths: np.ndarray
+    keys: np.ndarray
     channels: int
     dtype: np.dtype
 
@@ -55,28 +58,20 @@ class Views:
         windows: int64 (V, N, 9), as `kernels.geometry.resize.resize_window` takes them.
         interpolations: int64 (V,), the kernels' numbers of them.
         scales: int64 (V, N), 1, 2, 4 or 8: how many times smaller than it is a JPEG is decoded.
-        targets: int64 (V, 6), as `kernels.images.windows` takes them, `ON_THE_WAY` not yet set.
-        tables: uint32 (V, C, 256), what each byte becomes; (V, 0) if all become what they are.
+        targets: int64 (V, TARGET_COLUMNS), as `kernels.images.windows` takes them.
     """
 
     windows: np.ndarray
     interpolations: np.ndarray
     scales: np.ndarray
     targets: np.ndarray
-    tables: np.ndarray
 
-    def of_image(self, position: int, chosen: np.ndarray, channels: int) -> Views:
+    def of_image(self, position: int, chosen: np.ndarray) -> Views:
         """Those of one image that are chosen, bool (V,)."""
         targets = self.targets[chosen]
-        targets[:, 0] += position * targets[:, 1:4].prod(axis=1) * channels
+        targets[:, ADDRESS] += position * targets[:, RESULT_BYTES]
         one = slice(position, position + 1)
-        return Views(
-            self.windows[chosen, one],
-            self.interpolations[chosen],
-            self.scales[chosen, one],
-            targets,
-            self.tables[chosen],
-        )
+        return Views(self.windows[chosen, one], self.interpolations[chosen], self.scales[chosen, one], targets)
 
     def box(self) -> np.ndarray:
         """int64 (4,): top, left, bottom, right of the smallest box around all of them, which are of one image."""

@@ -82,7 +82,8 @@ def make(path: Path, name: str, **options: Any) -> Loader:
 
 
 def functions(loader: Loader) -> int:
-    return sum(len(link.functions or ()) for step in loader.plan.steps for link in step.links)
+    branches = [branch for step in loader.plan.steps for link in step.links for branch in link.branches]
+    return sum(len(branch.functions or ()) for branch in branches)
 
 
 def one_by_one(monkeypatch: pytest.MonkeyPatch, *arguments: Any, **options: Any) -> Loader:

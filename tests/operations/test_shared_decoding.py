@@ -216,7 +216,7 @@ def test_memory_that_does_not_fit_is_refused():
     decoder = bound(CenterCrop(8), "rgb", metadata)
     fitting = memory(decoder)
     for wrong in (fitting[:, :7], fitting[:-1], fitting.astype(np.uint16), fitting[:, :, ::-1]):
-        with pytest.raises(TypeError, match="CenterCrop fills a contiguous uint8 array"):
+        with pytest.raises(TypeError, match="contiguous and have 192 bytes per image"):
             decoder.run(source, wrong, chunks(1)[0])
 
 

@@ -8,11 +8,15 @@ from ffcv_hydra.kernels.compiling.pointers import array_at, call_address, unowne
 from ffcv_hydra.kernels.geometry.resize import resize_window
 from ffcv_hydra.kernels.jpeg.decoder import REGION_LEFT, REGION_LENGTH, REGION_TOP, REGION_WIDTH
 from ffcv_hydra.kernels.memory.copies import copy_bytes
-from ffcv_hydra.kernels.memory.parts import DECODE_BOX, DECODE_RUNS, FINISH
+from ffcv_hydra.kernels.memory.parts import DECODE_BOX, DECODE_RUNS, RUN_FUNCTIONS
 
 STORED_AS_JPEG, STORED_RAW, STORED_AS_RUNS = 0, 1, 2  # the mode column; the first two are FFCV's
 
-_TABLE_BYTES = 4 * 256  # of one channel
+# the columns of `targets`; IN_TARGET: whether the functions begin where the result is to be, and not in BETWEEN
+TARGET_COLUMNS = 9
+(
+    ADDRESS, HEIGHT, WIDTH, RESULT_BYTES, FUNCTIONS, NUM_FUNCTIONS, IN_TARGET, BETWEEN, BETWEEN_BYTES,
+) = range(TARGET_COLUMNS)  # fmt: skip
 
 _int64s = types.Array(types.int64, 1, "C")
 
@@ -21,7 +25,7 @@ def _signature(pixel, weight):
     return types.int64(
         _int64s, types.Array(types.uint8, 1, "C", readonly=True), _int64s, _int64s,
         types.Array(types.uint8, 1, "C"), _int64s, _int64s, types.int64, _int64s, types.Array(types.int64, 3, "C"),
-        _int64s, types.Array(types.int64, 2, "C"), types.int64, types.Array(pixel, 1, "C"),
+        _int64s, types.Array(types.int64, 2, "C"), types.Array(types.uint64, 1, "C"), types.Array(pixel, 1, "C"),
         types.Array(weight, 1, "C"), types.int64,
     )  # fmt: skip
 
@@ -71,22 +75,24 @@ def _decode(parts, address, size, mode, height, width, channels, scale, box, scr
 
 
 @inlined_function
-def _place(parts, target, n, pixels, region, window, scale, interpolation, channels, table, row):
-    """Resample one window of decoded pixels, and write it where a target has its image n."""
-    shape = (target[1], target[2], channels)
-    address = target[0] + n * shape[0] * shape[1] * channels * target[3]
+def _place(parts, target, n, key, pixels, region, window, scale, interpolation, channels, row):
+    """Resample one window of decoded pixels, and write what the functions make of it where a target has its image n."""
     window[0] -= region[REGION_TOP]
     window[1] -= region[REGION_LEFT]
-    as_stored = target[3] == pixels.itemsize and target[4] == 0
-    image = array_at(address if as_stored else target[5], shape, pixels)
+    result = target[ADDRESS] + n * target[RESULT_BYTES]
+    address = result if target[IN_TARGET] != 0 else target[BETWEEN]
+    image = array_at(address, (target[HEIGHT], target[WIDTH], channels), pixels)
     resize_window(parts, pixels, region[REGION_WIDTH], window, scale, interpolation, row, image)
-    if not as_stored:
-        arguments = (image.ctypes.data, *shape, table, target[3], target[4], address)
-        call_address(parts[FINISH], arguments)  # type: ignore[call-arg]
+    if target[NUM_FUNCTIONS] > 0:
+        arguments = (
+            target[FUNCTIONS], target[NUM_FUNCTIONS], address, np.int64(key), target[BETWEEN], target[BETWEEN_BYTES],
+            result, target[RESULT_BYTES],
+        )  # fmt: skip
+        call_address(parts[RUN_FUNCTIONS], arguments)  # type: ignore[call-arg]
 
 
 def _decode_windows(
-    parts, data, offsets, sizes, modes, heights, widths, channels, scales, windows, interpolations, targets, tables,
+    parts, data, offsets, sizes, modes, heights, widths, channels, scales, windows, interpolations, targets, keys,
     scratch, row, begin,
 ):  # fmt: skip
     """Decode N stored images, each once, and resample V windows of each.
@@ -102,11 +108,10 @@ def _decode_windows(
             and raw pixels are.
         windows: int64 (V, N, 9), as `resize_window` takes them; those of images that are decoded are overwritten.
         interpolations: int64 (V,), of `resample_taps`.
-        targets: int64 (V, 6), of each array (N, H, W, C) or (N, C, H, W) that is written: address, H, W, bytes per
-            value, whether channels come first, and the address of H * W * C bytes for use on the way, which an array
-            (N, H, W, C) of the stored dtype takes none of.
-        tables: the address of uint32 (V, C, 256), as `finish` takes them, for arrays of another dtype than the stored
-            one.
+        targets: int64 (V, TARGET_COLUMNS): the address of what is made of each image n, one after another; H and W of
+            the window; the bytes of a result; and, as `run_image_functions` takes them, what each image goes through
+            next, with memory between. Without functions windows are the results.
+        keys: uint64 (N,), one per image.
         scratch: of the stored dtype, as long as the largest image is, decoded (height * width * C), except that raw
             pixels of 8 bits take none.
         row: twice C times the width of the widest image, and 1; float32 for 8 bits, float64 for 16: float32 could round
@@ -132,8 +137,8 @@ def _decode_windows(
         pixels = array_at(address, (heights[n] * widths[n] * channels,), scratch)
         for v in range(len(targets)):
             _place(
-                parts, targets[v], n, pixels, region, windows[v, n], scales[n], interpolations[v], channels,
-                tables + v * channels * _TABLE_BYTES, row,
+                parts, targets[v], n, keys[n], pixels, region, windows[v, n], scales[n], interpolations[v], channels,
+                row,
             )  # fmt: skip
     return -1
 

@@ -11,7 +11,7 @@ import numpy as np
 from numba import types
 
 from ffcv_hydra.kernels.compiling.compilation import Kernel, device_function, kernel
-from ffcv_hydra.kernels.compiling.pointers import call_address, uint64_at
+from ffcv_hydra.kernels.compiling.pointers import call_address, int64s_at, uint64_at
 from ffcv_hydra.kernels.memory.checksum import GROUP, group_xxh64
 from ffcv_hydra.kernels.memory.copies import copy_bytes, prefetch
 from ffcv_hydra.kernels.random.generator import mixed_in, premixed
@@ -70,9 +70,18 @@ def _num_intact(source, samples, begin, count, addresses, lanes, checksums):
 
 
 @device_function
-def _run_functions(functions, parts, address, key, between, target, target_bytes):
-    """Let one image go through the functions, and write it."""
-    place = np.int64(-1)  # of the image in `between`, if it is there
+def _premixed_parts(functions):
+    """uint64 (F, 3): what is folded into the key for each function."""
+    parts = np.empty((len(functions), FUNCTION_COLUMNS - FIRST_PART), dtype=np.uint64)
+    for i in range(len(functions)):
+        for part in range(FUNCTION_COLUMNS - FIRST_PART):
+            parts[i, part] = premixed(np.uint64(functions[i, FIRST_PART + part]))
+    return parts
+
+
+@device_function
+def _run_functions(functions, parts, address, place, key, between, target, target_bytes):
+    """Let one image go through the functions, and write it; `place` is where it is in `between`, or -1."""
     for i in range(len(functions)):  # a row as an array would have its references counted, for each image
         folded = key
         for part in range(functions[i, NUM_PARTS]):
@@ -86,6 +95,28 @@ def _run_functions(functions, parts, address, key, between, target, target_bytes
             address, place = result, other
     if address != target:
         copy_bytes(target, address, target_bytes)
+
+
+@kernel(types.int64(*[types.int64] * 8))
+def run_image_functions(functions, count, address, key, between, between_bytes, target, target_bytes):
+    """Let one image go through a chain.
+
+    Args:
+        functions: the address of int64 (count, FUNCTION_COLUMNS), as `run_image_chain` takes them.
+        address: of the image; `between` or `target`, or elsewhere if no function works in place.
+        key: of the image.
+        between: the address of twice `between_bytes` for an image on its way.
+        target: the address of the result.
+        target_bytes: of the result.
+
+    Returns:
+        0.
+    """
+    rows = int64s_at(functions, (count, FUNCTION_COLUMNS))
+    places = np.array([between, between + between_bytes])
+    place = np.int64(0 if address == between else -1)
+    _run_functions(rows, _premixed_parts(rows), address, place, np.uint64(key), places, target, target_bytes)
+    return 0
 
 
 @kernel("int64(int64[::1], int64[::1], uint64[::1], int64[:, ::1], int64[::1], int64, int64)")
@@ -110,10 +141,7 @@ def run_image_chain(source, samples, keys, functions, between, target, target_by
     """
     groups, lanes = np.empty((2, GROUP), dtype=np.int64), np.empty((GROUP, 4), dtype=np.uint64)
     checksums = np.empty(GROUP, dtype=np.uint64)
-    parts = np.empty((len(functions), FUNCTION_COLUMNS - FIRST_PART), dtype=np.uint64)
-    for i in range(len(functions)):
-        for part in range(FUNCTION_COLUMNS - FIRST_PART):
-            parts[i, part] = premixed(np.uint64(functions[i, FIRST_PART + part]))
+    parts = _premixed_parts(functions)
     total, ahead = len(samples), min(source[IMAGE_BYTES], _PREFETCHED)
     upcoming = _find(source, samples, 0, groups[0]) if total > 0 else 0
     for begin in range(0, total, GROUP):
@@ -125,7 +153,7 @@ def run_image_chain(source, samples, keys, functions, between, target, target_by
             if n < upcoming:
                 prefetch(following[n], ahead)
             image = target + (begin + n) * target_bytes
-            _run_functions(functions, parts, addresses[n], keys[begin + n], between, image, target_bytes)
+            _run_functions(functions, parts, addresses[n], np.int64(-1), keys[begin + n], between, image, target_bytes)
         if count < min(GROUP, total - begin):
             return begin + count
     return total

@@ -14,6 +14,6 @@ PARTS_LENGTH = 10
     DECODE_RUNS,  # of `mask_codec`
     COPY_WINDOW,  # of `picked_pixels`
     NEAREST_WINDOW,  # of `picked_pixels`
-    FINISH,  # of `finish`
+    RUN_FUNCTIONS,  # of `image_chain`
     REDUCE,  # of `jpeg.reduction`
 ) = range(PARTS_LENGTH)  # fmt: skip

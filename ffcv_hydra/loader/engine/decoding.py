@@ -1,6 +1,5 @@
 """From stored bytes to the results of a step's decoders: compared with their checksums, and what becomes of damage."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from ffcv_hydra.loader.engine.chunks import chunk_of
 from ffcv_hydra.loader.engine.failures import FailedSamples, OnError
 from ffcv_hydra.loader.engine.storage import Storage
 from ffcv_hydra.loader.plan.node import Node
-from ffcv_hydra.loader.plan.step import Link
+from ffcv_hydra.loader.plan.step import Branch, Link
 from ffcv_hydra.operations import FailedSample, ImageDecoder, decode_shared
 from ffcv_hydra.operations.base import Scratch
 from ffcv_hydra.operations.image_chain import images_of
@@ -37,47 +36,46 @@ class Decoding:
     def run(
         self, job: BatchJob, link: Link, targets: list[np.ndarray], start: int, stop: int, scratch: Scratch
     ) -> None:
-        """Fill one target (stop - start, ...) per decoder, or that of the chain, for samples start to stop of a batch.
+        """Fill one target (stop - start, ...) per branch, for samples start to stop of a batch.
 
         Raises:
             SampleError: a sample is damaged, and the policy is to raise.
         """
-        if link.functions is None:
-            self._decode(job, link.nodes, targets, start, stop, scratch)
+        if link.is_stored:
+            self._chain(job, link.branches[0], targets[0], start, stop, scratch)
         else:
-            self._chain(job, link, targets[-1], start, stop, scratch)
+            self._decode(job, link, targets, start, stop, scratch)
 
-    def _chain(self, job: BatchJob, link: Link, target: np.ndarray, start: int, stop: int, scratch: Scratch) -> None:
-        node, chain, keys = link.nodes[0], link.chain, job.keys[start:stop]
+    def _chain(
+        self, job: BatchJob, branch: Branch, target: np.ndarray, start: int, stop: int, scratch: Scratch
+    ) -> None:
+        node, chain, keys = branch.nodes[0], branch.chain, job.keys[start:stop]
         source, places = self.storage.images(
-            node.field, link.image_bytes, job.samples[start:stop], scratch.file_for, job.pages
+            node.field, branch.image_bytes, job.samples[start:stop], scratch.file_for, job.pages
         )
         done, count = chain.run(source, places, keys, target, scratch), stop - start
         while done < count:
             self.fail(job, node, start + done, DAMAGED)
-            zeros = images_of(np.zeros((1, link.image_bytes), dtype=np.uint8))
-            chain.run(zeros, np.arange(1), keys[done : done + 1], target[done : done + 1], scratch)
+            _fill_with_zeros(branch, target[done : done + 1], keys[done : done + 1], scratch)
             done += 1
             done += chain.run(source, places[done:], keys[done:], target[done:], scratch)
 
     def _decode(
-        self, job: BatchJob, nodes: Sequence[Node], targets: list[np.ndarray], start: int, stop: int, scratch: Scratch
+        self, job: BatchJob, link: Link, targets: list[np.ndarray], start: int, stop: int, scratch: Scratch
     ) -> None:
         """Decode with the memory that there is; a sample that it does not suffice for is damaged."""
         try:
-            self._decode_at_once(job, nodes, targets, start, stop, scratch)
+            self._decode_at_once(job, link, targets, start, stop, scratch)
         except MemoryError:
-            needed = self._memory_for(nodes[0], job.samples[start:stop])
+            needed = self._memory_for(link.nodes[0], job.samples[start:stop])
             largest = int(needed.argmax())
             what = f"there is not enough memory for the {needed[largest]:,} bytes that it takes by the file's tables"
-            self.fail(job, nodes[0], start + largest, what)
-            decoders: list[Any] = [node.operation for node in nodes]
-            for decoder, target in zip(decoders, targets, strict=True):
-                decoder.fill_with_zeros(target[largest])
+            self.fail(job, link.nodes[0], start + largest, what)
+            _fill_all(link, targets, largest, job.keys[start:stop], scratch)
             for begin, end in ((0, largest), (largest + 1, stop - start)):
                 if begin < end:
                     parts = [target[begin:end] for target in targets]
-                    self._decode(job, nodes, parts, start + begin, start + end, scratch)
+                    self._decode(job, link, parts, start + begin, start + end, scratch)
 
     def _memory_for(self, node: Node, samples: np.ndarray) -> np.ndarray:
         """int64 (N,): the bytes of each sample, as stored and, of an image, decoded."""
@@ -90,12 +88,12 @@ class Decoding:
         return needed
 
     def _decode_at_once(
-        self, job: BatchJob, nodes: Sequence[Node], targets: list[np.ndarray], start: int, stop: int, scratch: Scratch
+        self, job: BatchJob, link: Link, targets: list[np.ndarray], start: int, stop: int, scratch: Scratch
     ) -> None:
         samples, keys = job.samples[start:stop], job.keys[start:stop]
-        decoders: list[Any] = [node.operation for node in nodes]
-        chunks = [chunk_of(node, samples, keys, scratch) for node in nodes]
-        stored = self.storage.extents(nodes[0].field, samples, scratch.file_for, job.pages)
+        decoders: list[Any] = [node.operation for node in link.decoders]
+        chunks = [chunk_of(node, samples, keys, scratch) for node in link.decoders]
+        stored = self.storage.extents(link.nodes[0].field, samples, scratch.file_for, job.pages)
         begin, count = 0, len(samples)
         while begin < count:
             damaged = stored.first_mismatch(begin)
@@ -104,17 +102,18 @@ class Decoding:
             try:
                 if begin < end:
                     data, parts = stored.part(begin, end), [chunk.part(begin, end) for chunk in chunks]
-                    if len(decoders) == 1:
+                    if link.branches[0].functions is None:
                         decoders[0].run(data, targets[0][begin:end], parts[0])
                     else:
-                        decode_shared(decoders, data, [target[begin:end] for target in targets], parts)
+                        chains = [branch.chain for branch in link.branches]
+                        some = [target[begin:end] for target in targets]
+                        decode_shared(decoders, data, some, parts, chains, keys[begin:end])
             except FailedSample as error:
                 failure = FailedSample(begin + error.position, error.reason)
             if failure is None:
                 return
-            self.fail(job, nodes[0], start + failure.position, failure.reason)
-            for decoder, target in zip(decoders, targets, strict=True):
-                decoder.fill_with_zeros(target[failure.position])
+            self.fail(job, link.nodes[0], start + failure.position, failure.reason)
+            _fill_all(link, targets, failure.position, keys, scratch)
             begin = failure.position + 1
 
     def damaged(self, job: BatchJob, node: Node) -> list[int]:
@@ -144,3 +143,19 @@ class Decoding:
         which = f"sample {named}" if len(samples) == 1 else f"one of the samples {named}"
         beton = self.storage.beton
         return f"{beton.path if len(samples) > 1 else beton.path_of(samples[0])}: field '{node.field}', {which}: "
+
+
+def _fill_all(link: Link, targets: list[np.ndarray], position: int, keys: np.ndarray, scratch: Scratch) -> None:
+    here = slice(position, position + 1)
+    for branch, target in zip(link.branches, targets, strict=True):
+        _fill_with_zeros(branch, target[here], keys[here], scratch)
+
+
+def _fill_with_zeros(branch: Branch, target: np.ndarray, keys: np.ndarray, scratch: Scratch) -> None:
+    """Fill the target of one sample, (1, ...), with what data of zeros would give."""
+    if branch.functions is None:
+        decoder: Any = branch.nodes[0].operation
+        decoder.fill_with_zeros(target[0])
+    else:
+        zeros = images_of(np.zeros((1, branch.image_bytes), dtype=np.uint8))
+        branch.chain.run(zeros, np.arange(1), keys, target, scratch)

@@ -173,19 +173,20 @@ class Executor:
     ) -> None:
         first, last = link.nodes[0], link.nodes[-1]
         if link.reads_file:
-            decoded = [targets[node] for node in link.nodes if node in targets]
+            decoded = [targets[branch.nodes[-1]] for branch in link.branches]
             self._decoding.run(job, link, decoded, start, stop, scratch)
             return
         keys, source = job.keys[start:stop], None
         if first.parent is not None:
             source = targets[first.parent] if first.parent in targets else job.values[first.parent][start:stop]
             source = np.ascontiguousarray(source)  # a user's operation may give a view
-        if link.functions is None:
+        branch = link.branches[0]
+        if branch.functions is None:
             chunk = chunk_of(first, job.samples[start:stop], keys, scratch)
             first.operation.run(source, targets[first], chunk)  # type: ignore[attr-defined]
         else:
             assert source is not None
-            link.chain.run(images_of(source), np.arange(stop - start), keys, targets[last], scratch)
+            branch.chain.run(images_of(source), np.arange(stop - start), keys, targets[last], scratch)
 
     def _run_batch(self, job: BatchJob, step: Step) -> None:
         for node in step.nodes:
@@ -210,7 +211,7 @@ class Executor:
         targets = {node: job.values[node][start:stop] for node in step.kept}
         buffer, after = 0, step.links[-1]
         for link in reversed(step.links):
-            node = link.nodes[-1]
+            node = link.nodes[-1]  # only the first link may have several branches, and all of these are kept
             if node not in targets:
                 if after.in_place:
                     targets[node] = targets[after.nodes[-1]]

@@ -12,6 +12,7 @@ from ffcv_hydra.loader.plan.plan import Plan
 from ffcv_hydra.loader.plan.step import Form, Step
 from ffcv_hydra.operations import ImageDecoder
 from ffcv_hydra.operations.dtypes import torch_dtype
+from ffcv_hydra.operations.image_chain import ImageFunctionOperation
 from ffcv_hydra.operations.operation import AllocationQuery, Layout
 
 _CHUNK_BYTES = 1 << 20
@@ -40,7 +41,7 @@ def schedule(plan: Plan, beton: Beton, batch_size: int, num_workers: int, batche
         step = Step(tuple(nodes), tuple(children.pop(number, [])[::-1]))
         if step.kind is Kind.CHUNK:
             links = links_of(step, beton)
-            is_chain = len(links) == 1 and links[0].functions is not None
+            is_chain = len(links) == 1 and links[0].is_chain
             size = (
                 chain_chunk_size(step, batch_size, num_workers, batches_ahead)
                 if is_chain
@@ -62,14 +63,21 @@ def _groups(nodes: Sequence[Node], readers: Counter[Node]) -> list[tuple[list[No
             continue
         before = number_of[node.parent]
         others = groups[before][0]
-        is_chain = len(others) == 1 or others[1].parent is not None
-        if is_chain and others[-1] is node.parent and readers[node.parent] == 1 and others[0].kind is node.kind:
+        follows = len(others) == 1 or others[1].parent is not None or _goes_on(node)
+        if follows and node.parent in others and readers[node.parent] == 1 and others[0].kind is node.kind:
             others.append(node)
             number_of[node] = before
         else:
             number_of[node] = len(groups)
             groups.append(([node], before))
     return groups
+
+
+def _goes_on(node: Node) -> bool:
+    """Whether a node can be run for an image that has just been decoded, as all before it."""
+    assert node.parent is not None
+    is_behind = isinstance(node.parent.operation, (ImageDecoder, ImageFunctionOperation))
+    return is_behind and isinstance(node.operation, ImageFunctionOperation)
 
 
 def _decoders_by_image(nodes: Sequence[Node]) -> list[list[Node]]:

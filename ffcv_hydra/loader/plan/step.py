@@ -9,7 +9,7 @@ import torch
 
 from ffcv_hydra.kernels.compiling.compilation import Kernel
 from ffcv_hydra.kernels.memory.checksum import first_mismatch
-from ffcv_hydra.kernels.memory.image_chain import run_image_chain
+from ffcv_hydra.kernels.memory.image_chain import run_image_chain, run_image_functions
 from ffcv_hydra.loader.plan.node import Kind, Node
 from ffcv_hydra.operations import ChunkDecoder
 from ffcv_hydra.operations.image_chain import ImageChain, ImageFunction
@@ -18,12 +18,13 @@ _NO_SAMPLES = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
-class Link:
-    """Nodes that run as one call.
+class Branch:
+    """Nodes that each image goes through, one after another; or one node that works on chunks.
 
     Attributes:
-        nodes: at least one; decoders of one field, or nodes each of which feeds the next.
-        functions: the image functions of all of them, each with what is folded into keys for it; None if it has others.
+        nodes: each of which feeds the next. The first one may be a decoder, even of another kind.
+        functions: the image functions of all nodes but a decoder, each with what is folded into keys for it; None if
+            the node works on chunks.
         image_bytes: of each image that the first function reads.
     """
 
@@ -32,30 +33,63 @@ class Link:
     image_bytes: int = 0
 
     @cached_property
+    def chain(self) -> ImageChain:
+        """The functions, compiled; only where there are some, or none are needed."""
+        assert self.functions is not None
+        return ImageChain(self.functions, self.image_bytes)
+
+
+@dataclass(frozen=True, eq=False)
+class Link:
+    """Nodes that run as one call.
+
+    Attributes:
+        branches: one; or one for each decoder of a field, if these are several.
+        is_stored: whether the functions read the images as they are stored.
+    """
+
+    branches: tuple[Branch, ...]
+    is_stored: bool = False
+
+    @cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        """Of all branches, one after another."""
+        return tuple(node for branch in self.branches for node in branch.nodes)
+
+    @cached_property
+    def decoders(self) -> tuple[Node, ...]:
+        """The nodes that decode."""
+        return tuple(node for node in self.nodes if node.parent is None)
+
+    @cached_property
     def reads_file(self) -> bool:
         """Whether it begins with decoders of what is stored outside the metadata."""
         operation = self.nodes[0].operation
-        return self.nodes[0].parent is None and isinstance(operation, ChunkDecoder) and operation.reads_file
+        return bool(self.decoders) and isinstance(operation, ChunkDecoder) and operation.reads_file
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether each image goes through functions, and nothing else."""
+        return self.is_stored or (not self.decoders and self.branches[0].functions is not None)
 
     @cached_property
     def in_place(self) -> bool:
         """Whether what it makes may be written over what it is made of."""
-        return self.functions is not None and all(function.in_place for function, _ in self.functions)
+        functions = self.branches[0].functions
+        return not self.decoders and functions is not None and all(function.in_place for function, _ in functions)
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:
         """What it certainly calls: those that take longest to compile first."""
-        if self.functions is not None:
-            return (run_image_chain, *(kernel for function, _ in self.functions for kernel in function.kernels))
-        operations: list[Any] = [node.operation for node in self.nodes]
+        of_functions = [
+            kernel for branch in self.branches for function, _ in branch.functions or () for kernel in function.kernels
+        ]
+        if self.is_chain:
+            return (run_image_chain, *of_functions)
+        operations: list[Any] = [branch.nodes[0].operation for branch in self.branches]
         checks = (first_mismatch,) if self.reads_file else ()
-        return (*(kernel for operation in operations for kernel in operation.kernels), *checks)
-
-    @cached_property
-    def chain(self) -> ImageChain:
-        """The functions, compiled; only of a link that has some."""
-        assert self.functions is not None
-        return ImageChain(self.functions, self.image_bytes)
+        of_chains = (run_image_functions, *of_functions) if of_functions else ()
+        return (*(kernel for operation in operations for kernel in operation.kernels), *of_chains, *checks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +114,8 @@ class Form:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """Nodes that run one after another without waiting in between, or decoders of one field that share the decoding.
+    """Nodes that run without waiting in between: one after another, or behind decoders of one field that share the
+    decoding.
 
     Attributes:
         nodes: all of one kind.
@@ -103,8 +138,9 @@ class Step:
 
     @cached_property
     def kept(self) -> tuple[Node, ...]:
-        """The nodes whose results are read outside of this step; the other ones' are read by the next node alone."""
-        return self.nodes if len(self.nodes) > 1 and self.nodes[1].parent is None else self.nodes[-1:]
+        """The nodes whose results are read outside of this step; the other ones' are read by one node of it alone."""
+        read_here = {node.parent for node in self.nodes}
+        return tuple(node for node in self.nodes if node not in read_here)
 
     @cached_property
     def kind(self) -> Kind:

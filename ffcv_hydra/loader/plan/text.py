@@ -67,12 +67,15 @@ def _how(step: Step, call: Sequence[Node], is_formed: bool) -> str:
         is_compiled = first.state.jit_mode
         why = "its code is compiled for them, and only one such runs at a time" if is_compiled else "these are tensors"
         return f"on whole batches, each by one thread, since {why}"
-    together = ""
-    if len(call) > 1 and call[1].parent is None:
-        together = f"; images are decoded once for {', '.join(dict.fromkeys(node.output for node in call))}"
-    elif len(call) > 1:
-        together = "; each image goes through all of them"
+    outputs = dict.fromkeys(node.output for node in call)
+    together = f"; images are decoded once for {', '.join(outputs)}" if _shares(call) else ""
+    if any(node.parent in call for node in call):
+        together += "; each image goes through all of them"
     return f"on chunks of {step.chunk_size} samples, by all threads{together}"
+
+
+def _shares(call: Sequence[Node]) -> bool:
+    return sum(node.parent is None for node in call) > 1
 
 
 def _cost(call: Sequence[Node], times: Times) -> str:
@@ -85,7 +88,7 @@ def _operations(node: Node) -> Iterator[str]:
     for place, part in enumerate(node.fused or (node,)):
         notes = []
         if node.fused and node.parent is not None:
-            notes.append("looked up, before it is a tensor")
+            notes.append("done image by image, before it is a tensor")
         elif place:
             notes.append(f"fused with {node.fused[0].name}")
         if (promise := promise_of(part.operation)) is not None:

@@ -49,8 +49,9 @@ def decode(
         np.array([mode], dtype=np.uint8), np.array([height]), np.array([width]), channels,
         np.ones(1, dtype=np.int64),
         np.array([[[0, 0, height, width, height, width, 0, 0, 0]]]), np.zeros(1, dtype=np.int64),
-        np.array([[target.ctypes.data, height, width, target.itemsize, 0, 0]]),
-        0, np.empty(channels * height * width, dtype=dtype), np.empty(2 * (channels * width + 1), dtype=weight), 0,
+        np.array([[target.ctypes.data, height, width, target.nbytes, 0, 0, 1, 0, 0]]),
+        np.zeros(1, dtype=np.uint64), np.empty(channels * height * width, dtype=dtype),
+        np.empty(2 * (channels * width + 1), dtype=weight), 0,
     )  # fmt: skip
     return failed, target[0]
 

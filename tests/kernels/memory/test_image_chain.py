@@ -29,7 +29,7 @@ def write_key(source, target, key, parameters):
 
 
 def adding(value: int, size: int, in_place: bool = False) -> ImageFunction:
-    return ImageFunction(add, (size, value), size, bool(in_place), random=False)
+    return ImageFunction(add, (size, value), size, bool(in_place))
 
 
 def chain(*functions: ImageFunction) -> ImageChain:

@@ -33,11 +33,11 @@ def test_what_is_fused_and_lent_and_promised_is_said(scenes):
     image = [RandomResizedCrop(24), RandomHorizontalFlip(), ToTensor(), ToTorchImage(), DivideImage255()]
     assert printed(scenes, {"image": image}).splitlines() == [
         "image: float32 (3, 24, 24)",
-        "  on chunks of 16 samples, by all threads",
+        "  on chunks of 16 samples, by all threads; each image goes through all of them",
         "    RandomResizedCrop: as FFCV's decoder of the same name: OpenCV's INTER_AREA of what TurboJPEG decodes, "
         "within 1 of 255",
         "    RandomHorizontalFlip: fused with RandomResizedCrop; as torchvision's `horizontal_flip`",
-        "    DivideImage255: fused with RandomResizedCrop; as torch's division in the dtype",
+        "    DivideImage255: done image by image, before it is a tensor; as torch's division in the dtype",
         "  lent in this form: costs nothing",
         "    ToTensor: as `torch.from_numpy`",
         "    ToTorchImage: as `permute(0, 3, 1, 2)`",
@@ -59,7 +59,7 @@ def test_who_waits_for_what_is_said(scenes):
 
 def test_tables_behind_other_operations_are_said_to_be_looked_up(scenes):
     text = printed(scenes, {"image": [CenterCrop(24), ColorJitter(0.4), ToTensor(), DivideImage255()]})
-    assert "    DivideImage255: looked up, before it is a tensor; as torch's division" in text
+    assert "    DivideImage255: done image by image, before it is a tensor; as torch's division" in text
 
 
 def test_outputs_that_belong_together_are_named(scenes):
