@@ -195,4 +195,4 @@ def ask_once(
 
 def say(what: str) -> None:
     """Tell the user on stderr what is going on."""
-    Console(stderr=True, highlight=False).print(what, style="dim")
+    Console(stderr=True, highlight=False).print(what, style="dim", markup=False)

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from benchmarks import report
 from benchmarks.contest import Child, say
@@ -137,7 +138,7 @@ def _table(rows: Sequence[Row]) -> Table:
     for row in rows:
         numbers = [f"{value:,.0f}" if value else "" for value in (row.from_loader, row.resident)]
         lost = "" if row.lost is None else f"{row.lost:.1%}"
-        result = f"[bold red]WRONG: {row.wrong}[/]" if row.wrong else row.note
+        result = Text(f"WRONG: {row.wrong}", style="bold red") if row.wrong else Text(row.note)
         table.add_row(row.part if row.part != before else "", row.what, *numbers, lost, result)
         before = row.part
     return table

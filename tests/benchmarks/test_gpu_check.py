@@ -5,14 +5,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 
 from benchmarks import photos
+from benchmarks.contest import Result
 from benchmarks.gpu_check import checks, data
-from benchmarks.gpu_check.__main__ import main
+from benchmarks.gpu_check.__main__ import Row, _row, _table, main
 from benchmarks.work import RANDOM_CROP, Work
 from ffcv_hydra.beton import RandomAccessImageField, write_beton
 from ffcv_hydra.loader.engine import buffers
@@ -137,6 +140,21 @@ def test_without_a_gpu_it_is_one_line(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert main([]) == 1
     assert capsys.readouterr().out == "no GPU here that torch can use: nothing was checked\n"
+
+
+@pytest.mark.parametrize(
+    "part, from_loader, is_wrong", [("small", 94, True), ("small", 96, False), ("training", 5, False)]
+)
+def test_small_images_must_not_be_waited_for(part, from_loader, is_wrong):
+    ours = SimpleNamespace(result=Result("ours"))
+    row = _row(SimpleNamespace(most_lost=0.05), part, "resnet", ours, {"from_loader": from_loader, "resident": 100})
+    assert row.lost == pytest.approx(1 - from_loader / 100)
+    assert bool(row.wrong) is is_wrong
+
+
+def test_the_table_shows_messages_as_they_are(capsys):
+    Console(width=200).print(_table([Row("checks", "memory", wrong="expected [/tmp] to be [red]")]))
+    assert "WRONG: expected [/tmp] to be [red]" in capsys.readouterr().out
 
 
 def test_photos_are_as_many_and_as_large_as_those_of_other_benchmarks(tmp_path):
