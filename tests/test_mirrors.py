@@ -51,10 +51,12 @@ ELSEWHERE = {
     "ordering/test_orders.py": (
         "ffcv_bridge/adapting ffcv_bridge/orders foreign ordering/base ordering/naming ordering/options ordering/ranks"
     ),
+    "kernels/colour/test_blur.py": "kernels/colour/symmetric_sums",
     "kernels/colour/test_contrast.py": "kernels/colour/hue kernels/images/changes",
     "kernels/compiling/test_compilation.py": "kernels/memory/gather",
     "kernels/memory/test_image_chain.py": "kernels/compiling/pointers",
     "operations/test_flip.py": "kernels/geometry/flip",
+    "kernels/geometry/test_affine.py": "kernels/geometry/warped_rows",
     "kernels/geometry/test_resize.py": "kernels/geometry/taps",
     "kernels/jpeg/test_decoder.py": (
         "kernels/compiling/vectors kernels/jpeg/bits kernels/jpeg/blocks kernels/jpeg/colour kernels/jpeg/entropy"

@@ -98,6 +98,18 @@ def store_int16(typing_context, address, value):
 
 
 @intrinsic
+def store_uint64(typing_context, address, value):
+    """Write a uint64 to any address."""
+
+    def generate(context, builder, signature, arguments):
+        pointer = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
+        builder.store(arguments[1], pointer).align = 1
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.uint64), generate
+
+
+@intrinsic
 def call_address(typing_context, address, arguments):
     """Call the kernel at an int64 address (`Kernel.address`) with a tuple of integers; its result, an int64.
 

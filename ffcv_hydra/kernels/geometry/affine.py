@@ -8,6 +8,8 @@ rounding are those of `torchvision.transforms.v2.functional.affine` on tensors, 
 import numpy as np
 
 from ffcv_hydra.kernels.compiling.compilation import device_function
+from ffcv_hydra.kernels.geometry.warped_rows import blend_border, blended_row, narrowed, nearest_row, rounded
+from ffcv_hydra.kernels.memory.copies import copy_bytes
 
 
 @device_function
@@ -35,6 +37,21 @@ def inverse_affine_matrix(angle, translate_x, translate_y, scale, shear_x, shear
 
 
 @device_function
+def _steps(slope, count):
+    """What x pixels from the middle of an axis add to a position, float64 (count,)."""
+    steps = np.empty(count)
+    for x in range(count):
+        steps[x] = slope * (x - 0.5 * (count - 1))
+    return steps
+
+
+@device_function
+def _last_nearest(size):
+    """The largest position to which the last of `size` pixels is nearest; half way between two the even one is."""
+    return size - 0.5 if size % 2 == 1 else np.nextafter(size - 0.5, 0.0)
+
+
+@device_function
 def warp_nearest(source, target, matrix, fill):
     """Fill each pixel of `target` with the pixel of `source` that is nearest to where `matrix` maps it.
 
@@ -45,20 +62,30 @@ def warp_nearest(source, target, matrix, fill):
     """
     height, width, size = source.shape
     middle_x, middle_y = 0.5 * (width - 1), 0.5 * (height - 1)
+    steps_x, steps_y = _steps(matrix[0], width), _steps(matrix[3], width)
+    last_x, last_y = _last_nearest(width), _last_nearest(height)
+    is_shift = matrix[0] == 1 and matrix[3] == 0
+    outside, offsets = np.empty((width, size), dtype=np.uint8), np.empty(width, dtype=np.int32)
+    outside[:] = fill
+    image, line = np.int64(source.ctypes.data), np.int64(target.ctypes.data)
     for y in range(height):
+        fills = np.int64(outside.ctypes.data)  # here, so that it is there until the loop ends
         begin_x = matrix[1] * (y - middle_y) + matrix[2] + middle_x
         begin_y = matrix[4] * (y - middle_y) + matrix[5] + middle_y
-        for x in range(width):
-            # ties to even, as torch rounds
-            from_x = np.rint(matrix[0] * (x - middle_x) + begin_x)
-            from_y = np.rint(matrix[3] * (x - middle_x) + begin_y)
-            if 0 <= from_x < width and 0 <= from_y < height:
-                column, row = int(from_x), int(from_y)
-                for c in range(size):
-                    target[y, x, c] = source[row, column, c]
-            else:
-                for c in range(size):
-                    target[y, x, c] = fill[c]
+        first, stop = narrowed(0, width, steps_x, matrix[0], begin_x, -0.5, last_x)
+        first, stop = narrowed(first, stop, steps_y, matrix[3], begin_y, -0.5, last_y)
+        if first >= stop:
+            first = stop = 0
+        copy_bytes(line, fills, first * size)
+        to, from_x, from_y = line + first * size, steps_x[first] + begin_x, steps_y[first] + begin_y
+        if is_shift and first < stop and abs(from_x - rounded(from_x)) < 0.49:  # else neighbours may round to one
+            pixel = np.int64(rounded(from_y)) * width + np.int64(rounded(from_x))
+            copy_bytes(to, image + pixel * size, (stop - first) * size)
+        elif first < stop:
+            part_x, part_y = steps_x[first:stop], steps_y[first:stop]
+            nearest_row(image, width, size, part_x, begin_x, part_y, begin_y, offsets, to)
+        copy_bytes(line + stop * size, fills, (width - stop) * size)
+        line += width * size
 
 
 @device_function
@@ -75,26 +102,21 @@ def warp_bilinear(source, target, matrix, fill):
     """
     height, width, channels = source.shape
     middle_x, middle_y = 0.5 * (width - 1), 0.5 * (height - 1)
+    steps_x, steps_y = _steps(matrix[0], width), _steps(matrix[3], width)
+    scratch = np.empty((3, width), dtype=np.int32)
+    image, line = np.int64(source.ctypes.data), np.int64(target.ctypes.data)
     for y in range(height):
         begin_x = matrix[1] * (y - middle_y) + matrix[2] + middle_x
         begin_y = matrix[4] * (y - middle_y) + matrix[5] + middle_y
-        for x in range(width):
-            from_x = matrix[0] * (x - middle_x) + begin_x
-            from_y = matrix[3] * (x - middle_x) + begin_y
-            if not (-1 < from_x < width and -1 < from_y < height):
-                for c in range(channels):
-                    target[y, x, c] = fill[c]
-                continue
-            left, top = int(np.floor(from_x)), int(np.floor(from_y))
-            right_share, bottom_share = from_x - left, from_y - top
-            inside_left, inside_right = left >= 0, left + 1 < width
-            inside_top, inside_bottom = top >= 0, top + 1 < height
-            for c in range(channels):
-                outside = np.float64(fill[c])
-                a = np.float64(source[top, left, c]) if inside_top and inside_left else outside
-                b = np.float64(source[top, left + 1, c]) if inside_top and inside_right else outside
-                above = a + (b - a) * right_share
-                a = np.float64(source[top + 1, left, c]) if inside_bottom and inside_left else outside
-                b = np.float64(source[top + 1, left + 1, c]) if inside_bottom and inside_right else outside
-                below = a + (b - a) * right_share
-                target[y, x, c] = np.uint8(np.rint(above + (below - above) * bottom_share))
+        first = stop = 0
+        if channels == 3:  # what it reads and writes beyond is still in the image, and the border is written last
+            first, stop = narrowed(0, width - 1, steps_x, matrix[0], begin_x, 0.0, width - 2.001)
+            first, stop = narrowed(first, stop, steps_y, matrix[3], begin_y, 0.0, height - 1.001)
+        if first < stop:
+            part_x, part_y = steps_x[first:stop], steps_y[first:stop]
+            blended_row(image, width, part_x, begin_x, part_y, begin_y, scratch, line + first * channels)
+        else:
+            first = stop = 0
+        blend_border(source, steps_x[:first], begin_x, steps_y[:first], begin_y, fill, target[y, :first])
+        blend_border(source, steps_x[stop:], begin_x, steps_y[stop:], begin_y, fill, target[y, stop:])
+        line += width * channels

@@ -69,6 +69,36 @@ def test_bilinear_blends_with_the_fill_once(pictures):
 
 
 @pytest.mark.parametrize("bilinear", [False, True])
+def test_nothing_behind_the_images_is_read_or_written(pictures, place_before_guard_page, bilinear):
+    for position, parameters in enumerate([*random_parameters(100), np.eye(6)[3]]):
+        image = pictures[position % len(pictures)]
+        expected = warped(image, parameters, 5, bilinear)
+        guarded = place_before_guard_page(image.tobytes()).reshape(image.shape)
+        assert np.array_equal(warped(guarded, parameters, 5, bilinear), expected)
+        target = place_before_guard_page(bytes(image.size)).reshape(image.shape)
+        matrix, fill = np.empty(6), np.full(image.shape[2], 5, dtype=np.uint8)
+        compose(parameters, matrix)
+        sizes = np.array([*image.shape, fill.ctypes.data])
+        change = map_bilinear if bilinear else map_nearest
+        change(image.ctypes.data, target.ctypes.data, sizes.ctypes.data, matrix.ctypes.data)
+        assert np.array_equal(target, expected)
+
+
+def test_rows_are_shifted_by_whole_pixels_and_half_ones_to_even_places(pictures):
+    for picture in pictures:
+        height, width, _ = picture.shape
+        for shift in (-2, 0, 1, width - 1, width):
+            expected = np.full_like(picture, 9)
+            begin, stop = max(0, shift), min(width, width + shift)
+            expected[:, begin:stop] = picture[:, begin - shift : stop - shift]
+            assert np.array_equal(warped(picture, np.array([0, shift, 0, 1.0, 0, 0]), 9, False), expected)
+        # the matrix takes this to x + 0.5: every second pixel twice
+        columns = np.rint(np.arange(width) + 0.5).astype(int)
+        expected = np.where((columns < width)[None, :, None], picture[:, columns % width], 9)
+        assert np.array_equal(warped(picture, np.array([0, -0.5, 0, 1.0, 0, 0]), 9, False), expected)
+
+
+@pytest.mark.parametrize("bilinear", [False, True])
 @pytest.mark.parametrize("angle, turns", [(0, 0), (90, -1), (180, 2), (-90, 1), (270, 1)])
 def test_right_angles_lose_nothing(pictures, bilinear, angle, turns):
     for picture in pictures:
