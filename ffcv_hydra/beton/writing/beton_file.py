@@ -122,7 +122,7 @@ class BetonFile:
             self._file.write(records.data)
             done = stop
 
-    def _write_data(self, data: bytes, pointers: np.ndarray, sizes: np.ndarray) -> None:
+    def _write_data(self, data: bytes | bytearray, pointers: np.ndarray, sizes: np.ndarray) -> None:
         view, at = memoryview(data), 0
         for offset, length in _runs(pointers, sizes):
             self._file.seek(offset)

@@ -44,7 +44,7 @@ class Part:
     """
 
     tables: Tables
-    data: bytes
+    data: bytes | bytearray
 
     @property
     def nbytes(self) -> int:

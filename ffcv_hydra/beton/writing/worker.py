@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 from ffcv_hydra.beton.writing.encoding import SampleEncoder
 from ffcv_hydra.beton.writing.own_positions import take_own_positions
 from ffcv_hydra.beton.writing.source import PortionEnd, Source
+from ffcv_hydra.beton.writing.transport import send
 from ffcv_hydra.errors import MAX_TEXT, ConversionError, describe_error
 from ffcv_hydra.loaded_torch import use_one_thread
 from ffcv_hydra.parent_death import die_with
@@ -37,7 +38,7 @@ def work(
 
     Args:
         connection: Receives numbers of portions, sends `Part`s and a `PortionEnd` for each, and a `Failure` as the last
-            word if something fails.
+            word if something fails; all as `receive` takes it.
         inherited: The parent's pipe ends that fork copied into this process. As long as any process holds them,
             nobody reading from the other end notices that the parent died.
         parent: The id of the process whose death ends this one.
@@ -54,7 +55,7 @@ def work(
         take_own_positions()
         while (portion := connection.recv()) is not None:
             for part in source.encode(encoder, portion):
-                connection.send(part)
+                send(connection, part)
             connection.send(PortionEnd())
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the parent is gone

@@ -19,6 +19,7 @@ from typing import Any
 from ffcv_hydra.beton.writing.encoding import Part, SampleEncoder
 from ffcv_hydra.beton.writing.source import PortionEnd, Source
 from ffcv_hydra.beton.writing.spool import Spool, SpooledPart
+from ffcv_hydra.beton.writing.transport import receive
 from ffcv_hydra.beton.writing.worker import Failure, work
 from ffcv_hydra.errors import ConversionError
 from ffcv_hydra.process_ends import how_it_ended
@@ -160,7 +161,7 @@ class WorkerPool:
 
     def _receive_from(self, worker: _Worker, needed: _Portion) -> None:
         try:
-            message: Part | PortionEnd | Failure = worker.connection.recv()
+            message: Part | PortionEnd | Failure = receive(worker.connection)
         except (EOFError, OSError):
             raise self._death(worker) from None
         portion = worker.portions[0]
