@@ -94,11 +94,12 @@ class Report:
     def estimate(self, without: str = "", one_more: bool = False) -> float:
         """The samples per second that would come without a part, or with one more thread, and a core if none is free.
 
-        As many times those that came as the least time that the work could take is shorter.
+        The time shrinks as the least time does that the work could take, but for that before and after epochs.
         """
         workers, cores = self.num_workers + one_more, self.num_cores + (one_more and self.num_workers >= self.num_cores)
-        now = self._least("", self.num_workers, self.num_cores)
-        return self.samples_per_second * now / self._least(without, workers, cores)
+        ends = min(self.seconds, self.threads.get(ENDS, 0.0) / self.num_workers)
+        factor = self._least(without, workers, cores) / self._least("", self.num_workers, self.num_cores)
+        return self.num_samples / (ends + (self.seconds - ends) * factor)
 
     def _least(self, without: str, workers: int, cores: int) -> float:
         """Seconds that the work takes at least: of threads, of cores, of the consumer, of what runs alone."""

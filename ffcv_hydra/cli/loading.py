@@ -93,7 +93,10 @@ def _explain(chosen: argparse.Namespace, config: dict) -> None:
 
 def _bench(chosen: argparse.Namespace, config: dict) -> None:
     from ffcv_hydra.bench import bench, print_report
+    from ffcv_hydra.errors import WriteError
 
+    if chosen.json is not None and not Path(chosen.json).absolute().parent.is_dir():
+        raise WriteError(f"{chosen.json} cannot be written: its folder is not there")
     report = bench(config, chosen.stage, chosen.seconds)
     print_report(report)
     if chosen.json is not None:

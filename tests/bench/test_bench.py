@@ -26,18 +26,18 @@ ROOT = Path(__file__).parents[2]
 GIGABYTE = 10**9
 
 
-def one_round(samples=500, seconds=1.0, consumer=0.0, **threads: float) -> Round:
+def one_round(samples=500, seconds=1.0, consumer=0.0, ends=0.0, **threads: float) -> Round:
     """Half a second of decoding and a quarter of cutting out, of two threads."""
-    parts = {"image: decoding": 0.5, "image: Cutout": 0.25, LOADER: 0.05, DISK: 0.0, CORE: 0.0, IDLE: 0.0} | threads
+    parts = {"image: decoding": 0.5, "image: Cutout": 0.25, LOADER: 0.05, DISK: 0.0, CORE: 0.0, ENDS: ends} | threads
     modules = {"image: RandomErasing": consumer} if consumer else {}
     taking = {**modules, TAKING: 0.1, WAITING: seconds - consumer - 0.1}
-    return Round(samples, seconds, {**parts, ENDS: 2 * seconds - sum(parts.values())}, taking)
+    return Round(samples, seconds, {**parts, IDLE: 2 * seconds - sum(parts.values())}, taking)
 
 
-def report(disk=0.0, waiting=0.0, consumer=0.0, **changes) -> Report:
+def report(disk=0.0, waiting=0.0, consumer=0.0, ends=0.0, **changes) -> Report:
     facts = {
         "title": "toy, train",
-        "rounds": tuple(one_round(consumer=consumer, **{DISK: disk, CORE: waiting}) for _ in range(2)),
+        "rounds": tuple(one_round(consumer=consumer, ends=ends, **{DISK: disk, CORE: waiting}) for _ in range(2)),
         "batch_size": 50,
         "num_workers": 2,
         "num_cores": 2,
@@ -129,6 +129,7 @@ def test_the_parts_are_all_of_the_time_and_the_step_that_would_wait_is_told():
         ({"alone": ("image: decoding",)}, 500 * 0.5 / 0.2, 500),
         ({"consumer": 0.8}, 500, 500),
         ({"num_cores": 1}, 500 * 0.9 / 0.4, 500 * 2),
+        ({"ends": 1.0}, 500 / (0.5 + 0.5 * 0.4 / 0.9), 500 / (0.5 + 0.5 * 2 / 3)),
         ({"disk": 1.0, "num_cores": 8}, 500 * 1.8 / 1.3, 500 * 3 / 2),
     ],
 )
