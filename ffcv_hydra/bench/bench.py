@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from ffcv_hydra.bench.decoding import label, shrinkable_share
-from ffcv_hydra.bench.facts import facts_of, memory_bytes
+from ffcv_hydra.bench.facts import facts_of
 from ffcv_hydra.bench.measuring import Account, MeasuringExecutor, Spent, measure, times
 from ffcv_hydra.bench.report import CORE, DISK, ENDS, IDLE, LOADER, TAKING, WAITING, Report, Round
 from ffcv_hydra.bench.splitting import Shares, shares_of
@@ -50,12 +50,9 @@ def bench(config: Mapping[str, Any], stage: str = "train", seconds: float = 10.0
         batch_size=loader.batch_size,
         num_workers=loader.num_workers,
         num_cores=usable_cores(),
-        os_cache=executor.storage.is_mapped,
-        file_bytes=sum(file.num_bytes for file in executor.storage.beton.files),
-        shrinkable=_shrinkable(executor, next(loader.passes.batch_jobs(executor, loader.sampler.epoch, 0))),
-        memory_bytes=memory_bytes(),
-        alone=tuple(label(node) for node in executor.plan.nodes if node.kind is Kind.BATCH and node.state.jit_mode),
         facts=facts_of(config, stage, loader),
+        shrinkable=_shrinkable(executor, next(loader.passes.batch_jobs(executor, loader.sampler.epoch, 0))),
+        alone=tuple(label(node) for node in executor.plan.nodes if node.kind is Kind.BATCH and node.state.jit_mode),
     )
 
 

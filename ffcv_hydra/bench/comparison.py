@@ -24,8 +24,9 @@ def print_comparison(first: Report, second: Report, console: Console | None = No
     table = Table("", "A", "B", "B / A", "", box=box.SIMPLE_HEAD)
     for column in table.columns[1:4]:
         column.justify = "right"
-    table.add_row(*_row("samples/s", first, second, _samples_per_second))
-    for part in first.threads | second.threads | first.consumer | second.consumer:
+    table.add_row(*_row("samples/s", first, second, lambda one: one.samples_per_second))
+    one, other = first.whole, second.whole
+    for part in {**one.threads, **other.threads, **one.consumer, **other.consumer}:
         table.add_row(*_row(part, first, second, partial(_micros, part)))
     console.print(f"A: {first.title}\nB: {second.title}", soft_wrap=True)
     console.print(table)
@@ -36,19 +37,14 @@ def print_comparison(first: Report, second: Report, console: Console | None = No
         console.print(line, soft_wrap=True)
 
 
-def _samples_per_second(rounds: Sequence[Round]) -> float:
-    return sum(one.samples for one in rounds) / sum(one.seconds for one in rounds)
+def _micros(part: str, one: Round) -> float:
+    return (one.threads.get(part, 0.0) + one.consumer.get(part, 0.0)) / one.samples * _MICRO
 
 
-def _micros(part: str, rounds: Sequence[Round]) -> float:
-    seconds = sum(one.threads.get(part, 0.0) + one.consumer.get(part, 0.0) for one in rounds)
-    return seconds / sum(one.samples for one in rounds) * _MICRO
-
-
-def _row(name: str, first: Report, second: Report, value: Callable[[Sequence[Round]], float]) -> list[str]:
-    before, after = value(first.rounds), value(second.rounds)
+def _row(name: str, first: Report, second: Report, value: Callable[[Round], float]) -> list[str]:
+    before, after = value(first.whole), value(second.whole)
     ratio = f"{after / before:.2f}" if before and after else ""
-    (low, high), (other_low, other_high) = (_middle([value([one]) for one in each.rounds]) for each in (first, second))
+    (low, high), (other_low, other_high) = (_middle([value(one) for one in each.rounds]) for each in (first, second))
     is_noise = low <= other_high and other_low <= high
     return [name, *(f"{each:,.1f}" for each in (before, after)), ratio, "~" if is_noise else ""]
 

@@ -38,7 +38,7 @@ def facts_of(config: Mapping[str, Any], stage: str, loader: Loader) -> Facts:
         "machine": {
             "processor": processor(),
             "cores": usable_cores(),
-            "memory_bytes": memory_bytes(),
+            "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
             "system": platform.platform(),
         },
         "versions": {
@@ -54,11 +54,6 @@ def facts_of(config: Mapping[str, Any], stage: str, loader: Loader) -> Facts:
         },
         "settings": dict(_flat(settings)),
     }
-
-
-def memory_bytes() -> int:
-    """Of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def processor() -> str:

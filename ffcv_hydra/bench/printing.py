@@ -15,19 +15,19 @@ _MICRO = 1e6
 
 def print_report(report: Report, console: Console | None = None) -> None:
     """Print what the threads did with their time, all of it, and the verdicts."""
-    console = console or TerminalConsole()
+    console, whole = console or TerminalConsole(), report.whole
     console.print(
-        f"{report.title}: {report.samples_per_second:,.0f} samples/s "
-        f"({report.num_samples:,} samples in {report.seconds:.1f} s; "
+        f"{report.title}: {whole.samples_per_second:,.0f} samples/s "
+        f"({whole.samples:,} samples in {whole.seconds:.1f} s; "
         f"{_plural(report.num_workers, 'thread')}, {_plural(report.num_cores, 'core')})",
         soft_wrap=True,
     )
     table = Table("the loader's threads", "µs per sample", "share", box=box.SIMPLE_HEAD)
     table.columns[1].justify = table.columns[2].justify = "right"
-    _add_parts(table, report.threads, report.num_samples)
+    _add_parts(table, whole.threads, whole.samples)
     table.add_section()
     table.add_row("the thread that takes the batches")
-    _add_parts(table, report.consumer, report.num_samples)
+    _add_parts(table, whole.consumer, whole.samples)
     console.print(table)
     for verdict in verdicts(report):
         console.print(verdict, soft_wrap=True)
@@ -41,13 +41,14 @@ def _add_parts(table: Table, parts: Mapping[str, float], num_samples: int) -> No
 
 def verdicts(report: Report) -> Iterator[str]:
     """What a trainer is limited by, what costs most, and what may be tried."""
-    milliseconds = 1000 * report.batch_size / report.samples_per_second
+    whole = report.whole
+    milliseconds = 1000 * report.batch_size / whole.samples_per_second
     yield (
-        f"The loader delivers {report.samples_per_second:,.0f} samples/s: a training step that takes less than "
+        f"The loader delivers {whole.samples_per_second:,.0f} samples/s: a training step that takes less than "
         f"{milliseconds:,.3g} ms per batch of {report.batch_size} waits for it."
     )
     yield _about_the_cost(report)
-    share = {part: seconds / (report.num_workers * report.seconds) for part, seconds in report.threads.items()}
+    share = {part: seconds / (report.num_workers * whole.seconds) for part, seconds in whole.threads.items()}
     if share[CORE] > _WORTH_A_WORD:
         yield (
             f"Threads that could have worked waited for {share[CORE]:.0%} of the time: if other programs were at work, "
@@ -60,7 +61,7 @@ def verdicts(report: Report) -> Iterator[str]:
         )
     if share[DISK] > _WORTH_A_WORD:
         yield _about_the_disk(report)
-    modules = sum(seconds for part, seconds in report.consumer.items() if part not in NO_OPERATIONS) / report.seconds
+    modules = sum(seconds for part, seconds in whole.consumer.items() if part not in NO_OPERATIONS) / whole.seconds
     if modules > _WORTH_A_WORD:
         yield (
             f"{modules:.0%} of the time goes to random torch modules, which run in the trainer's own thread: "
@@ -69,7 +70,7 @@ def verdicts(report: Report) -> Iterator[str]:
 
 
 def _about_the_cost(report: Report) -> str:
-    parts = {**report.threads, **report.consumer}
+    parts = {**report.whole.threads, **report.whole.consumer}
     most = max(set(parts) - set(NO_OPERATIONS), key=lambda part: (report.estimate(without=part), parts[part]))
     more = "more core and thread"
     if report.num_workers < report.num_cores:
@@ -82,10 +83,11 @@ def _about_the_cost(report: Report) -> str:
 
 
 def _about_the_disk(report: Report) -> str:
-    fits = report.file_bytes < report.memory_bytes / 2
-    if not report.os_cache and fits:
+    is_mapped = report.facts["settings"]["loader.os_cache"]
+    fits = report.facts["data"]["bytes"] < report.facts["machine"]["memory_bytes"] / 2
+    if not is_mapped and fits:
         return "The threads wait for the disk, and the file fits into memory: try loader.os_cache=true."
-    if not report.os_cache or fits:
+    if not is_mapped or fits:
         return (
             "The threads wait for the disk: a second run reads from the page cache if the file fits into it; "
             "else try more threads, or ordering=quasi_random."

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 from ffcv_hydra.atomic_file import write_whole
@@ -35,6 +36,11 @@ class Round:
     threads: Mapping[str, float]
     consumer: Mapping[str, float]
 
+    @property
+    def samples_per_second(self) -> float:
+        """That the loader delivers."""
+        return self.samples / self.seconds
+
 
 @dataclass(frozen=True)
 class Report:
@@ -46,12 +52,9 @@ class Report:
         batch_size: samples per batch.
         num_workers: threads of the loader.
         num_cores: that this process may use.
-        os_cache: whether the file is mapped.
-        file_bytes: size of the beton.
-        memory_bytes: of this machine.
+        facts: what it depends on.
         shrinkable: the share of samples that `scaled_decoding` would decode at a fraction of their size.
         alone: the parts of which only one runs at a time, whatever the number of threads.
-        facts: what it depends on.
     """
 
     title: str
@@ -59,60 +62,40 @@ class Report:
     batch_size: int
     num_workers: int
     num_cores: int
-    os_cache: bool
-    file_bytes: int
-    memory_bytes: int
+    facts: Facts
     shrinkable: float = 0.0
     alone: tuple[str, ...] = ()
-    facts: Facts = field(default_factory=dict)
 
-    @property
-    def num_samples(self) -> int:
-        """Delivered in the time."""
-        return sum(one.samples for one in self.rounds)
-
-    @property
-    def seconds(self) -> float:
-        """How long, by the clock."""
-        return sum(one.seconds for one in self.rounds)
-
-    @property
-    def samples_per_second(self) -> float:
-        """That the loader delivers."""
-        return self.num_samples / self.seconds
-
-    @property
-    def threads(self) -> dict[str, float]:
-        """Seconds by part of all rounds, as those of a round."""
-        return _total([one.threads for one in self.rounds])
-
-    @property
-    def consumer(self) -> dict[str, float]:
-        """Seconds by part of all rounds, as those of a round."""
-        return _total([one.consumer for one in self.rounds])
+    @cached_property
+    def whole(self) -> Round:
+        """All rounds as one."""
+        threads, consumer = (_total([getattr(one, name) for one in self.rounds]) for name in ("threads", "consumer"))
+        samples, seconds = sum(one.samples for one in self.rounds), sum(one.seconds for one in self.rounds)
+        return Round(samples, seconds, threads, consumer)
 
     def estimate(self, without: str = "", one_more: bool = False) -> float:
         """The samples per second that would come without a part, or with one more thread, and a core if none is free.
 
         The time shrinks as the least time does that the work could take, but for that before and after epochs.
         """
-        workers, cores = self.num_workers + one_more, self.num_cores + (one_more and self.num_workers >= self.num_cores)
-        ends = min(self.seconds, self.threads.get(ENDS, 0.0) / self.num_workers)
+        whole, workers = self.whole, self.num_workers + one_more
+        cores = self.num_cores + (one_more and self.num_workers >= self.num_cores)
+        ends = min(whole.seconds, whole.threads.get(ENDS, 0.0) / self.num_workers)
         factor = self._least(without, workers, cores) / self._least("", self.num_workers, self.num_cores)
-        return self.num_samples / (ends + (self.seconds - ends) * factor)
+        return whole.samples / (ends + (whole.seconds - ends) * factor)
 
     def _least(self, without: str, workers: int, cores: int) -> float:
         """Seconds that the work takes at least: of threads, of cores, of the consumer, of what runs alone."""
-        left_out = (*_NO_WORK, without)
-        threads = {part: seconds for part, seconds in self.threads.items() if part not in left_out}
-        taking = sum(seconds for part, seconds in self.consumer.items() if part not in left_out)
-        work, alone = sum(threads.values()), sum(threads.get(part, 0.0) for part in self.alone)
-        return max((work + self.threads.get(DISK, 0.0)) / workers, (work + taking) / cores, taking, alone)
+        left_out, threads = (*_NO_WORK, without), self.whole.threads
+        work = sum(seconds for part, seconds in threads.items() if part not in left_out)
+        taking = sum(seconds for part, seconds in self.whole.consumer.items() if part not in left_out)
+        alone = sum(threads.get(part, 0.0) for part in self.alone if part != without)
+        return max((work + threads.get(DISK, 0.0)) / workers, (work + taking) / cores, taking, alone)
 
     def save(self, path: Path) -> None:
         """Write it as JSON to a file, or into a folder; raises `WriteError`."""
         file = path / FILE if path.is_dir() else path
-        contents = {"samples_per_second": self.samples_per_second, **asdict(self)}
+        contents = {"samples_per_second": self.whole.samples_per_second, **asdict(self)}
         try:
             write_whole(file, json.dumps(contents, indent=1) + "\n")
         except OSError as error:

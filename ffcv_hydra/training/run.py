@@ -161,7 +161,7 @@ class _Run:
         report = bench(self.config, seconds=self.config["bench_seconds"])
         print_report(report)
         report.save(self.run_dir)
-        self.record.complete(**{**self._facts(), "samples_per_second": report.samples_per_second})
+        self.record.complete(**{**self._facts(), "samples_per_second": report.whole.samples_per_second})
         print(f"run folder: {self.run_dir}")
         return self.record.read()
 
