@@ -27,7 +27,8 @@ from ffcv_hydra.operations import (
     WholeImage,
 )
 from ffcv_hydra.ordering import QuasiRandom, Random, Sequential
-from tests.loader.configurations import check_resume, digests, of_chunks
+from ffcv_hydra.pipeline import FieldPipeline
+from tests.loader.configurations import ONLY_IMAGE, check_resume, digests, of_chunks
 
 pytestmark = pytest.mark.timeout(200)
 DAMAGED = [0, 5, 6, 7, 20, 47]
@@ -108,6 +109,28 @@ def test_the_same_batches_as_one_by_one(stored, monkeypatch, name):
     by_pages = {"ordering": QuasiRandom(1), "os_cache": False}
     assert digests(make(stored, name, **by_pages)) == digests(one_by_one(monkeypatch, stored, name, **by_pages))
     check_resume(make(stored, name), make(stored, name, num_workers=1, os_cache=False), batches=2)
+
+
+def test_all_views_of_an_image_go_through_their_chains_when_it_is_decoded(scenes, monkeypatch):
+    def load() -> Loader:
+        tail = [operations.ColorJitter(0.4, 0.4), RandomVerticalFlip(), NORMALIZE, ToTensor(), ToTorchImage(False)]
+        chain = [operations.RandomResizedCrop(24), RandomHorizontalFlip()]
+        pipelines = ONLY_IMAGE | {
+            "image": [*chain, *tail],
+            "mask": FieldPipeline([*chain, RandomVerticalFlip(), ToTensor()], joint_with="image"),
+            "views": FieldPipeline([operations.RandomResizedCrop(16), *tail], source="image", views=3),
+        }
+        return Loader(scenes, 16, pipelines=pipelines, ordering=Random(), num_workers=2, seed=5)
+
+    loader = load()
+    (decoding,) = [link for step in loader.plan.steps for link in step.links if link.nodes[0].field == "image"]
+    assert [len(branch.functions) for branch in decoding.branches] == [3] * 4
+    with monkeypatch.context() as patch:
+        for module in ("links", "schedule"):
+            patch.setattr(f"ffcv_hydra.loader.plan.{module}.ImageFunctionOperation", type("None_", (), {}))
+        other = load()
+    assert functions(other) == 0
+    assert digests(loader) == digests(other)
 
 
 @pytest.mark.parametrize("os_cache", [True, False])

@@ -9,7 +9,7 @@ from ffcv_hydra.beton import Beton
 from ffcv_hydra.loader.plan.links import links_of
 from ffcv_hydra.loader.plan.node import Kind, Node
 from ffcv_hydra.loader.plan.plan import Plan
-from ffcv_hydra.loader.plan.step import Form, Step
+from ffcv_hydra.loader.plan.step import Form, Link, Step
 from ffcv_hydra.operations import ImageDecoder
 from ffcv_hydra.operations.dtypes import torch_dtype
 from ffcv_hydra.operations.image_chain import ImageFunctionOperation
@@ -17,6 +17,7 @@ from ffcv_hydra.operations.operation import AllocationQuery, Layout
 
 _CHUNK_BYTES = 1 << 20
 _CHAIN_BYTES = 1 << 22  # a millisecond's work, next to which a task's own cost is nothing
+_DECODED_BYTES = 1 << 24  # some tens of milliseconds
 _VIEWS = (Layout.TENSOR, Layout.CHANNELS_LAST)
 
 
@@ -45,7 +46,7 @@ def schedule(plan: Plan, beton: Beton, batch_size: int, num_workers: int, batche
             size = (
                 chain_chunk_size(step, batch_size, num_workers, batches_ahead)
                 if is_chain
-                else chunk_size(step, batch_size, num_workers)
+                else chunk_size(step, links, batch_size, num_workers)
             )
             step = replace(step, links=links, chunk_size=size, form=_form_behind(step, readers))
         steps.append(step)
@@ -100,12 +101,15 @@ def _form_behind(step: Step, readers: Counter[Node]) -> Form | None:
     return Form(nodes) if is_view and not is_read_elsewhere else None
 
 
-def chunk_size(step: Step, batch_size: int, num_workers: int) -> int:
+def chunk_size(step: Step, links: Sequence[Link], batch_size: int, num_workers: int) -> int:
     """Samples per task: an even number, which keeps the pairs that are mixed together.
 
-    A chunk and what is made of it should stay in a core's cache, and fewer than 16 samples are not worth a call.
+    A chunk that one link passes on to the next should stay in a core's cache; images that go through one call alone do
+    so in any case. Fewer than 16 samples are not worth a call.
     """
-    most = max(16, min(_CHUNK_BYTES // max(1, _sample_bytes(step)), -(-batch_size // num_workers)))
+    is_by_image = len(links) == 1 and links[0].branches[0].functions is not None
+    num_bytes = _DECODED_BYTES if is_by_image else _CHUNK_BYTES
+    most = max(16, min(num_bytes // max(1, _sample_bytes(step)), -(-batch_size // num_workers)))
     return _even_share(batch_size, -(-batch_size // most))
 
 
