@@ -57,3 +57,9 @@ def test_photos_of_other_types_have_the_same_sizes(folder, file_type):
     assert [path.suffix for path in paths] == [f".{file_type}"] * 3
     for path, jpeg in zip(paths, photos.jpeg_photos(3), strict=True):
         assert cv2.imread(str(path)).shape == cv2.imread(str(jpeg)).shape
+
+
+def test_masks_are_of_eight_classes_and_as_large_as_their_photographs(folder):
+    for path, mask in zip(photos.jpeg_photos(2), photos.masks(2), strict=True):
+        classes = cv2.imread(str(mask), cv2.IMREAD_UNCHANGED)
+        assert classes.shape == cv2.imread(str(path)).shape[:2] and classes.max() < 8 and len(np.unique(classes)) > 2

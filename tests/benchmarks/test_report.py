@@ -48,3 +48,16 @@ def test_plot_is_a_picture(results):
 def test_ratio_of_rounds_that_cannot_be_paired_is_that_of_the_medians(results):
     results[1].values.pop()
     assert publish(results)["results"][0]["ratio"] == 3.5
+
+
+def test_a_grid_says_how_far_ours_is_ahead_of_the_fastest_competitor(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    fast = [Result("ours", [2.0, 4.0]), Result("near", [6.0, 12.0]), Result("far", [20.0, 40.0]), Result("copy", [1.0])]
+    alone = [Result("ours", [5.0]), Result("near", note="failed: no y")]
+    grid = {"first": fast, "second": alone}
+    report.publish_grid("grid", "A title", "µs", grid, besides=("copy",), less_is_better=True)
+    record = json.loads((tmp_path / "grid.json").read_text())
+    assert record["ahead"] == {"first": 3.0}
+    assert [result["median"] for result in record["results"]["second"]] == [5.0, None]
+    assert "second, near: failed: no y" in capsys.readouterr().out
+    assert (tmp_path / "grid.png").read_bytes().startswith(b"\x89PNG")
