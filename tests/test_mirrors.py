@@ -84,7 +84,7 @@ ELSEWHERE = {
     "loader/test_mixing.py": "loader/plan/mixing",
     "loader/test_moving_together.py": "loader/plan/movement loader/plan/stillness loader/plan/together",
     "loader/plan/test_passes.py": "loader/plan/node",
-    "loader/plan/test_fuse.py": "kernels/colour/finish operations/finish",
+    "loader/plan/test_fuse.py": "operations/finish",
     "loader/plan/test_schedule.py": "loader/plan/step",
     "loader/test_traps.py": "loader/plan/torch_module",
     "models/test_autoencoder.py": "models/images models/mean_loss",

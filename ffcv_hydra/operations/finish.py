@@ -1,4 +1,4 @@
-"""The last touch to images: their values looked up in a table, their channels put first."""
+"""The last touch to images: their bytes become other values, their channels come first."""
 
 import math
 from typing import Any
@@ -8,6 +8,7 @@ import numpy as np
 from ffcv_hydra.kernels.colour.finish import finish_image
 from ffcv_hydra.operations.image_chain import ImageFunction, ImageFunctionOperation
 from ffcv_hydra.operations.operation import State
+from ffcv_hydra.operations.table_lines import table_lines
 
 
 class Finish(ImageFunctionOperation):
@@ -33,13 +34,14 @@ class Finish(ImageFunctionOperation):
 
 
 def finish_function(shape: tuple[int, ...], table: np.ndarray, channels_first: bool) -> ImageFunction:
-    """The function that looks bytes up in a table, and may put channels first.
+    """The function that makes of bytes what a table says, and may put channels first.
 
     Args:
         shape: (H, W, C), of uint8 images.
         table: (256, C), what each byte becomes; one of uint8 is not looked at.
         channels_first: whether to write (C, H, W).
     """
-    bits = np.ascontiguousarray(table.T).view(np.dtype(f"u{table.itemsize}")).astype(np.uint64)
-    parameters = *shape, bits, table.itemsize, int(channels_first)
+    values = np.ascontiguousarray(table.T)
+    bits = values.view(np.dtype(f"u{table.itemsize}")).astype(np.uint64)
+    parameters = *shape, bits, table_lines(values), table.itemsize, int(channels_first)
     return ImageFunction(finish_image, parameters, math.prod(shape) * table.itemsize)
