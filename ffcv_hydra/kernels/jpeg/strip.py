@@ -110,22 +110,21 @@ def _show_row(header, strip, y, row, sums, target):
     luma = strip[PLANES] + strip[STRIDES] * (y - row * header[MCU_HEIGHT] + 1)
     luma += strip[FIRST_COLUMN] - strip[LEFT] * header[MCU_WIDTH]
     width = strip[END_COLUMN] - strip[FIRST_COLUMN]
-    block = _chroma_rows(header)
-    rest, blues = sums, sums + 3 * PIXELS
-    reds = blues + _sums_bytes(strip)
-    if header[MAX_H] == 1:
+    block, rest = _chroma_rows(header), sums
+    halved, even, odd = header[MAX_H] == 2, _EVEN_1, _ODD_1
+    if halved:
+        near = far = y // header[MAX_V]
+        if header[MAX_V] == 2:
+            far = min(max(0, near + 2 * (y & 1) - 1), strip[CHROMA_HEIGHT] - 1)
+            even, odd = _EVEN_2, _ODD_2
+        blues, step = sums + 3 * PIXELS, _sums_bytes(strip)
+        for c in range(1, 3):
+            _chroma(strip, c, near, far, row, (width + 1) // 2 + 2, block, blues + (c - 1) * step)
+        reds = blues + step
+    else:
         across = strip[STRIDES + 1] * (y - row * block + 1) + strip[FIRST_COLUMN] - strip[LEFT] * block
-        convert_row(luma, strip[PLANES + 1] + across, strip[PLANES + 2] + across, width, False, 0, 0, rest, target)
-        return
-    near = far = y // header[MAX_V]
-    even, odd = _EVEN_1, _ODD_1
-    if header[MAX_V] == 2:
-        far = min(max(0, near + 2 * (y & 1) - 1), strip[CHROMA_HEIGHT] - 1)
-        even, odd = _EVEN_2, _ODD_2
-    count = (width + 1) // 2 + 2
-    _chroma(strip, 1, near, far, row, count, block, blues)
-    _chroma(strip, 2, near, far, row, count, block, reds)
-    convert_row(luma, blues, reds, width, True, even, odd, rest, target)
+        blues, reds = strip[PLANES + 1] + across, strip[PLANES + 2] + across
+    convert_row(luma, blues, reds, width, halved, even, odd, rest, target)
 
 
 @inlined_function

@@ -147,7 +147,8 @@ def _make_quantisers(data, header, memory, quantisers):
         if number >= MAX_COMPONENTS or tables[number, 0] == 0:  # no quantiser is 0
             return False
         scale_quantisers(tables[number], quantisers[0, c])
-        quantisers[1, c] = tables[number]
+        for i in range(COEFFICIENTS):  # an assignment of rows takes two seconds to compile
+            quantisers[1, c, i] = tables[number, i]
     return header[COMPONENTS] == 1 or is_jfif or transform == _YCC or (transform < 0 and are_numbered)
 
 
