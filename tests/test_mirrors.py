@@ -52,7 +52,7 @@ ELSEWHERE = {
         "ffcv_bridge/adapting ffcv_bridge/orders foreign ordering/base ordering/naming ordering/options ordering/ranks"
     ),
     "kernels/colour/test_blur.py": "kernels/colour/symmetric_sums",
-    "kernels/colour/test_contrast.py": "kernels/colour/hue kernels/images/changes",
+    "kernels/colour/test_contrast.py": "kernels/colour/hue kernels/colour/pixels kernels/images/changes",
     "kernels/compiling/test_compilation.py": "kernels/memory/gather",
     "kernels/memory/test_image_chain.py": "kernels/compiling/pointers",
     "operations/test_flip.py": "kernels/geometry/flip",
