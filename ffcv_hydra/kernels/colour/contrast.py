@@ -10,7 +10,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from ffcv_hydra.kernels.colour.pixels import change_pixels
-from ffcv_hydra.kernels.colour.tones import blend_with_level
+from ffcv_hydra.kernels.colour.tones import as_level, blend_with_level
 from ffcv_hydra.kernels.compiling.compilation import device_function
 from ffcv_hydra.kernels.compiling.vectors import FLOAT32, INT8, INT16, INT32, INT64, Vectors
 from ffcv_hydra.kernels.memory.copies import copy_bytes
@@ -156,16 +156,30 @@ def adjust_contrast(factor, source, target):
 
 
 @device_function
+def _saturate_in_floats(factor, source, target):
+    """As torchvision does, pixel by pixel, for factors that are too large for 16 bits."""
+    share, rest = np.float32(factor), np.float32(1.0 - factor)
+    before, after = source.reshape(-1, 3), target.reshape(-1, 3)
+    for i in range(len(before)):
+        red, green, blue = before[i, 0], before[i, 1], before[i, 2]
+        grey = (_WEIGHTS[0] * red + _WEIGHTS[1] * green + _WEIGHTS[2] * blue) // 10_000
+        for channel in range(3):
+            after[i, channel] = as_level(share * np.float32(before[i, channel]) + rest * np.float32(grey))
+
+
+@device_function
 def adjust_saturation(factor, source, target):
-    """Move each pixel's values away from its luminance by `factor`, up to 127; `target` may be `source`."""
+    """Move each pixel's values away from its luminance by `factor`; `target` may be `source`."""
     if source.shape[2] != 3:
         target[:] = source
-        return
-    bits = 7  # behind the point; as many as leave room for factor * 255
-    while bits > 0 and factor * (1 << bits) >= 128:
-        bits -= 1
-    slope = 2 * min(int(factor * (1 << (8 + bits)) + 0.5), 0x7FFF)
-    change_pixels(_saturate, _PIXELS, (slope, bits), source, target)
+    elif factor < 128:
+        bits = 7  # behind the point; as many as leave room for factor * 255
+        while bits > 0 and factor * (1 << bits) >= 128:
+            bits -= 1
+        slope = 2 * min(int(factor * (1 << (8 + bits)) + 0.5), 0x7FFF)
+        change_pixels(_saturate, _PIXELS, (slope, bits), source, target)
+    else:
+        _saturate_in_floats(factor, source, target)
 
 
 @device_function

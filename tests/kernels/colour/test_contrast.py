@@ -47,3 +47,10 @@ def test_turning_by_nothing_and_factors_of_one_change_nothing(pictures):
     for picture in pictures:
         for change, neutral in ((change_contrast, 1.0), (change_saturation, 1.0), (change_hue, 0.0)):
             assert np.array_equal(changed(change, picture, neutral), picture)
+
+
+@pytest.mark.parametrize("factor", [5, 63.9, 127.9, 128, 200, 1000])
+def test_saturation_by_large_factors_is_torchvisions_within_a_level(pictures, as_torchvision, factor):
+    for picture in pictures:
+        expected = as_torchvision(F.adjust_saturation, picture, factor)
+        assert np.abs(changed(change_saturation, picture, factor).astype(int) - expected).max() <= 1
