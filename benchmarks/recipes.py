@@ -20,17 +20,19 @@ CONTENDERS = (
     "torchvision",
     "torchvision_torchcodec",
     "kornia",
+    "ffcv",
 )
+FFCV_HAS = "ColorJitter"
 
 
 def main() -> None:
     defaults = {"photos": 2000, "seconds": 5.0, "repeats": 5, "cases": list(RECIPES)}
     chosen = options.parse(__doc__, CONTENDERS, defaults)
-    names = [f"transforms.{name}" for name in chosen.contenders]
     batch_size = min(BATCH_SIZE, max(1, chosen.photos // 4))
     grid = {}
     for row in chosen.cases:
         contest.say(f"{row}:")
+        names = [f"transforms.{name}" for name in chosen.contenders if name != "ffcv" or row == FFCV_HAS]
         results = contest.speeds(names, Work(row, chosen.photos, batch_size), chosen.seconds, chosen.repeats)
         contest.mark_differences(results)
         grid[row] = [_named(result) for result in results]
