@@ -126,13 +126,13 @@ def training(contender: ModuleType, work: Work, say: Callable[[Any], None]) -> N
 
 
 def gpu_checks(contender: ModuleType, work: Work, say: Callable[[Any], None]) -> None:
-    """For each check named on stdin, say what is wrong; an empty text if nothing is."""
+    """For each check named on stdin, say what is wrong; an empty text, and a note, if nothing is."""
     from benchmarks.gpu_check.checks import CHECKS
 
     for line in sys.stdin:
         try:
-            CHECKS[line.strip()](contender.beton(work), work)
-            say({"wrong": ""})
+            note = CHECKS[line.strip()](contender.beton(work), work)
+            say({"wrong": "", "note": note or "ok"})
         except Exception as error:
             traceback.print_exc()
             say({"wrong": describe_error(error)})

@@ -96,7 +96,7 @@ def _checks(chosen: argparse.Namespace, seconds: float) -> Iterator[Row]:
         for name, check in CHECKS.items():
             reply = None if child.result.note else child.ask(name)
             wrong = child.result.note if reply is None else reply["wrong"]
-            yield Row("checks", str(check.__doc__), wrong=wrong, note="" if wrong else "ok")
+            yield Row("checks", str(check.__doc__), wrong=wrong, note="" if reply is None else reply.get("note", ""))
 
 
 def _training(

@@ -1,15 +1,19 @@
 """What has to be right where batches are copied to a GPU while others are made.
 
-Each check compares with what a loader without a device gives in the same epoch, and raises what differs. To show what
+Each check compares with what a loader without a device gives in the same epoch, and raises what differs; one that
+cannot be done here says why. To show what
 is used before its time, a stream is held up beforehand for far longer than all batches take to be made. On the CPU the
 same is checked as far as there is such a thing.
 """
 
 import json
 import multiprocessing
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +37,8 @@ from ffcv_hydra.operations import (
 from ffcv_hydra.ordering import Random
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+ROOT = Path(__file__).parents[2]
+EXPERIMENT = "digits"
 LAST_BIT = 0.003  # of a float16 below 4
 CYCLES_HELD_UP = 1_000_000_000  # half a second
 EPOCHS_AT_ONCE = 3
@@ -172,6 +178,20 @@ def forked_process(beton: Path, work: Work) -> None:
         child.join()
 
 
+def composed_run(beton: Path, work: Work) -> str | None:
+    """run.py trains and tests on the device"""
+    if find_spec("hydra") is None:
+        return "not done: Hydra is not installed"
+    trainer = ["trainer=cpu" if work.device == "cpu" else "trainer=gpu", "trainer.max_epochs=1"]
+    limits = [f"trainer.limit_{stage}_batches=2" for stage in ("train", "val", "test")]
+    command = [sys.executable, str(ROOT / "run.py"), f"experiment={EXPERIMENT}", *trainer, *limits]
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    said = [line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
+    assert done.returncode == 0, f"{said[-1]} (status {done.returncode})"
+    return None
+
+
 _ALL = (
     memory_of_copies,
     held_batches,
@@ -181,8 +201,9 @@ _ALL = (
     resume,
     resumed_run,
     forked_process,
+    composed_run,
 )
-CHECKS: dict[str, Callable[[Path, Work], None]] = {check.__name__: check for check in _ALL}
+CHECKS: dict[str, Callable[[Path, Work], str | None]] = {check.__name__: check for check in _ALL}
 
 
 def _loader(beton: Path, work: Work, on_device: bool = False, behind: Sequence[Any] = (), **options: Any) -> Loader:

@@ -28,7 +28,7 @@ WORK = Work(RANDOM_CROP, photos=32, batch_size=4, size=16, workers=2)
 TINY = {
     **{"device": "cpu", "workers": 2, "models": "resnet18", "small-models": "resnet18", "compile": "off", "size": 32},
     **{"photos": 8, "copies": 1, "batch-size": 2, "small": 8, "small-batch-size": 2, "checked-batch-size": 4},
-    **{"seconds": 0.01, "most-lost": 1, "checks-seconds": 300, "small-seconds": 100},
+    **{"seconds": 0.01, "most-lost": 1, "checks-seconds": 400, "small-seconds": 100},
 }
 
 
@@ -95,8 +95,15 @@ def test_a_check_fails_if_what_it_is_about_is_broken_and_only_then(name, broken,
             checks.CHECKS[name](beton, WORK)
 
 
+@pytest.mark.timeout(120)
+def test_a_run_that_fails_says_why(beton, monkeypatch):
+    monkeypatch.setattr(checks, "EXPERIMENT", "no_such_experiment")
+    with pytest.raises(AssertionError, match=r"no_such_experiment.*status \d"):
+        checks.composed_run(beton, WORK)
+
+
 def test_every_check_is_tried():
-    assert {name for name, *_ in BROKEN} == set(checks.CHECKS)
+    assert {*(name for name, *_ in BROKEN), "composed_run"} == set(checks.CHECKS)
 
 
 @pytest.fixture(scope="module")
