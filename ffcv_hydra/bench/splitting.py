@@ -15,7 +15,7 @@ from ffcv_hydra.bench.decoding import decoding_parts, label
 from ffcv_hydra.bench.measuring import MeasuringExecutor, least
 from ffcv_hydra.loader.engine.batch_job import BatchJob
 from ffcv_hydra.loader.plan.links import links_of
-from ffcv_hydra.loader.plan.node import Kind, Node
+from ffcv_hydra.loader.plan.node import Kind, Node, with_parents
 from ffcv_hydra.loader.plan.step import Step
 from ffcv_hydra.operations.base import Scratch
 
@@ -65,17 +65,18 @@ def _of_step(executor: MeasuringExecutor, jobs: Sequence[BatchJob], step: Step, 
 
 
 def _added(executor: MeasuringExecutor, jobs: Sequence[BatchJob], step: Step, scratch: Scratch) -> Mapping[Node, float]:
-    """Seconds that each node adds to those before it; of decoders that share the decoding, the last one adds all."""
-    num_first = max(1, sum(node.parent is None for node in step.nodes))
-    added = dict.fromkeys(step.nodes, 0.0)
-    prefixes = []
-    for stop in range(num_first, len(step.nodes) + 1):
-        prefix = Step(step.nodes[:stop], chunk_size=step.chunk_size)
+    """Seconds that each node adds to those before it; of decoders, and of one place in views, the last adds all."""
+    groups: defaultdict[tuple[str, int], list[Node]] = defaultdict(list)
+    for node in step.nodes:
+        groups[("", 0) if node.parent is None else (node.output, len(with_parents(node)))].append(node)
+    prefixes, so_far = [], set()
+    for group in groups.values():
+        so_far |= {*group}
+        prefix = Step(tuple(node for node in step.nodes if node in so_far), chunk_size=step.chunk_size)
         prefixes.append(replace(prefix, links=links_of(prefix, executor.storage.beton)))
-    before = 0.0
-    for prefix, seconds in zip(
-        prefixes, least([partial(executor.seconds_of, jobs, one, scratch) for one in prefixes]), strict=True
-    ):
-        added[prefix.nodes[-1]] = max(0.0, seconds - before)
+    found = least([partial(executor.seconds_of, jobs, prefix, scratch) for prefix in prefixes])
+    added, before = dict.fromkeys(step.nodes, 0.0), 0.0
+    for group, seconds in zip(groups.values(), found, strict=True):
+        added[group[-1]] = max(0.0, seconds - before)
         before = max(before, seconds)
     return added
