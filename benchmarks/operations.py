@@ -3,7 +3,8 @@
     python -m benchmarks.operations --cases brightness "blur 23"
 
 Every image goes through, and each has its own draw. The contenders take turns of processor time, so that others on the
-machine change little. Four photographs and what is made of them fit into the second-level cache of most processors.
+machine change little. Four photographs and what is made of them take 1.2 MB. Ours are one call from Python, which is a
+microsecond per image and far less in the loader, whose chunks are larger and go through all operations in one call.
 """
 
 import json
