@@ -85,7 +85,7 @@ class NormalizeImage(ImageFunctionOperation):
         return torch.from_numpy(self.table)
 
     def image_functions(self, shape: tuple[int, ...], dtype: np.dtype) -> tuple[ImageFunction, ...]:
-        """The one that looks up."""
+        """The one that normalises."""
         return (finish_function(shape, self.table, channels_first=False),)
 
 

@@ -66,7 +66,8 @@ def _compute(image, height, length, channels, lines, target):
     """The values of channels side by side, in rows of `length` values."""
     repeated = np.empty((LINE_LENGTH, length), dtype=np.float32)
     for x in range(length):
-        repeated[:, x] = lines[x % channels]
+        for number in range(LINE_LENGTH):
+            repeated[number, x] = lines[x % channels, number]
     zero, slope, offset, slope_rest, offset_rest = repeated[0], repeated[1], repeated[2], repeated[3], repeated[4]
     for y in range(height):
         row, values = image[y * length : (y + 1) * length], target[y * length : (y + 1) * length]
@@ -88,13 +89,16 @@ def finish_image(source, target, key, parameters):
     count, first = height * width * channels, values[6] != 0 and channels > 1
     pixels, bits = bytes_at(source, count), array_at(values[3], (channels, 256), np.empty(0, dtype=np.uint64))
     lines = array_at(values[4], (channels, LINE_LENGTH), np.empty(0, dtype=np.float32))
+    on_lines = True
+    for c in range(channels):
+        on_lines = on_lines and lines[c, 1] != 0
     if value_bytes == 1 and first:
         _place_bytes(pixels, height * width, channels, bytes_at(target, count))
     elif value_bytes == 1:
         copy_bytes(target, source, count)
-    elif lines[:, 1].all() and channels == 3 and first:
+    elif on_lines and channels == 3 and first:
         _compute_planes(pixels, height * width, lines, array_at(target, (count,), lines))
-    elif lines[:, 1].all() and not first:
+    elif on_lines and not first:
         _compute(pixels, height, width * channels, channels, lines, array_at(target, (count,), lines))
     elif value_bytes == 2:
         halves = array_at(target, (count,), np.empty(0, dtype=np.uint16))

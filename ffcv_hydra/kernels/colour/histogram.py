@@ -47,7 +47,8 @@ def _apply_tables(tables, source, target):
     first, to = np.int64(source.ctypes.data), np.int64(target.ctypes.data)
     whole, places = _num_in_words(before, channels), np.empty((_PLACES, 256), dtype=np.uint8)
     for place in range(_PLACES):
-        places[place] = tables[place % channels]
+        for value in range(256):
+            places[place, value] = tables[place % channels, value]
     for begin in range(0, whole, _PLACES):
         for word in range(_WORDS):
             value, outcome = uint64_at(first + begin + _WORD * word), np.uint64(0)

@@ -66,7 +66,9 @@ def warp_nearest(source, target, matrix, fill):
     last_x, last_y = _last_nearest(width), _last_nearest(height)
     is_shift = matrix[0] == 1 and matrix[3] == 0
     outside, offsets = np.empty((width, size), dtype=np.uint8), np.empty(width, dtype=np.int32)
-    outside[:] = fill
+    for x in range(width):
+        for c in range(size):  # to assign an array takes as long to compile as all else
+            outside[x, c] = fill[c]
     image, line = np.int64(source.ctypes.data), np.int64(target.ctypes.data)
     for y in range(height):
         fills = np.int64(outside.ctypes.data)  # here, so that it is there until the loop ends
