@@ -60,8 +60,7 @@ ELSEWHERE = {
     "kernels/geometry/test_resize.py": "kernels/geometry/taps",
     "kernels/jpeg/test_decoder.py": (
         "kernels/compiling/vectors kernels/jpeg/bits kernels/jpeg/blocks kernels/jpeg/colour kernels/jpeg/entropy"
-        " kernels/jpeg/huffman kernels/jpeg/idct kernels/jpeg/order kernels/jpeg/reduction kernels/jpeg/strip"
-        " kernels/jpeg/tables"
+        " kernels/jpeg/huffman kernels/jpeg/idct kernels/jpeg/order kernels/jpeg/strip kernels/jpeg/tables"
     ),
     "kernels/jpeg/test_coefficients.py": "kernels/jpeg/progressive kernels/jpeg/scan",
     "kernels/jpeg/test_transcode.py": "kernels/jpeg/skipping",
@@ -70,6 +69,7 @@ ELSEWHERE = {
     "kernels/random/test_beta.py": "kernels/images/mix",
     "operations/test_erasing.py": "kernels/geometry/erase",
     "operations/test_random_crop.py": "kernels/geometry/pad_crop",
+    "operations/test_scaled_decoding.py": "kernels/jpeg/reduction",
     "operations/test_shared_decoding.py": (
         "kernels/geometry/picked_pixels kernels/memory/parts operations/base operations/image_decoder operations/views"
     ),
