@@ -1,6 +1,5 @@
 """Measure the loader of a run's stage: as fast as it goes, with nothing that waits for the batches."""
 
-import resource
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -46,7 +45,7 @@ def bench(config: Mapping[str, Any], stage: str = "train", seconds: float = 10.0
     shares = shares_of(executor, loader.passes.batch_jobs(executor, loader.sampler.epoch, 0))
     return Report(
         title=f"{config['dataset']['name']}, {stage}",
-        rounds=tuple(_round(executor, shares, loader.num_workers, *one) for one in measured),
+        rounds=tuple(_round(shares, loader.num_workers, *one) for one in measured),
         batch_size=loader.batch_size,
         num_workers=loader.num_workers,
         num_cores=usable_cores(),
@@ -63,28 +62,22 @@ def _batches(loader: Loader) -> Iterator[object]:
 
 def _measured(
     executor: MeasuringExecutor, batches: Iterator[object], seconds: float
-) -> Iterator[tuple[Account, Spent, bool]]:
-    """Rounds: what was measured, what the consumer spent, and whether anything was read from the disk."""
+) -> Iterator[tuple[Account, Spent]]:
+    """Rounds: what was measured, and what the consumer spent."""
     executor.take_account()
     start = began = times()
-    reads, done = _reads(), 0
+    done = 0
     for _ in batches:
         now = times()
         if now[0] - start[0] < (done + 1) * seconds / _ROUNDS:
             continue
         consumer = Spent()
         consumer.add(began, now)
-        yield executor.take_account(), consumer, _reads() > reads
-        began, reads = now, _reads()
+        yield executor.take_account(), consumer
+        began = now
         done = int((now[0] - start[0]) / seconds * _ROUNDS)  # a batch may take longer than a round
         if done >= _ROUNDS:
             return
-
-
-def _reads() -> int:
-    """How often this process had to wait for data that was not in memory."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_inblock + usage.ru_majflt
 
 
 def _shrinkable(executor: MeasuringExecutor, job: BatchJob) -> float:
@@ -93,12 +86,10 @@ def _shrinkable(executor: MeasuringExecutor, job: BatchJob) -> float:
     return max((shrinkable_share(found, job.samples, job.keys) for found in decoders if found), default=0.0)
 
 
-def _round(
-    executor: MeasuringExecutor, shares: Shares, num_workers: int, account: Account, consumer: Spent, has_read: bool
-) -> Round:
+def _round(shares: Shares, num_workers: int, account: Account, consumer: Spent) -> Round:
     """What the loader's threads and the consumer did.
 
-    A thread that reads waits for the disk if anything was read; otherwise it waited for a core.
+    A thread that had to read in a call waited for the disk; otherwise it waited for a core.
     """
     threads: defaultdict[str, float] = defaultdict(float)
     taken: defaultdict[str, float] = defaultdict(float)
@@ -106,8 +97,9 @@ def _round(
     for nodes, parts in shares.items():
         spent = account.spent.get(nodes, Spent())
         in_consumer = nodes[0].kind is Kind.CONSUMER
-        reads = has_read and nodes[0].parent is None and executor.storage.reads(nodes[0].field)
-        waiting[DISK if reads else CORE] += 0.0 if in_consumer else spent.waiting
+        if not in_consumer:
+            waiting[DISK] += spent.disk
+            waiting[CORE] += spent.waiting - spent.disk
         for name, share in parts.items() if nodes in account.spent else ():
             (taken if in_consumer else threads)[name] += share * spent.cpu
     between = account.between

@@ -1,5 +1,6 @@
 """An `Executor` that also takes the time of each operation, and of what threads do in between."""
 
+import resource
 import threading
 import time
 from collections import defaultdict
@@ -17,26 +18,31 @@ from ffcv_hydra.loader.plan.node import Kind, Node
 from ffcv_hydra.loader.plan.step import Link, Step
 from ffcv_hydra.operations.base import Scratch
 
+Times = tuple[float, float, int]
+_THIS_THREAD = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)  # Linux counts for each
 _ROUNDS, _SECONDS = 4, 0.2
 
 
 @dataclass
 class Spent:
-    """Seconds, summed over threads: by the clock, and in which the thread did not run."""
+    """Seconds, summed over threads: by the clock, in which the thread did not run, and of these where it read."""
 
     wall: float = 0.0
     waiting: float = 0.0
+    disk: float = 0.0
 
     @property
     def cpu(self) -> float:
         """Seconds in which the thread ran."""
         return self.wall - self.waiting
 
-    def add(self, began: tuple[float, float], ended: tuple[float, float]) -> None:
-        """Add what lies between two times of a thread, each by the clock and of the processor."""
-        wall, cpu = ended[0] - began[0], ended[1] - began[1]
+    def add(self, began: Times, ended: Times) -> None:
+        """Add what lies between two times of a thread."""
+        wall, cpu, reads = (after - before for before, after in zip(began, ended, strict=True))
+        waiting = max(0.0, wall - cpu)
         self.wall += wall
-        self.waiting += max(0.0, wall - cpu)
+        self.waiting += waiting
+        self.disk += waiting if reads else 0.0
 
 
 @dataclass
@@ -120,6 +126,7 @@ def least(actions: Sequence[Callable[[], float]]) -> list[float]:
     return np.min(found[1:], axis=0).tolist()  # for the first one, code is compiled and memory is made
 
 
-def times() -> tuple[float, float]:
-    """Seconds by the clock, and of the processor in this thread."""
-    return time.perf_counter(), time.thread_time()
+def times() -> Times:
+    """Seconds by the clock, of the processor in this thread, and how often it had to wait for data from the disk."""
+    usage = resource.getrusage(_THIS_THREAD)
+    return time.perf_counter(), time.thread_time(), usage.ru_inblock + usage.ru_majflt

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from ffcv_hydra.bench import Report, print_report
 from ffcv_hydra.bench.decoding import shrinkable_share
-from ffcv_hydra.bench.measuring import MeasuringExecutor, measure
+from ffcv_hydra.bench.measuring import MeasuringExecutor, Spent, measure
 from ffcv_hydra.bench.printing import verdicts
 from ffcv_hydra.bench.report import CORE, DISK, ENDS, IDLE, LOADER, TAKING, WAITING, Round
 from ffcv_hydra.bench.splitting import shares_of
@@ -110,6 +110,14 @@ def test_F10_samples_that_scaled_decoding_would_pay_for_are_counted(scenes, size
         links = [link for step in loader.plan.steps for link in step.links]
         decoders = [node for link in links for node in link.nodes if node.field == "image" and node.parent is None]
         assert shrinkable_share(decoders, job.samples, job.keys) == share
+
+
+def test_a_call_that_did_not_read_did_not_wait_for_the_disk():
+    spent = Spent()
+    spent.add((1.0, 1.0, 7), (3.0, 1.5, 7))
+    spent.add((3.0, 1.5, 7), (4.0, 1.75, 9))
+    spent.add((4.0, 1.75, 9), (5.0, 2.8, 9))  # clocks differ in how fine they are
+    assert (spent.wall, spent.waiting, spent.disk, spent.cpu) == (4.0, 2.25, 0.75, 1.75)
 
 
 def test_the_parts_are_all_of_the_time_and_the_step_that_would_wait_is_told():
