@@ -33,8 +33,9 @@ def narrowed(first, stop, steps, slope, begin, low, high):
         return (first, stop) if low <= steps[0] + begin <= high else (first, first)
     at = begin + steps[0]
     one, other = (low - 1e-6 - at) / slope, (high + 1e-6 - at) / slope
-    first = np.int64(max(np.float64(first), np.floor(min(one, other))))
-    stop = np.int64(min(np.float64(stop), np.floor(max(one, other)) + 2))
+    least, most = np.float64(first), np.float64(stop)  # a slope of next to nothing gives what no integer holds
+    first = np.int64(min(max(np.floor(min(one, other)), least), most))
+    stop = max(first, np.int64(min(max(np.floor(max(one, other)) + 2, least), most)))
     while first < stop and not low <= steps[first] + begin <= high:
         first += 1
     while first < stop and not low <= steps[stop - 1] + begin <= high:

@@ -115,3 +115,21 @@ def test_nearest_moves_the_bytes_of_other_dtypes(pictures):
         fill = np.full(deep.shape[2], 1.5, dtype=np.float32).view(np.uint8)
         found = mapped(deep.view(np.uint8), parameters[0], fill, False).view(np.float32)
         assert np.array_equal(found, warped(picture, parameters[0], 1, False).astype(np.float32) * 1.5)
+
+
+@pytest.mark.parametrize("bilinear", [False, True])
+@pytest.mark.parametrize("shape", [(3000, 8, 3), (8, 3000, 3), (2000, 600, 1)])
+@pytest.mark.parametrize("quarters", [1, -1, 2])
+def test_a_slope_of_next_to_nothing_far_outside_of_the_image(shape, quarters, bilinear):
+    image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    turned = np.rot90(image, quarters)  # counter-clockwise
+    height, width = np.minimum(shape, turned.shape)[:2]
+
+    def middle(of):
+        top, left = (of.shape[0] - height) // 2, (of.shape[1] - width) // 2
+        return of[top : top + height, left : left + width]
+
+    expected = np.full(shape, 7, dtype=np.uint8)
+    middle(expected)[:] = middle(turned)
+    found = warped(image, np.array([-90.0 * quarters, 0, 0, 1, 0, 0]), 7, bilinear)
+    assert (found != expected).mean() < 0.01  # those on the border may blend with what is beyond it
