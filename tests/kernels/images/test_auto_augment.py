@@ -102,7 +102,7 @@ def test_each_operation_is_torchvisions(pictures, as_torchvision, name, fill):
             different, total = different + np.count_nonzero(error), total + error.size
     # warps: where two pixels are equally near, float32 and float64 may choose differently; colours: at a factor of 0.1
     # every tenth sum is an integer, and rounding decides on which side of it
-    assert different <= 0.03 * total
+    assert different <= 0.05 * total
 
 
 def test_names_are_those_of_the_constants():
