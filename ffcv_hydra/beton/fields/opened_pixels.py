@@ -55,14 +55,16 @@ def _decode_png(content: bytes, height: int, width: int) -> np.ndarray | None:
 
 def _compressed_lines(content: bytes, height: int, width: int) -> bytes:
     """What is in the chunks IDAT of a PNG whose chunks are sound; nothing if its pixels are of another kind."""
-    found, at = [], _SIGNATURE_BYTES
+    found, at, before = [], _SIGNATURE_BYTES, b""
     while at + _CHUNK_BYTES <= len(content):
         (length,), kind = struct.unpack_from(">I", content, at), content[at + 4 : at + 8]
         body = content[at + 8 : at + 8 + length]
         is_other = kind == b"IHDR" and body != struct.pack(">II", width, height) + _PLAIN_RGB
-        if is_other or kind in _OTHER_PIXELS:
+        is_apart = kind == b"IDAT" != before and found  # Pillow takes the first of these for the end
+        if is_other or is_apart or kind in _OTHER_PIXELS:
             return b""
         if kind == b"IDAT":
             found.append(body)
+        before = kind
         at += _CHUNK_BYTES + length
     return b"".join(found)

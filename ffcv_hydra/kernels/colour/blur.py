@@ -30,7 +30,7 @@ def _gaussian_weights(size, sigma):
     units = np.empty(pairs + 1, dtype=np.uint16)
     middle = 1 << 16
     for t in range(1, pairs + 1):
-        units[t] = np.uint16(np.rint(weights[t] / kept * (1 << 16)))
+        units[t] = min(np.int64(np.rint(weights[t] / kept * (1 << 16))), middle)  # many that are rounded up pass 1
         middle -= units[t]
     units[0] = min(middle, 0xFFFF)
     return units

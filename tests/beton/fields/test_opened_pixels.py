@@ -21,7 +21,7 @@ def chunk(kind, body):
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def png(image, filters=(0,), *, depth=8, colours=2, more=b"", change=None):
+def png(image, filters=(0,), *, depth=8, colours=2, more=b"", between=b"", change=None):
     """A PNG whose lines have filters in turn, as the specification describes them; `change` is done to the lines."""
     height, width = image.shape[:2]
     rows = image.reshape(height, -1).astype(int)
@@ -39,7 +39,7 @@ def png(image, filters=(0,), *, depth=8, colours=2, more=b"", change=None):
     data = zlib.compress(change(content) if change else content)
     header = struct.pack(">IIBBBBB", width, height, depth, colours, 0, 0, 0)
     half = len(data) // 2
-    body = chunk(b"IHDR", header) + more + chunk(b"IDAT", data[:half]) + chunk(b"IDAT", data[half:])
+    body = chunk(b"IHDR", header) + more + chunk(b"IDAT", data[:half]) + between + chunk(b"IDAT", data[half:])
     return b"\x89PNG\r\n\x1a\n" + body + chunk(b"IEND", b"")
 
 
@@ -89,6 +89,7 @@ OTHERS = {
     "webp with alpha": saved(picture(8, 9, channels=4), "WEBP"),
     "16 bits": png(picture(8, 9, channels=6), depth=16),
     "a transparent colour": png(RGB, more=chunk(b"tRNS", bytes(6))),
+    "a text between pixels": png(RGB, between=chunk(b"tEXt", b"a\0b")),
     "jpeg": saved(RGB, "JPEG"),
     "animation": animation(),
     "a checksum": png(RGB)[:-20] + b"\0" + png(RGB)[-19:],

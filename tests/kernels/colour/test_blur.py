@@ -40,3 +40,9 @@ def test_flat_images_stay_as_they_are(level):
     picture = np.full((30, 41, 3), level, dtype=np.uint8)
     for sigma in (0.1, 0.4, 1, 3, 50):
         assert np.array_equal(changed(blur, picture, sigma, further=(23, 23)), picture)
+
+
+def test_weights_of_large_windows_do_not_pass_one():
+    picture = np.full((401, 3, 1), 200, dtype=np.uint8)
+    for size in (571, 801):
+        assert np.abs(changed(blur, picture, 1e6, further=(size, 1)).astype(int) - picture).max() <= 1
