@@ -12,6 +12,7 @@ trap 'rm -rf "$tools"' EXIT
 if [[ -n ${GPU_CHECK:-} ]]; then
     "$tools/bin/python" -m pip wheel --quiet --no-deps --wheel-dir "$tools/built" \
         antlr4-python3-runtime==4.9.3 # there is none to download
+    rm -rf dist/gpu_check # two versions of one package cannot be installed together
     "$tools/bin/python" -m pip download --quiet --no-deps --only-binary :all: --find-links "$tools/built" \
         --python-version "$GPU_CHECK" --implementation cp --platform manylinux_2_28_x86_64 \
         --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 --dest dist/gpu_check \

@@ -15,7 +15,9 @@ from ffcv_hydra.terminal import TerminalConsole
 _MICRO = 1e6
 
 
-def print_comparison(first: Report, second: Report, console: Console | None = None) -> None:
+def print_comparison(
+    first: Report, second: Report, console: Console | None = None, names: tuple[str, str] = ("", "")
+) -> None:
     """Print what two measurements found, with ratios, and where they differ in what they depend on.
 
     A difference is within the noise if the middle halves of the values of the two measurements' rounds overlap.
@@ -28,7 +30,8 @@ def print_comparison(first: Report, second: Report, console: Console | None = No
     one, other = first.whole, second.whole
     for part in {**one.threads, **other.threads, **one.consumer, **other.consumer}:
         table.add_row(*_row(part, first, second, partial(_micros, part)))
-    console.print(f"A: {first.title}\nB: {second.title}", soft_wrap=True)
+    for letter, report, name in zip("AB", (first, second), names, strict=True):
+        console.print(f"{letter}: {report.title}" + (f" ({name})" if name else ""), soft_wrap=True)
     console.print(table)
     console.print("µs per sample but for the first row; ~: within the noise of the rounds", soft_wrap=True)
     differences = [*_differences(first.facts, second.facts)]

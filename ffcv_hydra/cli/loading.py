@@ -111,7 +111,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 def _compare(chosen: argparse.Namespace) -> int:
     from ffcv_hydra.bench import Report, print_comparison
 
-    print_comparison(Report.load(Path(chosen.A)), Report.load(Path(chosen.B)))
+    print_comparison(Report.load(Path(chosen.A)), Report.load(Path(chosen.B)), names=(chosen.A, chosen.B))
     return 0
 
 

@@ -146,8 +146,8 @@ class RemoteFile:
                 return work()
             except _Transient as error:
                 if number == tries:
-                    often = f", {tries} times" if tries > 1 else ""
-                    raise RemoteError(f"{shown(self.url)}: {error}{often}{_ADVICE}") from None
+                    often = f", {tries} times{_ADVICE}" if tries > 1 else ""
+                    raise RemoteError(f"{shown(self.url)}: {error}{often}") from None
             if self._stop.wait(BACKOFF_SECONDS * 2 ** (number - 1) * random.uniform(0.5, 1.5)):
                 break
         raise Stopped

@@ -49,11 +49,14 @@ class AffineOperation(FillingOperation):
         """The same shape and dtype.
 
         Raises:
-            PipelineError: bilinear interpolation of anything but uint8, or a fill that the images cannot hold.
+            PipelineError: bilinear interpolation of anything but uint8, images of 2 GiB or more, or a fill that the
+                images cannot hold.
         """
         result = super().result(before)
         if self.interpolation == "bilinear" and np.dtype(before.dtype) != np.uint8:
             raise PipelineError(f"interpolation bilinear takes uint8 images; got {before.dtype}; use nearest")
+        if math.prod(pixel_sizes(before.shape, np.dtype(before.dtype))) >= 2**31:  # kernels count in 32 bits
+            raise PipelineError(f"takes images of less than 2 GiB; got {before.dtype} {before.shape}")
         return result
 
     def image_functions(self, shape: tuple[int, ...], dtype: np.dtype) -> tuple[ImageFunction, ...]:

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.compiling.compilation import Kernel
 from ffcv_hydra.kernels.images.randomly_applied import randomly_applied
 from ffcv_hydra.operations.arguments import number
@@ -38,6 +39,8 @@ class RandomlyApplied(ImageOperation, ImageFunctionOperation):
         self.p = number(type(self).__name__, "p", p, 0, 1)
 
     def image_functions(self, shape: tuple[int, ...], dtype: np.dtype) -> tuple[ImageFunction, ...]:
-        """The one that draws, and makes the change."""
+        """The one that draws, and makes the change. Raises `PipelineError` if the class has none."""
+        if not isinstance(getattr(self, "change", None), Kernel):
+            raise PipelineError("its class names no change, a kernel for one image (docs/extending.md)")
         parameters = self.p, self.change, *map(float, self.amounts), *shape, *self.further_sizes
         return (ImageFunction(randomly_applied, parameters, math.prod(shape), self.changes_in_place),)

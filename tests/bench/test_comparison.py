@@ -69,8 +69,8 @@ def test_files_and_folders_of_runs_are_compared(tmp_path, capsys):
     report().save(tmp_path)
     replace(report(), title="other, val").save(tmp_path / "b.json")
     assert main(["compare", str(tmp_path), str(tmp_path / "b.json")]) == 0
-    assert "A: toy, train" in (out := capsys.readouterr().out)
-    assert "B: other, val" in out
+    out = "".join(capsys.readouterr().out.splitlines())
+    assert f"A: toy, train ({tmp_path})" in out and f"B: other, val ({tmp_path}/b.json)" in out
 
 
 def test_bad_input_is_one_line(tmp_path, capsys):

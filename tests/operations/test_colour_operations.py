@@ -32,6 +32,7 @@ from ffcv_hydra.operations import (
 )
 from ffcv_hydra.operations.base import Scratch
 from ffcv_hydra.operations.operation import State
+from ffcv_hydra.operations.randomly_applied import RandomlyApplied
 from ffcv_hydra.operations.to_tensor import ToTensor
 
 WITH_PROBABILITY: list[Callable[[float], ChunkOperation]] = [
@@ -220,3 +221,12 @@ def test_windows_that_do_not_fit_into_the_image_are_refused():
     for size in ([11, 5], [9, 7]):
         with pytest.raises(PipelineError, match="a window of .* is too large for images of 5 x 3"):
             declare(GaussianBlur(size), (3, 5, 3))
+
+
+def test_a_class_that_names_no_change_is_told_so():
+    class Former(RandomlyApplied):
+        def apply(self, chosen, keys, source, target):
+            pass
+
+    with pytest.raises(PipelineError, match="its class names no change, a kernel for one image"):
+        Former(p=0.5).image_functions((4, 4, 3), np.dtype(np.uint8))

@@ -113,6 +113,7 @@ def test_impossible_arguments_are_named(make, message):
             np.float32,
             "bilinear takes uint8 images; got .*float32.*; use near",
         ),
+        (RandomRotation(4), (50_000, 50_000, 1), np.uint8, "takes images of less than 2 GiB; got uint8"),
         (RandomHorizontalFlip(), (9,), np.uint8, "takes .H, W. or .H, W, C."),
         (RandomTranslate(1), (9, 9), np.uint8, "takes images .H, W, C."),
     ],

@@ -55,7 +55,8 @@ def _decode_png(content: bytes, height: int, width: int) -> np.ndarray | None:
 
 def _compressed_lines(content: bytes, height: int, width: int) -> bytes:
     """What is in the chunks IDAT of a PNG whose chunks are sound; nothing if its pixels are of another kind."""
-    found, at, before = [], _SIGNATURE_BYTES, b""
+    found: list[bytes] = []
+    at, before = _SIGNATURE_BYTES, b""
     while at + _CHUNK_BYTES <= len(content):
         (length,), kind = struct.unpack_from(">I", content, at), content[at + 4 : at + 8]
         body = content[at + 8 : at + 8 + length]

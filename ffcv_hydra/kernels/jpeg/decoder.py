@@ -2,7 +2,8 @@
 
 Only MCUs that the box covers are transformed, only its pixels are converted, and restart segments beside it are not
 read. What is not plain (other sampling factors, odd markers, anything that is wrong) is left to TurboJPEG, which also
-says what is wrong with it (see `region`): this code either gives the right pixels or none.
+says what is wrong with it (see `region`): this code either gives its pixels or none (smaller ones of damaged
+bits that can still be decoded may be others than TurboJPEG's).
 """
 
 import numpy as np
