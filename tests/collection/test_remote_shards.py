@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(120)
 def settings(tmp_path, monkeypatch):
     monkeypatch.setenv("FFCV_HYDRA_DATA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(remote_file, "BACKOFF_SECONDS", 0.01)
-    monkeypatch.setattr(remote_shards, "ROOM_SECONDS", 0.5)
+    monkeypatch.setattr(remote_shards, "ROOM_SECONDS", 30)
 
 
 @pytest.fixture
@@ -110,6 +110,7 @@ def test_what_is_needed_comes_before_what_came_ahead(server, files, monkeypatch)
 
 
 def test_a_batch_that_does_not_fit_is_one_line(files, monkeypatch):
+    monkeypatch.setattr(remote_shards, "ROOM_SECONDS", 0.5)
     limit(monkeypatch, 3)
     shards = RemoteShards(files)
     ahead = shards.ahead(iter([[1, 2, 3, 4]]), 0)
