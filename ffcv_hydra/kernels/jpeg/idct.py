@@ -84,20 +84,26 @@ def _transposed(vectors, rows):
     return rows
 
 
+def taken_rows(vectors, coefficients, quantisers):
+    """Eight int16 vectors, of eight lanes for each of two blocks: coefficients times quantisers. Zeros stay there."""
+    rows = []
+    for row in range(8):
+        values, factors = (
+            vectors.joined(*(vectors.load(address, 16 * row, INT16, 8) for address in addresses))
+            for addresses in (coefficients, quantisers)
+        )
+        rows.append(vectors.builder.mul(values, factors))
+        for address in coefficients:
+            vectors.store(vectors.constant(INT16, 8, 0), address, 16 * row)
+    return rows
+
+
 @intrinsic
 def _transform(typing_context, coefficients, quantisers, targets, strides):
     def generate(context, builder, signature, arguments):
         vectors = Vectors(builder)
         coefficients, quantisers, targets, strides = (cgutils.unpack_tuple(builder, part) for part in arguments)
-        rows = []
-        for row in range(8):
-            values, factors = (
-                vectors.joined(*(vectors.load(address, 16 * row, INT16, 8) for address in addresses))
-                for addresses in (coefficients, quantisers)
-            )
-            rows.append(builder.mul(values, factors))
-            for address in coefficients:
-                vectors.store(vectors.constant(INT16, 8, 0), address, 16 * row)
+        rows = taken_rows(vectors, coefficients, quantisers)
         rows = _transposed(vectors, _pass(vectors, _transposed(vectors, _pass(vectors, rows))))
         for row in rows:
             levels = vectors.clamped(builder.ashr(row, vectors.like(row, _POINT + 3)), -128, 127)

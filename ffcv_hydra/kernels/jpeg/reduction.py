@@ -15,7 +15,7 @@ from ffcv_hydra.kernels.compiling.numba_internals import cgutils
 from ffcv_hydra.kernels.compiling.pointers import bytes_at, int16s_at, int64s_at
 from ffcv_hydra.kernels.compiling.vectors import INT8, INT16, INT32, Vectors
 from ffcv_hydra.kernels.jpeg.blocks import BLOCK_LENGTH, SIZE, pair_of_blocks
-from ffcv_hydra.kernels.jpeg.idct import COEFFICIENTS, inverse_transform
+from ffcv_hydra.kernels.jpeg.idct import COEFFICIENTS, inverse_transform, taken_rows
 from ffcv_hydra.kernels.jpeg.markers import MAX_BLOCKS
 from ffcv_hydra.kernels.memory.copies import zero_bytes
 
@@ -78,15 +78,9 @@ def _reduction(size):
         def generate(context, builder, signature, arguments):
             vectors = Vectors(builder)
             coefficients, quantisers, targets, strides = (cgutils.unpack_tuple(builder, part) for part in arguments)
-            rows = []
-            for row in range(8):
-                values, factors = (
-                    vectors.joined(*(vectors.load(address, 16 * row, INT16, 8) for address in addresses))
-                    for addresses in (coefficients, quantisers)
-                )
-                rows.append(vectors.widened(builder.mul(values, factors), INT32, signed=True))
-                for address in coefficients:
-                    vectors.store(vectors.constant(INT16, 8, 0), address, 16 * row)
+            rows = [
+                vectors.widened(row, INT32, signed=True) for row in taken_rows(vectors, coefficients, quantisers)
+            ]
             bits = _POINT + _MORE_BITS[size]
             rows = _pass(vectors, rows, size, bits - _FIRST_POINT)
             rows = [vectors.clamped(row, -(1 << 15), (1 << 15) - 1) for row in rows]
