@@ -7,7 +7,7 @@ BENCHMARKS := random-crop center-crop ffcv-file-random-crop ffcv-file-center-cro
 	operations recipes loader-overhead shards remote shuffling scale start memory conversion gpu-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run convert test test-without-ffcv fuzz crash-test state-machine golden pixel-table rooms-picture lint wheels clean bench bench-setup $(BENCHMARKS:%=bench-%)
+.PHONY: help setup run convert test test-without-ffcv fuzz crash-test state-machine golden pixel-table rooms-picture docs docs-check docs-figures lint wheels clean bench bench-setup $(BENCHMARKS:%=bench-%)
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -69,6 +69,15 @@ pixel-table: setup  ## print the table in docs/pixels.md anew
 
 rooms-picture: setup  ## draw docs/rooms.svg anew, or list the imports that break a rule
 	.venv/bin/python -m tools.rooms
+
+docs: setup  ## build the documentation site in site/; a warning is an error
+	NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict --quiet --clean
+
+docs-check: setup  ## run what README and docs/ show, and compare what it prints
+	DOCS_CHECK=1 .venv/bin/python -m pytest tests/docs $(ARGS)
+
+docs-figures: setup rooms-picture  ## make the pictures of docs/ anew, but for those of speed, which are the benchmarks'
+	.venv/bin/python -m tools.docs_figures
 
 lint: setup  ## ruff and mypy
 	.venv/bin/python -m ruff check .

@@ -25,19 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0: all is well; 1: the file has findings or cannot be opened; 2 (by argparse): bad usage.
     """
-    parser = argparse.ArgumentParser(
-        "python -m ffcv_hydra",
-        usage="python -m ffcv_hydra [-h] COMMAND ...",
-        description="Tools for betons, for what is loaded from them, and for runs.\n\n" + _listed(),
-        epilog="python -m ffcv_hydra COMMAND --help says more. Runs are started by run.py, conversions by convert.py.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, help=argparse.SUPPRESS)
-    for tool in (tool for tools in GROUPS.values() for tool in tools):
-        described = tool.description or f"{tool.help}.".capitalize()
-        of_tool = commands.add_parser(tool.name, prog=f"python -m ffcv_hydra {tool.name}", description=described)
-        tool.add_arguments(of_tool)
-        of_tool.set_defaults(run=tool.run)
+    parser = command_parser()
     chosen, rest = parser.parse_known_args(arguments)
     if rest and ("overrides" not in chosen or any(text.startswith("-") for text in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -51,6 +39,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def command_parser() -> argparse.ArgumentParser:
+    """Of all commands, with their help."""
+    parser = argparse.ArgumentParser(
+        "python -m ffcv_hydra",
+        usage="python -m ffcv_hydra [-h] COMMAND ...",
+        description="Tools for betons, for what is loaded from them, and for runs.\n\n" + _listed(),
+        epilog="python -m ffcv_hydra COMMAND --help says more. Runs are started by run.py, conversions by convert.py.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, help=argparse.SUPPRESS)
+    for tool in (tool for tools in GROUPS.values() for tool in tools):
+        described = tool.description or f"{tool.help}.".capitalize()
+        of_tool = commands.add_parser(tool.name, prog=f"python -m ffcv_hydra {tool.name}", description=described)
+        tool.add_arguments(of_tool)
+        of_tool.set_defaults(run=tool.run)
+    return parser
 
 
 def _listed() -> str:
