@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.trainer.states import TrainerFn
 
 from ffcv_hydra import trainer_facts
+from ffcv_hydra.collection.shards import opened
 from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.device_transforms import DeviceTransforms, DeviceTransformSpec
 from ffcv_hydra.errors import LoaderError
@@ -185,6 +186,21 @@ class FFCVDataModule(pl.LightningDataModule):
             return None
         loader = self._loaders.get(stage)
         return None if loader is None or field not in loader.output_names else loader.stored_numbers(field)
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """What the source of the first stage that has names calls its classes, by number; None if none has.
+
+        Betons are opened for it where there is no loader yet. Raises `BetonError` if one is missing or damaged.
+        """
+        names = (
+            opened(manager.file_path, manager.custom_fields).class_names
+            if (loader := self._loaders.get(stage)) is None
+            else loader.class_names
+            for stage, manager in self.managers.items()
+            if manager is not None
+        )
+        return next((found for found in names if found is not None), None)
 
     def output_names(self, stage: str) -> tuple[str, ...] | None:
         """The names of what the stage's batches hold, in their order; None before there is a loader."""

@@ -33,7 +33,7 @@ ELSEWHERE = {
     "beton/test_writer_failures.py": "beton/writing/worker beton/writing/worker_pool",
     "beton/writing/test_writer.py": "beton/writing/beton_file beton/writing/encoding beton/writing/preparing",
     "collection/test_writing.py": (
-        "beton/writing/part_stream beton/writing/placing beton_path collection/facts collection/shard_writer"
+        "beton/writing/part_stream beton/writing/placing beton_path collection/shard_writer"
         " collection/unfinished"
     ),
     "building/test_preparation.py": "building/source_look datasets/progress stages",

@@ -9,7 +9,8 @@ A checksum is XXH64 (seed 0) of one allocation's bytes; they are in the order of
 XXH3-128 of all that stands before the data and after the digest: header, descriptors, metadata, the rest of the
 appendix, and the table. The JSON's `description` says what the file was made from; its fingerprint is a hash, so that
 two descriptions compare at once. The manifest (`ffcv_hydra.beton.manifest`, compressed) says how the source looked.
-Files of version 2 have no manifest, those of version 1 neither digest nor checksums.
+Files of version 3 have one in which names cannot be read one by one, those of version 2 none, and those of version 1
+neither digest nor checksums.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from ffcv_hydra.errors import BetonError, ConversionError
 
 MAGIC = b"FFCVHYD1"
 TAIL_BYTES = 8 + len(MAGIC)
-VERSION = 3
+VERSION = 4
 MANIFEST_VERSION = 3  # since this version, files say how their source looked
 DIGEST_BYTES = 16
 BLOCK_BYTES = 1 << 20

@@ -8,8 +8,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ffcv_hydra.beton.packed_lists import MAGIC, PackedLists, of_bytes, pack
 from ffcv_hydra.errors import BetonError, ConversionError
 
+DAMAGED = "the manifest of its source is damaged; restore or convert it again"
+LISTS = ("names", "sizes", "labels", "order")  # of which there may be as many entries as samples
 PLAIN = (("names", str), ("classes", str), ("sizes", int), ("labels", int), ("order", int))
 
 
@@ -86,14 +89,18 @@ class Manifest:
         return label if label is None or self.classes is None else self.classes[label]
 
     def encode(self) -> bytes:
-        """As JSON, compressed; the same bytes for the same values."""
+        """As packed lists, of which single names can be read; the same bytes for the same values."""
         content = {name: value for name, value in vars(self).items() if value is not None}
-        return zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 1)
+        lists = {name: content.pop(name) for name in LISTS if name in content}
+        return pack(content, lists)
 
 
 def decode(encoded: bytes) -> Manifest:
-    """The manifest that was encoded. Raises `BetonError` if the bytes are damaged."""
+    """The manifest that was encoded, also by earlier versions as one JSON. Raises `BetonError` for damaged bytes."""
     try:
-        return Manifest(**json.loads(zlib.decompress(encoded)))
-    except (zlib.error, ValueError, TypeError, ConversionError) as error:
-        raise BetonError("the manifest of its source is damaged; restore or convert it again") from error
+        if not encoded.startswith(MAGIC):
+            return Manifest(**json.loads(zlib.decompress(encoded)))
+        packed = PackedLists(of_bytes(encoded))
+        return Manifest(**(packed.values | {name: packed.entries(name) for name in packed.lengths}))
+    except (zlib.error, ValueError, TypeError, KeyError, AttributeError, ConversionError) as error:
+        raise BetonError(DAMAGED) from error

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+from bisect import bisect_right
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 
 from ffcv_hydra.beton.appendix import Appendix
 from ffcv_hydra.beton.manifest import Manifest, decode
 from ffcv_hydra.beton.reading import reader
+from ffcv_hydra.beton.reading.source_names import SourceNames
 from ffcv_hydra.beton_path import is_sharded
 from ffcv_hydra.collection.index import Index, read_index
 from ffcv_hydra.errors import BetonError
@@ -36,14 +39,52 @@ def read_manifest(path: str | os.PathLike[str], index: Index | None = None) -> M
     """
     if not is_sharded(path):
         return reader.read_manifest(path)
-    name = (index or read_index(path)).manifest
-    file = Path(os.path.expanduser(path)) / name
+    name, file = _manifest_file(path, index or read_index(path))
     try:
         return decode(file.read_bytes()) if name else None
     except OSError as error:
         raise BetonError(f"{file}: cannot be read: {error.strerror or error}; restore it, or convert again") from error
     except BetonError as error:
         raise BetonError(f"{file}: {error}") from error
+
+
+def read_names(path: Path, num_samples: int, index: Index | None = None) -> SourceNames | None:
+    """What the source of the beton at `path` calls its items and classes; arguments and errors as `read_manifest`."""
+    if not is_sharded(path):
+        return reader.read_names(path, num_samples)
+    name, file = _manifest_file(path, index or read_index(path))
+    try:
+        return SourceNames(file, 0, file.stat().st_size, num_samples) if name else None
+    except OSError as error:
+        raise BetonError(f"{file}: cannot be read: {error.strerror or error}; restore it, or convert again") from error
+
+
+class JoinedNames:
+    """The names of several betons, as `SourceNames`: those of each are read when they are asked for.
+
+    Args:
+        spans: the ids of the samples at each path.
+    """
+
+    def __init__(self, spans: Mapping[Path, range]) -> None:
+        self._names = {path: read_names(path, len(span)) for path, span in spans.items()}
+        self._starts = [span.start for span in spans.values()]
+
+    @cached_property
+    def classes(self) -> tuple[str, ...] | None:
+        """The classes' names by number; None if a member does not name them, or two name one number differently."""
+        try:
+            classes, says = joined_classes(self._names)
+        except BetonError as error:
+            logger.warning("%s: no names of classes are shown", str(error).partition(";")[0])
+            return None
+        return tuple(classes) if says else None
+
+    def sample_name(self, sample: int) -> str | None:
+        """As `SourceNames.sample_name`."""
+        number = max(bisect_right(self._starts, sample) - 1, 0)
+        names = list(self._names.values())[number]
+        return names.sample_name(sample - self._starts[number]) if names else None
 
 
 def joined_manifest(members: Mapping[Path, int]) -> Manifest | None:
@@ -79,7 +120,7 @@ def joined_manifest(members: Mapping[Path, int]) -> Manifest | None:
     )
 
 
-def joined_classes(manifests: Mapping[Path, Manifest | None]) -> tuple[list[str], bool]:
+def joined_classes(manifests: Mapping[Path, Manifest | SourceNames | None]) -> tuple[list[str], bool]:
     """The classes of all, and whether all say theirs."""
     classes: list[str] = []
     origin, says = None, True
@@ -92,3 +133,7 @@ def joined_classes(manifests: Mapping[Path, Manifest | None]) -> tuple[list[str]
         if len(names) > len(classes):
             classes, origin = names, path
     return classes, says
+
+
+def _manifest_file(path: str | os.PathLike[str], index: Index) -> tuple[str, Path]:
+    return index.manifest, Path(os.path.expanduser(path)) / index.manifest

@@ -19,13 +19,14 @@ from ffcv_hydra.beton.format import record_type
 from ffcv_hydra.beton.manifest import Manifest
 from ffcv_hydra.beton.reading.checks import pointer_column
 from ffcv_hydra.beton.reading.reader import Beton, read_appendix
+from ffcv_hydra.beton.reading.source_names import SourceNames
 from ffcv_hydra.beton.summary import describe_fields
 from ffcv_hydra.collection.cache_locks import Uses
 from ffcv_hydra.collection.columns import Column
 from ffcv_hydra.collection.common_fields import CommonFields
 from ffcv_hydra.collection.data_cache import uses_of
 from ffcv_hydra.collection.entries import sizes_key
-from ffcv_hydra.collection.facts import joined_manifest, read_manifest
+from ffcv_hydra.collection.facts import JoinedNames, joined_manifest, read_manifest, read_names
 from ffcv_hydra.collection.fetching import CustomFields, local
 from ffcv_hydra.collection.index import is_sharded
 from ffcv_hydra.collection.mixture import Mixture, Readable, named
@@ -225,6 +226,12 @@ class Shards(Beton):
         if len(self.paths) == 1:
             return read_manifest(self.path, self._files.index)
         return joined_manifest(dict(zip(self.paths, map(len, self.spans), strict=True)))
+
+    @cached_property
+    def _names(self) -> SourceNames | JoinedNames | None:  # type: ignore[override]
+        if len(self.paths) == 1:
+            return read_names(self.path, self.num_samples, self._files.index)
+        return JoinedNames(dict(zip(self.paths, self.spans, strict=True)))
 
     # What follows is read from all files when it is first asked for.
 

@@ -15,7 +15,7 @@ from ffcv_hydra.beton.reading.reader import Beton
 from ffcv_hydra.beton.reading.verification import Progress, Verification
 from ffcv_hydra.beton.summary import describe_fields
 from ffcv_hydra.collection.entries import shard_entry
-from ffcv_hydra.collection.facts import read_manifest
+from ffcv_hydra.collection.facts import read_manifest, read_names
 from ffcv_hydra.collection.index import Index, ShardEntry, is_sharded, read_index
 from ffcv_hydra.errors import BetonError
 from ffcv_hydra.urls import shown
@@ -42,6 +42,7 @@ def verify(
     try:
         index = read_index(path)
         read_manifest(path)
+        names = read_names(path, index.num_samples, index)
     except BetonError as error:
         return Verification(path, [str(error)], 0, 0, False, 0, 0)
     found: list[Verification] = []
@@ -56,7 +57,7 @@ def verify(
             if progress is not None:
                 progress(start + shard.num_samples * done // max(total, 1), index.num_samples)
 
-        one = verify_file(location, progress=advance, first_id=start)
+        one = verify_file(location, progress=advance, first_id=start, name_of=names.sample_name if names else None)
         findings += [*one.findings, *(_changes(location, index, shard, custom_fields) if one.num_samples else ())]
         found.append(one)
     return Verification(

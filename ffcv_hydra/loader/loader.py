@@ -215,6 +215,22 @@ class Loader:
         return np.array(self.passes.order.sample_set.of(values)) if is_number else None
 
     @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """What the source calls its classes, by number; None if it does not, or those of a mixture contradict.
+
+        Raises `BetonError` if the file's manifest is damaged.
+        """
+        return self._beton.class_names
+
+    def sample_name(self, sample: int) -> str | None:
+        """What the source calls the item of a sample, by its id, such as a path below a folder; None without names.
+
+        It is read when it is asked for. Raises `BetonError` if the file's manifest is damaged, and `IndexError` if
+        there is no such sample.
+        """
+        return self._beton.sample_name(sample)
+
+    @property
     def plan(self) -> Plan:
         """What the last pass did to every batch; what was set since holds from the next one on. `print` shows it."""
         return self.passes.executor.plan

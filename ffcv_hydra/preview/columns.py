@@ -1,6 +1,6 @@
 """From what a pipeline gave in some epochs to the columns of a contact sheet."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from ffcv_hydra.loader.plan.request import Request, request
 from ffcv_hydra.pipeline import FFCVPipelineManager
 from ffcv_hydra.preview.drawing import Column
 from ffcv_hydra.preview.pictures import as_images, as_masks, overlay, picture, value_range
-from ffcv_hydra.preview.stored import stored_images, stored_numbers
+from ffcv_hydra.preview.stored import captions_of, stored_images
 from ffcv_hydra.preview.targets import soft_targets
 
 Batches = Mapping[int, Mapping[str, Any]]
@@ -53,7 +53,7 @@ def columns_of(
     notes: list[str] = []
     shown = _shown(manager, beton, batches)
     for one in shown:
-        group = _stored_column(manager, beton, one, ids) + _epoch_columns(one, batches, notes)
+        group = _stored_column(manager, beton, one, ids) + _epoch_columns(one, batches, notes, beton.class_names)
         if len(shown) > 1:
             for column in group:
                 column.title = f"{one.request.output}\n{column.title}"
@@ -97,20 +97,19 @@ def _stored_column(manager: FFCVPipelineManager, beton: Beton, one: _Shown, ids:
     """The images as they are in the file, with numbers and classes below; nothing if they come from no field."""
     if one.images is not None and one.image_field is None:
         return []
-    captions = [[text] if text else [] for text in stored_numbers(beton, ids)]
     images, masks = (
         None if field is None else stored_images(manager.file_path, field, ids, manager.custom_fields)
         for field in (one.image_field, one.mask_field)
     )
     if masks is not None:
         masks = [mask[..., 0] for mask in masks]
-        for lines, classes in zip(captions, masks, strict=True):
-            lines.append(f"{one.mask_field}: {', '.join(str(number) for number in np.unique(classes) if number)}")
-    texts = [", ".join(lines) for lines in captions]
-    return [Column("stored", _pictures(images, masks, value_range(images or [])), texts if any(texts) else [])]
+    captions = captions_of(beton, ids, one.mask_field, masks or [])
+    return [Column("stored", _pictures(images, masks, value_range(images or [])), captions if any(captions) else [])]
 
 
-def _epoch_columns(one: _Shown, batches: Batches, notes: list[str]) -> list[Column]:
+def _epoch_columns(
+    one: _Shown, batches: Batches, notes: list[str], class_names: Sequence[str] | None
+) -> list[Column]:
     """A column for each view of each epoch; one epoch only if they are all the same."""
     arrays = one.images or one.masks or []
     everything = [array for views in arrays for array in views]
@@ -128,7 +127,8 @@ def _epoch_columns(one: _Shown, batches: Batches, notes: list[str]) -> list[Colu
             when = "each epoch" if constant and len(batches) > 1 else f"epoch {epoch}"
             view = f", view {number}" if one.request.views is not None else ""
             pictures = _pictures(images, masks, limits)
-            columns.append(Column(when + view, pictures, soft_targets(outputs), bool(view) and number == 0))
+            captions = soft_targets(outputs, class_names)
+            columns.append(Column(when + view, pictures, captions, bool(view) and number == 0))
     return columns
 
 

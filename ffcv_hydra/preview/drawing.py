@@ -24,7 +24,7 @@ class Column:
     Attributes:
         title: above it, one or two lines.
         pictures: one per row, float (H, W, 3) in [0, 1], of any sizes.
-        captions: one per row, to stand below it; empty for none at all.
+        captions: one per row, to stand below it, with a line of its own for a name before; empty for none at all.
         begins_group: whether it stands off from the column before it.
     """
 
@@ -58,7 +58,7 @@ def draw(columns: Sequence[Column], title: str, notes: Sequence[str], output: Pa
     row_height = cell_height + caption_height + GAP
     height = top + rows * row_height + LINE * (len(footer) + 0.5) + MARGIN
     figure = Figure(figsize=(width, height), dpi=120)
-    text: dict[str, Any] = {"fontsize": FONT_SIZE, "linespacing": 1.15}
+    text: dict[str, Any] = {"fontsize": FONT_SIZE, "linespacing": 1.15, "parse_math": False}
     figure.text(MARGIN / width, 1 - MARGIN / height, "\n".join(heading), va="top", weight="bold", **text)
     figure.text(MARGIN / width, MARGIN / height, "\n".join(footer), va="bottom", color="dimgray", **text)
     for column, left, below in zip(columns, lefts, captions, strict=True):
@@ -85,5 +85,8 @@ def _wrap(text: str, width: float) -> list[str]:
 
 
 def _caption(text: str) -> str:
-    lines = textwrap.wrap(text, CHARACTERS, max_lines=CAPTION_LINES, placeholder=" …", break_long_words=True)
-    return "\n".join(lines)
+    """Some lines for each line of `text`; of a first one of two, which is a name, the end."""
+    first, _, rest = text.rpartition("\n")
+    name = first if len(first) <= CHARACTERS else f"…{first[1 - CHARACTERS :]}"
+    lines = textwrap.wrap(rest, CHARACTERS, max_lines=CAPTION_LINES, placeholder=" …", break_long_words=True)
+    return "\n".join([*([name] if name else []), *lines])

@@ -1,7 +1,7 @@
 """Samples as the file holds them, whatever a pipeline does to them."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,9 @@ from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations import Resize
 from ffcv_hydra.operations.to_tensor import ToTensor
 from ffcv_hydra.pipeline import DISABLED
+from ffcv_hydra.printable import printable
 
+LABEL = "label"  # what datasets call the field of classes
 LONGEST_SIDE = 256  # pixels of a shown image; larger ones are reduced
 
 
@@ -45,8 +47,38 @@ def stored_images(
     return images
 
 
-def stored_numbers(beton: Beton, ids: np.ndarray) -> list[str]:
-    """For each sample, its ints and floats by name, such as 'label: 3'; empty if there are none."""
+def captions_of(beton: Beton, ids: np.ndarray, mask_field: str | None, masks: Sequence[np.ndarray]) -> list[str]:
+    """For each sample, a line with its name, if it has one, and one with its numbers, 'label: dog, weight: 0.5'.
+
+    Args:
+        beton: the beton.
+        ids: int64 (N,), of the samples.
+        mask_field: the field of the masks that are shown, if there are any.
+        masks: of each sample, the (H, W) classes; those that occur are named.
+    """
     scalars = [name for name, field in beton.fields.items() if isinstance(field, IntField | FloatField)]
-    columns = [(name, beton.field_metadata(name)[ids].reshape(-1).tolist()) for name in scalars]
-    return [", ".join(f"{name}: {values[row]:.6g}" for name, values in columns) for row in range(len(ids))]
+    columns = {name: beton.field_metadata(name)[ids].reshape(-1).tolist() for name in scalars}
+    of_classes = class_field(beton)
+    captions = []
+    for row, sample in enumerate(ids.tolist()):
+        parts = [
+            f"{name}: {in_words(values[row], beton.class_names) if name == of_classes else format(values[row], '.6g')}"
+            for name, values in columns.items()
+        ]
+        if mask_field is not None:
+            found = [in_words(number, beton.class_names) for number in np.unique(masks[row]).tolist() if number]
+            parts.append(f"{mask_field}: {', '.join(found)}")
+        name = beton.sample_name(sample)
+        captions.append("\n".join([*([printable(name).replace("\n", " ")] if name else []), ", ".join(parts)]).strip())
+    return captions
+
+
+def class_field(beton: Beton) -> str | None:
+    """The field of numbers of classes: `label`, or else the only one of whole numbers."""
+    found = [name for name, field in beton.fields.items() if isinstance(field, IntField)]
+    return LABEL if LABEL in found else found[0] if len(found) == 1 else None
+
+
+def in_words(number: int, class_names: Sequence[str] | None) -> str:
+    """What a class is called, or else its number."""
+    return printable(class_names[number]) if class_names and 0 <= number < len(class_names) else str(number)

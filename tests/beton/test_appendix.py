@@ -37,7 +37,7 @@ def test_a_file_of_version_1_has_no_checksums():
 
 
 def test_a_newer_version_is_refused():
-    text = b'{"package_version":"9.0","version":4}'
+    text = b'{"package_version":"9.0","version":5}'
     with pytest.raises(BetonError, match="version 9.0 of this package, which is newer; update"):
         unpack(text + len(text).to_bytes(8, "little") + appendix.MAGIC)
 

@@ -5,12 +5,13 @@ import pytest
 from PIL import Image
 
 from ffcv_hydra import Loader
-from ffcv_hydra.beton import GrayscaleImageField, MaskField, write_beton
+from ffcv_hydra.beton import Beton, GrayscaleImageField, Manifest, MaskField, write_beton
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.operations import RandomHorizontalFlip, RandomResizedCrop
 from ffcv_hydra.ordering import Random
 from ffcv_hydra.preview import contact_sheet, preview
 from ffcv_hydra.preview.pictures import overlay
+from ffcv_hydra.preview.stored import captions_of
 
 pytestmark = pytest.mark.timeout(200)
 OPERATIONS = "ffcv_hydra.operations"
@@ -90,6 +91,25 @@ def test_the_first_samples_of_the_order_are_shown_whole_with_their_numbers(sheet
     for shown, caption, index in zip(columns["stored"].pictures, columns["stored"].captions, ids, strict=True):
         assert np.allclose(shown, np.asarray(sample(index)[0]) / 255)
         assert caption == f"label: {index}, weight: {index / 3:.6g}"
+
+
+class Named(list):
+    def manifest(self):
+        return Manifest([f"photos/{n}.jpg" for n in range(len(self))], classes=["sky", "cat\x1b[2J", "dog"])
+
+
+def test_captions_have_names_for_samples_classes_and_what_masks_show(tmp_path):
+    masks = [np.array([[0, 1], [2, 2]], np.uint8), np.array([[7, 0]], np.uint8)]
+    fields = {"label": None, "count": None, "weight": None}
+    write_beton(Named([(1, 2, 0.5), (7, 2, 0.25)]), tmp_path / "a.beton", fields, num_workers=0)
+    named, ids = Beton(tmp_path / "a.beton"), np.array([1, 0])
+    assert captions_of(named, ids, None, []) == [
+        "photos/1.jpg\nlabel: 7, count: 2, weight: 0.25",
+        "photos/0.jpg\nlabel: cat\\x1b[2J, count: 2, weight: 0.5",
+    ]
+    write_beton(Named([(2, 0.5)]), tmp_path / "b.beton", {"kind": None, "weight": None}, num_workers=0)
+    [caption] = captions_of(Beton(tmp_path / "b.beton"), np.array([0]), "mask", masks[:1])
+    assert caption == "photos/0.jpg\nkind: dog, weight: 0.5, mask: cat\\x1b[2J, dog"
 
 
 def test_epochs_show_what_training_would_read(sheet, beton):

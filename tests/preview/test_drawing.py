@@ -39,7 +39,7 @@ def test_pictures_keep_their_aspect(tmp_path):
 
 def test_texts_do_not_touch_pictures(tmp_path):
     """Every picture is a whole rectangle: nothing is written over it."""
-    long = "a caption that has a great many words and 12345678901234567890123456789012345678901234567890"
+    long = f"photos/$\\no {'formula ' * 9}$.jpg\na caption that has a great many words and {'1234567890' * 5}"
     columns = [
         Column(f"output\nepoch {n}", [flat(RED)] * 3, [long, "", "x"], begins_group=n % 2 == 0) for n in range(3)
     ]

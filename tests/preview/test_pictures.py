@@ -75,4 +75,6 @@ def test_soft_targets_are_put_into_words():
         "number": torch.ones(2, 1),
     }
     assert soft_targets(outputs) == ["label: 1 70%, 2 30%", "label: 0 100%"]
+    named = soft_targets(outputs, ["ant", "bee", "cat"])
+    assert named == ["label: bee 70%, cat 30%", "label: ant 100%"]
     assert soft_targets({"number": torch.ones(2, 1)}) == []

@@ -20,6 +20,7 @@ from ffcv_hydra.beton.format import ALLOCATION, DESCRIPTOR, HEADER, record_type
 from ffcv_hydra.beton.manifest import Manifest, decode
 from ffcv_hydra.beton.reading import checks
 from ffcv_hydra.beton.reading.opening import opened_file, read_records
+from ffcv_hydra.beton.reading.source_names import SourceNames
 from ffcv_hydra.beton.stored_file import StoredFile
 from ffcv_hydra.errors import BetonError
 
@@ -175,6 +176,23 @@ class Beton:
         """How the file's source looked when it was converted; read when first asked for. None if it does not say."""
         return read_manifest(self.path)
 
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """What its source calls the classes, by number; None if it does not. Raises `BetonError` as `read_manifest`."""
+        return self._names.classes if self._names else None
+
+    def sample_name(self, sample: int) -> str | None:
+        """What its source calls the item of a sample, such as a path below a folder; None if it has no names.
+
+        It is read when it is asked for, with some that stand beside it. Raises `BetonError` as `read_manifest`, and
+        `IndexError` if there is no such sample.
+        """
+        return self._names.sample_name(sample) if self._names else None
+
+    @cached_property
+    def _names(self) -> SourceNames | None:
+        return read_names(self.path, self.num_samples)
+
     @cached_property
     def checksum(self) -> str:
         """SHA-256 of header, field descriptors, metadata, allocation table and checksums, as hex digits."""
@@ -296,3 +314,9 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest | None:
     with opened_file(Path(path)) as file:
         file.seek(facts.manifest[0])
         return decode(file.read(facts.manifest[1] - facts.manifest[0]))
+
+
+def read_names(path: str | os.PathLike[str], num_samples: int) -> SourceNames | None:
+    """What the source of the beton at `path`, of so many samples, calls its items and classes; see `read_manifest`."""
+    facts = read_appendix(path)
+    return None if facts is None or facts.manifest is None else SourceNames(Path(path), *facts.manifest, num_samples)

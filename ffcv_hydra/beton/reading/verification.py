@@ -19,6 +19,7 @@ from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.image_fields import RAW, RUNS, is_image
 from ffcv_hydra.beton.reading.exact_reading import read_at
 from ffcv_hydra.beton.reading.reader import Beton
+from ffcv_hydra.beton.reading.source_names import with_name
 from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.errors import BetonError
 from ffcv_hydra.kernels.jpeg.turbojpeg import complaint
@@ -63,6 +64,7 @@ def verify(
     custom_fields: Mapping[str, type[Field]] | None = None,
     progress: Progress | None = None,
     first_id: int = 0,
+    name_of: Callable[[int], str | None] | None = None,
 ) -> Verification:
     """Check a beton.
 
@@ -73,13 +75,14 @@ def verify(
         custom_fields: Field classes by field name, for fields that FFCV has no type id for.
         progress: Called now and then, from this thread, with the number of allocations done and of all.
         first_id: What the first sample is called in the whole that the file is a shard of.
+        name_of: Gives the name of a sample of the whole, if it has one; by default, the file's manifest does.
     """
     path = Path(os.path.expanduser(path))
     try:
         beton = Beton(path, custom_fields)
     except BetonError as error:
         return Verification(path, [str(error)], 0, 0, False, 0, 0)
-    verifier = _Verifier(beton, decode, first_id)
+    verifier = _Verifier(beton, decode, first_id, name_of or beton.sample_name)
     findings = [f"{path}: {finding}" for finding in verifier.run(num_workers, progress)]
     num_allocations, has_checksums = len(beton.pointers), beton.checksums is not None
     decoded = verifier.num_decoded, verifier.num_masks
@@ -87,8 +90,8 @@ def verify(
 
 
 class _Verifier:
-    def __init__(self, beton: Beton, decode: bool, first_id: int) -> None:
-        self._first_id = first_id
+    def __init__(self, beton: Beton, decode: bool, first_id: int, name_of: Callable[[int], str | None]) -> None:
+        self._first_id, self._name_of = first_id, name_of
         self.num_decoded = self.num_masks = 0
         self._beton = beton
         self._names = list(beton.fields)
@@ -200,7 +203,7 @@ class _Verifier:
         field = "" if owner < 0 else f"field '{self._names[owner]}', "
         sample = int(self._samples[row])
         here = f" ({sample} of this file)" if self._first_id else ""
-        return f"{field}sample {self._first_id + sample}{here}: "
+        return f"{field}sample {with_name(self._first_id + sample, self._name_of)}{here}: "
 
 
 def _read(descriptor: int, begin: int, end: int) -> np.ndarray:

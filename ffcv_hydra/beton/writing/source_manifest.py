@@ -99,9 +99,12 @@ def _environment() -> str:
 
 
 def _class_names(dataset: Any) -> list[str] | None:
+    """What the attribute `classes` says, as torchvision's datasets have it; of several names of one class all."""
     names: Any = getattr(dataset, "classes", None)
-    is_sequence = isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)
-    return list(names) if is_sequence else None
+    if not isinstance(names, (list, tuple, np.ndarray)):
+        return None
+    found = [", ".join(map(str, name)) if isinstance(name, (list, tuple)) else name for name in names]
+    return [str(name) for name in found] if all(isinstance(name, (str, int, np.integer)) for name in found) else None
 
 
 def _digests(dataset: Any) -> tuple[dict[str, str] | None, bool]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from ffcv_hydra.beton.reading.source_names import with_name
 from ffcv_hydra.errors import SampleError
 from ffcv_hydra.loader.engine.batch_job import BatchJob
 from ffcv_hydra.loader.engine.chunks import chunk_of
@@ -139,9 +140,10 @@ class Decoding:
 
     def where(self, node: Node, *samples: int) -> str:
         """What a message begins with: the file, the field, and the sample, or the first ones of those it may be."""
-        named = ", ".join(map(str, samples[:MOST_NAMED])) + ", ..." * (len(samples) > MOST_NAMED)
-        which = f"sample {named}" if len(samples) == 1 else f"one of the samples {named}"
         beton = self.storage.beton
+        shown = ", ".join(with_name(sample, beton.sample_name) for sample in samples[:MOST_NAMED])
+        named = shown + ", ..." * (len(samples) > MOST_NAMED)
+        which = f"sample {named}" if len(samples) == 1 else f"one of the samples {named}"
         return f"{beton.path if len(samples) > 1 else beton.path_of(samples[0])}: field '{node.field}', {which}: "
 
 

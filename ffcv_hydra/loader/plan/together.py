@@ -10,6 +10,7 @@ import numpy as np
 
 from ffcv_hydra.beton import Beton
 from ffcv_hydra.beton.fields.image_fields import is_image
+from ffcv_hydra.beton.reading.source_names import with_name
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.loader.plan.levels import is_normalized, largest_level
 from ffcv_hydra.loader.plan.movement import Move, holds_places, moves_of
@@ -141,6 +142,6 @@ def _check_sizes(beton: Beton, output: str, field: str, other: str, other_field:
                 rows = [column[sample][0] for column in columns]
                 sizes = [f"{row['height']} x {row['width']}" for row in rows]
                 raise PipelineError(
-                    f"{beton.path}: sample {sample[0]}: '{output}' has {sizes[0]} pixels, and '{other}', which it is "
-                    f"joint with, {sizes[1]}; store both at one size"
+                    f"{beton.path}: sample {with_name(int(sample[0]), beton.sample_name)}: '{output}' has {sizes[0]} "
+                    f"pixels, and '{other}', which it is joint with, {sizes[1]}; store both at one size"
                 )
