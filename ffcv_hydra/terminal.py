@@ -1,7 +1,7 @@
 """The console that tables and reports are printed on."""
 
 from io import StringIO
-from typing import Any
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.table import Table
@@ -23,6 +23,11 @@ class TerminalConsole(Console):
     def render_str(self, text: str, **options: Any) -> Text:
         """Rich's text of `text`, made `printable`."""
         return super().render_str(printable(text), **options)
+
+    def on_broken_pipe(self) -> NoReturn:
+        """Let the command know that nobody reads any more, in place of rich's way of ending the process."""
+        self.quiet = True
+        raise  # the BrokenPipeError, which rich handles while it calls this
 
 
 def print_whole(console: Console, table: Table) -> None:

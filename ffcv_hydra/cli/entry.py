@@ -51,7 +51,7 @@ def execute(
         # With hydra.job.chdir=true Hydra has gone to the run's folder, where no path of the user's leads anywhere.
         os.chdir(get_original_cwd())
         try:
-            with _full_error(wants_traceback):
+            with may_be_unread(), _full_error(wants_traceback):  # Hydra would print the error of a closed pipe
                 if program is not None and HydraConfig.get().mode == RunMode.MULTIRUN:
                     from ffcv_hydra.sweeps.delegate import run_delegated
 
