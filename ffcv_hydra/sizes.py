@@ -1,4 +1,4 @@
-"""Sizes in bytes that users give as texts."""
+"""Sizes in bytes, as users give them and as they are shown."""
 
 import re
 from typing import Any
@@ -23,3 +23,8 @@ def parse_size(size: Any) -> int:
         if (num_bytes := int(float(number) * size_of_unit)) > 0:
             return num_bytes
     raise ValueError(f"{size!r}; use a number of bytes from 1 on, or a text such as 500MB or 1GB")
+
+
+def shown_size(num_bytes: float) -> str:
+    """`3.4 GB` (10**9), `850 MB` or `0 MB`."""
+    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.0f} MB"

@@ -37,6 +37,8 @@ ELSEWHERE = {
         " collection/unfinished"
     ),
     "building/test_preparation.py": "building/source_look datasets/progress stages",
+    "test_run_folder.py": "process_identity process_memory training/provenance",
+    "training/test_rows_file.py": "training/step_logger",
     "callbacks/test_progress_bar.py": "callbacks/batch_size callbacks/parameter_summary",
     "cli/test_errors.py": "cli/composition_errors cli/entry cli/task_errors",
     "cli/test_schema.py": "cli/sections",

@@ -19,8 +19,11 @@ PACKAGE = "ffcv_hydra"
 GROUND = [
     ["urls"],
     ["beton_path"],
-    ["errors", "stages", "cores", "nearest", "printable", "process_ends", "sizes", "locks", "parent_death", "imports"],
-    ["loaded_torch", "atomic_file", "terminal", "foreign", "torch_internals", "hydra_internals", "loader_options"],
+    ["errors", "stages", "cores", "nearest", "printable", "process_ends", "sizes", "locks", "parent_death", "imports",
+     "process_identity", "process_memory"],  # fmt: skip
+
+    ["loaded_torch", "atomic_file", "terminal", "foreign", "torch_internals", "hydra_internals", "loader_options",
+     "run_folder"],  # fmt: skip
 ]
 ROWS = [
     *GROUND,
@@ -53,7 +56,7 @@ LIBRARIES = {
     "lightning_fabric": {"lightning_internals", "training"},
     "numba": {"kernels", "loader"},
     "optuna": {"sweeps"},
-    "pydantic": {"sweeps", "cli"},
+    "pydantic": {"run_folder", "sweeps", "cli"},
     "matplotlib": {"preview", "sweeps"},
 }
 

@@ -1,21 +1,30 @@
-"""Progress on a terminal as a Rich bar with images per second, elsewhere as one line per epoch."""
+"""Progress on a terminal as a Rich bar, elsewhere as one line per epoch."""
 
 import sys
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks.progress.rich_progress import ProcessingSpeedColumn
-from rich.progress import Task
+import torch
+from pytorch_lightning.callbacks.progress.rich_progress import CustomTimeColumn, ProcessingSpeedColumn
+from rich.progress import ProgressColumn, Task
+from rich.table import Column
 from rich.text import Text
 
 from ffcv_hydra.callbacks.batch_size import global_batch_size
 from ffcv_hydra.callbacks.throughput import Throughput
+from ffcv_hydra.callbacks.time_left import TimeLeft
 from ffcv_hydra.lightning_internals import ProgressBarFromOne
 from ffcv_hydra.printable import printable
+from ffcv_hydra.process_memory import resident_memory
+from ffcv_hydra.sizes import shown_size
+from ffcv_hydra.sweeps.formats import duration
 
 
 class ProgressBar(ProgressBarFromOne):
-    """Lightning's Rich progress bar with images per second (over all ranks) in the place of batches per second.
+    """Lightning's Rich progress bar, of images per second (over all ranks) and of the whole training.
+
+    It shows how long the training will still take, all its epochs and validations included, the memory of this process
+    (and of its GPU), and the share of the time in which the training has waited for data.
 
     Where standard output is no terminal (a file, a pipe, a job's log) it draws nothing and prints one line with the
     metrics after each epoch instead.
@@ -28,16 +37,18 @@ class ProgressBar(ProgressBarFromOne):
         super().__init__(refresh_rate=refresh_rate)
         self.lines = not sys.stdout.isatty()
         self.samples_per_batch = 0
+        self.time_left = TimeLeft()
 
     @property
     def is_enabled(self) -> bool:
         return super().is_enabled and not self.lines
 
     def configure_columns(self, trainer: pl.Trainer) -> list[Any]:
-        """Lightning's columns, its speed column replaced."""
-        speed = _ImagesPerSecondColumn(self)
+        """Lightning's columns, those of speed and time replaced."""
         columns = super().configure_columns(trainer)
-        return [speed if isinstance(column, ProcessingSpeedColumn) else column for column in columns]
+        speed = _ImagesPerSecondColumn(self)
+        columns = [speed if isinstance(column, ProcessingSpeedColumn) else column for column in columns]
+        return [column for column in columns if not isinstance(column, CustomTimeColumn)] + [_RunColumn(self, trainer)]
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """Lightning's metrics without the version of the logger."""
@@ -45,7 +56,12 @@ class ProgressBar(ProgressBarFromOne):
         metrics.pop("v_num", None)
         return metrics
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.time_left = TimeLeft()
+        super().on_train_start(trainer, pl_module)
+
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, *args: Any) -> None:
+        self.time_left.begin_batch(trainer)
         self.samples_per_batch = global_batch_size(trainer, batch)
 
     def on_validation_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, *args: Any) -> None:
@@ -65,7 +81,9 @@ class ProgressBar(ProgressBarFromOne):
         _ = trainer.callback_metrics
         super().on_train_epoch_end(trainer, pl_module)
         if self.lines and super().is_enabled and trainer.is_global_zero:
-            print(printable(epoch_line(trainer)), flush=True)
+            left = self.time_left.seconds(trainer)
+            more = f", {duration(left)} left" if left else ""
+            print(printable(epoch_line(trainer) + more), flush=True)
 
 
 class _ImagesPerSecondColumn(ProcessingSpeedColumn):
@@ -76,6 +94,29 @@ class _ImagesPerSecondColumn(ProcessingSpeedColumn):
     def render(self, task: Task) -> Text:
         images = (task.speed or 0.0) * self._bar.samples_per_batch
         return Text(f"{images:,.0f} images/s", style=self.style)
+
+
+class _RunColumn(ProgressColumn):
+    """What is left of the training, memory, and the waiting for data; of another stage, what is left of that."""
+
+    max_refresh = 0.5  # seconds
+
+    def __init__(self, bar: ProgressBar, trainer: pl.Trainer) -> None:
+        super().__init__(Column(no_wrap=True))
+        self._bar, self._trainer = bar, trainer
+
+    def render(self, task: Task) -> Text:
+        if task.id != self._bar.train_progress_bar_id:
+            left = None if self._trainer.state.fn == "fit" else task.time_remaining
+            return Text("" if left is None else f"{duration(left)} left")
+        left = self._bar.time_left.seconds(self._trainer)
+        facts = [shown_size(resident_memory())]
+        if self._trainer.strategy.root_device.type == "cuda":
+            facts.append(f"GPU {shown_size(torch.cuda.memory_reserved(self._trainer.strategy.root_device))}")
+        throughput = next((one for one in self._trainer.callbacks if isinstance(one, Throughput)), None)  # type: ignore[attr-defined]
+        if throughput is not None and throughput.waiting is not None:
+            facts.append(f"{throughput.waiting:.0%} waiting")
+        return Text(("" if left is None else f"{duration(left)} left\n") + ", ".join(facts))
 
 
 def epoch_line(trainer: pl.Trainer) -> str:

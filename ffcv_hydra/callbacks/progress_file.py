@@ -6,11 +6,13 @@ import os
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 
 from ffcv_hydra.atomic_file import write_whole
 from ffcv_hydra.callbacks.throughput import Throughput
+from ffcv_hydra.callbacks.time_left import TimeLeft
 
 
 class ProgressFile(pl.Callback):
@@ -26,12 +28,14 @@ class ProgressFile(pl.Callback):
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(os.path.expanduser(path))
-        self._started_at = 0.0
-        self._first_epoch = 0
+        self._time_left = TimeLeft()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._started_at, self._first_epoch = time.monotonic(), trainer.current_epoch
+        self._time_left = TimeLeft()
         self._write(trainer, trainer.current_epoch)
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        self._time_left.begin_batch(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._write(trainer, trainer.current_epoch + 1)
@@ -41,16 +45,12 @@ class ProgressFile(pl.Callback):
         if not trainer.is_global_zero:
             return
         last = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
-        done = epoch - self._first_epoch
-        left = None
-        if last is not None and done:
-            left = (time.monotonic() - self._started_at) / done * max(0, last - epoch)
         contents = {
             "epoch": epoch,
             "max_epochs": last,
             "metrics": {name: value for name, value in metrics.items() if math.isfinite(value)},
             "samples_per_second": metrics.get(Throughput.METRIC),
-            "seconds_left": left,
+            "seconds_left": self._time_left.seconds(trainer),
             "time": time.time(),
         }
         with suppress(OSError):  # who looks on knows less then, and the run goes on

@@ -4,6 +4,7 @@ import copy
 import logging
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -52,6 +53,7 @@ class Passes:
         scratches: of passes that have ended.
         abandoned: engines of passes that were collected, whose scratch is still in use.
         executor: of the pass that began last, and of the next one unless what it is made from changes.
+        seconds_waited: by those who have asked for batches.
     """
 
     storage: Storage
@@ -67,6 +69,7 @@ class Passes:
     given: tuple[int, list[int]] = field(default_factory=lambda: (0, []))
     scratches: list[list[Scratch]] = field(default_factory=list)
     abandoned: deque[Engine] = field(default_factory=deque)
+    seconds_waited: float = 0.0
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __post_init__(self) -> None:
@@ -169,8 +172,12 @@ class Pass:
                     "and its threads are there: begin one here, with iter(loader)"
                 )
             self._lock, self._process = threading.Lock(), os.getpid()
-        with self._lock:
-            return self._next()
+        begun = time.perf_counter()
+        try:
+            with self._lock:
+                return self._next()
+        finally:
+            self._passes.seconds_waited += time.perf_counter() - begun
 
     def _next(self) -> tuple[Any, ...]:
         if self._over:

@@ -236,6 +236,11 @@ class Loader:
         return self.passes.executor.plan
 
     @property
+    def seconds_waited(self) -> float:
+        """How long batches have been waited for so far, that of the beginning of passes included."""
+        return self.passes.seconds_waited
+
+    @property
     def failed_samples(self) -> list[int]:
         """The ids of the damaged samples that this rank has met so far, sorted; with `on_error` other than 'raise'."""
         return self.passes.failures.samples()

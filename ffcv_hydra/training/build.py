@@ -95,7 +95,7 @@ def build_callbacks(config: Config, signals: StopSignals, run_dir: Path) -> list
     if config["mode"] == "predict":
         callbacks.append(PredictionWriter(run_dir / "predictions.pt"))
     callbacks.append(FirstStep())
-    callbacks.append(EpochMetrics(optimized))
+    callbacks.append(EpochMetrics(optimized, run_dir))
     if config["mode"] == "fit":
         callbacks.append(WatchedMetrics(config))
         callbacks.append(FirstLook())

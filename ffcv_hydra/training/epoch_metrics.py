@@ -2,6 +2,7 @@
 
 import logging
 import math
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -9,7 +10,12 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_only
 
+from ffcv_hydra.callbacks.progress_bar import epoch_line
 from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.run_folder import METRICS
+from ffcv_hydra.training.rows_file import RowsFile
+from ffcv_hydra.training.run_log import note
+from ffcv_hydra.training.step_logger import StepLogger
 
 log = logging.getLogger(__name__)
 
@@ -17,10 +23,14 @@ log = logging.getLogger(__name__)
 class EpochMetrics(pl.Callback):
     """Keeps what was last logged by epoch or evaluation, and tells once of a loss that is no number any more.
 
+    Each epoch of a training is a row of `metrics.csv`, with what was logged in it and in its last evaluation, and a
+    line of `run.log`. A run that goes on in the same folder adds to what the run before has left there.
+
     Ends a run after its first evaluated epoch if the model does not log what is optimized.
 
     Args:
         optimized: the name of that metric; None if there is none.
+        run_dir: where `metrics.csv` is.
 
     Attributes:
         metrics: floats by name.
@@ -29,13 +39,15 @@ class EpochMetrics(pl.Callback):
         has_trained: whether there was a batch to train on: a checkpoint of a run's end has none left.
     """
 
-    def __init__(self, optimized: str | None) -> None:
+    def __init__(self, optimized: str | None, run_dir: Path) -> None:
         self.optimized = optimized
+        self.rows = RowsFile(run_dir / METRICS, "epoch")
         self.metrics: dict[str, float] = {}
         self.not_finite: dict[str, int] = {}
         self.has_trained = False
         self._is_evaluated = False
         self._loss: Any = None
+        self._earlier: dict[str, Any] = {}  # what was logged before this epoch
 
     def _take(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
         self.metrics |= {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -46,6 +58,13 @@ class EpochMetrics(pl.Callback):
         if not trainer.sanity_checking:
             self._is_evaluated = True
             self._take(trainer)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero:
+            self.rows.keep_before(trainer.current_epoch + 1)
+            for logger in trainer.loggers:
+                if isinstance(logger, StepLogger):
+                    logger.rows.keep_before(trainer.global_step)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Look at what the epochs before have logged; raises `ConfigError`."""
@@ -63,10 +82,20 @@ class EpochMetrics(pl.Callback):
         if isinstance(self._loss, torch.Tensor) and not any(math.isnan(value) for value in losses.values()):
             losses["loss"] = float(self._loss.detach().float().mean())
         epoch = trainer.current_epoch + 1
+        self._write_row(trainer, epoch)
         for name, value in losses.items():
             if not math.isfinite(value) and name not in self.not_finite:
                 self.not_finite[name] = epoch
                 rank_zero_only(log.warning)("%s is %s at the end of epoch %d", name, value, epoch)
+
+    def _write_row(self, trainer: pl.Trainer, epoch: int) -> None:
+        logged = dict(trainer.callback_metrics)
+        # a metric that was not logged again is the very tensor that it was
+        of_epoch = {name: float(value) for name, value in logged.items() if value is not self._earlier.get(name)}
+        self._earlier = logged
+        if trainer.is_global_zero:
+            self.rows.add({"epoch": epoch, "step": trainer.global_step, **of_epoch})
+            note(epoch_line(trainer))
 
     def optimized_value(self, trainer: pl.Trainer) -> float | None:
         """That of the best checkpoint, or else among the metrics; None if the run has evaluated nothing.

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import torch.distributed as dist
-
 from ffcv_hydra.datamodule import FFCVDataModule
+from ffcv_hydra.training.ranks import of_all_ranks
 
 
 def failed_samples(datamodule: FFCVDataModule, gather: bool) -> dict[str, Any]:
@@ -14,11 +13,7 @@ def failed_samples(datamodule: FFCVDataModule, gather: bool) -> dict[str, Any]:
         datamodule: of the run.
         gather: ask all ranks, which then all have to call this; otherwise those of this rank alone.
     """
-    ranks = [datamodule.failed_samples()]
-    if gather and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-        everyone: list[Any] = [None] * dist.get_world_size()
-        dist.all_gather_object(everyone, ranks[0])
-        ranks = everyone
+    ranks = of_all_ranks(datamodule.failed_samples(), gather)
     stages = sorted({stage for rank in ranks for stage in rank})
     ids = {stage: sorted({sample for rank in ranks for sample in rank.get(stage, [])}) for stage in stages}
     return {stage: {"count": len(found), "indices": found} for stage, found in ids.items()}

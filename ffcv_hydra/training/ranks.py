@@ -6,14 +6,17 @@ import os
 import signal
 import subprocess
 import time
+from typing import TypeVar
 
 import pytorch_lightning as pl
+import torch.distributed as dist
 from pytorch_lightning.utilities import rank_zero_only
 
 from ffcv_hydra.lightning_internals import child_ranks
 from ffcv_hydra.process_ends import how_it_ended
 
 _logger = logging.getLogger(__name__)
+_Value = TypeVar("_Value")
 
 
 def global_rank() -> int:
@@ -24,6 +27,15 @@ def global_rank() -> int:
     """
     rank: int = getattr(rank_zero_only, "rank", None) or 0
     return rank or int(os.environ.get("NODE_RANK", 0))
+
+
+def of_all_ranks(value: _Value, gather: bool) -> list[_Value]:
+    """The value of each rank; of this one alone without `gather`, with which all ranks have to call this."""
+    if not (gather and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        return [value]
+    everyone: list[_Value] = [value] * dist.get_world_size()
+    dist.all_gather_object(everyone, value)
+    return everyone
 
 
 def join_child_ranks(trainer: pl.Trainer | None, timeout: float) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ffcv_hydra.atomic_file import write_whole
 from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.run_folder import RESULT
 
 
 class RunRecord:
@@ -28,7 +29,7 @@ class RunRecord:
     """
 
     def __init__(self, run_dir: Path, rank: int) -> None:
-        self.path = run_dir / "result.json"
+        self.path = run_dir / RESULT
         self.rank = rank
         self._contents: dict[str, Any] = {}  # what this process has last written, or tried to
         self._is_written = True

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytorch_lightning as pl
+import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
@@ -19,15 +20,18 @@ from ffcv_hydra.callbacks import EXIT_STATUS, Pruning, RunInterrupted, StopSigna
 from ffcv_hydra.datamodule import FFCVDataModule
 from ffcv_hydra.errors import WriteError, describe_error
 from ffcv_hydra.lightning_internals import hide_chatter
+from ffcv_hydra.process_memory import peak_resident_memory
+from ffcv_hydra.run_folder import CONFIG, LOG
 from ffcv_hydra.training.build import build_callbacks, build_loggers, build_model, build_trainer
 from ffcv_hydra.training.checkpoints import check_checkpoint, find_checkpoint
 from ffcv_hydra.training.epoch_metrics import EpochMetrics
 from ffcv_hydra.training.failed_samples import failed_samples
 from ffcv_hydra.training.first_step import FirstStep
-from ffcv_hydra.training.ranks import global_rank, join_child_ranks, kill_children
+from ffcv_hydra.training.provenance import provenance
+from ffcv_hydra.training.ranks import global_rank, join_child_ranks, kill_children, of_all_ranks
 from ffcv_hydra.training.record import RunRecord
 from ffcv_hydra.training.report import print_results
-from ffcv_hydra.training.run_log import run_log
+from ffcv_hydra.training.run_log import note, run_log
 from ffcv_hydra.training.slurm import requeue
 
 log = logging.getLogger(__name__)
@@ -37,7 +41,7 @@ _Callback = TypeVar("_Callback", bound=pl.Callback)
 def train(config: Mapping[str, Any], run_dir: str | Path) -> dict[str, Any]:
     """Fit, validate, test, predict or measure the loader, as `config` says, and write everything under `run_dir`.
 
-    Leaves `config.yaml`, `run.log`, `result.json`, checkpoints, the loggers' files and, for predictions,
+    Leaves `config.yaml`, `run.log`, `result.json`, `metrics.csv`, checkpoints, the loggers' files and, for predictions,
     `predictions.pt`. Every rank calls this; all but rank 0 write nothing but their own failure into `result.json`.
 
     Args:
@@ -47,8 +51,9 @@ def train(config: Mapping[str, Any], run_dir: str | Path) -> dict[str, Any]:
     Returns:
         What `result.json` holds: `status`, `mode`, `metrics` (floats by name, those of the last epoch or evaluation),
         `optimized_metric` (its value: of the best checkpoint when one monitors it), `best_checkpoint`,
-        `samples_per_second`, `overrides`, `error`; `not_finite` where a loss became NaN or infinite: the first epoch
-        that ended so, by name.
+        `samples_per_second`, `waiting` (the share of the training's time that went into waiting for data), `memory`
+        (the most bytes, summed over ranks), `overrides`, `error`, and what `provenance` says; `not_finite` where a loss
+        became NaN or infinite: the first epoch that ended so, by name.
 
     Raises:
         FFCVHydraError: bad input, in one line.
@@ -73,14 +78,16 @@ class _Run:
         """Run, and leave a true `result.json` however it ends."""
         overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
         mode, seed = self.config["mode"], self.config.get("seed")
-        self.record.start(mode=mode, seed=seed, overrides=overrides, error=None, **self._facts())
+        origin = provenance() if self.rank == 0 else {}
+        self.record.start(mode=mode, seed=seed, overrides=overrides, error=None, **origin, **self._facts())
         signals = StopSignals(abort=self._abort)
         try:
             with signals:
                 if self.rank != 0:
                     return self._run(signals)
-                OmegaConf.save(self.config, self.run_dir / "config.yaml")
-                with run_log(self.run_dir / "run.log"):
+                OmegaConf.save(self.config, self.run_dir / CONFIG)
+                with run_log(self.run_dir / LOG):
+                    note(f"$ {origin['command']}")
                     return self._run(signals)
         except BaseException as error:
             if (interruption := _interruption(error)) is not None:
@@ -183,13 +190,18 @@ class _Run:
         predictions = self.run_dir / "predictions.pt"
         if predictions.is_file():
             facts["predictions"] = str(predictions)
-        facts["samples_per_second"] = _callback(trainer, Throughput).samples_per_second
+        throughput = _callback(trainer, Throughput)
+        facts |= {"samples_per_second": throughput.samples_per_second, "waiting": throughput.waiting}
         ended = _callback(trainer, EpochMetrics)
         facts["metrics"] = {name: value for name, value in ended.metrics.items() if name != Throughput.METRIC}
         if ended.not_finite:
             facts["not_finite"] = ended.not_finite
         if self.config["mode"] == "fit":  # else it is what the loaded checkpoint says of the run it is from
             facts["best_checkpoint"] = _best_checkpoint(trainer)
+        memory = of_all_ranks(_peak_memory(), gather)
+        facts["memory"] = {kind: sum(rank[kind] for rank in memory) for kind in memory[0]}
+        if torch.cuda.is_initialized():
+            facts["gpus"] = [torch.cuda.get_device_name(gpu) for gpu in range(torch.cuda.device_count())]
         if failed := failed_samples(self.datamodule, gather):
             facts["failed_samples"] = failed
         return facts
@@ -197,6 +209,12 @@ class _Run:
     def _abort(self) -> None:
         self.record.end("interrupted", "ended at once by a second signal", **self._facts())
         kill_children(self.trainer)
+
+
+def _peak_memory() -> dict[str, int]:
+    """The most bytes that this rank has had, of the machine's memory and of its GPUs'."""
+    gpus = range(torch.cuda.device_count() if torch.cuda.is_initialized() else 0)
+    return {"resident": peak_resident_memory(), "cuda": sum(torch.cuda.max_memory_reserved(gpu) for gpu in gpus)}
 
 
 def _interruption(error: BaseException | None) -> RunInterrupted | None:

@@ -3,26 +3,52 @@
 import logging
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 _LIBRARIES = ("pytorch_lightning", "lightning_fabric")
 """They stop passing their records on when they are imported before logging is configured."""
 
+_notes = logging.getLogger("ffcv_hydra.run")
+"""Of what goes to `run.log` alone."""
+_notes.setLevel(logging.INFO)
+_notes.propagate = False
+
+
+def note(text: str) -> None:
+    """Write to the `run.log` of the run of this process what the terminal shows in another way, or not at all."""
+    _notes.info("%s", text)
+
 
 @contextmanager
 def run_log(path: Path) -> Iterator[None]:
-    """Append to `path` what is logged within the context, and the traceback of an exception that leaves it.
+    """Append to `path` what is logged or noted within the context, warnings, and the traceback of what leaves it.
 
     That the file cannot be written is told once, and changes nothing else.
     """
     handler = _Handler(path, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     loggers = [logging.getLogger(), *(logging.getLogger(name) for name in _LIBRARIES)]
-    loggers = [logger for logger in loggers if logger is loggers[0] or not logger.propagate]
+    loggers = [_notes, *(logger for logger in loggers if logger is loggers[0] or not logger.propagate)]
     for logger in loggers:
         logger.addHandler(handler)
+    show = warnings.showwarning
+
+    def show_and_note(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        note(f"{category.__name__}: {message} ({filename}:{lineno})")
+        show(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show_and_note
     try:
         yield
     except BaseException as error:
@@ -30,6 +56,8 @@ def run_log(path: Path) -> Iterator[None]:
         handler.emit(logging.LogRecord("ffcv_hydra", logging.ERROR, __file__, 0, text, None, None))
         raise
     finally:
+        if warnings.showwarning is show_and_note:
+            warnings.showwarning = show
         for logger in loggers:
             logger.removeHandler(handler)
         handler.close()

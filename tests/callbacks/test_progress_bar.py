@@ -27,7 +27,9 @@ def test_without_a_terminal_there_is_one_line_per_epoch(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     for number, line in enumerate(lines, 1):
-        assert re.fullmatch(rf"epoch {number}/2: train_loss [\d.e-]+, val_loss [\d.e-]+, [\d,]+ images/s", line)
+        of_epoch, _, left = line.partition(" images/s")
+        assert re.fullmatch(rf"epoch {number}/2: train_loss [\d.e-]+, val_loss [\d.e-]+, [\d,]+", of_epoch)
+        assert re.fullmatch(r", \d+ s left" if number == 1 else "", left)
     assert "\x1b" not in "".join(lines)
 
 
@@ -36,11 +38,27 @@ def test_on_a_terminal_there_is_a_bar_with_images_per_second(monkeypatch):
     bar = ProgressBar()
     trainer = fit(bar)
     assert bar.samples_per_batch == 4
-    column = bar.configure_columns(trainer)[-1]
+    *_, column, _ = bar.configure_columns(trainer)
     progress = Progress(column)
     progress.add_task("train", total=10)
     monkeypatch.setattr(type(progress.tasks[0]), "speed", property(lambda task: 250.0))
     assert column.render(progress.tasks[0]).plain == "1,000 images/s"
+
+
+def test_the_bar_tells_of_the_whole_run(monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setattr(Throughput, "waiting", 0.25)
+    bar = ProgressBar()
+    trainer = fit(bar)
+    of_run = bar.configure_columns(trainer)[-1]
+    progress = Progress(of_run)
+    for name in ("train", "val"):
+        progress.add_task(name, total=10)
+    train, other = progress.tasks
+    bar.train_progress_bar_id = train.id
+    monkeypatch.setattr(bar.time_left, "seconds", lambda trainer: 192.0)
+    assert re.fullmatch(r"3:12 left\n[\d.]+ [MG]B, 25% waiting", of_run.render(train).plain)
+    assert of_run.render(other).plain == ""
 
 
 def test_every_rank_reads_the_metrics_whose_reduction_needs_all_of_them(capsys):

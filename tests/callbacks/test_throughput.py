@@ -64,6 +64,32 @@ def test_validation_within_an_epoch_is_not_counted(clock):
     assert throughput.samples_per_second == pytest.approx(4.0)
 
 
+def test_waiting_is_the_share_of_the_time_that_the_loader_was_waited_for(clock):
+    class Data(DataLoader):
+        seconds_waited = 0.0
+
+    class Waits(pl.Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            data.seconds_waited += 0.25  # of the second that each batch takes
+            seen.append(throughput.waiting)
+
+    data, throughput = Data(TensorDataset(torch.rand(24, 1, 2, 2)), batch_size=4), Throughput(warmup_batches=2)
+    seen = []
+    trainer = pl.Trainer(
+        accelerator="cpu", max_epochs=2, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, callbacks=[throughput, Seconds(clock, 1000.0), Waits()],
+    )  # fmt: skip
+    trainer.fit(AutoEncoder([1, 2, 2], 2, 1), data)
+    assert throughput.waiting == pytest.approx(0.25)
+    assert seen[0] is None and seen[3] == pytest.approx(0.25)
+
+
+def test_a_loader_that_does_not_tell_leaves_the_waiting_unknown(clock):
+    throughput = Throughput(warmup_batches=2)
+    fit(clock, throughput)
+    assert throughput.waiting is None
+
+
 def test_a_run_of_nothing_but_warmup_has_no_speed(clock):
     throughput = Throughput(warmup_batches=12)
     trainer = fit(clock, throughput)

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import shutil
+import warnings
 
 import hydra
 import pytest
@@ -18,7 +19,9 @@ from standin_run import SAMPLES, config
 
 from ffcv_hydra.errors import ConfigError, FFCVHydraError, WriteError
 from ffcv_hydra.models import Classifier
+from ffcv_hydra.run_folder import read_run
 from ffcv_hydra.training import run
+from ffcv_hydra.training.report import print_results
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -34,7 +37,7 @@ def checkpoints(run_dir, **options):
 
 
 def csv_logger(run_dir):
-    return {"_target_": "pytorch_lightning.loggers.CSVLogger", "save_dir": str(run_dir), "name": "csv", "version": ""}
+    return {"_target_": "ffcv_hydra.training.step_logger.StepLogger", "save_dir": str(run_dir)}
 
 
 def test_run_folder_holds_what_a_run_is_known_by(train, result, tmp_path):
@@ -47,11 +50,61 @@ def test_run_folder_holds_what_a_run_is_known_by(train, result, tmp_path):
     best = {name for name in names if re.fullmatch(r"checkpoints/epoch=\d-step=\d+\.ckpt", name)}
     assert len(best) == 1
     assert names - best == {
-        "config.yaml", "run.log", "result.json", "checkpoints/last.ckpt", "csv/metrics.csv", "csv/hparams.yaml",
+        "config.yaml", "run.log", "result.json", "checkpoints/last.ckpt", "metrics.csv", "metrics_by_step.csv",
     }  # fmt: skip
     assert yaml.safe_load((run_dir / "config.yaml").read_text()) == composed
     assert str(best.pop()) in (run_dir / "run.log").read_text()
     assert returned == result(run_dir)
+
+
+def test_each_epoch_is_a_row_and_a_line_and_the_log_has_command_table_and_warnings(train, tmp_path):
+    class Warns(pl.Callback):
+        def on_train_start(self, trainer, pl_module):
+            warnings.warn("a word of warning", stacklevel=1)
+
+    trainer = {"max_epochs": 3, "check_val_every_n_epoch": 2, "log_every_n_steps": 5}
+    composed = config(trainer=trainer, logger={"csv": csv_logger(tmp_path)}, callbacks={"best": checkpoints(tmp_path)})
+    with pytest.MonkeyPatch.context() as patch:
+        of_config = run.build_callbacks
+        patch.setattr(run, "build_callbacks", lambda *arguments: [*of_config(*arguments), Warns()])
+        with pytest.warns(UserWarning, match="a word of warning"):
+            train(composed, tmp_path)
+    found = read_run(tmp_path)
+    assert (found.metrics["epoch"], found.metrics["step"]) == ([1, 2, 3], [12, 24, 36])
+    assert [value is not None for value in found.metrics["val_loss"]] == [False, True, False]
+    assert None not in found.metrics["train_loss"]
+    assert found.metrics_by_step["step"] == [4, 9, 11, 14, 19, 23, 24, 29, 34, 35]
+    text = (tmp_path / "run.log").read_text()
+    assert f"$ {found.result['command']}" in text and "UserWarning: a word of warning" in text
+    assert len(re.findall(r"INFO ffcv_hydra.run: epoch \d/3: train_loss", text)) == 3
+    assert "fit completed" in text and "memory, at most" in text and f"run folder: {tmp_path}" in text
+    assert found.result["memory"]["resident"] > 1e6
+
+
+def test_a_run_that_goes_on_in_its_folder_adds_to_its_metrics(train, tmp_path):
+    composed = config(logger={"csv": csv_logger(tmp_path)}, callbacks={"best": checkpoints(tmp_path)})
+    train(composed, tmp_path)
+    before, steps = read_run(tmp_path).metrics, read_run(tmp_path).metrics_by_step["step"]
+    longer = {"trainer": {**composed["trainer"], "max_epochs": 3}, "ckpt_path": str(tmp_path / "checkpoints/last.ckpt")}
+    train({**composed, **longer}, tmp_path)
+    after = read_run(tmp_path).metrics
+    assert after["epoch"] == [1, 2, 3] and after["val_loss"][:2] == before["val_loss"]
+    later = read_run(tmp_path).metrics_by_step["step"]
+    assert later[: len(steps)] == steps and len(later) > len(steps)
+    train(config(mode="test", ckpt_path=longer["ckpt_path"], logger={"csv": csv_logger(tmp_path)}), tmp_path)
+    assert read_run(tmp_path).metrics == after
+    assert set(later) <= set(read_run(tmp_path).metrics_by_step["step"])
+    train(composed, tmp_path)  # a new run, which is not that one
+    assert read_run(tmp_path).metrics["epoch"] == [1, 2]
+
+
+@pytest.mark.parametrize(("waiting", "is_told"), [(0.5, True), (0.1, False), (None, False)])
+def test_much_waiting_for_data_is_told_with_what_to_do(tmp_path, capsys, waiting, is_told):
+    result = {"mode": "fit", "status": "completed", "metrics": {}, "samples_per_second": 10.0, "waiting": waiting}
+    print_results({**result, "overrides": ["dataset=toy", "a=[1,2]"]}, tmp_path)
+    printed = capsys.readouterr().out
+    assert ("python -m ffcv_hydra bench dataset=toy 'a=[1,2]'" in printed) == is_told
+    assert ("waiting for data" in printed) == (waiting is not None)
 
 
 def test_result_says_what_came_out(train, result, tmp_path):
