@@ -114,6 +114,8 @@ def test_a_run_is_resumed_evaluated_and_predicted_from_its_checkpoint(command):
     assert found["sample_ids"].tolist() == sorted(set(found["sample_ids"].tolist()))
     assert found["sample_ids"].tolist() == SplitFraction(0.85, 1.0)(256).tolist()
     assert len(found["predictions"]) == len(found["sample_ids"])
+    rows = (run_folder(done) / "predictions.csv").read_text().splitlines()[1:]
+    assert [int(row.partition(",")[0]) for row in rows] == found["sample_ids"].tolist()
     assert not list(run_folder(done).glob(".*")), "the parts of the ranks"
 
 

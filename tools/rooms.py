@@ -58,6 +58,7 @@ LIBRARIES = {
     "optuna": {"sweeps"},
     "pydantic": {"run_folder", "sweeps", "cli"},
     "matplotlib": {"preview", "sweeps"},
+    "pyarrow": {"callbacks"},
 }
 
 _INSIDE = ("numba.core.", "numba.np.")  # what is not for others, though its name does not say so

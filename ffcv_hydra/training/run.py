@@ -42,7 +42,8 @@ def train(config: Mapping[str, Any], run_dir: str | Path) -> dict[str, Any]:
     """Fit, validate, test, predict or measure the loader, as `config` says, and write everything under `run_dir`.
 
     Leaves `config.yaml`, `run.log`, `result.json`, `metrics.csv`, checkpoints, the loggers' files and, for predictions,
-    `predictions.pt`. Every rank calls this; all but rank 0 write nothing but their own failure into `result.json`.
+    `predictions.pt` and `predictions.csv`. Every rank calls this; all but rank 0 write nothing but their own failure
+    into `result.json`.
 
     Args:
         config: the composed run config, resolved, or anything OmegaConf makes a mapping of.

@@ -46,7 +46,29 @@ def test_predictions_are_in_the_datasets_order(tmp_path):
     assert written["sample_ids"].tolist() == [1, 3, 5, 7, 9]
     assert written["sample_ids"].dtype == torch.int64
     assert written["predictions"].tolist() == [[1, 2], [3, 6], [5, 10], [7, 14], [9, 18]]
-    assert [path.name for path in tmp_path.iterdir()] == ["predictions.pt"]
+    assert {path.name for path in tmp_path.iterdir()} - {"predictions.parquet"} == {"predictions.pt", "predictions.csv"}
+
+
+def test_the_table_has_names_and_labels_of_the_same_samples(tmp_path):
+    class Named(Shuffled):
+        class_names = ("even", "odd")
+
+        def __iter__(self):
+            return iter([(ids, ids % 2) for ids in self.ids.split(2)])
+
+        def sample_name(self, sample):
+            return f"photos/{sample}.jpg"
+
+    loader = Named()
+    loader.ids = torch.tensor([8, 3, 5, 8, 2])
+    predict(lambda batch: batch[0] % 2, tmp_path / "predictions.pt", loader)
+    assert (tmp_path / "predictions.csv").read_text().splitlines() == [
+        '"id","name","label","predicted"',
+        '2,"photos/2.jpg","even","even"',
+        '3,"photos/3.jpg","odd","odd"',
+        '5,"photos/5.jpg","odd","odd"',
+        '8,"photos/8.jpg","even","even"',
+    ]
 
 
 def test_dictionaries_of_tensors_keep_their_names(tmp_path):
