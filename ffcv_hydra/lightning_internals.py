@@ -8,6 +8,7 @@ from traceback import walk_tb
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning import callbacks
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 from pytorch_lightning.trainer.states import TrainerFn
@@ -128,6 +129,12 @@ def dismiss_observer(trainer: pl.Trainer) -> None:
 def cluster_environment(trainer: pl.Trainer) -> Any:
     """What Lightning knows of the cluster it runs on; None if there is none."""
     return getattr(trainer.strategy, "cluster_environment", None) or trainer._accelerator_connector.cluster_environment
+
+
+def move_average(averaging: callbacks.WeightAveraging, device: torch.device) -> None:
+    """Have the averaged weights on a device: Lightning copies the model when it still is on the CPU, and leaves it."""
+    if averaging._average_model is not None:
+        averaging._average_model.to(device)
 
 
 class ModelCheckpoint(callbacks.ModelCheckpoint):

@@ -117,9 +117,7 @@ ELSEWHERE = {
     "sweeps/test_search.py": "callbacks/pruning sweeps/trial",
     "building/test_targets.py": "nearest",
     "test_datamodule.py": "pipeline",
-    "training/test_interruption.py": (
-        "callbacks/graceful_stop training/checkpoint_io training/checkpoints training/slurm"
-    ),
+    "training/test_interruption.py": ("callbacks/graceful_stop training/checkpoint_io training/slurm"),
     "training/test_first_look.py": "training/outputs",
     "training/test_train.py": (
         "building/instantiation callbacks/progress_file"

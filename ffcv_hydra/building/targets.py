@@ -11,8 +11,8 @@ from ffcv_hydra.foreign import INSTALL_FFCV
 from ffcv_hydra.nearest import hint, nearest
 
 _HYDRA_KEYS = frozenset({"_target_", "_convert_", "_recursive_", "_partial_", "_args_"})
-_SCHEDULE_KEYS = frozenset({"interval", "warmup", "monitor"})
-"""Keys of a learning-rate schedule's node that the model reads, see `ffcv_hydra.models.optimization`."""
+_READ_BY_OTHERS = {"scheduler": frozenset({"interval", "warmup", "monitor"}), "model": frozenset({"init_from"})}
+"""Keys of nodes that are not for their targets: see `ffcv_hydra.models.optimization` and `training.initial_weights`."""
 
 
 def target_nodes(config: Any, key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -59,7 +59,7 @@ def accepted_keys(node: Mapping[str, Any], key: str = "") -> set[str] | None:
         ConfigError: the target cannot be imported.
     """
     accepted = _parameters(locate(node["_target_"], key))
-    return accepted if accepted is None or key.rpartition(".")[2] != "scheduler" else accepted | _SCHEDULE_KEYS
+    return None if accepted is None else accepted | _READ_BY_OTHERS.get(key.rpartition(".")[2], frozenset())
 
 
 def locate(name: Any, key: str) -> Any:

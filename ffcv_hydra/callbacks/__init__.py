@@ -1,5 +1,7 @@
-"""Lightning callbacks: progress, image sizes, throughput, stopping by signal, and writing predictions."""
+"""Lightning callbacks: progress, image sizes, averages of weights, throughput, stopping by signal, predictions."""
 
+from ffcv_hydra.callbacks.ema import EMA as EMA
+from ffcv_hydra.callbacks.finetuning import Finetuning as Finetuning
 from ffcv_hydra.callbacks.graceful_stop import GracefulStop as GracefulStop
 from ffcv_hydra.callbacks.parameter_summary import ParameterSummary as ParameterSummary
 from ffcv_hydra.callbacks.prediction_writer import PredictionWriter as PredictionWriter

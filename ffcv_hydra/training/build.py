@@ -43,6 +43,7 @@ def build_model(config: Config) -> pl.LightningModule:
     and a checkpoint with them in it stays loadable with `weights_only=True`. Those with `_partial_: true` are built.
     """
     node = dict(config["model"])
+    node.pop("init_from", None)  # what `load_initial_weights` reads
     plain = {name: node.pop(name) for name in ("optimizer", "scheduler") if _is_plain(node.get(name))}
     try:
         factory = build("model", node, _partial_=True) if plain else partial(build, "model", node)

@@ -1,5 +1,7 @@
 """Which checkpoint a run starts from, and whether it fits the model."""
 
+import json
+import logging
 import pickle
 from collections.abc import Collection
 from pathlib import Path
@@ -7,24 +9,111 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from ffcv_hydra.errors import ConfigError
-from ffcv_hydra.training.slurm import requeued_checkpoint
+from ffcv_hydra.training.slurm import newest_last, requeued_checkpoint
+
+WHICH = ("last", "best")
+"""Words for a checkpoint of a run: the newest one, and the one that `result.json` calls the best."""
+
+NEWEST_OF = "outputs"
+"""Where the newest run is looked for if one of these words is given alone."""
+
+log = logging.getLogger(__name__)
 
 
 def find_checkpoint(ckpt_path: str | None, mode: str, run_dir: Path) -> Path | None:
     """Return the checkpoint to resume (mode "fit") or to evaluate, None for none.
 
+    Args:
+        ckpt_path: as `checkpoint_of` takes it; of a run's folder a fit takes the last checkpoint, all else the best.
+        mode: of the run.
+        run_dir: its folder.
+
     Raises:
-        ConfigError: `ckpt_path` is given and is no file.
+        ConfigError: `ckpt_path` is given and there is no such checkpoint.
     """
     if ckpt_path is None:
         return requeued_checkpoint(run_dir) if mode == "fit" else None
-    path = Path(ckpt_path).expanduser().absolute()
-    if not path.is_file():
-        raise ConfigError(f"ckpt_path={ckpt_path}: no such file; checkpoints are in a run's folder, under checkpoints/")
-    return path
+    return checkpoint_of(ckpt_path, "last" if mode == "fit" else "best", "ckpt_path")
+
+
+def checkpoint_of(given: str, which: str, key: str) -> Path:
+    """Return the checkpoint that is meant by a file, a run's folder, or a folder of runs, which is its newest run.
+
+    Args:
+        given: the path; with `/last` or `/best` behind a folder it says itself which checkpoint is meant, and as these
+            words alone it is of the newest run in `outputs`.
+        which: `last` or `best`, if `given` does not say.
+        key: of the config, for errors.
+
+    Raises:
+        ConfigError: there is no such file, or no run that has such a checkpoint.
+    """
+    told = f"{key}={given}"
+    path = folder = Path(given).expanduser().absolute()
+    if path.is_file():
+        return path
+    if path.name in WHICH and not path.exists():
+        folder, which = path.parent / NEWEST_OF if given in WHICH else path.parent, path.name
+    if not folder.is_dir():
+        advice = "give a checkpoint, or a run's folder, which has them under checkpoints/"
+        raise ConfigError(f"{told}: no such file or folder; {advice}")
+    run = _newest_run(folder, told)
+    found = newest_last(run) if which == "last" else _best_of(run)
+    if found is None:
+        has = ", ".join(sorted(other.name for other in run.glob("checkpoints/*.ckpt")))
+        raise ConfigError(f"{told}: {run} has no {which} checkpoint, but {has}: name one of these")
+    rank_zero_only(log.info)("%s is %s", told, found)
+    return found
+
+
+def _newest_run(folder: Path, told: str) -> Path:
+    """The folder, if it is a run's, else the run in it whose checkpoints were written last."""
+    pattern = "checkpoints/*.ckpt"
+    found = [path for depth in ("", "*/", "*/*/", "*/*/*/") for path in folder.glob(f"{depth}{pattern}")]
+    if not found:
+        raise ConfigError(f"{told}: {folder} is no run's folder, and no run in it has checkpoints")
+    own = [path for path in found if path.parent.parent == folder]
+    return max(own or found, key=lambda path: path.stat().st_mtime).parent.parent
+
+
+def _best_of(run: Path) -> Path | None:
+    """What the run's `result.json` calls its best, wherever its folder is now; before its end `best*.ckpt`."""
+    try:
+        best = json.loads((run / "result.json").read_text()).get("best_checkpoint")
+    except (OSError, ValueError, AttributeError):
+        best = None
+    known = [run / "checkpoints" / Path(best).name] if isinstance(best, str) else []
+    found = [path for path in known if path.is_file()] or list(run.glob("checkpoints/best*.ckpt"))
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def read_weights_file(key: str, path: Path, weights_only: bool) -> Any:
+    """What `torch.save` has put into a file, on the CPU; tensors are read when they are looked at.
+
+    Args:
+        key: of the config, and what it says, for errors.
+        path: the file.
+        weights_only: whether one with objects in it is refused.
+
+    Raises:
+        ConfigError: it is no such file, or holds objects that are refused or cannot be made again.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=weights_only, mmap=True)
+    except (pickle.UnpicklingError, ImportError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        if not weights_only:
+            raise ConfigError(f"{key}: an object in it cannot be made again: {reason}") from error
+        raise ConfigError(
+            f"{key}: holds more than plain data, which may run code when it is loaded; if it is one of your own, add "
+            f"trust_checkpoint=true ({reason[:200]})"
+        ) from error
+    except (RuntimeError, OSError, EOFError, ValueError) as error:
+        raise ConfigError(f"{key}: not a file of weights that torch.save has written") from error
 
 
 def check_checkpoint(path: Path, model: pl.LightningModule, weights_only: bool = True) -> None:
@@ -36,19 +125,11 @@ def check_checkpoint(path: Path, model: pl.LightningModule, weights_only: bool =
     Raises:
         ConfigError: the file is no checkpoint, or one of another model.
     """
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=weights_only, mmap=True)
-        weights = checkpoint["state_dict"]
-    except (pickle.UnpicklingError, ImportError, AttributeError) as error:
-        reason = " ".join(str(error).split())
-        if not weights_only:
-            raise ConfigError(f"ckpt_path={path}: an object in it cannot be made again: {reason}") from error
-        raise ConfigError(
-            f"ckpt_path={path}: holds more than plain data, which may run code when it is loaded; if it is one of your "
-            f"own, add trust_checkpoint=true ({reason[:200]})"
-        ) from error
-    except (RuntimeError, OSError, EOFError, KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"ckpt_path={path}: not a checkpoint of a LightningModule") from error
+    checkpoint = read_weights_file(f"ckpt_path={path}", path, weights_only)
+    weights = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
+    if not isinstance(weights, dict):
+        advice = "; model.init_from takes any weights" if isinstance(checkpoint, dict) else ""
+        raise ConfigError(f"ckpt_path={path}: not a checkpoint of a LightningModule{advice}")
     if not model.strict_loading or is_overridden("on_load_checkpoint", model, pl.LightningModule):
         return
     own: dict[str, Any] = model.state_dict()
@@ -58,11 +139,23 @@ def check_checkpoint(path: Path, model: pl.LightningModule, weights_only: bool =
         "of another shape": {name for name in own.keys() & weights.keys() if own[name].shape != weights[name].shape},
     }
     if any(differences.values()):
-        reason = ", ".join(f"{kind} {_briefly(names)}" for kind, names in differences.items() if names)
-        raise ConfigError(f"ckpt_path={path}: a checkpoint of another model than {type(model).__name__}: {reason}")
+        reason = ", ".join(f"{kind} {briefly(names)}" for kind, names in differences.items() if names)
+        raise ConfigError(
+            f"ckpt_path={path}: a checkpoint of another model than {type(model).__name__}: {reason}{_made_by(path)}"
+        )
 
 
-def _briefly(names: Collection[str]) -> str:
-    shown = sorted(names)[:2]
+def _made_by(path: Path) -> str:
+    """With what the run of a checkpoint was started, if it is still in its folder."""
+    try:
+        overrides = json.loads((path.parent.parent / "result.json").read_text())["overrides"]
+        return f" (its run had {' '.join(overrides)})" if overrides else ""
+    except (OSError, ValueError, TypeError, KeyError):
+        return ""
+
+
+def briefly(names: Collection[str], most: int = 2) -> str:
+    """The first of some names, and how many there are more."""
+    shown = sorted(names)[:most]
     more = len(names) - len(shown)
     return " and ".join(shown) + (f" ({more} more)" if more else "")

@@ -27,6 +27,7 @@ from ffcv_hydra.training.checkpoints import check_checkpoint, find_checkpoint
 from ffcv_hydra.training.epoch_metrics import EpochMetrics
 from ffcv_hydra.training.failed_samples import failed_samples
 from ffcv_hydra.training.first_step import FirstStep
+from ffcv_hydra.training.initial_weights import load_initial_weights
 from ffcv_hydra.training.provenance import provenance
 from ffcv_hydra.training.ranks import global_rank, join_child_ranks, kill_children, of_all_ranks
 from ffcv_hydra.training.record import RunRecord
@@ -128,12 +129,15 @@ class _Run:
         if mode == "bench":
             return self._bench()
         checkpoint = find_checkpoint(config.get("ckpt_path"), mode, self.run_dir)
-        if checkpoint is None and mode != "fit":
+        init_from = config["model"].get("init_from")
+        if checkpoint is None and mode != "fit" and init_from is None:
             log.warning("mode=%s without ckpt_path: the model is as it was initialised", mode)
         self.datamodule = datamodule = build_datamodule(config)
         model = build_model(config)
         if checkpoint is not None:
             check_checkpoint(checkpoint, model, self.weights_only)
+        elif init_from is not None:
+            load_initial_weights(model, init_from, self.weights_only)
         callbacks = build_callbacks(config, signals, self.run_dir)
         self.trainer = trainer = build_trainer(config, callbacks, build_loggers(config), self.run_dir)
         options: dict[str, Any] = {"ckpt_path": checkpoint, "weights_only": self.weights_only}

@@ -14,12 +14,15 @@ log = logging.getLogger(__name__)
 
 
 def requeued_checkpoint(run_dir: Path) -> Path | None:
-    """Return the newest `last.ckpt` or `hpc_ckpt_*.ckpt` of this run's folder when this is a SLURM job, else None.
+    """Return the newest checkpoint of this run's folder when this is a SLURM job, else None.
 
     A requeued job has its id again, and with it its folder.
     """
-    if "SLURM_JOB_ID" not in os.environ:
-        return None
+    return newest_last(run_dir) if "SLURM_JOB_ID" in os.environ else None
+
+
+def newest_last(run_dir: Path) -> Path | None:
+    """The newest `last.ckpt` or `hpc_ckpt_*.ckpt` of a run's folder."""
     found = [*run_dir.glob("checkpoints/last*.ckpt"), *run_dir.glob("hpc_ckpt_*.ckpt")]
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 

@@ -100,6 +100,28 @@ def test_a_resumed_run_ends_as_if_never_interrupted(train, tmp_path, where, trai
     assert trained(tmp_path / "first") + trained(tmp_path / "second") == trained(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("where", [{"epoch": 1, "batch": 4}, {"stage": "validation", "epoch": 0, "batch": 5}])
+def test_a_resumed_average_ends_as_if_never_interrupted(train, tmp_path, where):
+    def averaged(name, stop=None, **changes):
+        made = composed(tmp_path / name, stop, test_after_fit=True, **changes)
+        made["callbacks"]["ema"] = {"_target_": "ffcv_hydra.callbacks.EMA", "decay": 0.9}
+        return made, tmp_path / name
+
+    whole = train(*averaged("whole"))
+    with pytest.raises(SystemExit):
+        train(*averaged("first", {"signum": "SIGTERM", **where}))
+    resumed = train(*averaged("second", ckpt_path=str(tmp_path / "first/checkpoints/last.ckpt")))
+    assert resumed["metrics"]["test_loss"] == whole["metrics"]["test_loss"] == min(whole["metrics"]["val_loss"], 9)
+    expected, found = (
+        torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True) for name in ("whole", "second")
+    )
+    for state in ("state_dict", "current_model_state", "averaging_state"):
+        assert all(torch.equal(found[state][name], value) for name, value in expected[state].items())
+    assert not torch.equal(
+        *(expected[state]["backbone.linear.weight"] for state in ("state_dict", "current_model_state"))
+    )
+
+
 def test_an_interrupted_validation_is_done_again_as_a_whole(train, tmp_path):
     interrupted(train, tmp_path / "first", {"signum": "SIGTERM", "stage": "validation", "batch": 5})
     last = tmp_path / "first/checkpoints/last.ckpt"
