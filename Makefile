@@ -77,7 +77,7 @@ docs-check: setup  ## run what README and docs/ show, and compare what it prints
 	DOCS_CHECK=1 .venv/bin/python -m pytest tests/docs $(ARGS)
 
 docs-figures: setup rooms-picture  ## make the pictures of docs/ anew, but for those of speed, which are the benchmarks'
-	.venv/bin/python -m tools.docs_figures
+	.venv/bin/python -m tests.docs.figures
 
 lint: setup  ## ruff and mypy
 	.venv/bin/python -m ruff check .

@@ -58,6 +58,12 @@ def on_post_page(output, page, config):
     return output
 
 
+def on_post_build(config):
+    """Put the search's index beside itself as a script, which a page that is opened as a file can load."""
+    search = Path(config.site_dir) / "search"
+    (search / "search_index.js").write_text(f"var __index = {(search / 'search_index.json').read_text()}")
+
+
 def options() -> str:
     """Every config group with its options, as their files have them, and the loader's options as a table."""
     lines = [

@@ -8,8 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-_BLOCK = re.compile(r"(?:<!-- (not run|first): (.*?) -->\n)?^```(\w*)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-_FIRST = re.compile(r"<!-- first: (.*?) -->")
+_BLOCK = re.compile(r"((?:^<!-- [^\n]* -->\n)*)^```(\w*)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,8 @@ class Block:
         line: where it begins.
         language: what the fence says.
         text: without the fences.
-        is_run: by `make docs-check`.
+        is_run: by `make docs-check`; not if `<!-- not run: WHY -->` stands above.
+        first: commands that are run before, of comments `<!-- first: COMMAND -->` above.
     """
 
     page: str
@@ -29,6 +29,7 @@ class Block:
     language: str
     text: str
     is_run: bool
+    first: tuple[str, ...]
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}"
@@ -51,9 +52,10 @@ def blocks_of(page: Path) -> list[Block]:
         Block(
             str(page.relative_to(ROOT)),
             content.count("\n", 0, found.start(3)) + 1,
+            found[2],
             found[3],
-            found[4],
-            found[1] != "not run",
+            "<!-- not run: " not in found[1],
+            tuple(re.findall(r"<!-- first: (.*) -->", found[1])),
         )
         for found in _BLOCK.finditer(content)
     ]
