@@ -47,6 +47,7 @@ ELSEWHERE = {
         " beton/inspection/information beton/inspection/source_comparison beton/reading/verification"
         " collection/verification"
     ),
+    "datasets/test_cifar10.py": "datasets/torchvision_splits",
     "datasets/test_image_folder.py": "datasets/image_suffixes",
     "ffcv_bridge/test_equivalents.py": "ffcv_bridge/operations ffcv_bridge/wrapping",
     "ffcv_bridge/test_stock_ffcv.py": "ffcv_bridge/fields",
@@ -92,6 +93,7 @@ ELSEWHERE = {
     "models/test_autoencoder.py": "models/images models/mean_loss",
     "models/test_classifier.py": "models/small_conv_net",
     "models/test_optimization.py": "models/resumed_schedule",
+    "models/test_recipes.py": "models/airbench models/blur_pool models/evaluation_views",
     "models/test_segmenter.py": "models/unet",
     "models/test_simclr.py": "models/nearest_neighbours models/nt_xent",
     "operations/test_colour_operations.py": (

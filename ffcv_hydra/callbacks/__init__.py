@@ -3,6 +3,7 @@
 from ffcv_hydra.callbacks.ema import EMA as EMA
 from ffcv_hydra.callbacks.finetuning import Finetuning as Finetuning
 from ffcv_hydra.callbacks.graceful_stop import GracefulStop as GracefulStop
+from ffcv_hydra.callbacks.lookahead import Lookahead as Lookahead
 from ffcv_hydra.callbacks.parameter_summary import ParameterSummary as ParameterSummary
 from ffcv_hydra.callbacks.prediction_writer import PredictionWriter as PredictionWriter
 from ffcv_hydra.callbacks.progress_bar import ProgressBar as ProgressBar

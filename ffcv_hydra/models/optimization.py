@@ -5,11 +5,13 @@ Plain dictionaries, and not objects or partials, keep a model's hyper-parameters
 
 import math
 import pkgutil
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau, SequentialLR
 
@@ -27,20 +29,25 @@ def configure_optimizers(
 
     Args:
         module: its parameters that require gradients are optimized; its trainer knows the number of steps.
-        optimizer: `{"_target_": "torch.optim.AdamW", "lr": 1e-3, ...}`.
+        optimizer: `{"_target_": "torch.optim.AdamW", "lr": 1e-3, ...}`. Besides its own arguments it may hold `groups`:
+            each has options of its own for the parameters whose names `match`, a regular expression, is found in,
+            such as `[{"match": "bn", "weight_decay": 0}]`; the first one that matches counts.
         scheduler: None for a constant rate, or `{"_target_": "torch.optim.lr_scheduler.CosineAnnealingLR",
             "T_max": "total", ...}`. Besides the schedule's own arguments it may hold
             `interval`: "epoch" (default) or "step": how often the schedule moves;
             `warmup`: intervals of linear warm-up before the schedule, a number (int) or a part of the run (float < 1);
             `monitor`: the metric that `ReduceLROnPlateau` watches.
             An argument whose value is "total" gets the number of intervals that the run has left after the warm-up.
+            None stands for the default, so that a config can take back what another one gives.
             A resumed run goes on where the schedule of its own length and options is then: see `ResumedSchedule`.
 
     Raises:
-        ConfigError: a target does not exist or refuses its arguments, or "total" is asked of a run without an end.
+        ConfigError: a target does not exist or refuses its arguments, a group has no parameters, or "total" is asked of
+            a run without an end.
     """
-    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    built_optimizer: Optimizer = _build("model.optimizer", optimizer, parameters)
+    arguments = dict(optimizer)
+    parameters = _parameter_groups(module, arguments.pop("groups", ()))
+    built_optimizer: Optimizer = _build("model.optimizer", arguments, parameters)
     if scheduler is None:
         return built_optimizer
     options = dict(scheduler)
@@ -54,6 +61,19 @@ def configure_optimizers(
     if isinstance(schedule["scheduler"], ReduceLROnPlateau) and "monitor" not in schedule:
         raise ConfigError("model.scheduler: ReduceLROnPlateau needs the metric it watches; add monitor=val_loss")
     return {"optimizer": built_optimizer, "lr_scheduler": schedule}  # type: ignore[return-value]
+
+
+def _parameter_groups(module: nn.Module, groups: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One group for each of `groups`, and one for the parameters that none of them matches."""
+    found: list[dict[str, Any]] = [{**group, "params": []} for group in (*groups, {"match": ""})]
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            next(group for group in found if re.search(group["match"], name))["params"].append(parameter)
+    for group in found:
+        match = group.pop("match")
+        if match and not group["params"]:
+            raise ConfigError(f"model.optimizer.groups: no parameter's name has {match!r} in it")
+    return [group for group in found if group["params"]]
 
 
 def _build_schedule(
@@ -99,7 +119,7 @@ def _number_of_intervals(trainer: pl.Trainer, interval: str) -> int:
 
 
 def _build(key: str, options: Mapping[str, Any], first_argument: Any) -> Any:
-    arguments = dict(options)
+    arguments = {name: value for name, value in options.items() if value is not None}
     try:
         target = pkgutil.resolve_name(arguments.pop("_target_"))
     except KeyError:

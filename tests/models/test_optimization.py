@@ -142,3 +142,25 @@ def test_a_resumed_run_takes_the_rate_and_options_that_it_is_given(tmp_path):
     step = {"_target_": "torch.optim.lr_scheduler.StepLR", "step_size": 1, "gamma": 0.5}
     rest = resumed(tmp_path, step, 1, 2, scheduler_then={**step, "gamma": 0.1}, optimizer_then={**SGD, "lr": 2.0})
     assert rest == pytest.approx([0.2] * 6)
+
+
+def groups_of(optimizer):
+    module = AutoEncoder([1, 2, 2], 2, 1, optimizer=optimizer, scheduler=None)
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    built = module.configure_optimizers()
+    return [({names[id(p)] for p in group["params"]}, group["lr"], group["weight_decay"]) for group in built.param_groups]
+
+
+def test_groups_have_options_of_their_own():
+    biases, others = groups_of({**SGD, "weight_decay": 0.1, "groups": [{"match": r"bias$", "weight_decay": 0.0}]})
+    assert all(name.endswith("bias") for name in biases[0]) and biases[1:] == (1.0, 0.0)
+    assert others[0] and not any(name.endswith("bias") for name in others[0]) and others[1:] == (1.0, 0.1)
+
+
+def test_a_group_that_nothing_matches_is_refused():
+    with pytest.raises(ConfigError, match="no parameter's name has 'bn' in it"):
+        groups_of({**SGD, "groups": [{"match": "bn", "lr": 2.0}]})
+
+
+def test_null_takes_back_what_another_config_gives():
+    assert groups_of({**SGD, "weight_decay": None, "betas": None})[0][2] == 0
