@@ -11,8 +11,13 @@ from ffcv_hydra.foreign import INSTALL_FFCV
 from ffcv_hydra.nearest import hint, nearest
 
 _HYDRA_KEYS = frozenset({"_target_", "_convert_", "_recursive_", "_partial_", "_args_"})
-_READ_BY_OTHERS = {"scheduler": frozenset({"interval", "warmup", "monitor"}), "model": frozenset({"init_from"})}
+_READ_BY_OTHERS = {
+    "scheduler": frozenset({"interval", "warmup", "monitor"}),
+    "optimizer": frozenset({"groups"}),
+    "model": frozenset({"init_from"}),
+}
 """Keys of nodes that are not for their targets: see `ffcv_hydra.models.optimization` and `training.initial_weights`."""
+_WITH_NULLS = ("scheduler", "optimizer")  # whose options are left out if they are null
 
 
 def target_nodes(config: Any, key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -47,8 +52,9 @@ def check_targets(config: Any, key: str = "", may_be_absent: Collection[str] = (
             raise
         if accepted is None:
             continue
-        for name in node:
-            if name not in _HYDRA_KEYS and name not in accepted:
+        takes_back = node_key.rpartition(".")[2] in _WITH_NULLS
+        for name, value in node.items():
+            if name not in _HYDRA_KEYS and name not in accepted and not (value is None and takes_back):
                 raise ConfigError(f"unknown key '{node_key}.{name}': {hint(name, accepted, f'{node_key}.')}")
 
 

@@ -35,6 +35,8 @@ OPTIONS = sorted(
 NEEDED = {
     "model=custom": ["model._target_=ffcv_hydra.models.AutoEncoder"],
     "dataset=image_folder": ["dataset.root=tests"],
+    "experiment=imagenet_rn18": ["dataset.root=tests"],
+    "experiment=imagenet_rn50": ["dataset.root=tests"],
     "dataset=custom": ["dataset.source._target_=ffcv_hydra.datasets.ToyImages"],
     "dataset=mixture": ["dataset.members={a: {dataset: digits, share: 1}, b: {dataset: toy, share: [1, 0]}}"],
     "ordering=weighted": ["ordering.train.weights=label"],

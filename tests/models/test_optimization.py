@@ -147,8 +147,8 @@ def test_a_resumed_run_takes_the_rate_and_options_that_it_is_given(tmp_path):
 def groups_of(optimizer):
     module = AutoEncoder([1, 2, 2], 2, 1, optimizer=optimizer, scheduler=None)
     names = {id(parameter): name for name, parameter in module.named_parameters()}
-    built = module.configure_optimizers()
-    return [({names[id(p)] for p in group["params"]}, group["lr"], group["weight_decay"]) for group in built.param_groups]
+    groups = module.configure_optimizers().param_groups
+    return [({names[id(p)] for p in group["params"]}, group["lr"], group["weight_decay"]) for group in groups]
 
 
 def test_groups_have_options_of_their_own():
