@@ -8,7 +8,7 @@ from ffcv_hydra.datasets.torchvision_splits import TorchvisionSplits
 
 
 class CIFAR10(TorchvisionSplits):
-    """32 x 32 RGB images of ten classes: 50,000 for training, 10,000 for testing; options as `TorchvisionSplits` has."""
+    """32 x 32 RGB images of ten classes: 50,000 for training, 10,000 for testing, see `TorchvisionSplits`."""
 
     title = "CIFAR-10"
     folder = "cifar-10-batches-py"

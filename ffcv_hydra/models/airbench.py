@@ -1,4 +1,4 @@
-"""The network of airbench for CIFAR-10 (Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", arXiv:2404.00498)."""
+"""The network of airbench for CIFAR-10 (Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU")."""
 
 from typing import Any
 
@@ -20,6 +20,8 @@ def airbench94(num_classes: int, width: int = 64) -> nn.Module:
 
 class AirbenchNet(nn.Module):
     """A whitening layer, three groups of two convolutions, and a linear layer: images (N, 3, 32, 32) to logits.
+
+    See arXiv:2404.00498.
 
     The first layer is made from the images it sees first in training, whose patches of 2 x 2 pixels it whitens, and
     then stays, but for its bias. The other convolutions begin as the identity where their sizes allow it; of batch

@@ -1,4 +1,4 @@
-"""Blurring before strides, against aliasing: "Making Convolutional Networks Shift-Invariant Again" (arXiv:1904.11486)."""
+"""Blurring before strides, against aliasing: Zhang, "Making CNNs Shift-Invariant Again" (arXiv:1904.11486)."""
 
 import torch
 from torch import Tensor, nn
