@@ -26,6 +26,8 @@ API = {
     "pipeline": "pipeline",
     "errors": "errors",
 }
+_OF_HOOKS = ("operations", "models", "callbacks")  # rooms of classes whose methods others call, not users
+_BASES = ("AllocationQuery", "Chunk", "ChunkDecoder", "ChunkOperation", "Extents", "Operation", "State")
 _FROM_ELSEWHERE = re.compile(r"<(?:script|img|iframe|link rel=.?(?:stylesheet|pre\w+))[^>]*=.?(?:https?:)?//")
 
 
@@ -136,7 +138,8 @@ def api(name: str) -> str:
     module = "ffcv_hydra" if name == "ffcv_hydra" else f"ffcv_hydra.{name}"
     path = PACKAGE / f"{API[name]}.py"
     tree = ast.parse((path if path.is_file() else PACKAGE / name / "__init__.py").read_text())
-    entries = [f"::: {module}.{public}" for public in public_names(tree)]
+    hidden = "\n    options: {members: false}" if name in _OF_HOOKS else ""
+    entries = [f"::: {module}.{public}{'' if public in _BASES else hidden}" for public in public_names(tree)]
     return "\n\n".join([f"# {module}", _to_markdown(ast.get_docstring(tree) or ""), *entries]) + "\n"
 
 
