@@ -72,14 +72,19 @@ def _run(block: Block, folder: Path, names: dict) -> None:
         if name:
             (folder / name[1]).write_text(block.text)
         else:
-            exec(compile(block.text, str(block), "exec"), names)
+            exec(compile(_with_a_run(block.text, folder), str(block), "exec"), names)
     for command, shown in block.commands():
         if command.startswith("source "):
             continue
-        newest = max((folder / "outputs").glob("*/*"), key=os.path.getmtime, default=folder)
-        printed = _shell(command.replace("outputs/...", str(newest)), folder, block, may_fail=bool(shown))
+        printed = _shell(_with_a_run(command, folder), folder, block, may_fail=bool(shown))
         lost = missing(shown, printed.replace(str(folder), HOME))
         assert lost is None, f"{block}: {command}\nprints no line like\n{lost}\nbut\n{printed[-3000:]}"
+
+
+def _with_a_run(text: str, folder: Path) -> str:
+    """A command or code with the newest run of the page for the one that it names."""
+    newest = max((folder / "outputs").glob("*/*"), key=os.path.getmtime, default=folder)
+    return re.sub(rf"outputs/(?:\.\.\.|{STANDS_FOR[0][0].pattern})", str(newest), text)
 
 
 def _shell(command: str, folder: Path, block: Block, may_fail: bool = False) -> str:
