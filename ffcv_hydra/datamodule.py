@@ -202,6 +202,17 @@ class FFCVDataModule(pl.LightningDataModule):
         )
         return next((found for found in names if found is not None), None)
 
+    def class_counts(self, stage: str, num_classes: int) -> np.ndarray | None:
+        """How many samples of a stage each class has, int64 (num_classes,), by its batches' second output.
+
+        None if that is no field of whole numbers in [0, num_classes) that is read as it is stored.
+        """
+        names = self._loader(stage).output_names
+        numbers = self.stored_numbers(stage, names[1]) if len(names) > 1 else None
+        if numbers is None or not len(numbers) or numbers.min() < 0 or numbers.max() >= num_classes:
+            return None
+        return np.bincount(numbers, minlength=num_classes)
+
     def output_names(self, stage: str) -> tuple[str, ...] | None:
         """The names of what the stage's batches hold, in their order; None before there is a loader."""
         loader = self._loaders.get(stage)

@@ -120,9 +120,12 @@ class _RunColumn(ProgressColumn):
 
 
 def epoch_line(trainer: pl.Trainer) -> str:
-    """Return one line on the epoch that has ended: `epoch 3/10: train_loss 0.1234, val_loss 0.2345, 1,234 images/s`."""
+    """Return one line on the epoch that has ended: `epoch 3/10: train_loss 0.1234, val_loss 0.2345, 1,234 images/s`.
+
+    Values of single classes, `val_f1/cat`, are left out.
+    """
     epochs = f"/{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""
-    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if "/" not in name}
     speed = metrics.pop(Throughput.METRIC, None)
     parts = [f"{name} {value:.4g}" for name, value in metrics.items()]
     if speed is not None:

@@ -1,10 +1,6 @@
-"""Optimizers and learning-rate schedules from plain dictionaries, as configs write them.
-
-Plain dictionaries, and not objects or partials, keep a model's hyper-parameters loadable with `weights_only=True`.
-"""
+"""Optimizers and learning-rate schedules from plain dictionaries, as configs write them."""
 
 import math
-import pkgutil
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,6 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau, SequentialLR
 
 from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.models.components import built
 from ffcv_hydra.models.resumed_schedule import ResumedSchedule
 
 TOTAL = "total"
@@ -119,14 +116,4 @@ def _number_of_intervals(trainer: pl.Trainer, interval: str) -> int:
 
 
 def _build(key: str, options: Mapping[str, Any], first_argument: Any) -> Any:
-    arguments = {name: value for name, value in options.items() if value is not None}
-    try:
-        target = pkgutil.resolve_name(arguments.pop("_target_"))
-    except KeyError:
-        raise ConfigError(f"{key}: no _target_; name a class, such as torch.optim.AdamW") from None
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"{key}._target_={options['_target_']!r}: no such class ({error})") from error
-    try:
-        return target(first_argument, **arguments)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{key}: {target.__name__} refuses its arguments: {error}") from error
+    return built(key, {name: value for name, value in options.items() if value is not None}, first_argument)

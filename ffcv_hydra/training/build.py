@@ -16,6 +16,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from ffcv_hydra.building.instantiation import Config, build
+from ffcv_hydra.building.targets import locate
 from ffcv_hydra.callbacks import (
     GracefulStop,
     ParameterSummary,
@@ -39,12 +40,14 @@ from ffcv_hydra.training.watched_metrics import WatchedMetrics
 def build_model(config: Config) -> pl.LightningModule:
     """Build `config["model"]`, with the switches `compile` and `channels_last`.
 
-    `optimizer` and `scheduler` that name a `_target_` reach the model as plain dictionaries: they need its parameters,
-    and a checkpoint with them in it stays loadable with `weights_only=True`. Those with `_partial_: true` are built.
+    `optimizer` and `scheduler` that name a `_target_`, and what else the model's class names in `plain_arguments`,
+    reach it as plain dictionaries: they need what only the model has, and a checkpoint with them in it stays loadable
+    with `weights_only=True`. An optimizer and a schedule with `_partial_: true` are built.
     """
     node = dict(config["model"])
     node.pop("init_from", None)  # what `load_initial_weights` reads
-    plain = {name: node.pop(name) for name in ("optimizer", "scheduler") if _is_plain(node.get(name))}
+    names = getattr(locate(node["_target_"], "model"), "plain_arguments", ("optimizer", "scheduler"))
+    plain = {name: node.pop(name) for name in names if _is_plain(node.get(name))}
     try:
         factory = build("model", node, _partial_=True) if plain else partial(build, "model", node)
         model: pl.LightningModule = factory(**plain)
@@ -148,4 +151,7 @@ def build_trainer(config: Config, callbacks: list[Callback], loggers: list[Logge
 
 
 def _is_plain(node: Any) -> bool:
-    return isinstance(node, Mapping) and "_target_" in node and not node.get("_partial_", False)
+    """Whether a node names a `_target_`, or holds named ones that do."""
+    if not isinstance(node, Mapping) or "_target_" in node:
+        return isinstance(node, Mapping) and not node.get("_partial_", False)
+    return any(_is_plain(one) for one in node.values())

@@ -1,6 +1,7 @@
 """A look at the data before the training starts: that what one model reads is alike in all stages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
@@ -10,7 +11,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from ffcv_hydra.datamodule import FFCVDataModule
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.loader.plan.plan import Picture
-from ffcv_hydra.models import Classifier
+from ffcv_hydra.models import Classifier, Segmenter
 from ffcv_hydra.models.class_labels import check_range
 from ffcv_hydra.operations.dtypes import torch_dtype
 from ffcv_hydra.training.outputs import Output, output_of
@@ -25,7 +26,8 @@ class FirstLook(pl.Callback):
     The evaluations have to give the same outputs, of the same types and shapes but for heights and widths; the training
     may differ from them in what a recipe changes: views, sizes, targets that are mixed. Labels have to be in
     [0, num_classes) in the stages that the model names in `label_stages`, as ours do: what labels a model of the user's
-    own takes is its own affair. Images that a `Classifier` normalises have to be of 0 to 1 and not normalised before.
+    own takes is its own affair. A `Classifier` and a `Segmenter` try their losses and metrics. Images that a
+    `Classifier` normalises have to be of 0 to 1 and not normalised before.
     """
 
     def setup(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
@@ -51,11 +53,22 @@ class FirstLook(pl.Callback):
         for name in getattr(pl_module, "label_stages", ()):
             stored = data.stored_numbers(name, LABEL)
             labels = batches.get(name, {}).get(LABEL) if stored is None else torch.from_numpy(stored)
-            try:
+            with _in_stage(name):
                 check_range(labels, pl_module.num_classes)
-            except ConfigError as error:
-                raise ConfigError(f"{name}: {error}") from None
+        if isinstance(pl_module, Classifier | Segmenter):
+            for name, batch in batches.items():
+                if not {*list(batch)[1:2]} & {*data.changed_on_device(name)}:
+                    with _in_stage(name), isolate_rng():
+                        pl_module.check_batch(list(batch.values()))
         data.release("test")
+
+
+@contextmanager
+def _in_stage(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from None
 
 
 def _check_mean(place: str, images: Picture | None, largest: float) -> None:

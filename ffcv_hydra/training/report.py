@@ -2,6 +2,7 @@
 
 import io
 import shlex
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from rich.table import Table
 from ffcv_hydra.sizes import shown_size
 from ffcv_hydra.terminal import TerminalConsole, print_whole
 from ffcv_hydra.training.run_log import note
+
+_CLASSES_SHOWN = 20
+"""Metrics of more classes than that are in `result.json` alone."""
 
 _MUCH_WAITING = 0.2
 """The share of a training's time that it is worth to look at why it waits for data."""
@@ -29,8 +33,10 @@ def print_results(result: dict[str, Any], run_dir: Path) -> None:
 
 def _print(result: dict[str, Any], run_dir: Path, console: Console) -> None:
     table = Table("result", "value", title=f"{result['mode']} {result['status']}", title_justify="left")
+    of_classes = Counter(name.rpartition("/")[0] for name in result["metrics"])
     for name, value in result["metrics"].items():
-        if not name.startswith("lr-"):
+        metric = name.rpartition("/")[0]
+        if not name.startswith("lr-") and (not metric or of_classes[metric] <= _CLASSES_SHOWN):
             table.add_row(name, f"{value:.4f}")
     waiting = result.get("waiting")
     if result["samples_per_second"] is not None:

@@ -116,6 +116,32 @@ def test_F42_labels_out_of_range_are_found_wherever_they_are(beton, kind, stages
             look(data(beton, **{"train": {**TRAIN, "label": "disabled"}, name: EVAL}), of_classes(kind, 50))
 
 
+F1 = {"_target_": "torchmetrics.classification.MulticlassF1Score"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"task": "multilabel"}, r"model.task=multilabel needs targets \(N, 90\) .* int64 \(8, 1\): store an array"),
+        ({"loss": {"_target_": "torch.nn.MSELoss"}}, "model.loss: MSELoss does not take outputs"),
+        ({"metrics": {"mae": {"_target_": "torchmetrics.MeanAbsoluteError"}}}, "model.metrics.mae: MeanAbsolute"),
+    ],
+)
+def test_losses_metrics_and_tasks_that_do_not_take_the_data_are_named(beton, options, message):
+    plain = {"backbone": SmallConvNet(90), "num_classes": 90, "optimizer": {}}
+    with pytest.raises(ConfigError, match=f"train: {message}"):
+        look(data(beton, train=TRAIN, val=EVAL), Classifier(**plain, **options))
+    look(data(beton, train=TRAIN, val=EVAL), Classifier(**plain, metrics={"f1": F1}))
+
+
+def test_classes_are_counted_by_the_second_output(beton):
+    module = data(beton, train=TRAIN)
+    counts = module.class_counts("train", 95)
+    assert len(counts) == 95 and counts.sum() == len(module.train_dataloader().indices)
+    assert module.class_counts("train", 50) is None  # some are out of range
+    assert data(beton, train={**TRAIN, "label": "disabled"}).class_counts("train", 95) is None
+
+
 BYTES_FIRST = {**EVAL, "image": [CenterCrop(12), ToTensor(), ToTorchImage()]}
 LEVELS = {**EVAL, "image": [*BYTES_FIRST["image"], Convert("float32")]}
 NORMALIZED = {**EVAL, "image": [*EVAL["image"], NormalizeTensor([0.5] * 3, [0.25] * 3)]}

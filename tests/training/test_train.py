@@ -15,7 +15,7 @@ import standin_run
 import torch
 import yaml
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
-from standin_run import SAMPLES, config
+from standin_run import CLASSES, SAMPLES, config
 
 from ffcv_hydra.errors import ConfigError, FFCVHydraError, WriteError
 from ffcv_hydra.models import Classifier
@@ -116,6 +116,40 @@ def test_result_says_what_came_out(train, result, tmp_path):
     assert written["metrics"]["test_loss"] == pytest.approx(written["optimized_metric"])
     assert torch.load(written["best_checkpoint"], weights_only=True)["epoch"] == 1
     assert written["samples_per_second"] > 0
+
+
+def test_metrics_and_a_loss_come_from_the_config(train, result, tmp_path, capsys):
+    metrics = {
+        "f1": {"_target_": "torchmetrics.classification.MulticlassF1Score", "average": None},
+        "auroc": {"_target_": "torchmetrics.AUROC"},
+        "confusion": {"_target_": "torchmetrics.classification.MulticlassConfusionMatrix"},
+    }
+    composed = config(
+        model={"metrics": metrics, "loss": {"_target_": "torch.nn.MultiMarginLoss"}},
+        callbacks={"best": checkpoints(tmp_path, monitor="val_f1/2", mode="max")},
+        trainer={"max_epochs": 1},
+        optimized_metric="val_f1/2",
+        test_after_fit=True,
+    )
+    train(composed, tmp_path)
+    written = result(tmp_path)
+    names = ["loss", "accuracy", *(f"f1/{number}" for number in range(CLASSES)), "auroc"]
+    logged = {f"{stage}_{name}" for name in names for stage in ("val", "test")}
+    assert set(written["metrics"]) == {"train_loss", *logged}
+    assert written["optimized_metric"] == written["metrics"]["val_f1/2"]
+    saved = torch.load(written["best_checkpoint"], weights_only=True)["hyper_parameters"]
+    assert (saved["metrics"], saved["loss"]) == (metrics, {"_target_": "torch.nn.MultiMarginLoss"})
+    assert "val_f1/3" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="model.metrics.f1: MulticlassF1Score refuses its arguments: .*speed"):
+        train(config(model={"metrics": {"f1": {**metrics["f1"], "speed": 1}}}), tmp_path / "other")
+
+
+def test_metrics_of_many_classes_are_not_in_the_table(tmp_path, capsys):
+    counts = {"few": 20, "many": 21}
+    metrics = {"val_loss": 1.0} | {f"val_{name}/{number}": 0.5 for name in counts for number in range(counts[name])}
+    print_results({"mode": "fit", "status": "completed", "metrics": metrics, "samples_per_second": None}, tmp_path)
+    printed = capsys.readouterr().out
+    assert "val_loss" in printed and "val_few/19" in printed and "val_many" not in printed
 
 
 def test_running_is_written_before_anything_else(train, result, tmp_path, monkeypatch):

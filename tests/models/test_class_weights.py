@@ -1,0 +1,77 @@
+"""Weights of classes, given or counted."""
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.models import Classifier
+from ffcv_hydra.models.class_weights import balanced_weights
+from tests.models.test_classifier import ADAMW, Identity, quiet_trainer
+
+
+class Counted(pl.LightningDataModule):
+    class_names = ("ant", "bee", "cat")
+
+    def __init__(self, counts):
+        super().__init__()
+        self.counts = counts
+
+    def class_counts(self, stage, num_classes):
+        return None if self.counts is None else np.array(self.counts)
+
+    def train_dataloader(self):
+        labels = torch.arange(3).repeat_interleave(torch.tensor(self.counts))
+        return DataLoader(TensorDataset(torch.rand(len(labels), 1, 2, 3), labels), batch_size=4)
+
+    val_dataloader = train_dataloader
+
+
+def test_balanced_weights_are_those_of_scikit_learn():
+    from sklearn.utils.class_weight import compute_class_weight
+
+    labels = np.repeat(np.arange(3), [6, 3, 1])
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    assert balanced_weights(Counted([6, 3, 1]), 3) == pytest.approx(expected.tolist())
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (Counted([1, 0, 0]), r"class 1 \(bee\) has no training sample and 1 others have none; add some"),
+        (Counted(None), "cannot be counted; give a list of weights"),
+        (None, "cannot be counted"),
+    ],
+)
+def test_what_cannot_be_balanced_is_refused(data, message):
+    with pytest.raises(ConfigError, match=f"model.class_weights=balanced: .*{message}"):
+        balanced_weights(data, 3)
+
+
+@pytest.mark.parametrize(
+    ("weights", "task", "message"),
+    [
+        ("inverse", "multiclass", "class_weights=inverse: give a number for each class, or 'balanced'"),
+        ("balanced", "multilabel", "is for numbers of classes; give multilabel a list"),
+        ([1, 2, 3], "regression", "a regression has no classes"),
+        ([1, 2], "multilabel", "has 2 weights for 3 classes"),
+        ([1, -2, 1], "multiclass", "give numbers from 0 on"),
+        ([1, "a", 1], "multiclass", "give numbers from 0 on"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(weights, task, message):
+    with pytest.raises(ConfigError, match=message):
+        Classifier(Identity(), 3, ADAMW, class_weights=weights, task=task)
+
+
+def test_what_was_counted_is_kept_for_evaluations(tmp_path):
+    model = Classifier(Identity(), 3, ADAMW, class_weights="balanced")
+    trainer = quiet_trainer(max_epochs=1, default_root_dir=tmp_path)
+    trainer.fit(model, datamodule=Counted([6, 3, 1]))
+    assert model.class_weights.tolist() == pytest.approx([10 / 18, 10 / 9, 10 / 3])
+    path = trainer.checkpoint_callback.best_model_path
+    loaded = Classifier.load_from_checkpoint(path, backbone=Identity(), weights_only=True)
+    assert torch.equal(loaded.class_weights, model.class_weights)
+    assert loaded.hparams.class_weights == "balanced"
