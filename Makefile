@@ -74,7 +74,7 @@ docs: setup  ## build the documentation site in site/; a warning is an error
 	NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict --quiet --clean
 
 docs-check: setup  ## run what README and docs/ show, and compare what it prints
-	DOCS_CHECK=1 .venv/bin/python -m pytest tests/docs $(ARGS)
+	DOCS_CHECK=1 .venv/bin/python -m pytest -n 2 tests/docs $(ARGS)
 
 docs-figures: setup rooms-picture  ## make the pictures of docs/ anew, but for those of speed, which are the benchmarks'
 	.venv/bin/python -m tests.docs.figures
