@@ -1,7 +1,7 @@
 """What a classifier's targets may be: the number of a class, several classes at once, or values."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -13,6 +13,8 @@ from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.models.class_labels import check_range, class_ids
 from ffcv_hydra.models.evaluated import shown
 
+SUM_TOLERANCE = 0.02  # of shares in 16 bits
+
 
 class Multiclass:
     """Each sample is of one class: labels are whole numbers `(N,)` or `(N, 1)`.
@@ -20,7 +22,14 @@ class Multiclass:
     In training they may be the classes' shares `(N, num_classes)`, as Mixup and CutMix give them.
     """
 
+    least_classes = 2
+
     def __init__(self, num_classes: int) -> None:
+        if num_classes < self.least_classes:
+            raise ConfigError(
+                f"model.num_classes={num_classes}: a classifier has {self.least_classes} classes at least; "
+                "model.task=regression tells values, and one is enough"
+            )
         self.num_classes = num_classes
         self.of_metrics: Mapping[str, Any] = {"task": "multiclass", "num_classes": num_classes}
 
@@ -29,8 +38,15 @@ class Multiclass:
         return {"accuracy": MulticlassAccuracy(self.num_classes, average="micro")}
 
     def check(self, labels: Any) -> None:
-        """Refuse labels on the CPU that are out of range, by a `ConfigError`."""
+        """Refuse labels on the CPU that are out of range, or no shares, by a `ConfigError`."""
         check_range(labels, self.num_classes)
+        if _is_on_cpu(labels) and labels.is_floating_point() and labels.ndim == 2 and labels.shape[1] > 1:
+            sums = labels.sum(dim=1)
+            if labels.min() < 0 or not ((sums - 1).abs() < SUM_TOLERANCE).all():
+                raise ConfigError(
+                    "model.task=multiclass: targets with a number for each class are shares, and have to sum to 1; "
+                    "model.task=multilabel is for several classes at once"
+                )
 
     def targets(self, labels: Any, logits: Tensor) -> Tensor:
         """The targets of the loss for logits `(N, num_classes)`; raises `ConfigError` for labels of another kind."""
@@ -73,7 +89,7 @@ class Multilabel(Multiclass):
 
     def check(self, labels: Any) -> None:
         """Refuse targets on the CPU that are not in [0, 1]."""
-        if isinstance(labels, Tensor) and labels.device.type == "cpu" and labels.numel():
+        if _is_on_cpu(labels):
             low, high = (float(bound) for bound in labels.aminmax())
             if not (low >= 0 and high <= 1):  # NaN, too
                 raise ConfigError(
@@ -110,6 +126,8 @@ class Multilabel(Multiclass):
 class Regression(Multiclass):
     """Each sample has `num_classes` values to be told: targets `(N, num_classes)`, or `(N,)` for one."""
 
+    least_classes = 1
+
     def __init__(self, num_classes: int) -> None:
         super().__init__(num_classes)
         self.of_metrics = {} if num_classes == 1 else {"num_outputs": num_classes}
@@ -120,7 +138,7 @@ class Regression(Multiclass):
 
     def check(self, labels: Any) -> None:
         """Refuse targets on the CPU that are no finite numbers."""
-        if isinstance(labels, Tensor) and labels.device.type == "cpu" and not torch.isfinite(labels).all():
+        if _is_on_cpu(labels) and not torch.isfinite(labels).all():
             raise ConfigError("model.task=regression: a target is NaN or infinite; leave such samples out")
 
     def targets(self, labels: Any, logits: Tensor) -> Tensor:
@@ -152,6 +170,11 @@ class Regression(Multiclass):
 
 
 TASKS = {"multiclass": Multiclass, "multilabel": Multilabel, "regression": Regression}
+
+
+def _is_on_cpu(labels: Any) -> TypeGuard[Tensor]:
+    """Whether there is something to look at without waiting for a GPU."""
+    return isinstance(labels, Tensor) and labels.device.type == "cpu" and labels.numel() > 0
 
 
 def _given(labels: Any) -> str:

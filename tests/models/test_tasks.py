@@ -73,6 +73,8 @@ def test_several_values_are_told_one_by_one():
         ("regression", torch.tensor([[1, 2, float("inf")]] * 3), "a target is NaN or infinite"),
         ("regression", ["a", "b", "c"], "they are list"),
         ("multiclass", torch.rand(3), r"whole numbers, .* it is torch.float32 \(3,\)"),
+        ("multiclass", SEVERAL.float(), "are shares, and have to sum to 1; model.task=multilabel is for several"),
+        ("multiclass", torch.tensor([[-1.0, 1, 1]] * 3), "are shares, and have to sum to 1"),
         ("multiclass", torch.tensor([0, 1, 3]), "a label of 3 with model.num_classes=3"),
     ],
 )
@@ -80,6 +82,12 @@ def test_targets_of_another_task_are_refused(task, targets, message):
     model = Classifier(Identity(), 3, ADAMW, task=task)
     with pytest.raises(ConfigError, match=message):
         model.check_batch((OUTPUTS[:, None, None], targets))
+
+
+@pytest.mark.parametrize("task", ["multiclass", "multilabel"])
+def test_one_class_is_refused(task):
+    with pytest.raises(ConfigError, match="model.num_classes=1: a classifier has 2 classes at least; .*regression"):
+        Classifier(Identity(), 1, ADAMW, task=task)
 
 
 @pytest.mark.parametrize(
