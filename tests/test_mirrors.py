@@ -112,6 +112,10 @@ ELSEWHERE = {
     ),
     "preview/test_contact_sheet.py": "building/stage_loader preview/columns preview/stored",
     "preview/test_pictures.py": "preview/targets",
+    "report/test_charts.py": "report/curves",
+    "report/test_report.py": (
+        "report/confusion report/data report/evaluation report/markup report/mistakes report/pictures report/style"
+    ),
     "sweeps/test_engines.py": "sweeps/delegate sweeps/slurm",
     "sweeps/test_job_process.py": "process_ends sweeps/program",
     "sweeps/test_local.py": "sweeps/grid sweeps/planning sweeps/scheduler",
@@ -120,6 +124,7 @@ ELSEWHERE = {
     "building/test_targets.py": "nearest",
     "test_datamodule.py": "pipeline",
     "training/test_interruption.py": ("callbacks/graceful_stop training/checkpoint_io training/slurm"),
+    "training/test_evaluation_record.py": "training/logged_figures",
     "training/test_first_look.py": "training/outputs",
     "training/test_train.py": (
         "building/instantiation callbacks/progress_file"

@@ -38,6 +38,7 @@ ROWS = [
     ["datamodule", "callbacks"],
     ["building"],
     ["bench", "preview"],
+    ["report"],
     ["training"],
     ["cli"],
     ["__init__", "__main__"],
@@ -56,8 +57,8 @@ LIBRARIES = {
     "lightning_fabric": {"lightning_internals", "training"},
     "numba": {"kernels", "loader"},
     "optuna": {"sweeps"},
-    "pydantic": {"run_folder", "sweeps", "cli"},
-    "matplotlib": {"preview", "sweeps"},
+    "pydantic": {"run_folder", "report", "sweeps", "cli"},
+    "matplotlib": {"preview", "report", "sweeps"},
     "pyarrow": {"callbacks"},
 }
 

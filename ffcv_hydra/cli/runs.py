@@ -1,4 +1,4 @@
-"""`python -m ffcv_hydra sweep`: what came out of runs."""
+"""`python -m ffcv_hydra sweep|report`: what came out of runs."""
 
 import argparse
 
@@ -22,4 +22,24 @@ SWEEP = Tool(
     _add_sweep,
     _sweep,
     "Print the results of a sweep and write them to its folder; also of any folder of runs.",
+)
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="RUN", help="the run's folder")
+
+
+def _report(chosen: argparse.Namespace) -> int:
+    from ffcv_hydra.report import write_report
+
+    print(write_report(chosen.folder))
+    return 0
+
+
+REPORT = Tool(
+    "report",
+    "what is known of a run, as one page: report.html in its folder",
+    _add_report,
+    _report,
+    "Write report.html into a run's folder anew, from what the run has left there.",
 )

@@ -27,10 +27,12 @@ from ffcv_hydra.callbacks import (
     Throughput,
 )
 from ffcv_hydra.errors import ConfigError, describe_error
+from ffcv_hydra.report.evaluation import FILE as EVALUATION
 from ffcv_hydra.sweeps.job_process import PROGRESS_VARIABLE
 from ffcv_hydra.sweeps.trial import TRIAL_VARIABLE
 from ffcv_hydra.training.checkpoint_io import AtomicCheckpointIO
 from ffcv_hydra.training.epoch_metrics import EpochMetrics
+from ffcv_hydra.training.evaluation_record import EvaluationRecord
 from ffcv_hydra.training.first_look import FirstLook
 from ffcv_hydra.training.first_step import FirstStep
 from ffcv_hydra.training.plain_checkpoints import PlainCheckpoints
@@ -98,6 +100,8 @@ def build_callbacks(config: Config, signals: StopSignals, run_dir: Path) -> list
     callbacks.sort(key=lambda callback: not isinstance(callback, Throughput))
     if config["mode"] == "predict":
         callbacks.append(PredictionWriter(run_dir / "predictions.pt"))
+    else:
+        callbacks.append(EvaluationRecord(run_dir / EVALUATION))
     callbacks.append(FirstStep())
     callbacks.append(EpochMetrics(optimized, run_dir))
     if config["mode"] == "fit":

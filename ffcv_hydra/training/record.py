@@ -80,13 +80,13 @@ class RunRecord:
 
     def _write(self, contents: dict[str, Any]) -> None:
         self._contents = contents
-        write_whole(self.path, json.dumps(_finite(contents), indent=2, default=str) + "\n")
+        write_whole(self.path, json.dumps(finite(contents), indent=2, default=str) + "\n")
 
 
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: null stands for them."""
+def finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: null stands for them, in containers too."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

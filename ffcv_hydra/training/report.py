@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ffcv_hydra.report.report import FILE as REPORT
 from ffcv_hydra.sizes import shown_size
 from ffcv_hydra.terminal import TerminalConsole, print_whole
 from ffcv_hydra.training.run_log import note
@@ -60,4 +61,6 @@ def _print(result: dict[str, Any], run_dir: Path, console: Console) -> None:
     for name in ("best_checkpoint", "predictions"):
         if result.get(name):
             console.print(f"{name.replace('_', ' ')}: {result[name]}", soft_wrap=True)
+    if (run_dir / REPORT).is_file():
+        console.print(f"report: {run_dir / REPORT}", soft_wrap=True)
     console.print(f"run folder: {run_dir}", soft_wrap=True)

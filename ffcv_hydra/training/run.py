@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, chdir, nullcontext
 from pathlib import Path
@@ -18,9 +19,10 @@ from ffcv_hydra.bench import bench, print_report
 from ffcv_hydra.building.data import build_datamodule
 from ffcv_hydra.callbacks import EXIT_STATUS, Pruning, RunInterrupted, StopSignals, Throughput
 from ffcv_hydra.datamodule import FFCVDataModule
-from ffcv_hydra.errors import WriteError, describe_error
+from ffcv_hydra.errors import WriteError, describe_error, root_cause
 from ffcv_hydra.lightning_internals import hide_chatter
 from ffcv_hydra.process_memory import peak_resident_memory
+from ffcv_hydra.report import write_report
 from ffcv_hydra.run_folder import CONFIG, LOG
 from ffcv_hydra.training.build import build_callbacks, build_loggers, build_model, build_trainer
 from ffcv_hydra.training.checkpoints import check_checkpoint, find_checkpoint
@@ -42,9 +44,9 @@ _Callback = TypeVar("_Callback", bound=pl.Callback)
 def train(config: Mapping[str, Any], run_dir: str | Path) -> dict[str, Any]:
     """Fit, validate, test, predict or measure the loader, as `config` says, and write everything under `run_dir`.
 
-    Leaves `config.yaml`, `run.log`, `result.json`, `metrics.csv`, checkpoints, the loggers' files and, for predictions,
-    `predictions.pt` and `predictions.csv`. Every rank calls this; all but rank 0 write nothing but their own failure
-    into `result.json`.
+    Leaves `config.yaml`, `run.log`, `result.json`, `metrics.csv`, `evaluation.json`, checkpoints, the loggers' files,
+    for predictions `predictions.pt` and `predictions.csv`, and a page about it all, `report.html`. Every rank calls
+    this; all but rank 0 write nothing but their own failure into `result.json`.
 
     Args:
         config: the composed run config, resolved, or anything OmegaConf makes a mapping of.
@@ -54,8 +56,9 @@ def train(config: Mapping[str, Any], run_dir: str | Path) -> dict[str, Any]:
         What `result.json` holds: `status`, `mode`, `metrics` (floats by name, those of the last epoch or evaluation),
         `optimized_metric` (its value: of the best checkpoint when one monitors it), `best_checkpoint`,
         `samples_per_second`, `waiting` (the share of the training's time that went into waiting for data), `memory`
-        (the most bytes, summed over ranks), `overrides`, `error`, and what `provenance` says; `not_finite` where a loss
-        became NaN or infinite: the first epoch that ended so, by name.
+        (the most bytes, summed over ranks), `started` (in seconds since 1970), `seconds`, `overrides`, `error`, and
+        what `provenance` says; `not_finite` where a loss became NaN or infinite: the first epoch that ended so, by
+        name.
 
     Raises:
         FFCVHydraError: bad input, in one line.
@@ -72,6 +75,7 @@ class _Run:
         self.run_dir = run_dir
         self.weights_only = not config.get("trust_checkpoint")
         self.rank = global_rank()
+        self.started = time.time()
         self.record = RunRecord(run_dir, self.rank)
         self.trainer: pl.Trainer | None = None
         self.datamodule: FFCVDataModule  # there when the trainer is
@@ -80,7 +84,7 @@ class _Run:
         """Run, and leave a true `result.json` however it ends."""
         overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
         mode, seed = self.config["mode"], self.config.get("seed")
-        origin = provenance() if self.rank == 0 else {}
+        origin = {"started": self.started, **provenance()} if self.rank == 0 else {}
         self.record.start(mode=mode, seed=seed, overrides=overrides, error=None, **origin, **self._facts())
         signals = StopSignals(abort=self._abort)
         try:
@@ -95,6 +99,7 @@ class _Run:
             if (interruption := _interruption(error)) is not None:
                 self.record.end("interrupted", str(interruption), **self._facts())
                 join_child_ranks(self.trainer, timeout=30)
+                self._report()
                 if self.rank == 0:
                     print(f"{interruption}; run folder: {self.run_dir}", flush=True)
                     if self.trainer is not None:
@@ -104,6 +109,7 @@ class _Run:
             self.record.end("failed", describe_error(told), **self._facts())
             # Left alone, they would wait for this rank in their next collective.
             join_child_ranks(self.trainer, timeout=5)
+            self._report()
             if told is error:
                 raise
             raise told from error
@@ -174,6 +180,7 @@ class _Run:
         print_report(report)
         report.save(self.run_dir)
         self.record.complete(**{**self._facts(), "samples_per_second": report.whole.samples_per_second})
+        self._report()
         print(f"run folder: {self.run_dir}")
         return self.record.read()
 
@@ -183,13 +190,23 @@ class _Run:
             facts["optimized_metric"] = metrics.optimized_value(trainer)
         if trainer.is_global_zero:
             self.record.complete("pruned" if _is_pruned(trainer) else "completed", **facts)
+            self._report()
             print_results({**self.record.read(), **facts}, self.run_dir)
             join_child_ranks(trainer, timeout=30)
         return {**self.record.read(), **facts}
 
+    def _report(self) -> None:
+        """Write the page about the run; that it cannot be written is told, and changes nothing about the run."""
+        if self.rank == 0:
+            try:
+                write_report(self.run_dir)
+            except Exception as error:
+                log.warning("there is no report: %s", root_cause(error))
+
     def _facts(self, gather: bool = False) -> dict[str, Any]:
         """What is known of the result by now; with `gather`, which all ranks must call, on all ranks."""
         facts: dict[str, Any] = {"metrics": {}, "best_checkpoint": None, "samples_per_second": None}
+        facts["seconds"] = time.time() - self.started
         if (trainer := self.trainer) is None:
             return facts
         predictions = self.run_dir / "predictions.pt"

@@ -51,6 +51,7 @@ def test_run_folder_holds_what_a_run_is_known_by(train, result, tmp_path):
     assert len(best) == 1
     assert names - best == {
         "config.yaml", "run.log", "result.json", "checkpoints/last.ckpt", "metrics.csv", "metrics_by_step.csv",
+        "evaluation.json", "report.html",
     }  # fmt: skip
     assert yaml.safe_load((run_dir / "config.yaml").read_text()) == composed
     assert str(best.pop()) in (run_dir / "run.log").read_text()
