@@ -137,7 +137,8 @@ def _results(run: RunFolder) -> Html:
     parts: list[str] = [table(("", *stages), rows)] if rows else []
     best, watched = result.get("optimized_metric"), run.config.get("optimized_metric")
     of_best = None if best is None else f"{watched} {best:.4g}"
-    parts.append(facts([("best", of_best), ("best checkpoint", result.get("best_checkpoint"))]))
+    checkpoint = str(result.get("best_checkpoint") or "").removeprefix(f"{run.path}/")
+    parts.append(facts([("best", of_best), ("best checkpoint", checkpoint)]))
     if of_classes:
         names = list(dict.fromkeys(name for values in of_classes.values() for name in values))
         by_class = table(
