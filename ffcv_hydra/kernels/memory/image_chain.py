@@ -28,7 +28,7 @@ TO_OTHER, TO_SOURCE, TO_TARGET = range(3)
 SOURCE_LENGTH = 7
 DATA, DATA_BYTES, IMAGE_BYTES, OFFSETS, OFFSET_STEP, CHECKSUMS, CHECKSUM_STEP = range(SOURCE_LENGTH)
 
-_PREFETCHED = 1024  # bytes of each of the next images; further on the processor has found out by itself
+_PREFETCHED = 4096  # bytes of the next result; further on the processor has found out by itself
 
 
 def image_function(function: Callable[..., Any]) -> Kernel:
@@ -142,17 +142,20 @@ def run_image_chain(source, samples, keys, functions, between, target, target_by
     groups, lanes = np.empty((2, GROUP), dtype=np.int64), np.empty((GROUP, 4), dtype=np.uint64)
     checksums = np.empty(GROUP, dtype=np.uint64)
     parts = _premixed_parts(functions)
-    total, ahead = len(samples), min(source[IMAGE_BYTES], _PREFETCHED)
+    total, ahead = len(samples), min(target_bytes, _PREFETCHED)
     upcoming = _find(source, samples, 0, groups[0]) if total > 0 else 0
     for begin in range(0, total, GROUP):
         count, addresses, following = upcoming, groups[begin // GROUP % 2], groups[(begin // GROUP + 1) % 2]
         upcoming = _find(source, samples, begin + GROUP, following) if begin + GROUP < total else 0
         if count > 0 and source[CHECKSUMS] != 0:
             count = _num_intact(source, samples, begin, count, addresses, lanes, checksums)
+        # Only both ends of each image, but all at once: what takes long is to find the pages, and that overlaps.
+        for n in range(upcoming):
+            prefetch(following[n], 1)
+            prefetch(following[n] + source[IMAGE_BYTES] - 1, 1)
         for n in range(count):
-            if n < upcoming:
-                prefetch(following[n], ahead)
             image = target + (begin + n) * target_bytes
+            prefetch(image + target_bytes, ahead)
             _run_functions(functions, parts, addresses[n], np.int64(-1), keys[begin + n], between, image, target_bytes)
         if count < min(GROUP, total - begin):
             return begin + count
