@@ -18,6 +18,7 @@ from ffcv_hydra.operations.operation import AllocationQuery, Layout
 _CHUNK_BYTES = 1 << 20
 _CHAIN_BYTES = 1 << 22  # a millisecond's work, next to which a task's own cost is nothing
 _DECODED_BYTES = 1 << 24  # some tens of milliseconds
+_LEAST_SAMPLES = 16  # of a chunk
 _VIEWS = (Layout.TENSOR, Layout.CHANNELS_LAST)
 
 
@@ -105,12 +106,15 @@ def chunk_size(step: Step, links: Sequence[Link], batch_size: int, num_workers: 
     """Samples per task: an even number, which keeps the pairs that are mixed together.
 
     A chunk that one link passes on to the next should stay in a core's cache; images that go through one call alone do
-    so in any case. Fewer than 16 samples are not worth a call.
+    so in any case. Fewer than 16 samples are not worth a call; as long as they are more, there are as many chunks for
+    each thread, since one that is left over costs several percent of a short epoch.
     """
     is_by_image = len(links) == 1 and links[0].branches[0].functions is not None
     num_bytes = _DECODED_BYTES if is_by_image else _CHUNK_BYTES
-    most = max(16, min(num_bytes // max(1, _sample_bytes(step)), -(-batch_size // num_workers)))
-    return _even_share(batch_size, -(-batch_size // most))
+    most = max(_LEAST_SAMPLES, min(num_bytes // max(1, _sample_bytes(step)), -(-batch_size // num_workers)))
+    num_chunks = -(-batch_size // most)
+    for_each = -(-num_chunks // num_workers) * num_workers
+    return _even_share(batch_size, for_each if batch_size >= _LEAST_SAMPLES * for_each else num_chunks)
 
 
 def chain_chunk_size(step: Step, batch_size: int, num_workers: int, batches_ahead: int) -> int:
@@ -118,7 +122,7 @@ def chain_chunk_size(step: Step, batch_size: int, num_workers: int, batches_ahea
 
     A whole batch, if there is work for all threads in the batches that are made at the same time.
     """
-    most = max(16, _CHAIN_BYTES // max(1, _sample_bytes(step)))
+    most = max(_LEAST_SAMPLES, _CHAIN_BYTES // max(1, _sample_bytes(step)))
     return _even_share(batch_size, max(-(-batch_size // most), -(-num_workers // max(1, batches_ahead - 1))))
 
 

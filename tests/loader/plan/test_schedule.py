@@ -6,7 +6,8 @@ import torch
 
 from ffcv_hydra import Loader
 from ffcv_hydra.beton import RandomAccessImageField, write_beton
-from ffcv_hydra.operations import RandomHorizontalFlip, ToDevice, ToTensor, ToTorchImage, WholeImage
+from ffcv_hydra.loader.plan.schedule import chunk_size
+from ffcv_hydra.operations import CenterCrop, RandomHorizontalFlip, ToDevice, ToTensor, ToTorchImage, WholeImage
 
 COUNT, BATCH = 40, 8
 
@@ -95,3 +96,12 @@ def test_only_what_looks_at_memory_in_another_way_is_a_form(images):
     (form,) = forms(loader(images, ToTorchImage()))
     assert [node.name for node in form.nodes] == ["ToTensor", "ToTorchImage"]
     assert not forms(loader(images, ToDevice("cpu")))
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "num_workers", "expected"), [(256, 2, 64), (256, 4, 64), (600, 4, 76), (256, 1, 86), (40, 4, 14)]
+)
+def test_there_are_as_many_chunks_for_each_thread_unless_they_are_small(images, batch_size, num_workers, expected):
+    decoded = {"image": [CenterCrop(224, 1.0)], "label": "disabled"}
+    (step,) = Loader(images, BATCH, pipelines=decoded).plan.steps
+    assert chunk_size(step, step.links, batch_size, num_workers) == expected
