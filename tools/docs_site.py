@@ -23,8 +23,7 @@ PACKAGE = ROOT / "ffcv_hydra"
 API = {
     "ffcv_hydra": "__init__",
     **{room: room for room in ("beton", "collection", "operations", "ordering", "datasets", "models", "callbacks")},
-    "pipeline": "pipeline",
-    "errors": "errors",
+    **{module: module for module in ("conversion", "pipeline", "run_folder", "errors")},
 }
 _OF_HOOKS = ("operations", "models", "callbacks")  # rooms of classes whose methods others call, not users
 _BASES = ("AllocationQuery", "Chunk", "ChunkDecoder", "ChunkOperation", "Extents", "Operation", "State")
@@ -144,13 +143,14 @@ def api(name: str) -> str:
 
 
 def public_names(tree: ast.Module) -> list[str]:
-    """What a module offers: what is in `__all__`, else what it imports as itself, else its classes."""
+    """What a module offers: what is in `__all__`, else what it imports as itself, else its classes and functions."""
     for node in tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             return sorted(ast.literal_eval(node.value))
     imports = [alias for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names]
     found = [alias.name for alias in imports if alias.asname == alias.name]
-    return sorted(found or (node.name for node in tree.body if isinstance(node, ast.ClassDef)))
+    own = [node.name for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef))]
+    return sorted(found or (name for name in own if not name.startswith("_")))
 
 
 def _to_markdown(docstring: str) -> str:

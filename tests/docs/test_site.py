@@ -30,10 +30,10 @@ def test_a_page_of_the_api_has_what_the_module_offers(name):
     assert f"reference/api/{name}.md" in NAV
 
 
-def test_what_a_module_offers_is_in_its_list_or_imported_as_itself_or_a_class_of_its_own():
+def test_what_a_module_offers_is_in_its_list_or_imported_as_itself_or_its_own():
     assert public_names(ast.parse("__all__ = ['b', 'a']\nfrom x import c as c")) == ["a", "b"]
     assert public_names(ast.parse("from x import c as c\nfrom x import d\nclass E: pass")) == ["c"]
-    assert public_names(ast.parse("from x import d\nclass E: pass\nF = 1")) == ["E"]
+    assert public_names(ast.parse("from x import d\nclass E: pass\ndef f(): pass\ndef _g(): pass\nH = 1")) == ["E", "f"]
 
 
 @pytest.mark.parametrize(
