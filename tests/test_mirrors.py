@@ -80,9 +80,9 @@ ELSEWHERE = {
     "loader/test_chains.py": "loader/plan/links operations/image_chain",
     "loader/test_damage.py": "loader/engine/decoding loader/engine/failures loader/engine/rows",
     "loader/test_loader.py": (
-        "loader/engine/batch_job loader/engine/chunks loader/engine/execution loader/engine/indices"
-        " loader/engine/threads loader/identity loader/iteration loader/notices loader/position loader/sampler"
-        " loader/plan/settings"
+        "loader/engine/batch_job loader/engine/batch_memory loader/engine/chunks loader/engine/execution"
+        " loader/engine/indices loader/engine/threads loader/identity loader/iteration loader/notices"
+        " loader/position loader/sampler loader/plan/settings"
     ),
     "loader/test_mixing.py": "loader/plan/mixing",
     "loader/test_moving_together.py": "loader/plan/movement loader/plan/stillness loader/plan/together",

@@ -207,11 +207,11 @@ def test_memory_is_used_again_when_batches_are_let_go(beton):
     loader = make(beton, batches_ahead=2)
     for _ in loader:
         pass
-    after_one = loader.passes.executor.pool.allocated()
+    after_one = loader.passes.executor.memory.pool.allocated()
     for _ in range(5):
         for _ in loader:
             pass
-    assert loader.passes.executor.pool.allocated() <= 1.5 * after_one
+    assert loader.passes.executor.memory.pool.allocated() <= 1.5 * after_one
 
 
 # -- ends
@@ -235,7 +235,7 @@ def test_L2_stopping_early_leaves_no_thread_and_no_memory(beton):
     assert psutil.Process().memory_info().rss - before < 20e6
     assert threads_end()
     assert len(loader.passes.scratches) + len(loader.passes.abandoned) == 1
-    assert loader.passes.executor.pool.allocated() < 20 * 8 * 24 * 24 * 3
+    assert loader.passes.executor.memory.pool.allocated() < 20 * 8 * 24 * 24 * 3
 
 
 def test_L2_dropping_the_loader_in_the_middle_of_a_pass_ends_its_threads(beton):
@@ -323,7 +323,7 @@ def test_L1_an_error_in_an_ordering_reaches_the_consumer(beton):
 @pytest.mark.parametrize("call", [1, 2, 3])  # the memory of later batches is that of earlier ones
 def test_L1_a_lack_of_memory_reaches_the_consumer(beton, monkeypatch, call):
     loader = make(beton)
-    take, calls = loader.passes.executor.pool.take, []
+    take, calls = loader.passes.executor.memory.pool.take, []
 
     def fails(*arguments):
         calls.append(arguments)
@@ -331,7 +331,7 @@ def test_L1_a_lack_of_memory_reaches_the_consumer(beton, monkeypatch, call):
             raise MemoryError("on purpose")
         return take(*arguments)
 
-    monkeypatch.setattr(loader.passes.executor.pool, "take", fails)
+    monkeypatch.setattr(loader.passes.executor.memory.pool, "take", fails)
     with pytest.raises(SampleError, match=r"(pipeline of|field) .*: there is not enough memory for the [\d,]+ bytes"):
         list(loader)
     assert loader_threads() == []
@@ -344,7 +344,7 @@ def test_a_lack_of_memory_for_a_size_that_the_pipeline_asks_for_blames_that(beto
     def fails(*arguments):
         raise MemoryError("on purpose")
 
-    monkeypatch.setattr(loader.passes.executor.pool, "take", fails)
+    monkeypatch.setattr(loader.passes.executor.memory.pool, "take", fails)
     with pytest.raises(SampleError, match=r"^pipeline of 'image': there is not enough .* smaller size in CenterCrop"):
         list(loader)
 

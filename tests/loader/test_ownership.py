@@ -72,7 +72,7 @@ def test_F27_a_loader_begins_anew_in_a_forked_child_whatever_was_locked(beton):
     next(running)
     with (
         running._engine._shared.lock,
-        loader.passes.executor.pool._lock,
+        loader.passes.executor.memory.pool._lock,
         loader.passes.failures._lock,
         loader.passes.lock,
         running._lock,
@@ -230,7 +230,7 @@ def test_F30_a_pass_can_be_collected_while_everything_is_locked(beton):
     cycle = [iter(loader)]
     cycle.append(cycle)
     next(cycle[0])
-    engine, pool = cycle[0]._engine._shared.lock, loader.passes.executor.pool._lock
+    engine, pool = cycle[0]._engine._shared.lock, loader.passes.executor.memory.pool._lock
 
     def collect():
         with engine, pool, loader.passes.lock:

@@ -105,7 +105,7 @@ def test_L15_scratch_belongs_to_threads_not_to_samples(beton):
     loader = Loader(beton, 45, pipelines=only_image(rgb_image.RandomResizedCropRGBImageDecoder((8, 8)), ToTensor()))
     for _ in range(3):
         list(loader)
-    assert loader.passes.executor.pool.allocated() <= 5 * 45 * 8 * 8 * 3
+    assert loader.passes.executor.memory.pool.allocated() <= 5 * 45 * 8 * 8 * 3
     largest = 70 * 70 * 3  # decoded, and as it is stored
     in_use = sum(len(scratch.buffer("pixels", 0)) for scratch in loader.passes.scratches[0])
     assert in_use <= loader.num_workers * 2 * largest

@@ -1,7 +1,6 @@
 """What a step does to a batch: memory, keys, the call itself, and errors that name field and sample."""
 
 import copy
-import math
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -12,7 +11,8 @@ from ffcv_hydra.errors import FFCVHydraError, LoaderError, SampleError, describe
 from ffcv_hydra.kernels.compiling.together import compile_together
 from ffcv_hydra.kernels.random.generator import fold, fold_kernel
 from ffcv_hydra.loader.engine.batch_job import BatchJob
-from ffcv_hydra.loader.engine.buffers import BufferPool, allocator
+from ffcv_hydra.loader.engine.batch_memory import BatchMemory
+from ffcv_hydra.loader.engine.buffers import BufferPool
 from ffcv_hydra.loader.engine.chunks import chunk_of
 from ffcv_hydra.loader.engine.decoding import Decoding
 from ffcv_hydra.loader.engine.failures import FailedSamples, OnError
@@ -20,15 +20,13 @@ from ffcv_hydra.loader.engine.pages import PageCache
 from ffcv_hydra.loader.engine.rows import rows_of
 from ffcv_hydra.loader.engine.storage import Storage
 from ffcv_hydra.loader.engine.streams import hand_over, working_on
-from ffcv_hydra.loader.plan.node import Kind, Node, with_parents
+from ffcv_hydra.loader.plan.node import Kind, Node
 from ffcv_hydra.loader.plan.plan import Plan
-from ffcv_hydra.loader.plan.step import Form, Link, Step
+from ffcv_hydra.loader.plan.step import Link, Step
 from ffcv_hydra.loader.plan.torch_module import TorchModule
 from ffcv_hydra.operations import FailedSample
 from ffcv_hydra.operations.base import Scratch
-from ffcv_hydra.operations.dtypes import torch_dtype
 from ffcv_hydra.operations.image_chain import images_of
-from ffcv_hydra.torch_internals import is_of_memory
 
 
 class Executor:
@@ -45,18 +43,14 @@ class Executor:
     ) -> None:
         self.plan = plan
         self.storage = storage
-        self.pool = pool
         self.on_error = on_error
         self._decoding = Decoding(storage, on_error, failures)
-        self.batch_size = batch_size
+        self.memory = BatchMemory(plan, pool, batch_size, self._decoding)
         self._is_compiled = False
         decoders = [node for node in plan.nodes if node.parent is None]
         self._fields_by_pointer = sorted({node.field for node in decoders if node.code is not None})
         self._thread_steps = [step for step in plan.steps if step.kind is not Kind.CONSUMER]
         self._consumer_steps = [step for step in plan.steps if step.kind is Kind.CONSUMER]
-        self._memory = {
-            node: [allocator(query, pool, batch_size) for query in (node.memory, node.shared)] for node in plan.nodes
-        }
         self._read_often = {node for node, times in plan.readers().items() if times > 1}
         delivered = [leaf for end in plan.outputs.values() for leaf in ([end] if isinstance(end, Node) else end)]
         self._handed_over = {*delivered, *(step.nodes[0].parent for step in self._consumer_steps)}
@@ -90,42 +84,10 @@ class Executor:
         count = len(job.samples)
         size = step.chunk_size or count
         if step.kind is Kind.CHUNK:
-            try:
-                if step.form is not None:
-                    self._lend(job, step, step.form)
-                else:
-                    for node in step.kept:
-                        job.values[node] = self._memory[node][0](count)
-            except (MemoryError, RuntimeError) as error:
-                if not is_of_memory(error):
-                    raise
-                raise SampleError(self._too_large(step.kept[0])) from error
+            self.memory.lend(job, step)
         tasks = [(step, begin, min(begin + size, count)) for begin in range(0, count, size)]
         job.unfinished[step] = len(tasks)
         job.tasks.extend(tasks)
-
-    def _too_large(self, node: Node) -> str:
-        """What to say where there is no memory for a batch: which sample makes it as large as it is, if one does."""
-        shape, extents = tuple(node.memory.shape), self.storage.beton.extents(node.field)
-        num_bytes = self.batch_size * math.prod(shape) * torch_dtype(node.memory.dtype).itemsize
-        lacking = f"there is not enough memory for the {num_bytes:,} bytes of a batch, {self.batch_size} rows {shape}"
-        parts = [part for one in with_parents(node) for part in one.fused or (one,)]
-        sized = [part for part in parts if "size" in part.operation.arguments()]
-        if sized:
-            return f"pipeline of '{node.output}': {lacking}; take a smaller size in {sized[0].name}, or batch_size"
-        where = self._decoding.where(node, 0 if extents is None else int(np.argmax(extents[1])))
-        return (
-            f"{where}{lacking}, and no sample is larger than this one; leave out what is so large, or take a smaller "
-            "batch_size"
-        )
-
-    def _lend(self, job: BatchJob, step: Step, form: Form) -> None:
-        """Memory for what a step makes, and the form that the step behind it gives it."""
-        query = step.kept[0].memory
-        shape, dtype = tuple(query.shape), torch_dtype(query.dtype)
-        job.values[step.kept[0]], job.values[form.nodes[-1]] = self.pool.take_formed(
-            len(job.samples), self.batch_size, shape, dtype, form
-        )
 
     def run(self, job: BatchJob, step: Step, start: int, stop: int, scratch: Scratch) -> list[Step]:
         """Run one task, with `scratch` of the calling thread, and what follows it if the task is a whole batch.
@@ -268,14 +230,12 @@ class Executor:
     def _result(self, job: BatchJob, node: Node) -> Any:
         """What a node gives for a whole batch."""
         source: Any = None if node.parent is None else job.values[node.parent]
-        count = len(job.samples)
         if node.parent in self._read_often:  # FFCV's and users' operations may work in place
             source = copy.copy(source) if isinstance(source, np.ndarray) else source.clone()
         if isinstance(node.operation, TorchModule) and node.stream is not None:
             return node.operation.run_per_sample(source, fold(job.keys, *node.stream))
         assert node.code is not None
-        allocate, allocate_shared = self._memory[node]
-        memory, shared = allocate(count), allocate_shared(count)
+        memory, shared = self.memory.of(node, len(job.samples))
         if node.parent is not None:
             return node.code(source, memory, shared, job.samples, None, None)
         state = self.storage.state(self._fields_by_pointer, job.samples)

@@ -89,7 +89,7 @@ def test_memory_that_nobody_holds_is_used_again(images):
     for _ in range(6):
         for (batch,) in of:
             size = batch.nbytes
-    assert of.passes.executor.pool.allocated() <= (of.batches_ahead + 4) * size
+    assert of.passes.executor.memory.pool.allocated() <= (of.batches_ahead + 4) * size
 
 
 def test_only_what_looks_at_memory_in_another_way_is_a_form(images):
