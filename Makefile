@@ -7,7 +7,7 @@ BENCHMARKS := random-crop center-crop ffcv-file-random-crop ffcv-file-center-cro
 	operations recipes loader-overhead shards remote shuffling scale start memory conversion gpu-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run convert test test-without-ffcv fuzz crash-test state-machine golden pixel-table rooms-picture docs docs-check docs-figures lint wheels clean bench bench-setup $(BENCHMARKS:%=bench-%)
+.PHONY: help setup run convert test test-exhaustive test-without-ffcv fuzz crash-test state-machine golden pixel-table rooms-picture docs docs-check docs-figures lint wheels clean bench bench-setup $(BENCHMARKS:%=bench-%)
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -25,7 +25,10 @@ convert: setup  ## write a dataset's betons; make convert ARGS="dataset=digits"
 	.venv/bin/python convert.py $(ARGS)
 
 test: setup  ## run the tests; make test ARGS="-k loader" some of them
-	.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
+	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-exhaustive: setup  ## run the tests that take long and that make test leaves out, for other tests hold a part of each
+	.venv/bin/python -m pytest -n 2 -m exhaustive $(ARGS)
 
 # What is imported, found or said otherwise without FFCV; `make test` runs the same with it.
 WITHOUT_FFCV := tests/test_without_ffcv.py tests/beton/fields/test_inference.py tests/beton/reading tests/bench tests/building \
@@ -36,7 +39,7 @@ WITHOUT_FFCV := tests/test_without_ffcv.py tests/beton/fields/test_inference.py 
 test-without-ffcv: setup  ## run those tests that differ without FFCV, without it, OpenCV and a compiler; others are counted
 	.venv/bin/python tools/without_ffcv.py
 	env -u CC -u CXX PATH=$(CURDIR)/.venv-without-ffcv/bin:$(CURDIR)/.venv-without-ffcv/path \
-		.venv-without-ffcv/bin/python -m pytest -n 2 --dist loadfile -rs $(WITHOUT_FFCV) $(ARGS)
+		.venv-without-ffcv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -rs $(WITHOUT_FFCV) $(ARGS)
 
 fuzz: setup  ## read 100,000 damaged betons and as many damaged JPEGs; must end in the right samples or in an error
 	FUZZ_MUTATIONS=100000 .venv/bin/python -m pytest -rP tests/beton/test_fuzz.py tests/kernels/test_jpeg_fuzz.py $(ARGS)

@@ -1,10 +1,12 @@
-"""The README's commands, as a user types them: convert, train, evaluate, resume and sweep, in an empty folder."""
+"""The README's commands, as a user types them: convert, train, evaluate and resume, in an empty folder.
+
+Sweeps are in `tests/sweeps`.
+"""
 
 import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,11 +16,11 @@ from PIL import Image
 
 from ffcv_hydra.beton import Beton
 from ffcv_hydra.datasets import SplitFraction
+from tests import processes
 
-ROOT = Path(__file__).parents[1]
 QUIET = ("logger=none", "trainer.enable_model_summary=false")
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 Command = Callable[..., subprocess.CompletedProcess]
 
@@ -33,14 +35,7 @@ def command(folder: Path) -> Command:
     """Runs run.py or convert.py in the user's folder."""
 
     def run(script: str, *overrides: str, status: int = 0) -> subprocess.CompletedProcess:
-        done = subprocess.run(
-            [sys.executable, str(ROOT / script), *overrides],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(folder)},
-            capture_output=True,
-            text=True,
-            timeout=280,
-        )
+        done = processes.run([script, *overrides], folder, {**os.environ, "PYTHONPATH": str(folder)})
         assert done.returncode == status, f"{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
         return done
 
@@ -157,19 +152,6 @@ def test_damaged_samples_of_all_ranks_reach_the_result(command, folder):
     assert found["val"]["indices"] == sorted(set(damaged) & set(val))
     assert found["train"]["count"] == len(found["train"]["indices"]) > 20
     assert "differ from their checksum (skipped)" in (run_folder(done) / "run.log").read_text()
-
-
-def test_a_sweep_runs_every_combination_in_a_folder_of_its_own(command, folder):
-    command(
-        "run.py", "-m", "loader.num_workers=1,2", "loader.batch_size=16,64", "trainer.max_epochs=1",
-        "test_after_fit=false", "hydra.sweep.dir=sweep", *QUIET,
-    )  # fmt: skip
-    overrides = []
-    for number in range(4):
-        found = json.loads((folder / f"sweep/{number}/result.json").read_text())
-        assert found["status"] == "completed"
-        overrides.append(tuple(found["overrides"][:2]))
-    assert len(set(overrides)) == 4
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,5 @@
 """`python -m ffcv_hydra bench`."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from rich.console import Console
 
@@ -19,10 +14,10 @@ from ffcv_hydra.errors import ConfigError, WriteError
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations import CenterCrop, Cutout, RandomHorizontalFlip, RandomTranslate, ToTensor
 from ffcv_hydra.operations.base import Scratch
+from tests import processes
 from tests.loader.configurations import ONLY_IMAGE, digests, make
 
 pytestmark = pytest.mark.timeout(300)
-ROOT = Path(__file__).parents[2]
 GIGABYTE = 10**9
 
 
@@ -218,12 +213,9 @@ def test_what_bench_did_not_write_is_refused_in_one_line(tmp_path, change, messa
 
 
 def test_measures_the_config_of_a_run_and_leaves_no_run_folder(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "ffcv_hydra", "bench", "pipeline=randcrop", "--seconds=0.2", "--stage=val",
-         "dataset.source.num_samples=40", "loader.num_workers=1", "--json=found.json"],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=280,
-        check=False,
-    )  # fmt: skip
+    arguments = ["pipeline=randcrop", "--seconds=0.2", "--stage=val", "dataset.source.num_samples=40"]
+    arguments += ["loader.num_workers=1", "--json=found.json"]
+    done = processes.run(["-m", "ffcv_hydra", "bench", *arguments], tmp_path)
     assert done.returncode == 0, done.stderr
     assert "toy, val: " in done.stdout
     assert "image: CenterCrop" in done.stdout

@@ -1,27 +1,21 @@
 """`python -m ffcv_hydra explain`."""
 
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from ffcv_hydra.bench.explanation import _on_device, _times
 from ffcv_hydra.cli.inspection import main
+from tests import processes
 from tests.loader.configurations import digests, make
 
 pytestmark = pytest.mark.timeout(300)
-ROOT = Path(__file__).parents[2]
 
 
 def explain(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "ffcv_hydra", "explain", "dataset.source.num_samples=40", *arguments],
-        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=280,
-        check=False,
-    )  # fmt: skip
+    return processes.run(["-m", "ffcv_hydra", "explain", "dataset.source.num_samples=40", *arguments], folder)
 
 
 def test_says_per_stage_what_the_config_of_a_run_does_and_leaves_no_run_folder(tmp_path):

@@ -120,7 +120,7 @@ def whole(tmp_path_factory):
     return done, json.loads((out / "gpu_check.json").read_text())
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(500)
 def test_what_there_was_no_time_for_is_reported_and_the_rest_is_done(whole):
     done, record = whole
@@ -135,7 +135,7 @@ def test_what_there_was_no_time_for_is_reported_and_the_rest_is_done(whole):
     assert record["machine"]["torch"] == torch.__version__.split("+")[0] and set(record["seconds"]) >= {"data", "small"}
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_all_checks_are_done_by_the_script(whole):
     done, record = whole
     found = {row["what"]: row["wrong"] for row in record["rows"] if row["part"] == "checks"}

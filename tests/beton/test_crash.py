@@ -25,14 +25,14 @@ from ffcv_hydra.collection.sharing import Worker, make_shards
 from ffcv_hydra.collection.writing import write_sharded_beton
 from ffcv_hydra.errors import ConversionError
 
-KILLS = int(os.environ.get("CRASH_KILLS", 50))
+KILLS = int(os.environ.get("CRASH_KILLS", 30))
 NAMES = {
     "a.beton",
     *(f"a.beton.partial{end}" for end in ("", ".journal", ".shards", ".facts")),
 }
 OPTIONS = {"page_size": 1 << 21, "chunksize": 8, "description": {"name": "crash"}}
 
-pytestmark = pytest.mark.timeout(120 + 3 * KILLS)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120 + 3 * KILLS)]
 
 
 class Indexed:

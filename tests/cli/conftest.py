@@ -2,11 +2,12 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.processes import run
 
 ROOT = Path(__file__).parents[2]
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -19,14 +20,6 @@ def command(tmp_path: Path) -> Command:
     def call(script: str, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         names = ("HYDRA_FULL_ERROR", "SLURM_JOB_ID")
         inherited = {name: value for name, value in os.environ.items() if name not in names}
-        return subprocess.run(
-            [sys.executable, str(ROOT / script), *arguments],
-            cwd=tmp_path,
-            env={**inherited, **environment},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        return run([script, *arguments], tmp_path, {**inherited, **environment})
 
     return call

@@ -1,34 +1,18 @@
 """`python -m ffcv_hydra preview`."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from PIL import Image
 
 from ffcv_hydra.cli import entry
 from ffcv_hydra.cli.inspection import main
+from tests import processes
 
 pytestmark = pytest.mark.timeout(300)
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def run(tmp_path):
-    def call(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "ffcv_hydra", "preview", *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=280,
-            check=False,
-        )
-
-    return call
+    return lambda *arguments: processes.run(["-m", "ffcv_hydra", "preview", *arguments], tmp_path)
 
 
 def test_writes_a_picture_and_says_where(run, tmp_path):

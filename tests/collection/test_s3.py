@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 import urllib.request
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +17,7 @@ from ffcv_hydra.collection.fetching import local
 from ffcv_hydra.collection.uploading import upload
 from ffcv_hydra.datasets import ToyImages
 from ffcv_hydra.errors import RemoteError
+from tests import processes
 from tests.loader.configurations import FIELDS, Scenes, digests, make
 
 s3fs = pytest.importorskip("s3fs")
@@ -27,7 +26,6 @@ pytestmark = pytest.mark.timeout(180)
 
 MANY, ONE = "s3://bucket/folder/many.beton", "s3://bucket/one.beton"
 KEY, SECRET = "AKIAKEYOFTHETESTS", "secretofthetests"
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -175,10 +173,9 @@ def test_what_changed_under_its_url_is_one_line_until_it_is_taken_anew(scenes, s
 def test_a_run_keeps_and_says_nothing_secret(tmp_path):
     write_sharded_beton(ToyImages(32), tmp_path / "toy.beton", shards=2, num_workers=0)
     upload(tmp_path / "toy.beton", "s3://bucket/toy.beton")
-    run = [sys.executable, ROOT / "run.py", "debug=fast_dev_run", f"hydra.run.dir={tmp_path}/run", "cache.limit=1GB"]
+    run = ["run.py", "debug=fast_dev_run", f"hydra.run.dir={tmp_path}/run", "cache.limit=1GB"]
     run += ["dataset.splits.train.beton=s3://bucket/toy.beton", "dataset.splits.val=null", "dataset.splits.test=null"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = processes.run(run, tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     files = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
     assert len(files) > 2

@@ -3,10 +3,7 @@
 import os
 import random
 import re
-import subprocess
-import sys
 import tempfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,8 +18,8 @@ from ffcv_hydra.collection.sharing import Worker, WorkerSummary, make_shards
 from ffcv_hydra.collection.unfinished import UnfinishedShards
 from ffcv_hydra.collection.writing import write_sharded_beton
 from ffcv_hydra.errors import ConversionError
+from tests import processes
 
-ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.timeout(120)
 OPTIONS = {"num_workers": 0, "chunksize": 10, "page_size": 1 << 21, "shards": 7}
 
@@ -255,15 +252,14 @@ def test_the_workers_of_any_launcher_make_one_beton(tmp_path, launcher):
     if launcher == "ray":  # too large to be among the development tools
         pytest.importorskip("hydra_plugins.hydra_ray_launcher")
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as ray_folder:  # of a short path
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled", "RAY_TMPDIR": ray_folder}
+        environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_TMPDIR": ray_folder}
         for arguments in (
             ["-m", f"hydra/launcher={launcher}", "conversion.workers=3", "conversion.worker=range(0,3)"],
             ["data_dir=alone"],
         ):
-            done = subprocess.run(
-                [sys.executable, str(ROOT / "convert.py"), *arguments, "dataset=toy", "conversion.shards=5"],
-                cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100,
-            )  # fmt: skip
+            done = processes.run(
+                ["convert.py", *arguments, "dataset=toy", "conversion.shards=5"], tmp_path, environment, timeout=100
+            )
             assert done.returncode == 0, done.stderr[-3000:]
     assert contents(tmp_path / "data/toy.beton") == contents(tmp_path / "alone/toy.beton")
     assert os.listdir(tmp_path / "data") == ["toy.beton"]

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from tests import processes
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "extending.md").read_text()
 FILES = re.findall(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", PAGE, re.DOTALL)
 (DIFF,) = re.findall(r"```diff\n(.*?)```", PAGE, re.DOTALL)
 COMMANDS = re.findall(r"```bash\npython run\.py (.*?)```", PAGE, re.DOTALL)
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,9 @@ def test_the_additions_pass_their_own_tests(project):
 
 def test_a_run_names_them_in_configs(project):
     (command,) = COMMANDS
-    run(project, "bash", "-c", f"{sys.executable} {ROOT / 'run.py'} {command}")
+    words = shlex.split(command.replace("\\\n", ""))
+    done = processes.run(["run.py", *words], project, {**os.environ, "PYTHONPATH": str(project)})
+    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     (result,) = project.glob("outputs/*/*/result.json")
     found = json.loads(result.read_text())
     assert found["status"] == "completed" and found["metrics"]["test_accuracy"] >= 0

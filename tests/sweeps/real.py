@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests import processes
+
 ROOT = Path(__file__).parents[2]
 QUIET = ("logger=none", "trainer.enable_model_summary=false", "test_after_fit=false")
 
@@ -34,10 +36,9 @@ def started(folder, *overrides):
 
 def run(folder, *overrides, status=0):
     """The output of a sweep that has ended."""
-    with started(folder, *overrides) as process:
-        output, _ = process.communicate(timeout=300)
-    assert process.returncode == status, output
-    return output
+    done = processes.run(["run.py", *overrides, *QUIET], folder)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout + done.stderr
 
 
 def results(sweep):

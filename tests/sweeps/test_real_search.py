@@ -9,7 +9,7 @@ import yaml
 from ffcv_hydra.sweeps.job import read_json
 from tests.sweeps.real import results, run
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def test_optuna_prunes_on_all_ranks_and_goes_on_from_its_storage(tmp_path):

@@ -14,7 +14,7 @@ from ffcv_hydra.datasets import SplitFraction
 from ffcv_hydra.sweeps.job import read_json
 from tests.sweeps.real import results, run, started
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")

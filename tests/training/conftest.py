@@ -4,17 +4,15 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
-import ffcv_hydra
+from tests import processes
 
 sys.path.insert(0, str(Path(__file__).parent))
-ROOT = Path(ffcv_hydra.__file__).parent.parent
 
 
 @pytest.fixture
@@ -42,17 +40,12 @@ def run_command(tmp_path):
     started = []
 
     def run(run_dir, config, **environment):
-        command = [sys.executable, str(ROOT / "tests/training/standin_run.py"), str(run_dir), json.dumps(config)]
-        with open(tmp_path / "output.txt", "w+") as output:
-            process = subprocess.Popen(
-                command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-                env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-            )  # fmt: skip
-            started.append(process.pid)
-            process.wait(timeout=150)
-            output.seek(0)
-            assert _nothing_left(process.pid), "processes are left"
-            return process.returncode, output.read()
+        command = ["tests/training/standin_run.py", str(run_dir), json.dumps(config)]
+        process = processes.start(command, tmp_path, tmp_path / "output.txt", environment={**os.environ, **environment})
+        started.append(process.pid)
+        process.join(timeout=150)
+        assert process.exitcode is not None and _nothing_left(process.pid), "processes are left"
+        return process.exitcode, (tmp_path / "output.txt").read_text()
 
     yield run
     for group in started:

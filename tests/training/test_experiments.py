@@ -2,13 +2,11 @@
 
 import json
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests import processes
+
 SHORT = ("logger=none", "trainer.max_epochs=1", "trainer.limit_train_batches=4", "trainer.enable_model_summary=false")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -22,8 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
     ],
 )
 def test_experiment_trains_and_tests(experiment, metrics, tmp_path):
-    command = [sys.executable, str(ROOT / "run.py"), f"experiment={experiment}", *SHORT]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False)
+    done = processes.run(["run.py", f"experiment={experiment}", *SHORT], tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     folder = re.search(r"run folder: (\S+)", done.stdout)
     result = json.loads((tmp_path / folder[1] / "result.json").read_text())

@@ -17,7 +17,7 @@ from test_interruption import batches, composed, lose_folder
 from ffcv_hydra.callbacks import EXIT_STATUS
 from ffcv_hydra.training.ranks import join_child_ranks
 
-pytestmark = [pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 TWO = {"devices": 2, "strategy": "ddp"}
 
 
