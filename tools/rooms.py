@@ -37,7 +37,7 @@ ROWS = [
     ["models", "device_transforms", "lightning_internals", "trainer_facts", "sweeps"],
     ["datamodule", "callbacks"],
     ["building"],
-    ["bench", "preview"],
+    ["bench", "preview", "export"],
     ["report"],
     ["training"],
     ["cli"],

@@ -17,7 +17,13 @@ from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.foreign import adapted, is_foreign
 from ffcv_hydra.pipeline import DISABLED, FFCVPipelineManager, FieldPipeline, Pipeline
 
-_STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("predict",)}
+_STAGES = {
+    "fit": ("train", "val"),
+    "validate": ("val",),
+    "test": ("test",),
+    "predict": ("predict",),
+    "export": ("val",),
+}
 """The splits that a mode reads. All but the validation of `fit` have to be there."""
 
 

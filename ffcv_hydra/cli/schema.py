@@ -188,7 +188,7 @@ class ConvertConfig(Section):
 class RunConfig(ConvertConfig):
     """What `run.py` composes."""
 
-    mode: Literal["fit", "validate", "test", "predict", "bench"]
+    mode: Literal["fit", "validate", "test", "predict", "export", "bench"]
     ckpt_path: str | None
     trust_checkpoint: bool
     seed: Annotated[int, Field(ge=0, lt=2**32)]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.models.class_weights import BALANCED, balanced_weights, check_weights
-from ffcv_hydra.models.components import built_loss, built_metrics
+from ffcv_hydra.models.components import built_loss, built_metrics, built_network
 from ffcv_hydra.models.evaluated import EvaluatedModule, check_loss
 from ffcv_hydra.models.images import unit_images
 from ffcv_hydra.models.optimization import configure_optimizers
@@ -32,7 +32,8 @@ class Classifier(EvaluatedModule):
     | regression | `(N, num_classes)`, or `(N,)` for one | mean squared error | values |
 
     Args:
-        backbone: returns logits `(N, num_classes)` for images `(N, C, H, W)`.
+        backbone: returns logits `(N, num_classes)` for images `(N, C, H, W)`; or a plain dictionary
+            with its `_target_`.
         num_classes: number of classes; of a regression, of values.
         optimizer: plain dictionary with a `_target_`, such as `{"_target_": "torch.optim.AdamW", "lr": 1e-3}`.
         scheduler: plain dictionary with a `_target_`, see `ffcv_hydra.models.optimization`; None for a constant rate.
@@ -60,7 +61,7 @@ class Classifier(EvaluatedModule):
 
     def __init__(
         self,
-        backbone: nn.Module,
+        backbone: nn.Module | Mapping[str, Any],
         num_classes: int,
         optimizer: Mapping[str, Any],
         scheduler: Mapping[str, Any] | None = None,
@@ -82,8 +83,8 @@ class Classifier(EvaluatedModule):
             raise ConfigError(f"model.label_smoothing={label_smoothing} is for our own losses of classes; set it to 0")
         if class_weights is not None and loss is not None:
             raise ConfigError("model.class_weights is for our own losses; give model.loss its weights itself")
-        self.save_hyperparameters(ignore=["backbone"])
-        self.backbone = backbone
+        self.save_hyperparameters(ignore=["backbone"] if isinstance(backbone, nn.Module) else [])
+        self.backbone = built_network(backbone)
         self.num_classes = num_classes
         self.optimizer = optimizer
         self.scheduler = scheduler

@@ -30,6 +30,8 @@ def built(key: str, node: Any, *arguments: Any, **defaults: Any) -> Any:
         raise ConfigError(f"{key}: no _target_; name a class, such as torch.optim.AdamW")
     given = {name: _built_within(f"{key}.{name}", value) for name, value in node.items()}
     name = given.pop("_target_")
+    arguments += tuple(given.pop("_args_", ()))
+    given = {key: value for key, value in given.items() if key not in ("_convert_", "_recursive_")}
     try:
         target = pkgutil.resolve_name(name)
     except (ImportError, AttributeError, ValueError) as error:
@@ -49,6 +51,14 @@ def _built_within(key: str, value: Any) -> Any:
     if isinstance(value, list):
         return [_built_within(f"{key}.{number}", one) for number, one in enumerate(value)]
     return value
+
+
+def built_network(backbone: Any) -> nn.Module:
+    """A network as it is, or what a dictionary describes; raises `ConfigError` as `built`, or if it is no module."""
+    network = backbone if isinstance(backbone, nn.Module) else built("model.backbone", backbone)
+    if not isinstance(network, nn.Module):
+        raise ConfigError(f"model.backbone: {type(network).__name__} is no torch.nn.Module")
+    return network
 
 
 def built_loss(node: Any) -> nn.Module | None:

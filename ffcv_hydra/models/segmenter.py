@@ -12,7 +12,7 @@ from torchmetrics.classification import MulticlassJaccardIndex
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.models.class_labels import check_range
 from ffcv_hydra.models.class_weights import BALANCED, check_weights
-from ffcv_hydra.models.components import built_loss, built_metrics
+from ffcv_hydra.models.components import built_loss, built_metrics, built_network
 from ffcv_hydra.models.evaluated import EvaluatedModule, check_loss
 from ffcv_hydra.models.images import unit_images
 from ffcv_hydra.models.optimization import configure_optimizers
@@ -31,7 +31,8 @@ class Segmenter(EvaluatedModule):
     `(N, H, W)`.
 
     Args:
-        backbone: returns logits `(N, num_classes, H, W)` for images `(N, C, H, W)`.
+        backbone: returns logits `(N, num_classes, H, W)` for images `(N, C, H, W)`; or a plain dictionary
+            with its `_target_`.
         num_classes: number of classes, background included.
         optimizer: plain dictionary with a `_target_`, such as `{"_target_": "torch.optim.AdamW", "lr": 1e-3}`.
         scheduler: plain dictionary with a `_target_`, see `ffcv_hydra.models.optimization`; None for a constant rate.
@@ -51,7 +52,7 @@ class Segmenter(EvaluatedModule):
 
     def __init__(
         self,
-        backbone: nn.Module,
+        backbone: nn.Module | Mapping[str, Any],
         num_classes: int,
         optimizer: Mapping[str, Any],
         scheduler: Mapping[str, Any] | None = None,
@@ -65,8 +66,8 @@ class Segmenter(EvaluatedModule):
         check_weights(class_weights, num_classes, "multiclass")
         if class_weights is not None and loss is not None:
             raise ConfigError("model.class_weights is for our own losses; give model.loss its weights itself")
-        self.save_hyperparameters(ignore=["backbone"])
-        self.backbone = backbone
+        self.save_hyperparameters(ignore=["backbone"] if isinstance(backbone, nn.Module) else [])
+        self.backbone = built_network(backbone)
         self.num_classes = num_classes
         self.optimizer = optimizer
         self.scheduler = scheduler

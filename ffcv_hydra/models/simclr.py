@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.models.class_labels import check_range, class_ids
+from ffcv_hydra.models.components import built_network
 from ffcv_hydra.models.images import unit_images
 from ffcv_hydra.models.nearest_neighbours import NearestNeighbourAccuracy
 from ffcv_hydra.models.nt_xent import nt_xent
@@ -25,7 +26,8 @@ class SimCLR(pl.LightningModule):
     predicts features `(N, D)`.
 
     Args:
-        backbone: a classifier of images; its last linear layer is taken off, and what goes into that are the features.
+        backbone: a classifier of images; its last linear layer is taken off, and what goes into that are the features;
+            or a plain dictionary with its `_target_`.
         num_classes: number of classes that the labels of an evaluation have.
         optimizer: plain dictionary with a `_target_`, such as `{"_target_": "torch.optim.AdamW", "lr": 1e-3}`.
         scheduler: plain dictionary with a `_target_`, see `ffcv_hydra.models.optimization`; None for a constant rate.
@@ -40,7 +42,7 @@ class SimCLR(pl.LightningModule):
 
     def __init__(
         self,
-        backbone: nn.Module,
+        backbone: nn.Module | Mapping[str, Any],
         num_classes: int,
         optimizer: Mapping[str, Any],
         scheduler: Mapping[str, Any] | None = None,
@@ -48,10 +50,10 @@ class SimCLR(pl.LightningModule):
         temperature: float = 0.2,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(ignore=["backbone"])
+        self.save_hyperparameters(ignore=["backbone"] if isinstance(backbone, nn.Module) else [])
         self.num_classes = num_classes
-        size = _take_off_head(backbone)
-        self.backbone = backbone
+        self.backbone = built_network(backbone)
+        size = _take_off_head(self.backbone)
         self.projection = nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, projection_size))
         self.optimizer = optimizer
         self.scheduler = scheduler

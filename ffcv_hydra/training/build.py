@@ -27,6 +27,7 @@ from ffcv_hydra.callbacks import (
     Throughput,
 )
 from ffcv_hydra.errors import ConfigError, describe_error
+from ffcv_hydra.models import Classifier, Segmenter, SimCLR
 from ffcv_hydra.report.evaluation import FILE as EVALUATION
 from ffcv_hydra.sweeps.job_process import PROGRESS_VARIABLE
 from ffcv_hydra.sweeps.trial import TRIAL_VARIABLE
@@ -61,6 +62,8 @@ def build_model(config: Config) -> pl.LightningModule:
         raise ConfigError(f"model: {node.get('_target_')} refuses its arguments: {describe_error(error)}") from error
     if not isinstance(model, pl.LightningModule):
         raise ConfigError(f"model._target_={node.get('_target_')}: is no LightningModule; derive the class from it")
+    if isinstance(model, Classifier | Segmenter | SimCLR) and _is_plain(node.get("backbone")):
+        model.hparams["backbone"] = node["backbone"]  # with which `load_from_checkpoint` makes it again
     if config.get("channels_last"):
         model = model.to(memory_format=torch.channels_last)
     if config.get("compile"):

@@ -27,6 +27,7 @@ from ffcv_hydra.run_folder import CONFIG, LOG
 from ffcv_hydra.training.build import build_callbacks, build_loggers, build_model, build_trainer
 from ffcv_hydra.training.checkpoints import check_checkpoint, find_checkpoint
 from ffcv_hydra.training.epoch_metrics import EpochMetrics
+from ffcv_hydra.training.exporting import config_of_its_run, export_model
 from ffcv_hydra.training.failed_samples import failed_samples
 from ffcv_hydra.training.first_step import FirstStep
 from ffcv_hydra.training.initial_weights import load_initial_weights
@@ -42,7 +43,7 @@ _Callback = TypeVar("_Callback", bound=pl.Callback)
 
 
 def train(config: Mapping[str, Any], run_dir: str | Path) -> dict[str, Any]:
-    """Fit, validate, test, predict or measure the loader, as `config` says, and write everything under `run_dir`.
+    """Fit, validate, test, predict, export or measure the loader, as `config` says; write everything under `run_dir`.
 
     Leaves `config.yaml`, `run.log`, `result.json`, `metrics.csv`, `evaluation.json`, checkpoints, the loggers' files,
     for predictions `predictions.pt` and `predictions.csv`, and a page about it all, `report.html`. Every rank calls
@@ -66,7 +67,15 @@ def train(config: Mapping[str, Any], run_dir: str | Path) -> dict[str, Any]:
     """
     plain = OmegaConf.to_container(OmegaConf.create(dict(config)), resolve=True)
     assert isinstance(plain, dict)
-    return _Run({str(key): value for key, value in plain.items()}, Path(run_dir).absolute()).execute()
+    folder = Path(run_dir).absolute()
+    resolved = {str(key): value for key, value in plain.items()}
+    if resolved["mode"] == "export":
+        resolved = config_of_its_run(resolved, _overrides(), folder)
+    return _Run(resolved, folder).execute()
+
+
+def _overrides() -> list[str]:
+    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
 
 
 class _Run:
@@ -82,8 +91,7 @@ class _Run:
 
     def execute(self) -> dict[str, Any]:
         """Run, and leave a true `result.json` however it ends."""
-        overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
-        mode, seed = self.config["mode"], self.config.get("seed")
+        overrides, mode, seed = _overrides(), self.config["mode"], self.config.get("seed")
         origin = {"started": self.started, **provenance()} if self.rank == 0 else {}
         self.record.start(mode=mode, seed=seed, overrides=overrides, error=None, **origin, **self._facts())
         signals = StopSignals(abort=self._abort)
@@ -144,6 +152,8 @@ class _Run:
             check_checkpoint(checkpoint, model, self.weights_only)
         elif init_from is not None:
             load_initial_weights(model, init_from, self.weights_only)
+        if mode == "export":
+            return self._export(model, checkpoint)
         callbacks = build_callbacks(config, signals, self.run_dir)
         self.trainer = trainer = build_trainer(config, callbacks, build_loggers(config), self.run_dir)
         options: dict[str, Any] = {"ckpt_path": checkpoint, "weights_only": self.weights_only}
@@ -181,6 +191,13 @@ class _Run:
         report.save(self.run_dir)
         self.record.complete(**{**self._facts(), "samples_per_second": report.whole.samples_per_second})
         self._report()
+        print(f"run folder: {self.run_dir}")
+        return self.record.read()
+
+    def _export(self, model: pl.LightningModule, checkpoint: Path | None) -> dict[str, Any]:
+        folder = self.run_dir / "export"
+        differences = export_model(model, checkpoint, self.datamodule, folder, self.weights_only)
+        self.record.complete(**{**self._facts(), "export": str(folder), "differences": differences})
         print(f"run folder: {self.run_dir}")
         return self.record.read()
 

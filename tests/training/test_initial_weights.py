@@ -1,6 +1,8 @@
 """Weights that a model begins with."""
 
 import logging
+import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -119,7 +121,7 @@ def test_torchvisions_weights_come_from_its_cache_or_say_where_to_put_them(tmp_p
         load_initial_weights(model, "torchvision:ResNet18_Weights.IMAGENET1K_V1")
 
 
-def test_safetensors_and_timm(network, tmp_path):
+def test_safetensors(network, tmp_path):
     safetensors = pytest.importorskip("safetensors.torch")
     safetensors.save_file(network.state_dict(), tmp_path / "weights.safetensors")
     model = classifier()
@@ -128,3 +130,20 @@ def test_safetensors_and_timm(network, tmp_path):
     (tmp_path / "weights.safetensors").write_bytes(b"text")
     with pytest.raises(ConfigError, match="not a safetensors file"):
         load_initial_weights(model, str(tmp_path / "weights.safetensors"))
+
+
+def test_timms_weights_are_those_it_creates_a_model_with(network, monkeypatch):
+    def create_model(name, pretrained):
+        if name != "small" or not pretrained:
+            raise RuntimeError("Unknown model (large)")
+        return network
+
+    monkeypatch.setitem(sys.modules, "timm", SimpleNamespace(create_model=create_model))
+    model = classifier()
+    load_initial_weights(model, "timm:small")
+    assert same(model, network)
+    with pytest.raises(ConfigError, match=r"timm has no such weights, or cannot get them: .*Unknown model \(large\)"):
+        load_initial_weights(model, "timm:large")
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(ConfigError, match="model.init_from=timm:small: this needs the package timm; pip install timm"):
+        load_initial_weights(model, "timm:small")

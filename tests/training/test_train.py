@@ -557,6 +557,41 @@ def test_a_dataset_without_a_number_of_classes_says_which_key_to_set(train, tmp_
         train(config(model={"backbone": backbone, "num_classes": None}), tmp_path)
 
 
+NETWORK = {"_target_": "ffcv_hydra.models.SmallConvNet", "_args_": [CLASSES], "width": 4}
+SGD = {"_target_": "torch.optim.SGD", "lr": 0.1}
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"_target_": "ffcv_hydra.models.Classifier", "backbone": NETWORK, "num_classes": CLASSES, "optimizer": SGD},
+        {"_target_": "ffcv_hydra.models.SimCLR", "backbone": NETWORK, "num_classes": CLASSES, "optimizer": SGD},
+        {
+            "_target_": "ffcv_hydra.models.Segmenter",
+            "backbone": {"_target_": "ffcv_hydra.models.UNet", "num_classes": 3, "width": 4},
+            "num_classes": 3,
+            "optimizer": SGD,
+        },
+        {"_target_": "ffcv_hydra.models.AutoEncoder", "image_shape": [3, 8, 8]},
+    ],
+    ids=lambda model: model["_target_"].rpartition(".")[2],
+)
+def test_load_from_checkpoint_needs_no_arguments(tmp_path, model):
+    from ffcv_hydra.training.build import build_model
+
+    built = build_model({"model": model})
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_model_summary=False)
+    trainer.strategy.connect(built)
+    trainer.save_checkpoint(tmp_path / "model.ckpt")
+    loaded = type(built).load_from_checkpoint(tmp_path / "model.ckpt", weights_only=True)
+    images = torch.rand(2, 3, 8, 8)
+    assert torch.equal(loaded.eval()(images), built.eval()(images))
+    trainer.strategy.connect(loaded)
+    trainer.save_checkpoint(tmp_path / "again.ckpt")
+    again = torch.load(tmp_path / "again.ckpt", weights_only=True)["hyper_parameters"]
+    assert again.get("backbone") == model.get("backbone")
+
+
 def test_compile_and_channels_last_reach_the_network(monkeypatch):
     from ffcv_hydra.training.build import build_model
 
