@@ -26,7 +26,6 @@ class GaussianBlur(RandomlyApplied):
     """
 
     change = blur
-    changes_in_place = False
 
     def __init__(
         self, kernel_size: int | Sequence[int], sigma: float | Sequence[float] = (0.1, 2.0), p: float = 1.0

@@ -10,6 +10,8 @@ from ffcv_hydra.kernels.memory.copies import copy_bytes
 # value by more than an eighth of a level, and for a small sigma most of a large window is such taps.
 _NEGLIGIBLE = 2.0**-11
 
+_ALIGNED = 64  # bytes; vectors of so many that lie across two such parts of memory are loaded in twice the time
+
 
 @device_function
 def _gaussian_weights(size, sigma):
@@ -68,7 +70,7 @@ def gaussian_blur(window_height, window_width, sigma, source, target):
     Args:
         window_height, window_width: odd, in pixels; half of each is less than the image's height and width.
         sigma: standard deviation in pixels, above 0.
-        source, target: uint8 (H, W, C), not the same one.
+        source, target: uint8 (H, W, C), which may be the same one: rows are read before one is written.
     """
     height, width, channels = source.shape
     length = width * channels
@@ -76,7 +78,8 @@ def gaussian_blur(window_height, window_width, sigma, source, target):
     vertical, horizontal = _gaussian_weights(window_height, sigma), _gaussian_weights(window_width, sigma)
     pairs_y, pairs_x = len(vertical) - 1, len(horizontal) - 1
     padded, slots = -(-length // LANES) * LANES, 2 * pairs_y + 1
-    row, lines = np.empty(padded + 2 * pairs_x * channels, dtype=np.uint16), np.empty((slots, padded), dtype=np.uint16)
+    row = np.empty(padded + 2 * pairs_x * channels, dtype=np.uint16)
+    lines = np.empty(slots * padded + _ALIGNED // 2, dtype=np.uint16)
     across, down = np.empty(2 * pairs_x + 1, dtype=np.int64), np.empty(slots, dtype=np.int64)
     blurred, num_lines = np.empty(padded, dtype=np.uint8), 0
     for t in range(pairs_x + 1):
@@ -84,7 +87,7 @@ def gaussian_blur(window_height, window_width, sigma, source, target):
         across[max(2 * t - 1, 0)], across[2 * t] = middle - distance, middle + distance
     for y in range(height):
         # addresses of arrays that have a use in a loop, and so are there until it ends
-        first_line, result = np.int64(lines.ctypes.data), np.int64(blurred.ctypes.data)
+        first_line, result = -(-np.int64(lines.ctypes.data) // _ALIGNED) * _ALIGNED, np.int64(blurred.ctypes.data)
         rows_x, weights_x = np.int64(across.ctypes.data), np.int64(horizontal.ctypes.data)
         rows_y, weights_y = np.int64(down.ctypes.data), np.int64(vertical.ctypes.data)
         for line in range(num_lines, min(height, y + pairs_y + 1)):

@@ -109,7 +109,7 @@ def stretch_histogram(source, target, sizes, amounts):
 
 @change
 def blur(source, target, sizes, amounts):
-    """Amount: sigma in pixels, above 0. Behind the sizes: height and width of the window. Not in place."""
+    """Amount: sigma in pixels, above 0. Behind the sizes: height and width of the window."""
     window = int64s_at(sizes, 5)
     gaussian_blur(window[3], window[4], _amount(amounts), image_at(source, sizes), image_at(target, sizes))
     return 0
