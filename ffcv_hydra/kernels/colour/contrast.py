@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from ffcv_hydra.kernels.colour.pixels import change_pixels
+from ffcv_hydra.kernels.colour.pixels import change_in_vectors
 from ffcv_hydra.kernels.colour.tones import as_level, blend_with_level
 from ffcv_hydra.kernels.compiling.compilation import device_function
 from ffcv_hydra.kernels.compiling.vectors import FLOAT32, INT8, INT16, INT32, INT64, Vectors
@@ -45,18 +45,6 @@ def _greys(vectors, address):
     total = builder.sitofp(_weighted(vectors, channels, _WEIGHTS), ir.VectorType(FLOAT32, _PIXELS))
     share = ir.Constant(total.type, [float(np.nextafter(np.float32(1e-4), np.float32(1)))] * _PIXELS)
     return builder.fptosi(builder.fmul(total, share), pixels.type)
-
-
-def _halves(vectors, value):
-    """The even and the odd ones of bytes as 16-bit lanes."""
-    both = vectors.builder.bitcast(value, ir.VectorType(INT16, value.type.count // 2))
-    return vectors.builder.and_(both, vectors.like(both, 0xFF)), vectors.builder.lshr(both, vectors.like(both, 8))
-
-
-def _whole(vectors, even, odd):
-    """The bytes that are the even and the odd of these 16-bit lanes, all below 256."""
-    both = vectors.builder.or_(even, vectors.builder.shl(odd, vectors.like(odd, 8)))
-    return vectors.builder.bitcast(both, ir.VectorType(INT8, 2 * both.type.count))
 
 
 def _grey(vectors, channels):
@@ -114,7 +102,7 @@ def _saturate(typing_context, source, target, slope, bits):
         numbers = (slope, builder.lshr(slope, INT64(1)), bits)
         slopes, added, shift = (vectors.filled(INT16, _PIXELS // 2, number) for number in numbers)
         start, seven, zero, most = (vectors.like(slopes, number) for number in (256 << 7, 7, 0, 255))
-        parts = [_halves(vectors, values) for values in vectors.load_pixels(source, _PIXELS)]
+        parts = [vectors.halves(values) for values in vectors.load_pixels(source, _PIXELS)]
         halves = []
         for channels in zip(*parts, strict=True):
             grey = _grey(vectors, channels)
@@ -128,7 +116,7 @@ def _saturate(typing_context, source, target, slope, bits):
                 value = builder.lshr(value, shift)
                 levels.append(builder.select(builder.icmp_unsigned("<", value, most), value, most))
             halves.append(levels)
-        vectors.store_pixels([_whole(vectors, *both) for both in zip(*halves, strict=True)], target)
+        vectors.store_pixels([vectors.whole(*both) for both in zip(*halves, strict=True)], target)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 4), generate
@@ -171,13 +159,13 @@ def _saturate_in_floats(factor, source, target):
 def adjust_saturation(factor, source, target):
     """Move each pixel's values away from its luminance by `factor`; `target` may be `source`."""
     if source.shape[2] != 3:
-        target[:] = source
+        copy_bytes(target.ctypes.data, source.ctypes.data, source.size)
     elif factor < 128:
         bits = 7  # behind the point; as many as leave room for factor * 255
         while bits > 0 and factor * (1 << bits) >= 128:
             bits -= 1
         slope = 2 * min(int(factor * (1 << (8 + bits)) + 0.5), 0x7FFF)
-        change_pixels(_saturate, _PIXELS, (slope, bits), source, target)
+        change_in_vectors(_saturate, 3 * _PIXELS, (slope, bits), source, target)
     else:
         _saturate_in_floats(factor, source, target)
 
@@ -186,6 +174,6 @@ def adjust_saturation(factor, source, target):
 def to_grey(source, target):
     """Each pixel's luminance in all of its channels; `target` may be `source`."""
     if source.shape[2] == 3:
-        change_pixels(_take_colour, _PIXELS, (), source, target)
+        change_in_vectors(_take_colour, 3 * _PIXELS, (), source, target)
     else:
-        target[:] = source
+        copy_bytes(target.ctypes.data, source.ctypes.data, source.size)

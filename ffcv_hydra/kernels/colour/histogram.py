@@ -5,6 +5,7 @@ import numpy as np
 from ffcv_hydra.kernels.colour.tones import as_level
 from ffcv_hydra.kernels.compiling.compilation import device_function
 from ffcv_hydra.kernels.compiling.pointers import store_uint64, uint64_at
+from ffcv_hydra.kernels.memory.copies import copy_bytes
 
 _WORD = 8  # bytes that are loaded and stored at once
 _WORDS = 3  # the same place in each three words is the same channel of 1, 2, 3 or 4
@@ -91,7 +92,7 @@ def stretch_contrast(source, target):
     """
     height, width, channels = source.shape
     length = width * channels
-    before, after = source.reshape(height, length), target.reshape(height, length)
+    before = source.reshape(height, length)
     smallest, largest = np.full(length, 255, dtype=np.uint8), np.zeros(length, dtype=np.uint8)
     for y in range(height):
         line = before[y]
@@ -104,7 +105,9 @@ def stretch_contrast(source, target):
         least, most = smallest[c::channels].min(), largest[c::channels].max()
         low[c::channels] = np.float32(least if most > least else 0)
         scale[c::channels] = np.float32(most - least) * np.float32(1.0 / 255) if most > least else np.float32(1)
+    stretched = np.empty(length, dtype=np.uint8)  # LLVM vectorises no loop that writes what it reads
     for y in range(height):
-        line, stretched = before[y], after[y]
+        line = before[y]
         for x in range(length):
             stretched[x] = as_level((np.float32(line[x]) - low[x]) / scale[x])
+        copy_bytes(target.ctypes.data + y * length, stretched.ctypes.data, length)

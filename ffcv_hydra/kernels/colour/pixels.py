@@ -1,4 +1,4 @@
-"""Images of three channels in vector code: so many pixels at once, whatever the rows are."""
+"""Images in vector code: so many values or pixels at once, whatever the rows are."""
 
 import numpy as np
 
@@ -7,16 +7,16 @@ from ffcv_hydra.kernels.memory.copies import copy_bytes
 
 
 @inlined_function  # numba keeps no code on disk to which a function was passed
-def change_pixels(change, at_once, arguments, source, target):
-    """Let a function change the pixels of an image, the last ones in memory that has room for as many as it takes.
+def change_in_vectors(change, step, arguments, source, target):
+    """Let a function change the bytes of an image, the last ones in memory that has room for as many as it takes.
 
     Args:
-        change: called with the addresses of pixels and of their result, and `arguments`.
-        at_once: how many pixels it takes.
+        change: called with the addresses of bytes and of their result, and `arguments`.
+        step: how many bytes it takes.
         arguments: a tuple.
-        source, target: uint8 (H, W, 3), which may be the same one.
+        source, target: uint8, of one shape; may be the same one.
     """
-    before, after, size, step = source.ctypes.data, target.ctypes.data, source.size, 3 * at_once
+    before, after, size = source.ctypes.data, target.ctypes.data, source.size
     rest = np.empty(step, dtype=np.uint8)
     for i in range(0, size - step + 1, step):
         change(before + i, after + i, *arguments)

@@ -9,10 +9,13 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
+from ffcv_hydra.kernels.colour.pixels import change_in_vectors
 from ffcv_hydra.kernels.compiling.compilation import device_function
-from ffcv_hydra.kernels.compiling.vectors import INT16, Vectors
+from ffcv_hydra.kernels.compiling.vectors import INT8, INT16, Vectors
+from ffcv_hydra.kernels.memory.copies import copy_bytes
 
 _VALUES = 64  # that are changed at once
+_STRETCH = 4096  # values that are changed in memory of their own: LLVM vectorises no loop that writes what it reads
 
 # What is added to slope and offset, rounded down, until they fit.
 _STEPS = tuple((slope, offset) for offset in (0, 1, 2) for slope in (1, 0, 2, -1))
@@ -74,8 +77,12 @@ def _blend_in_lanes(rising, slope, offset, source, target):
 
 @device_function
 def _blend_in_floats(factor, other, source, target):
-    for i in range(len(source)):
-        target[i] = as_level(factor * np.float32(source[i]) + other)
+    blended = np.empty(_STRETCH, dtype=np.uint8)
+    for begin in range(0, len(source), _STRETCH):
+        part = source[begin : begin + _STRETCH]
+        for i in range(len(part)):
+            blended[i] = as_level(factor * np.float32(part[i]) + other)
+        copy_bytes(target.ctypes.data + begin, blended.ctypes.data, len(part))
 
 
 @device_function
@@ -103,20 +110,40 @@ def blend_with_level(factor, level, source, target):
     _blend_in_floats(share, other, before[done:], after[done:])
 
 
+@intrinsic
+def _invert_from(typing_context, source, target, least):
+    """Write 64 values, inverted where they are at least `least`."""
+
+    def generate(context, builder, signature, arguments):
+        vectors = Vectors(builder)
+        values = vectors.load(arguments[0], 0, INT8, _VALUES)
+        stays = builder.icmp_unsigned("<", values, vectors.filled(INT8, _VALUES, arguments[2]))
+        vectors.store(builder.select(stays, values, builder.xor(values, vectors.like(values, 0xFF))), arguments[1])
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 3), generate
+
+
+@intrinsic
+def _mask(typing_context, source, target, mask):
+    """Write those bits of 64 values that a mask has."""
+
+    def generate(context, builder, signature, arguments):
+        vectors = Vectors(builder)
+        values = vectors.load(arguments[0], 0, INT8, _VALUES)
+        vectors.store(builder.and_(values, vectors.filled(INT8, _VALUES, arguments[2])), arguments[1])
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 3), generate
+
+
 @device_function
 def solarize(threshold, source, target):
     """Invert the values of at least `threshold`, of 0 to 255; `target` may be `source`."""
-    before, after = source.reshape(-1), target.reshape(-1)
-    least = np.uint8(np.ceil(threshold))
-    for i in range(len(before)):
-        value = before[i]
-        after[i] = ~value if value >= least else value
+    change_in_vectors(_invert_from, _VALUES, (np.int64(np.ceil(threshold)),), source, target)
 
 
 @device_function
 def posterize(bits, source, target):
     """Keep the `bits` highest bits (0 to 8) of every value; `target` may be `source`."""
-    before, after = source.reshape(-1), target.reshape(-1)
-    mask = np.uint8(0xFF << (8 - bits))
-    for i in range(len(before)):
-        after[i] = before[i] & mask
+    change_in_vectors(_mask, _VALUES, (np.int64(0xFF << (8 - bits)),), source, target)

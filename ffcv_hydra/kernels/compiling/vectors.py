@@ -67,6 +67,16 @@ class Vectors:
         extend = self.builder.sext if signed else self.builder.zext
         return extend(value, ir.VectorType(lane, value.type.count))
 
+    def halves(self, value: Any) -> tuple[Any, Any]:
+        """The even and the odd ones of bytes as 16-bit lanes."""
+        both = self.builder.bitcast(value, ir.VectorType(INT16, value.type.count // 2))
+        return self.builder.and_(both, self.like(both, 0xFF)), self.builder.lshr(both, self.like(both, 8))
+
+    def whole(self, even: Any, odd: Any) -> Any:
+        """The bytes that are the even and the odd of these 16-bit lanes, all below 256."""
+        both = self.builder.or_(even, self.builder.shl(odd, self.like(odd, 8)))
+        return self.builder.bitcast(both, ir.VectorType(INT8, 2 * both.type.count))
+
     def load_pixels(self, address: Any, count: int) -> list[Any]:
         """The three channels of `count` pixels of bytes, each as a vector.
 

@@ -49,6 +49,16 @@ def test_turning_by_nothing_and_factors_of_one_change_nothing(pictures):
             assert np.array_equal(changed(change, picture, neutral), picture)
 
 
+def test_turning_by_thirds_moves_channels_and_by_a_half_exchanges_their_ends():
+    values = np.arange(256, dtype=np.uint8)
+    source = np.stack(np.meshgrid(values[::3], values[::7], values[::5], indexing="ij"), axis=-1).reshape(1, -1, 3)
+    opposite = source.max(-1, keepdims=True) - source + source.min(-1, keepdims=True)
+    for thirds in (-1, 1):
+        assert np.array_equal(changed(change_hue, source, thirds / 3), np.roll(source, thirds, axis=-1))
+        assert np.array_equal(changed(change_hue, source, thirds / 2), opposite)
+        assert np.array_equal(changed(change_hue, source, thirds / 6), np.roll(opposite, -thirds, axis=-1))
+
+
 @pytest.mark.parametrize("factor", [5, 63.9, 127.9, 128, 200, 1000])
 def test_saturation_by_large_factors_is_torchvisions_within_a_level(pictures, as_torchvision, factor):
     for picture in pictures:
