@@ -38,6 +38,7 @@ ELSEWHERE = {
     ),
     "building/test_preparation.py": "building/source_look datasets/progress stages",
     "test_run_folder.py": "process_identity process_memory training/provenance",
+    "sweeps/test_groups.py": "sweeps/curves",
     "training/test_rows_file.py": "training/step_logger",
     "callbacks/test_progress_bar.py": "callbacks/batch_size callbacks/parameter_summary",
     "cli/test_errors.py": "cli/composition_errors cli/entry cli/task_errors",

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from ffcv_hydra.building.conversion_config import SplitPart, parts_of
+from ffcv_hydra.building.folds import with_folds
 from ffcv_hydra.building.instantiation import Config, build
 from ffcv_hydra.building.preparation import convert_betons
 from ffcv_hydra.building.targets import locate
@@ -37,6 +38,7 @@ def build_datamodule(config: Config) -> FFCVDataModule:
         ConfigError: a split that the mode needs is not in the dataset, or only a worker's part would be converted.
     """
     choose_cache(**(config.get("cache") or {}))
+    config = with_folds(config)
     stages = needed_stages(config)
     if (config.get("conversion") or {}).get("workers") is not None:
         raise ConfigError("conversion.workers is for convert.py: a run needs all of its data; leave it out")

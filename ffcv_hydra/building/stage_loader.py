@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ffcv_hydra.building.data import build_datamodule
+from ffcv_hydra.building.folds import with_folds
 from ffcv_hydra.building.preparation import convert_betons
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.pipeline import FFCVPipelineManager
@@ -22,6 +23,7 @@ def stage_loader(config: Mapping[str, Any], stage: str) -> tuple[FFCVPipelineMan
         ConfigError: the dataset has no such split.
         FFCVHydraError: as training with this config would.
     """
+    config = with_folds(config)
     dataset = config["dataset"]
     only = {**dataset, "splits": {stage: dataset["splits"].get(stage)}}
     datamodule = build_datamodule({**config, "dataset": only, "mode": _MODES[stage], "test_after_fit": False})

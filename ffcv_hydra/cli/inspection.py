@@ -5,9 +5,9 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from ffcv_hydra.cli.betons import INFO, MERGE, SUBSET, UNPACK, VERIFY
-from ffcv_hydra.cli.loading import BENCH, COMPARE, EXPLAIN, PREVIEW
+from ffcv_hydra.cli.loading import BENCH, EXPLAIN, PREVIEW
 from ffcv_hydra.cli.remote import FETCH, UPLOAD
-from ffcv_hydra.cli.runs import REPORT, SWEEP
+from ffcv_hydra.cli.runs import COMPARE, REPORT, SWEEP
 from ffcv_hydra.cli.tool import Tool
 from ffcv_hydra.cli.unread import may_be_unread
 from ffcv_hydra.errors import FFCVHydraError
@@ -15,8 +15,8 @@ from ffcv_hydra.printable import printable
 
 GROUPS: Mapping[str, Sequence[Tool]] = {
     "betons": (INFO, VERIFY, MERGE, SUBSET, UNPACK, FETCH, UPLOAD),
-    "loading": (PREVIEW, EXPLAIN, BENCH, COMPARE),
-    "runs": (REPORT, SWEEP),
+    "loading": (PREVIEW, EXPLAIN, BENCH),
+    "runs": (REPORT, SWEEP, COMPARE),
 }
 
 

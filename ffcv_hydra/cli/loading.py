@@ -1,4 +1,4 @@
-"""`python -m ffcv_hydra preview|explain|bench|compare`: what runs would load."""
+"""`python -m ffcv_hydra preview|explain|bench`: what runs would load."""
 
 import argparse
 from collections.abc import Callable
@@ -103,18 +103,6 @@ def _bench(chosen: argparse.Namespace, config: dict) -> None:
         report.save(Path(chosen.json))
 
 
-def _add_compare(parser: argparse.ArgumentParser) -> None:
-    for name in ("A", "B"):
-        parser.add_argument(name, help="a file that bench --json wrote, or the folder of a run of mode=bench")
-
-
-def _compare(chosen: argparse.Namespace) -> int:
-    from ffcv_hydra.bench import Report, print_comparison
-
-    print_comparison(Report.load(Path(chosen.A)), Report.load(Path(chosen.B)), names=(chosen.A, chosen.B))
-    return 0
-
-
 PREVIEW = Tool(
     "preview",
     "draw what a pipeline makes of a dataset's samples",
@@ -136,11 +124,4 @@ BENCH = Tool(
     _add_bench,
     _composed(_bench),
     "Read a stage's batches as fast as they come, and say what a trainer would be limited by.",
-)
-COMPARE = Tool(
-    "compare",
-    "show what two of bench's measurements found, side by side",
-    _add_compare,
-    _compare,
-    "Show two measurements side by side: what differs by more than their noise, and what they were made of.",
 )

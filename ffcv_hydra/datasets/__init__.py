@@ -4,6 +4,7 @@ from ffcv_hydra.datasets.cifar10 import CIFAR10 as CIFAR10
 from ffcv_hydra.datasets.digit_scenes import DigitScenes as DigitScenes
 from ffcv_hydra.datasets.digits import Digits as Digits
 from ffcv_hydra.datasets.fashion_mnist import FashionMNIST as FashionMNIST
+from ffcv_hydra.datasets.fold import Fold as Fold
 from ffcv_hydra.datasets.image_folder import ImageFolder as ImageFolder
 from ffcv_hydra.datasets.split_fraction import SplitFraction as SplitFraction
 from ffcv_hydra.datasets.toy import ToyArrays as ToyArrays

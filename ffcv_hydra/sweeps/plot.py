@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ffcv_hydra.atomic_file import written_beside
-from ffcv_hydra.printable import printable
 from ffcv_hydra.sweeps.formats import number
-from ffcv_hydra.sweeps.results import Results, Row
+from ffcv_hydra.sweeps.groups import averaged, groups_of
+from ffcv_hydra.sweeps.results import Results, Row, in_print
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,6 +31,9 @@ def plot(results: Results, path: Path) -> bool:
         OSError: the file cannot be written.
     """
     results = _in_print(results)
+    jobs = results
+    if (groups := groups_of(results)) and groups[0].overrides:
+        results = averaged(results, groups)
     keys = results.varying
     panels = []
     if results.metric is not None and results.metric != "samples_per_second":
@@ -49,6 +52,8 @@ def plot(results: Results, path: Path) -> bool:
         axes = figure.add_subplot(1, len(drawn), index + 1)
         if len(keys) == 1:
             _over_one_key(axes, title, keys[0], points)
+            if jobs is not results:
+                _add_jobs(axes, keys[0], _usable([(row, _value(row, title)) for row in jobs.rows]))
         elif len(keys) == 2:
             colours = "viridis" if mode == "max" else "viridis_r"  # the brighter, the better
             _over_two_keys(axes, title, keys, points, results.rows, colours)
@@ -60,16 +65,11 @@ def plot(results: Results, path: Path) -> bool:
 
 
 def _in_print(results: Results) -> Results:
-    """The results with texts that a font has glyphs for and that are not taken for mathematics."""
-
-    def drawn(text: str) -> str:
-        return printable(text).replace("$", r"\$")
-
     rows = [
-        replace(row, overrides={drawn(key): drawn(value) for key, value in row.overrides.items()})
+        replace(row, overrides={in_print(key): in_print(value) for key, value in row.overrides.items()})
         for row in results.rows
     ]
-    return replace(results, rows=rows, metric=None if results.metric is None else drawn(results.metric))
+    return replace(results, rows=rows, metric=None if results.metric is None else in_print(results.metric))
 
 
 def _usable(pairs: list[tuple[Row, float | None]]) -> list[Point]:
@@ -95,6 +95,18 @@ def _over_one_key(axes: "Axes", title: str, key: str, points: list[Point]) -> No
         axes.bar([row.overrides.get(key, "") for row, _ in ordered], [value for _, value in ordered])
     axes.set_xlabel(key)
     axes.set_ylabel(title)
+
+
+def _value(row: Row, title: str) -> float | None:
+    return row.samples_per_second if title == "images/s" else row.optimized_metric
+
+
+def _add_jobs(axes: "Axes", key: str, points: list[Point]) -> None:
+    """Draw the jobs that means are of, as points."""
+    texts = [row.overrides.get(key, "") for row, _ in points]
+    numbers = _numbers(texts)
+    places = texts if numbers is None else [numbers[text] for text in texts]
+    axes.plot(places, [value for _, value in points], "o", color="0.4", markersize=3)
 
 
 def _apart(places: list[float], scale: Callable[[float], float]) -> list[float]:

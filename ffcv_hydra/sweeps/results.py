@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from ffcv_hydra.atomic_file import write_whole
+from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.locks import lock
+from ffcv_hydra.printable import printable
+from ffcv_hydra.run_folder import CONFIG, how_it_ended, read_config
 from ffcv_hydra.sweeps.formats import duration, number
 from ffcv_hydra.sweeps.job import FINISHED, LOG, RECORD, RESULT, optimized_name, optimized_value, read_json
 from ffcv_hydra.terminal import print_whole
@@ -112,19 +115,18 @@ def _natural(path: Path) -> tuple[Any, ...]:
 
 def _saved_config(folder: Path) -> dict[str, Any]:
     """The config of a run that no sweep has recorded."""
-    import yaml
-
     try:
-        found = yaml.safe_load((folder / "config.yaml").read_text())
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return read_config(folder / CONFIG)
+    except ConfigError:
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _row(index: int, folder: Path, record: Mapping[str, Any], result: Mapping[str, Any], metric: str | None) -> Row:
     status, state = result.get("status"), record.get("state")
     state = status if status in FINISHED or state is None else state
-    if state == "running" and not _is_locked(folder / LOG):
+    if state == "running" and not record:
+        state, _ = how_it_ended(folder, result)
+    elif state == "running" and not _is_locked(folder / LOG):
         state = "interrupted"  # by what left it no time to say so
     return Row(
         job=record.get("job", index),
@@ -159,8 +161,8 @@ def _rank(row: Row, mode: str) -> tuple[bool, float, int]:
     return False, -row.optimized_metric if mode == "max" else row.optimized_metric, row.job
 
 
-def write_files(results: Results, sweep_dir: Path) -> None:
-    """Write `results.csv` (one column per override and metric) and `results.json`."""
+def write_files(results: Results, sweep_dir: Path, groups: Sequence[Mapping[str, Any]] = ()) -> None:
+    """Write `results.csv` (a column per override and metric) and `results.json`, which has the groups of jobs, too."""
     keys = list(dict.fromkeys(key for row in results.rows for key in row.overrides))
     names = list(dict.fromkeys(name for row in results.rows for name in row.metrics))
     jobs = [{**asdict(row), "path": _relative(row.path, sweep_dir)} for row in results.rows]
@@ -172,24 +174,32 @@ def write_files(results: Results, sweep_dir: Path) -> None:
         facts = [row.samples_per_second, row.seconds, job["path"]]
         writer.writerow([row.job, *swept, row.state, row.optimized_metric, *metrics, *facts])
     write_whole(sweep_dir / "results.csv", text.getvalue())
-    described = {"metric": results.metric, "mode": results.mode, "jobs": jobs}
+    described = {"metric": results.metric, "mode": results.mode, "jobs": jobs, "groups": groups}
     write_whole(sweep_dir / "results.json", json.dumps(described, indent=2) + "\n")
 
 
 def print_table(results: Results, sweep_dir: Path, console: Console) -> None:
-    """Print one row per job and, below, the overrides of the best one.
+    """Print one row per job.
 
     The metric that is sorted by comes first, with the value that is sorted by: the best checkpoint's where a checkpoint
     is chosen by it. The others are those of the last epoch, as many as there is room for.
     """
-    metrics = [_metrics(row, results.metric) for row in results.rows]
-    names = list(dict.fromkeys(name for found in metrics for name in found))[:_MOST_METRICS]
-    table = _table(results, metrics, names, sweep_dir)
+    metrics = [shown_metrics(row, results.metric) for row in results.rows]
+    names = list(dict.fromkeys(name for found in metrics for name in found))
+    print_fitting(console, names, lambda shown: _table(results, metrics, shown, sweep_dir))
+
+
+def print_fitting(console: Console, names: Sequence[str], table_of: Callable[[Sequence[str]], Table]) -> None:
+    """Print a table with as many of the metrics that are named as there is room for, at least one."""
+    shown = list(names[:_MOST_METRICS])
     wide = console.options.update(width=10_000)  # measured by itself, not as it would be squeezed
-    while len(names) > 1 and console.measure(table, options=wide).maximum > console.width:
-        names.pop()
-        table = _table(results, metrics, names, sweep_dir)
-    print_whole(console, table)
+    while len(shown) > 1 and console.measure(table_of(shown), options=wide).maximum > console.width:
+        shown.pop()
+    print_whole(console, table_of(shown))
+
+
+def print_best(results: Results, console: Console) -> None:
+    """Print the overrides of the best job, if there is one."""
     if results.best is not None:
         keys = [key for key in results.varying if key in results.best.overrides]
         chosen = " ".join(f"{key}={results.best.overrides[key]}" for key in keys)
@@ -216,12 +226,17 @@ def _table(
     return table
 
 
-def _metrics(row: Row, optimized: str | None) -> dict[str, float | None]:
+def shown_metrics(row: Row, optimized: str | None) -> dict[str, float | None]:
     """The metrics of a row as the console shows them; images/s has a column of its own."""
     if row.optimized_metric is None or optimized in (None, "samples_per_second"):
         return row.metrics
     first = {str(optimized): row.optimized_metric}
     return first | row.metrics | first
+
+
+def in_print(text: str) -> str:
+    """A text with nothing that a font has no glyphs for, or that a plot takes for mathematics."""
+    return printable(text).replace("$", r"\$")
 
 
 def _relative(path: Path, sweep_dir: Path) -> str:

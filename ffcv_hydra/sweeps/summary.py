@@ -1,5 +1,6 @@
 """The end of a sweep: its table, files and plot. Also for a sweep that ended long ago."""
 
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -9,9 +10,11 @@ from pathlib import Path
 from rich.console import Console
 
 from ffcv_hydra.errors import SweepError
+from ffcv_hydra.sweeps.curves import plot_curves
+from ffcv_hydra.sweeps.groups import described, groups_of, print_groups
 from ffcv_hydra.sweeps.job import RECORD
 from ffcv_hydra.sweeps.plot import plot
-from ffcv_hydra.sweeps.results import Results, collect, print_table, write_files
+from ffcv_hydra.sweeps.results import Results, collect, print_best, print_table, write_files
 from ffcv_hydra.terminal import TerminalConsole
 
 _WIDTH = 200
@@ -38,7 +41,9 @@ def summarized(sweep_dir: Path) -> Iterator[None]:
 
 
 def summarize(sweep_dir: str | Path) -> Results:
-    """Print the table of a sweep's jobs and write `results.csv`, `results.json` and `results.png` into its folder.
+    """Print the table of a sweep's jobs, and of what was repeated; write both, and pictures, into its folder.
+
+    The files are `results.csv`, `results.json`, `results.png` and `curves.png`.
 
     Raises:
         SweepError: there are no jobs in that folder, or it cannot be written to.
@@ -52,20 +57,30 @@ def summarize(sweep_dir: str | Path) -> Results:
         others = f" ({results.left_out[0]} holds something else)" if results.left_out else ""
         raise SweepError(f"{sweep_dir}: no job.json or result.json of a run below it{others}; give a sweep's folder")
     console = sweep_console()
+    groups = groups_of(results)
     print_table(results, folder, console)
+    if groups:
+        print_groups(groups, results, console)
+    else:
+        print_best(results, console)
     for other in results.left_out:
         console.print(f"left out, because its files are cut short or of something else: {other}", soft_wrap=True)
     try:
-        write_files(results, folder)
-        plotted = plot(results, folder / "results.png")
+        write_files(results, folder, described(groups))
+        pictures = {"results.png": plot(results, folder / "results.png")}
+        pictures["curves.png"] = plot_curves(results, folder / "curves.png")
     except OSError as error:
         raise SweepError(f"cannot write the sweep's results to {folder}: {error.strerror}") from error
-    names = "results.csv, results.json" + (", results.png" if plotted else "")
+    names = ", ".join(["results.csv", "results.json", *(name for name, is_drawn in pictures.items() if is_drawn)])
     console.print(f"sweep folder: {folder} ({names})", soft_wrap=True)
+    if any(any(row.path.glob("tensorboard/events.out.*")) for row in results.rows):
+        console.print(
+            f"all jobs in TensorBoard: {shlex.join(['tensorboard', '--logdir', str(folder)])}", soft_wrap=True
+        )
     return results
 
 
-def sweep_console() -> Console:
-    """Return the console that a sweep writes to: standard output."""
-    width = None if sys.stdout.isatty() else max(_WIDTH, shutil.get_terminal_size().columns)
+def sweep_console(width_of_files: int = _WIDTH) -> Console:
+    """Return the console that a sweep writes to: standard output, with so many columns where it is no terminal."""
+    width = None if sys.stdout.isatty() else max(width_of_files, shutil.get_terminal_size().columns)
     return TerminalConsole(width=width)

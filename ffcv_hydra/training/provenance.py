@@ -18,9 +18,9 @@ _PACKAGES = ("ffcv_hydra", "torch", "torchvision", "pytorch-lightning", "torchme
 def provenance() -> dict[str, Any]:
     """What `result.json` says of where a run comes from.
 
-    `command` as a shell takes it and the folder it was started in (`folder`), `versions` by package, `commit` (of git
-    in that folder: its hash and whether tracked files differ from it; null outside a repository), `machine`, `host` and
-    `process`.
+    `command` as a shell takes it and the folder it was started in (`folder`), `versions` by
+    package, `commit` (of git in that folder: its hash and whether tracked files differ from it; null outside a
+    repository), `machine`, `host` and `process`.
     """
     process = this_process()
     return {

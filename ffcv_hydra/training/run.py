@@ -92,7 +92,7 @@ class _Run:
     def execute(self) -> dict[str, Any]:
         """Run, and leave a true `result.json` however it ends."""
         overrides, mode, seed = _overrides(), self.config["mode"], self.config.get("seed")
-        origin = {"started": self.started, **provenance()} if self.rank == 0 else {}
+        origin = {"run_folder": str(self.run_dir), "started": self.started, **provenance()} if self.rank == 0 else {}
         self.record.start(mode=mode, seed=seed, overrides=overrides, error=None, **origin, **self._facts())
         signals = StopSignals(abort=self._abort)
         try:
