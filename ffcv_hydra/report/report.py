@@ -26,7 +26,7 @@ _MOST_TEXT = 200_000
 _MUCH_WAITING = 0.2
 """Of a training's time: more, and reading the data is what bounds it."""
 
-_SECRET = re.compile(r"password|passwd|secret|token|api_?key|credential", re.IGNORECASE)
+_SECRET = re.compile(r"password|passwd|secret|token(?!i)|api_?key|credential", re.IGNORECASE)
 
 # no script, no style, font or picture from anywhere: also what an oversight let through does nothing
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -94,7 +94,8 @@ def _header(run: RunFolder, title: str) -> Html:
     backbone = (run.config.get("model", {}).get("backbone") or {}).get("_target_", "").rpartition(".")[2]
     about = [result.get("mode"), f"{model} of {backbone}" if backbone else model, _date(result.get("started"))]
     line = " · ".join(str(part) for part in about if part)
-    ended = "" if run.status == "completed" else f"<p class=ended>{text(run.ending, 5000)}</p>"
+    why = result.get("error") or run.ending
+    ended = "" if run.status == "completed" else f"<p class=ended>{text(why, 5000)}</p>"
     return Html(
         f"<header><h1>{text(title)}<span class='status {text(run.status)}'>{text(run.status)}</span></h1>"
         f"<p class=about>{text(line)}</p>{ended}{_key_numbers(result)}</header>"
@@ -106,7 +107,7 @@ def _key_numbers(result: Mapping[str, Any]) -> Html:
     first = [name for name in metrics if name.startswith("test_")] or [name for name in metrics if "val_" in name]
     shown = [(name, number(float(f"{metrics[name]:.4g}"))) for name in first[:3]]
     if (speed := result.get("samples_per_second")) is not None:
-        shown.append(("training images/s", number(round(speed))))
+        shown.append(("images/s", number(round(speed))))
     if (seconds := result.get("seconds")) is not None:
         shown.append(("duration", text(_duration(seconds))))
     return Html(
@@ -138,7 +139,8 @@ def _results(run: RunFolder) -> Html:
     best, watched = result.get("optimized_metric"), run.config.get("optimized_metric")
     of_best = None if best is None else f"{watched} {best:.4g}"
     checkpoint = str(result.get("best_checkpoint") or "").removeprefix(f"{run.path}/")
-    parts.append(facts([("best", of_best), ("best checkpoint", checkpoint)]))
+    predictions = str(result.get("predictions") or "").removeprefix(f"{run.path}/")
+    parts.append(facts([("best", of_best), ("best checkpoint", checkpoint), ("predictions", predictions)]))
     if of_classes:
         names = list(dict.fromkeys(name for values in of_classes.values() for name in values))
         by_class = table(
@@ -176,7 +178,7 @@ def _speed(result: Mapping[str, Any]) -> Html:
             bound += "; python -m ffcv_hydra bench says what limits them"
     return facts(
         [
-            ("training images/s", None if speed is None else number(round(speed))),
+            ("images/s", None if speed is None else number(round(speed))),
             ("bounded by", bound),
             ("memory, at most", shown_size(memory["resident"]) if memory.get("resident") else None),
             ("GPU memory, at most", shown_size(memory["cuda"]) if memory.get("cuda") else None),

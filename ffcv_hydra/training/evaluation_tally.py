@@ -64,7 +64,8 @@ class EvaluationTally:
             total: gives the sum over the ranks of a tensor.
             everyones: gives the tensors (K, ...) of all ranks, (world_size, K, ...).
         """
-        self._pairs, self._counts = total(self._pairs), total(self._counts)
+        self._counts = total(self._counts)
+        self._pairs = total(self._pairs) if len(self._pairs) else self._pairs
         self._keep_worst(everyones(self._values).flatten(0, 1), everyones(self._places).flatten(0, 1))
 
     def described(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import pytest
@@ -77,6 +78,15 @@ def test_text_of_strangers_stays_text(make_run, evaluation):
     assert not [value for name, value in page.attributes if name == "href"]
     assert "<script>document.title='owned'</script>" in page.text
     assert not set(page.text) & {"\u202e", "\x1b"}
+
+
+def test_pictures_come_from_whichever_of_several_betons(make_run, evaluation, photos, tmp_path):
+    second = shutil.copy(photos, tmp_path / "second.beton")
+    found = evaluation(betons=[photos, second])
+    for mistake in found["evaluations"]["val"]["mistakes"]:
+        mistake["id"] += 8
+    page = page_of(make_run(found=found))
+    assert sum(name == "src" for name, _ in page.attributes) == 8 and "missing" not in page.text
 
 
 def test_the_pictures_are_missing_where_the_beton_is_gone(make_run, evaluation):

@@ -12,6 +12,7 @@ def test_metrics_of_the_epochs_before_an_interruption_are_kept(train, result, tm
         train(config(callbacks={"stop": stop}), tmp_path)
     written = result(tmp_path)
     assert written["status"] == "interrupted"
+    assert "<p class=ended>interrupted by SIGINT" in (tmp_path / "report.html").read_text()
     assert set(written["metrics"]) == {"train_loss", "val_loss", "val_accuracy"}
 
 

@@ -135,8 +135,10 @@ def test_any_loader_takes_part_and_the_last_evaluation_counts(train, tmp_path):
     assert (tmp_path / "report.html").read_text().count("<svg") >= 1
 
 
-def test_a_file_that_cannot_be_written_is_told_once(train, tmp_path, caplog):
-    (tmp_path / "evaluation.json").mkdir()
+def test_what_cannot_be_written_is_told_once_and_changes_nothing(train, tmp_path, caplog):
+    for name in ("evaluation.json", "report.html"):
+        (tmp_path / name).mkdir()
     train(config(), tmp_path)
     assert caplog.text.count("evaluation.json cannot be written") == 1
+    assert caplog.text.count("there is no report: ") == 1
     assert json.loads((tmp_path / "result.json").read_text())["status"] == "completed"

@@ -116,7 +116,7 @@ def test_result_says_what_came_out(train, result, tmp_path):
     assert set(written["metrics"]) == {"train_loss", "val_loss", "val_accuracy", "test_loss", "test_accuracy"}
     assert written["metrics"]["test_loss"] == pytest.approx(written["optimized_metric"])
     assert torch.load(written["best_checkpoint"], weights_only=True)["epoch"] == 1
-    assert written["samples_per_second"] > 0
+    assert written["samples_per_second"] > 0 and written["seconds"] > 0
 
 
 def test_metrics_and_a_loss_come_from_the_config(train, result, tmp_path, capsys):
@@ -202,6 +202,7 @@ def test_a_failure_is_recorded_and_its_traceback_is_in_the_log(train, result, tm
         train(config(model=failing), tmp_path)
     assert result(tmp_path)["status"] == "failed"
     assert result(tmp_path)["error"].startswith("ValueError: a batch of bad luck (")
+    assert "ValueError: a batch of bad luck (" in (tmp_path / "report.html").read_text()
     assert "training_step" in (tmp_path / "run.log").read_text()
 
 
