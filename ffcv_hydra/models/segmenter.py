@@ -79,11 +79,11 @@ class Segmenter(EvaluatedModule):
         self.measure({"miou": miou} | built_metrics(metrics, defaults))
 
     def check_batch(self, batch: Sequence[Any]) -> None:
-        """Try masks, loss and metrics on a batch, with logits that are all zero; raises `ConfigError`."""
+        """Try masks, and loss and metrics on the first one, with logits that are all zero; raises `ConfigError`."""
         if len(batch) < 2:
             return
         check_range(batch[1], self.num_classes, void=VOID)
-        masks = _masks(batch)
+        masks = _masks(batch)[:1]
         logits = torch.zeros(len(masks), self.num_classes, *masks.shape[1:])
         check_loss(self.loss, logits, masks)
         self.evaluations["val"].check(logits.argmax(dim=1), masks)  # type: ignore[operator]
@@ -126,7 +126,8 @@ class Segmenter(EvaluatedModule):
         """The mean over the pixels that are not void, and what that is a mean over; 0 (and no gradient) if none is."""
         is_known = masks != VOID
         if self.loss is not None:
-            return self.loss(logits, masks), is_known.sum()
+            mean, count = self.loss(logits, masks), is_known.sum()
+            return torch.where(count > 0, mean, 0.0), count  # the mean of no pixels may be no number
         count = is_known.sum() if self.class_weights is None else self.class_weights[masks[is_known]].sum()
         total = functional.cross_entropy(logits, masks, self.class_weights, ignore_index=VOID, reduction="sum")
         return total / (count + (count == 0)), count

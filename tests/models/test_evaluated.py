@@ -127,6 +127,10 @@ def test_a_segmenter_measures_pixels():
     own = Segmenter(PixelIdentity(), 3, ADAMW, loss={"_target_": "torch.nn.CrossEntropyLoss", "ignore_index": 255})
     plain = Segmenter(PixelIdentity(), 3, ADAMW)
     assert torch.isclose(*(one.training_step((images, masks), 0) for one in (own, plain)))
+    void = DataLoader(TensorDataset(images, torch.where(torch.arange(5) < 2, 255, LABELS).view(5, 1, 1)), batch_size=2)
+    logged = quiet_trainer(enable_checkpointing=False).validate(own, void, verbose=False)[0]
+    known = torch.nn.functional.cross_entropy(images[2:, :, 0, 0], LABELS[2:])
+    assert logged["val_loss"] == pytest.approx(float(known))
     with pytest.raises(ConfigError, match="balanced would have to count pixels"):
         Segmenter(PixelIdentity(), 3, ADAMW, class_weights="balanced")
     with pytest.raises(ConfigError, match="a label of 7 with model.num_classes=3"):
