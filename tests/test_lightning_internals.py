@@ -6,7 +6,7 @@ import lightning_fabric
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
+from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar, WeightAveraging
 from pytorch_lightning.plugins.environments import ClusterEnvironment
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader, TensorDataset
@@ -132,3 +132,11 @@ def test_what_is_left_out_of_the_log_is_still_said():
     written = [text.replace("`Trainer.fit` stopped: ", "") for text in lightning_internals.CHATTER]
     bulb = "\N{ELECTRIC LIGHT BULB}"
     assert [text for text in written if text.replace(bulb, "").strip() not in sources] == []
+
+
+def test_an_average_can_be_moved():
+    averaging = WeightAveraging()
+    lightning_internals.move_average(averaging, torch.device("cpu"))  # there is none yet
+    averaging.setup(pl.Trainer(accelerator="cpu", logger=False), AutoEncoder([1, 2, 2], 2, 1), "fit")
+    lightning_internals.move_average(averaging, torch.device("meta"))
+    assert {value.device.type for value in averaging._average_model.state_dict().values()} == {"meta"}
