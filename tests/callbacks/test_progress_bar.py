@@ -1,11 +1,13 @@
 """Progress on a terminal and elsewhere."""
 
+import io
 import re
 
 import pytest
 import pytorch_lightning as pl
 import torch
-from rich.progress import Progress
+from rich.console import Console
+from rich.progress import Progress, TextColumn
 from torch.utils.data import DataLoader, TensorDataset
 
 from ffcv_hydra.callbacks import ParameterSummary, ProgressBar, Throughput
@@ -59,6 +61,23 @@ def test_the_bar_tells_of_the_whole_run(monkeypatch):
     monkeypatch.setattr(bar.time_left, "seconds", lambda trainer: 192.0)
     assert re.fullmatch(r"3:12 left\n[\d.]+ [MG]B, 25% waiting", of_run.render(train).plain)
     assert of_run.render(other).plain == ""
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_at_usual_widths_nothing_of_the_bar_is_broken(monkeypatch, width):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    bar = ProgressBar()
+    console = Console(width=width, file=io.StringIO())
+    monkeypatch.setattr("ffcv_hydra.callbacks.progress_bar.get_console", lambda: console)
+    trainer = fit(ProgressBar())
+    monkeypatch.setattr(bar.time_left, "seconds", lambda trainer: 3787.0)
+    columns = [column for column in bar.configure_columns(trainer) if type(column).__name__ != "_ImagesPerSecondColumn"]
+    progress = Progress(*columns, TextColumn("8,123 images/s"), TextColumn("val_accuracy: 0.984"), console=console)
+    bar.train_progress_bar_id = progress.add_task("Epoch 10/30", total=500)
+    console.print(progress)
+    lines = console.file.getvalue().splitlines()
+    assert len(lines) == 2
+    assert "1:03:07 left" in lines[0] and "8,123 images/s" in lines[0] and "0.984" in lines[0] and "B" in lines[1]
 
 
 def test_every_rank_reads_the_metrics_whose_reduction_needs_all_of_them(capsys):
