@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ffcv_hydra.atomic_file import write_whole
-from ffcv_hydra.errors import WriteError
+from ffcv_hydra.errors import ConfigError, WriteError, describe_error
 from ffcv_hydra.report.confusion import confusion
 from ffcv_hydra.report.curves import STAGES, curves, measured_in
 from ffcv_hydra.report.data import data_table
@@ -41,7 +41,11 @@ def write_report(run_dir: str | Path) -> Path:
     """
     run = read_run(run_dir)
     path = run.path / FILE
-    page = _page(run, read_evaluation(run.path))
+    evaluation = read_evaluation(run.path)
+    try:
+        page = _page(run, evaluation)
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:  # of files somebody changed
+        raise ConfigError(f"{run.path}: what the run has left there is damaged: {describe_error(error)}") from error
     try:
         write_whole(path, page)
     except OSError as error:

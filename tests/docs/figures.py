@@ -19,7 +19,7 @@ FIGURES = {
 def _photograph(page: Path, picture: Path) -> None:
     """The first screens of a page, as Chromium shows it."""
     with tempfile.TemporaryDirectory() as profile:
-        options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1000,1750"]
+        options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1000,1860"]
         command = ["chromium", *options, f"--user-data-dir={profile}", f"--screenshot={picture}", page.as_uri()]
         subprocess.run(command, check=True, capture_output=True, timeout=120)
 

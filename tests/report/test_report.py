@@ -156,6 +156,14 @@ def test_classes_without_pairs_are_told_as_far_as_they_are_known(make_run, evalu
         ("config.yaml", "a: [", "config.yaml"),
         ("evaluation.json", '{"class_names": 5}', "evaluation.json is damaged"),
         ("evaluation.json", "", "evaluation.json is damaged"),
+        (
+            "evaluation.json",
+            '{"class_names": null, "data": {}, "evaluations":'
+            ' {"val": {"counts": [1], "correct": [0], "confused": [[0, 9, 1]]}}}',
+            "is damaged: IndexError",
+        ),
+        ("result.json", '{"status": "completed", "commit": {"hash": 5}}', "is damaged: TypeError"),
+        ("config.yaml", "model: [1]", "is damaged: AttributeError"),
     ],
 )
 def test_a_damaged_folder_is_one_line(make_run, capsys, file, content, said):
