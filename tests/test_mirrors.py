@@ -77,7 +77,7 @@ ELSEWHERE = {
     "operations/test_shared_decoding.py": (
         "kernels/geometry/picked_pixels kernels/memory/parts operations/base operations/image_decoder operations/views"
     ),
-    "loader/engine/test_storage.py": "loader/engine/buffers loader/engine/pages",
+    "loader/engine/test_storage.py": "loader/engine/pages",
     "loader/test_chains.py": "loader/plan/links operations/image_chain",
     "loader/test_damage.py": "loader/engine/decoding loader/engine/failures loader/engine/rows",
     "loader/test_loader.py": (

@@ -7,10 +7,14 @@ waits. With CUDA, memory comes from PyTorch's pinned allocator instead, which al
 copies to the device that are still under way.
 """
 
+import math
+import mmap
 import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,15 +24,17 @@ from ffcv_hydra.operations.dtypes import torch_dtype
 from ffcv_hydra.operations.operation import AllocationQuery
 from ffcv_hydra.torch_internals import references_to, storage_of
 
+_HUGE_PAGE = 1 << 21  # bytes, of Linux on most machines
+
 _Form = Callable[[torch.Tensor], torch.Tensor]
 
 
 class _Buffer:
     """A tensor, and how many refer to its storage."""
 
-    def __init__(self, tensor: torch.Tensor) -> None:
-        self.tensor = tensor
-        self._storage = storage_of(tensor)
+    def __init__(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+        self.tensor = torch.empty(shape, dtype=dtype)
+        self._storage = storage_of(self.tensor)
         self._unshared = self._references()
 
     def _references(self) -> int:
@@ -55,10 +61,10 @@ class _FormedBuffer(_Buffer):
     small images.
     """
 
-    def __init__(self, tensor: torch.Tensor, form: _Form) -> None:
-        self.tensor = tensor
-        self.array = tensor.numpy()
-        self._shown = form(tensor).numpy()
+    def __init__(self, shape: tuple[int, ...], dtype: torch.dtype, form: _Form) -> None:
+        self.tensor = _on_huge_pages(shape, dtype)
+        self.array = self.tensor.numpy()
+        self._shown = form(self.tensor).numpy()
         self._unshared = self._references()
 
     def _references(self) -> int:
@@ -71,6 +77,17 @@ class _FormedBuffer(_Buffer):
     def lend(self) -> tuple[np.ndarray, torch.Tensor]:
         """The array to be written, and the form of it to be given away."""
         return self.array, torch.from_numpy(self._shown)
+
+
+def _on_huge_pages(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """Memory whose pages are found faster, where the system has larger ones; uninitialised."""
+    num_bytes = math.prod(shape) * dtype.itemsize
+    if num_bytes >= _HUGE_PAGE // 2 and hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # the kernel has none, or there is no memory, which torch tells about
+            memory = mmap.mmap(-1, num_bytes + -num_bytes % _HUGE_PAGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            memory.madvise(mmap.MADV_HUGEPAGE)
+            return torch.frombuffer(memory, dtype=dtype, count=math.prod(shape)).view(shape)
+    return torch.empty(shape, dtype=dtype)
 
 
 class BufferPool:
@@ -107,9 +124,10 @@ class BufferPool:
             tensor = self.take(count, capacity, shape, dtype)
             return tensor.numpy(), form(tensor)
         with self._lock:
-            return self._free((count, shape, dtype, form), lambda tensor: _FormedBuffer(tensor, form)).lend()
+            make = partial(_FormedBuffer, form=form)
+            return self._free((count, shape, dtype, form), make).lend()
 
-    def _free(self, kind: tuple[Any, ...], make: Callable[[torch.Tensor], Any]) -> Any:
+    def _free(self, kind: tuple[Any, ...], make: Callable[[tuple[int, ...], torch.dtype], Any]) -> Any:
         """A free buffer of a kind: capacity, shape and dtype of one sample, and the form if there is one."""
         known = self._buffers[kind]
         free = [buffer for buffer in known if buffer.is_free()]
@@ -117,7 +135,7 @@ class BufferPool:
             known.remove(free.pop(0))
         if not free:
             capacity, shape, dtype = kind[:3]
-            known.append(make(torch.empty((capacity, *shape), dtype=dtype)))
+            known.append(make((capacity, *shape), dtype))
             return known[-1]
         for unneeded in free[self.spare + 1 :]:
             known.remove(unneeded)
