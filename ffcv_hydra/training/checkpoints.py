@@ -1,6 +1,5 @@
 """Which checkpoint a run starts from, and whether it fits the model."""
 
-import json
 import logging
 import pickle
 from collections.abc import Collection
@@ -13,6 +12,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.run_folder import RESULT, read_result
 from ffcv_hydra.training.slurm import newest_last, requeued_checkpoint
 
 WHICH = ("last", "best")
@@ -82,11 +82,8 @@ def _newest_run(folder: Path, told: str) -> Path:
 
 def _best_of(run: Path) -> Path | None:
     """What the run's `result.json` calls its best, wherever its folder is now; before its end `best*.ckpt`."""
-    try:
-        best = json.loads((run / "result.json").read_text()).get("best_checkpoint")
-    except (OSError, ValueError, AttributeError):
-        best = None
-    known = [run / "checkpoints" / Path(best).name] if isinstance(best, str) else []
+    best = read_result(run / RESULT).get("best_checkpoint")
+    known = [run / "checkpoints" / Path(best).name] if best else []
     found = [path for path in known if path.is_file()] or list(run.glob("checkpoints/best*.ckpt"))
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
@@ -147,11 +144,8 @@ def check_checkpoint(path: Path, model: pl.LightningModule, weights_only: bool =
 
 def _made_by(path: Path) -> str:
     """With what the run of a checkpoint was started, if it is still in its folder."""
-    try:
-        overrides = json.loads((path.parent.parent / "result.json").read_text())["overrides"]
-        return f" (its run had {' '.join(overrides)})" if overrides else ""
-    except (OSError, ValueError, TypeError, KeyError):
-        return ""
+    overrides = read_result(path.parent.parent / RESULT).get("overrides")
+    return f" (its run had {' '.join(overrides)})" if overrides else ""
 
 
 def briefly(names: Collection[str], most: int = 2) -> str:
