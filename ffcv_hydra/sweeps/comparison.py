@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ffcv_hydra.errors import ConfigError
-from ffcv_hydra.run_folder import RESULT, read_run
+from ffcv_hydra.run_folder import KILLED, RESULT, Columns, read_run
 from ffcv_hydra.sizes import shown_size
 from ffcv_hydra.sweeps.formats import duration, number
 from ffcv_hydra.sweeps.groups import Group, groups_of, spread
@@ -55,12 +55,12 @@ def _side_of_run(path: str) -> Side:
     run = read_run(path)
     result = run.result
     found: dict[str, str | float | None] = {
-        **(result.get("metrics") or {}),
+        **(result.get("metrics") or _last(run.metrics)),
         "images/s": result.get("samples_per_second"),
         "waiting for data": None if (share := result.get("waiting")) is None else f"{share:.0%}",
         "memory, at most": _size(result.get("memory"), "resident"),
         "GPU memory, at most": _size(result.get("memory"), "cuda"),
-        "time": duration(result.get("seconds")),
+        "time": "" if run.status in ("running", KILLED) else duration(result.get("seconds")),
     }
     if (optimized := run.config.get("optimized_metric")) and result.get("optimized_metric") is not None:
         found = {_of_best(optimized): result["optimized_metric"], **found}
@@ -109,6 +109,12 @@ def _text(node: Any) -> str:
     if isinstance(node, list) and any(isinstance(item, Mapping) for item in node):
         return ", ".join(map(_text, node))
     return node if isinstance(node, str) else json.dumps(node, default=str)
+
+
+def _last(columns: Columns) -> dict[str, float | None]:
+    """The last value of each metric, of a run that was killed or still runs."""
+    values = {name: [value for value in column if value is not None] for name, column in columns.items()}
+    return {name: found[-1] for name, found in values.items() if found and name not in ("step", "samples_per_second")}
 
 
 def _of_best(metric: str) -> str:
@@ -167,7 +173,7 @@ def print_sides(sides: Sequence[Side], console: Console) -> None:
         found = [part(side) for side in sides]
         keys = list(dict.fromkeys(key for one in found for key in one))
         if only_differences:
-            keys = [key for key in keys if len({one.get(key, "") for one in found}) > 1]
+            keys = [key for key in keys if len({one.get(key) or "null" for one in found}) > 1]
         if keys:
             console.print(_table(title, letters, keys, found))
         elif title == "config":

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from ffcv_hydra.cli.inspection import main
+from ffcv_hydra.process_identity import this_process
 from tests.sweeps.test_results import leave_job
 
 
@@ -55,6 +56,17 @@ def test_equal_configs_and_a_failure_are_told(tmp_path, compared):
     )  # fmt: skip
     assert lines[1].endswith("(run, failed: ValueError: bad luck)")
     assert "The configs are the same." in lines
+
+
+def test_a_run_that_was_killed_stands_there_with_its_last_epoch(tmp_path, compared):
+    first = leave_run(tmp_path / "a", {"key": None}, metrics={"val_loss": 0.5})
+    process = {**this_process(), "started": 5}
+    killed = leave_run(tmp_path / "b", status="running", process=process, seconds=0.1, metrics={})
+    (tmp_path / "b/metrics.csv").write_text("epoch,step,val_loss\n1,5,0.75\n2,10,\n")
+    lines = compared(first, killed)
+    assert "(run, killed: its process" in lines[1] and "The configs are the same." in lines
+    assert "val_loss 0.5 0.75 +0.25" in lines and "epoch 2" in lines
+    assert not any(line.startswith("time") for line in lines)
 
 
 def test_a_sweep_stands_beside_a_run_with_its_best_group(tmp_path, compared):
