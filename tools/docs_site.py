@@ -74,8 +74,9 @@ def options() -> str:
         "a new key by `+group.key=value`; `null` is None. `python run.py --cfg job` prints what they compose to.",
         "",
     ]
-    for title, name in (("A run", "run"), ("A conversion", "convert")):
-        lines += [f"## {title}: `python {name}.py`", "", *_file(CONF / f"{name}.yaml"), ""]
+    whole = (("A run: `python run.py`", "run"), ("A conversion: `python convert.py`", "convert"), ("Folds", "folds"))
+    for title, name in whole:
+        lines += [f"## {title}", "", *_file(CONF / f"{name}.yaml"), ""]
     for group in _groups():
         lines += [f"## {group}", ""]
         for path in sorted((CONF / group).glob("*.yaml"), key=lambda path: (path.stem != "default", path.stem)):
