@@ -77,6 +77,7 @@ def _be(command: list[str], folder: Path, outputs: tuple[Path, Path], environmen
     os.environ.clear()
     os.environ.update(environment)
     paths = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
+    sys.orig_argv = [sys.executable, *command]
     try:
         if command[0] == "-m":
             sys.argv, sys.path = command[1:], [str(folder), *paths, *sys.path]
