@@ -82,6 +82,7 @@ def test_two_ranks_train_the_toy_model_with_no_flag_but_devices(command):
     assert "MEMBER: 2/2" in done.stdout + done.stderr
     names = {path.name for path in run_folder(done).iterdir()}
     files = {"config.yaml", "run.log", "result.json", "metrics.csv", "metrics_by_step.csv"}
+    files |= {"evaluation.json", "report.html"}
     assert names == files | {"checkpoints", "tensorboard"}
     assert done.stdout.count("run folder:") == 1
 
