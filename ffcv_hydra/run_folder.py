@@ -4,6 +4,7 @@ import csv
 import json
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,11 @@ def how_it_ended(folder: Path, result: Mapping[str, Any]) -> tuple[str, str]:
 def last_sign_of_life(folder: Path) -> float:
     """When a file of the run was last written, in seconds since 1970."""
     files = [folder / name for name in (RESULT, LOG, METRICS, METRICS_BY_STEP)]
-    return max(file.stat().st_mtime for file in [*files, *folder.glob("checkpoints/*")] if file.is_file())
+    seen = [0.0]
+    for file in [*files, *folder.glob("checkpoints/*")]:
+        with suppress(OSError):  # it is not there, or a run that goes on has just replaced it
+            seen.append(file.stat().st_mtime)
+    return max(seen)
 
 
 def _ago(seconds: float) -> str:
@@ -168,6 +173,7 @@ def read_columns(path: Path) -> Columns:
         text = path.read_text(errors="replace")
     except OSError:
         return {}
+    text = text[: text.rfind("\n") + 1]  # a number that is cut short still is a number
     rows = csv.reader(line for line in text.splitlines() if "\0" not in line)
     names = next(rows, [])
     columns: Columns = {name: [] for name in names}

@@ -10,7 +10,7 @@ import pytest
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.process_identity import is_there, this_process
 from ffcv_hydra.process_memory import peak_resident_memory, resident_memory
-from ffcv_hydra.run_folder import read_columns, read_run
+from ffcv_hydra.run_folder import last_sign_of_life, read_columns, read_run
 from ffcv_hydra.training.provenance import provenance
 
 
@@ -106,6 +106,20 @@ def test_rows_that_are_cut_short_or_empty_after_a_crash_are_left_out(tmp_path):
     (tmp_path / "metrics.csv").write_text("epoch,loss\n1,2.5\n\0\0\0\nx,1\n2,nan\n3")
     columns = read_columns(tmp_path / "metrics.csv")
     assert columns["epoch"] == [1, 2] and columns["loss"][0] == 2.5
+
+
+def test_a_number_that_is_cut_short_is_not_read(tmp_path):
+    (tmp_path / "metrics.csv").write_text("epoch,loss\n1,2.5\n2,0.9312\n"[:-3])
+    assert read_columns(tmp_path / "metrics.csv") == {"epoch": [1], "loss": [2.5]}
+
+
+def test_a_checkpoint_that_is_replaced_meanwhile_is_no_sign_of_life(tmp_path, monkeypatch):
+    leave_run(tmp_path, status="running")
+    gone = tmp_path / "checkpoints/gone.ckpt"
+    monkeypatch.setattr(type(tmp_path), "glob", lambda *arguments: [gone])
+    monkeypatch.setattr(type(tmp_path), "is_file", lambda path: True)
+    os.utime(tmp_path / "result.json", (5, 5))
+    assert last_sign_of_life(tmp_path) == 5
 
 
 def test_memory_is_that_of_this_process():

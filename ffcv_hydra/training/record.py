@@ -54,14 +54,22 @@ class RunRecord:
     def end(self, status: str, error: str, **facts: Any) -> None:
         """Write status `failed` or `interrupted`, on any rank.
 
-        Rank 0 adds its facts in any case; status and error are those of the rank that came first.
+        Rank 0 adds its facts in any case; status and error are those of the rank that came first. What goes wrong when
+        the run is complete, as while its report is written, changes nothing of what is recorded.
         """
+        if self.is_complete:
+            return
         known = self.read()
         if self.rank != 0:
             facts, error = {}, f"rank {self.rank}: {error}"
         if known.get("status") not in ("failed", "interrupted"):
             facts |= {"status": status, "error": error}
         self._write_if_possible({**known, **facts})
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether `complete` was called."""
+        return self.read().get("status") in ("completed", "pruned")
 
     def read(self) -> dict[str, Any]:
         """Return what the file says, or should say if it could not be written; empty when there is nothing."""

@@ -110,7 +110,7 @@ class _Run:
                 self._report()
                 if self.rank == 0:
                     print(f"{interruption}; run folder: {self.run_dir}", flush=True)
-                    if self.trainer is not None:
+                    if self.trainer is not None and not self.record.is_complete:
                         requeue(self.trainer, interruption.signum)
                 raise SystemExit(EXIT_STATUS) from None
             told = self._in_one_line(error)

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import shutil
+import signal
 import warnings
 
 import hydra
@@ -17,6 +18,7 @@ import yaml
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from standin_run import CLASSES, SAMPLES, config
 
+from ffcv_hydra.callbacks import RunInterrupted
 from ffcv_hydra.errors import ConfigError, FFCVHydraError, WriteError
 from ffcv_hydra.models import Classifier
 from ffcv_hydra.run_folder import read_run
@@ -151,6 +153,27 @@ def test_metrics_of_many_classes_are_not_in_the_table(tmp_path, capsys):
     print_results({"mode": "fit", "status": "completed", "metrics": metrics, "samples_per_second": None}, tmp_path)
     printed = capsys.readouterr().out
     assert "val_loss" in printed and "val_few/19" in printed and "val_many" not in printed
+
+
+@pytest.mark.parametrize(
+    ("step", "error"), [("write_report", RunInterrupted(signal.SIGUSR1)), ("print_results", BrokenPipeError())]
+)
+def test_what_goes_wrong_when_a_run_is_complete_changes_nothing_of_it(
+    train, result, tmp_path, monkeypatch, step, error
+):
+    at_completion, requeued = [], []
+
+    def fail(*arguments):
+        if not at_completion:
+            at_completion.append(result(tmp_path))
+            raise error
+
+    monkeypatch.setattr(run, step, fail)
+    monkeypatch.setattr(run, "requeue", lambda *arguments: requeued.append(arguments))
+    with pytest.raises((SystemExit, BrokenPipeError)):
+        train(config(), tmp_path)
+    assert result(tmp_path) == at_completion[0] and at_completion[0]["status"] == "completed"
+    assert not requeued
 
 
 def test_running_is_written_before_anything_else(train, result, tmp_path, monkeypatch):
