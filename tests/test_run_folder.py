@@ -126,6 +126,22 @@ def test_memory_is_that_of_this_process():
     assert 1e6 < resident_memory() <= 1.01 * peak_resident_memory()
 
 
+def test_provenance_tells_what_git_does_not(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "orig_argv", ["run.py", "logger.api_key=abc"])
+    (tmp_path / "bin").mkdir()
+    git = tmp_path / "bin/git"
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert "git" in provenance()["commit"]["error"]
+    git.write_text("#!/bin/sh\necho 'fatal: detected dubious ownership' >&2\nexit 128\n")
+    git.chmod(0o755)
+    assert provenance()["commit"] == {"error": "fatal: detected dubious ownership"}
+    git.write_text("#!/bin/sh\ncase $* in *status*) exit 1;; esac\necho abc\n")
+    found = provenance()
+    assert found["commit"] == {"hash": "abc", "dirty": None}
+    assert found["command"] == "run.py 'logger.api_key=(hidden)'"
+
+
 def test_provenance_tells_the_commit_and_that_files_differ_from_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert provenance()["commit"] is None

@@ -55,10 +55,11 @@ def _is_measured(path: Path) -> bool:
 
 def _side_of_measured(path: str) -> "Side":
     from ffcv_hydra.bench import Report
+    from ffcv_hydra.redaction import redacted
     from ffcv_hydra.sweeps.comparison import Side, flat
 
     report = Report.load(Path(path))
-    facts = {section: dict(flat(found)) for section, found in report.facts.items()}
+    facts = {section: dict(flat(redacted(found))) for section, found in report.facts.items()}
     origin = {**facts.pop("versions", {}), **facts.pop("machine", {}), **facts.pop("data", {})}
     result = {"images/s": report.whole.samples_per_second}
     return Side(path, f"bench, {report.title}", facts.get("settings", {}), result, origin)

@@ -1,6 +1,5 @@
 """Writes `report.html`: a run's folder as one page that needs no network and runs no code."""
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from ffcv_hydra.atomic_file import write_whole
 from ffcv_hydra.errors import ConfigError, WriteError, describe_error
+from ffcv_hydra.redaction import redacted, redacted_command, redacted_text, redacted_words
 from ffcv_hydra.report.confusion import confusion
 from ffcv_hydra.report.curves import STAGES, curves, measured_in
 from ffcv_hydra.report.data import data_table
@@ -25,8 +25,6 @@ _MOST_TEXT = 200_000
 
 _MUCH_WAITING = 0.2
 """Of a training's time: more, and reading the data is what bounds it."""
-
-_SECRET = re.compile(r"password|passwd|secret|token(?!i)|api_?key|credential", re.IGNORECASE)
 
 # no script, no style, font or picture from anywhere: also what an oversight let through does nothing
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -54,7 +52,9 @@ def write_report(run_dir: str | Path) -> Path:
 
 
 def _page(run: RunFolder, evaluation: Evaluation) -> str:
-    title = f"{run.config.get('dataset', {}).get('name', 'run')}, {run.path.name}"
+    dataset = run.config.get("dataset")
+    name = dataset.get("name", "run") if isinstance(dataset, Mapping) else "run"
+    title = f"{redacted_text(str(name))}, {run.path.name}"
     class_names, found = evaluation["class_names"], evaluation["evaluations"]
     # the test is the last word on a run; the other evaluation is there to be opened
     stages = sorted(found)
@@ -94,16 +94,21 @@ def _page(run: RunFolder, evaluation: Evaluation) -> str:
 
 def _header(run: RunFolder, title: str) -> Html:
     result = run.result
-    model = str(run.config.get("model", {}).get("_target_", "")).rpartition(".")[2]
-    backbone = (run.config.get("model", {}).get("backbone") or {}).get("_target_", "").rpartition(".")[2]
+    config = run.config.get("model")
+    model, backbone = _name(config), _name(config.get("backbone")) if isinstance(config, Mapping) else ""
     about = [result.get("mode"), f"{model} of {backbone}" if backbone else model, _date(result.get("started"))]
     line = " · ".join(str(part) for part in about if part)
-    why = result.get("error") or run.ending
+    why = redacted_text(str(result.get("error") or run.ending))
     ended = "" if run.status == "completed" else f"<p class=ended>{text(why, 5000)}</p>"
     return Html(
         f"<header><h1>{text(title)}<span class='status {text(run.status)}'>{text(run.status)}</span></h1>"
         f"<p class=about>{text(line)}</p>{ended}{_key_numbers(result)}</header>"
     )
+
+
+def _name(node: Any) -> str:
+    """What a part of a config builds; of one that is no mapping, what it says."""
+    return str(node.get("_target_", "") if isinstance(node, Mapping) else node or "").rpartition(".")[2]
 
 
 def _key_numbers(result: Mapping[str, Any]) -> Html:
@@ -193,13 +198,15 @@ def _speed(result: Mapping[str, Any]) -> Html:
 def _origin(run: RunFolder) -> Html:
     result = run.result
     commit, machine, versions = (result.get(name) or {} for name in ("commit", "machine", "versions"))
-    tree = " with uncommitted changes" if commit.get("dirty") else " (clean)"
+    is_dirty = commit.get("dirty")
+    tree = "" if is_dirty is None else " with uncommitted changes" if is_dirty else " (clean)"
+    unknown = f"unknown: {commit['error']}" if commit.get("error") else "not in a git repository"
     cores = f"{machine['processor']}, {machine['cores']} cores" if machine.get("processor") else None
     return facts(
         [
-            ("command", _without_secrets(result.get("command") or "")),
+            ("command", redacted_command(result.get("command") or "")),
             ("started in", result.get("folder")),
-            ("git commit", commit["hash"] + tree if commit.get("hash") else "not in a git repository"),
+            ("git commit", commit["hash"] + tree if commit.get("hash") else unknown),
             ("host", result.get("host")),
             ("processor", cores),
             ("GPUs", ", ".join(result.get("gpus") or ())),
@@ -214,31 +221,13 @@ def _origin(run: RunFolder) -> Html:
 def _config(run: RunFolder) -> Html:
     import yaml
 
-    overrides = " ".join(map(str, run.result.get("overrides") or ()))
-    parts = [facts([("overrides", _without_secrets(overrides))])]
+    overrides = redacted_words([str(one) for one in run.result.get("overrides") or ()])
+    parts = [facts([("overrides", " ".join(overrides))])]
     if run.config:
         dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the one in C is not everywhere
-        whole = yaml.dump(_hidden(run.config), Dumper=dumper, sort_keys=False, allow_unicode=True, width=100)
+        whole = yaml.dump(redacted(run.config), Dumper=dumper, sort_keys=False, allow_unicode=True, width=100)
         parts.append(folded("config.yaml", f"<pre>{text(whole, _MOST_TEXT)}</pre>"))
     return join(part for part in parts if part)
-
-
-def _hidden(value: Any) -> Any:
-    """A config without what is secret by its key: a page is for showing round."""
-    if isinstance(value, Mapping):
-        return {
-            key: "(hidden)" if _SECRET.search(str(key)) and isinstance(one, str) else _hidden(one)
-            for key, one in value.items()
-        }
-    return [_hidden(one) for one in value] if isinstance(value, list) else value
-
-
-def _without_secrets(line: str) -> str:
-    """A command line without the values of keys that are secret by their names."""
-    words = line.split(" ")
-    return " ".join(
-        f"{key}=(hidden)" if "=" in word and _SECRET.search(key := word.partition("=")[0]) else word for word in words
-    )
 
 
 def _date(started: float | None) -> str | None:

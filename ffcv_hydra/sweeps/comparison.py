@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.redaction import redacted, redacted_text
 from ffcv_hydra.run_folder import KILLED, RESULT, Columns, read_run
 from ffcv_hydra.sizes import shown_size
 from ffcv_hydra.sweeps.formats import duration, number
@@ -64,8 +65,8 @@ def _side_of_run(path: str) -> Side:
     }
     if (optimized := run.config.get("optimized_metric")) and result.get("optimized_metric") is not None:
         found = {_of_best(optimized): result["optimized_metric"], **found}
-    config = dict(flat(run.config, str(result.get("run_folder", run.path))))
-    return Side(path, f"run, {run.ending}", config, _there(found), _origin(result))
+    config = dict(flat(redacted(run.config), str(result.get("run_folder", run.path))))
+    return Side(path, f"run, {redacted_text(run.ending)}", config, _there(found), _origin(result))
 
 
 def _side_of_sweep(path: str, results: Results) -> Side:

@@ -37,11 +37,11 @@ def plot_curves(results: Results, path: Path) -> bool:
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     keys = [key for key in results.varying if not is_repeated(key)]
-    names = {row.job: _name(row, keys) for row, _ in drawn}
-    order = list(dict.fromkeys(names.values()))  # the best first
-    for row, points in reversed(drawn):
-        place = order.index(names[row.job])
-        colour, label = (f"C{place}", names[row.job]) if place < _MOST_NAMED else ("0.8", None)
+    named = [(_name(row, keys), points) for row, points in drawn]
+    order = list(dict.fromkeys(name for name, _ in named))  # the best first
+    for name, points in reversed(named):
+        place = order.index(name)
+        colour, label = (f"C{place}", name) if place < _MOST_NAMED else ("0.8", None)
         epochs, values = zip(*points, strict=True)
         axes.plot(epochs, values, color=colour, label=label, marker="o" if len(points) == 1 else None, linewidth=1.2)
     handles = {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}

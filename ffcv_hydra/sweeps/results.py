@@ -16,6 +16,7 @@ from ffcv_hydra.atomic_file import write_whole
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.locks import lock
 from ffcv_hydra.printable import printable
+from ffcv_hydra.redaction import redacted_text, redacted_words
 from ffcv_hydra.run_folder import CONFIG, how_it_ended, read_config
 from ffcv_hydra.sweeps.formats import duration, number
 from ffcv_hydra.sweeps.job import FINISHED, LOG, RECORD, RESULT, optimized_name, optimized_value, read_json
@@ -137,8 +138,13 @@ def _row(index: int, folder: Path, record: Mapping[str, Any], result: Mapping[st
         samples_per_second=result.get("samples_per_second"),
         seconds=record.get("seconds"),
         path=folder,
-        error=None if state in FINISHED else record.get("error") or result.get("error"),
+        error=None if state in FINISHED else _error(record, result),
     )
+
+
+def _error(record: Mapping[str, Any], result: Mapping[str, Any]) -> str | None:
+    error = record.get("error") or result.get("error")
+    return None if error is None else redacted_text(error)
 
 
 def _is_locked(log: Path) -> bool:
@@ -151,7 +157,7 @@ def _is_locked(log: Path) -> bool:
 
 
 def _by_key(overrides: Sequence[str]) -> dict[str, str]:
-    pairs = (override.lstrip("+~").partition("=") for override in overrides)
+    pairs = (override.lstrip("+~").partition("=") for override in redacted_words(overrides))
     return {key: value for key, _, value in pairs}
 
 

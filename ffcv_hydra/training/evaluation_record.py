@@ -120,7 +120,8 @@ class EvaluationRecord(pl.Callback):
         if not trainer.is_global_zero:
             return
         for name, value in metrics.items():
-            is_matrix = "confusion" in name and value.ndim == 2 and value.shape[0] == value.shape[1]
+            is_square = value.ndim == 2 and value.shape[0] == value.shape[1]
+            is_matrix = "confusion" in name and is_square and not value.is_floating_point()  # which are shares
             if is_matrix and tally is None:
                 found |= counted(value.sum(1), value.diagonal(), value)
             elif not is_matrix and value.numel() <= _MOST_NUMBERS:

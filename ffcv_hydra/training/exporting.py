@@ -13,6 +13,7 @@ from ffcv_hydra.datamodule import FFCVDataModule
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.export import describe, export
 from ffcv_hydra.models import AutoEncoder, Classifier, Segmenter, SimCLR
+from ffcv_hydra.redaction import redacted_words
 from ffcv_hydra.run_folder import CONFIG, RESULT, read_config, read_result
 from ffcv_hydra.terminal import TerminalConsole, print_whole
 from ffcv_hydra.training.checkpoints import find_checkpoint
@@ -42,11 +43,13 @@ def config_of_its_run(config: Mapping[str, Any], overrides: Sequence[str], run_d
     found = read_config(run / CONFIG)
     if "model" not in found:
         return dict(config)
-    its_own = read_result(run / RESULT).get("overrides") or []
+    its_own = redacted_words(read_result(run / RESULT).get("overrides") or [])  # it was redacted when it was written
     others = [
         given
         for given in overrides
-        if given not in its_own and given.partition("=")[0] not in _OWN_KEYS and not given.startswith("hydra.")
+        if redacted_words([given])[0] not in its_own
+        and given.partition("=")[0] not in _OWN_KEYS
+        and not given.startswith("hydra.")
     ]
     if others:
         raise ConfigError(

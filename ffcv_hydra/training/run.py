@@ -22,6 +22,7 @@ from ffcv_hydra.datamodule import FFCVDataModule
 from ffcv_hydra.errors import WriteError, describe_error, root_cause
 from ffcv_hydra.lightning_internals import hide_chatter
 from ffcv_hydra.process_memory import peak_resident_memory
+from ffcv_hydra.redaction import redacted_text, redacted_words
 from ffcv_hydra.report import write_report
 from ffcv_hydra.run_folder import CONFIG, LOG
 from ffcv_hydra.training.build import build_callbacks, build_loggers, build_model, build_trainer
@@ -91,7 +92,7 @@ class _Run:
 
     def execute(self) -> dict[str, Any]:
         """Run, and leave a true `result.json` however it ends."""
-        overrides, mode, seed = _overrides(), self.config["mode"], self.config.get("seed")
+        overrides, mode, seed = redacted_words(_overrides()), self.config["mode"], self.config.get("seed")
         origin = {"run_folder": str(self.run_dir), "started": self.started, **provenance()} if self.rank == 0 else {}
         self.record.start(mode=mode, seed=seed, overrides=overrides, error=None, **origin, **self._facts())
         signals = StopSignals(abort=self._abort)
@@ -114,7 +115,7 @@ class _Run:
                         requeue(self.trainer, interruption.signum)
                 raise SystemExit(EXIT_STATUS) from None
             told = self._in_one_line(error)
-            self.record.end("failed", describe_error(told), **self._facts())
+            self.record.end("failed", redacted_text(describe_error(told)), **self._facts())
             # Left alone, they would wait for this rank in their next collective.
             join_child_ranks(self.trainer, timeout=5)
             self._report()

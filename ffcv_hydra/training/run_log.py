@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
+from ffcv_hydra.redaction import redacted_text
+
 _LIBRARIES = ("pytorch_lightning", "lightning_fabric")
 """They stop passing their records on when they are imported before logging is configured."""
 
@@ -64,9 +66,12 @@ def run_log(path: Path) -> Iterator[None]:
 
 
 class _Handler(logging.FileHandler):
-    """Outlives a full disk, or a folder that is gone."""
+    """Keeps what is secret to itself; outlives a full disk, or a folder that is gone."""
 
     _is_told = False
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted_text(super().format(record))
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

@@ -123,6 +123,40 @@ def test_secrets_of_the_config_are_not_shown_round(make_run):
     assert "abc123" not in page and page.count("(hidden)") == 4 and "seed=1" in page
 
 
+def test_no_part_of_the_page_has_secrets(make_run):
+    url = "https://ana:hunter2@host.org/x?X-Amz-Signature=hunter2"
+    folder = make_run(
+        result={
+            "overrides": [f"a.url={url}", "+logger.w={api_key: hunter2}"], "error": f"no answer from {url}",
+            "command": f"run.py a.url={url} 'w.api_key=abc hunter2'", "status": "failed",
+        },
+        config={"dataset": {"name": url}, "a": {url: [url]}, "tokens": ["hunter2"], "h": {"Authorization": "hunter2"}},
+    )  # fmt: skip
+    page = write_report(folder).read_text()
+    assert "hunter2" not in page and "host.org" in page
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [({"_target_": "a.Net", "backbone": "resnet18"}, "Net of resnet18"), ("a.Net", "Net"), (None, "fit")],
+)
+def test_any_model_is_named_as_far_as_it_can_be(make_run, model, said):
+    assert said in page_of(make_run(config={"model": model, "dataset": None})).text
+
+
+@pytest.mark.parametrize(
+    ("commit", "said"),
+    [
+        ({"hash": "abc123", "dirty": False}, "abc123 (clean)"),
+        ({"hash": "abc123", "dirty": None}, "abc123"),
+        ({"error": "dubious ownership"}, "unknown: dubious ownership"),
+    ],
+)
+def test_of_the_commit_it_says_what_is_known(make_run, commit, said):
+    text = page_of(make_run(result={"commit": commit})).text
+    assert said in text and ("(clean)" in text) == ("(clean)" in said) and "not in a git" not in text
+
+
 def test_the_largest_run_stays_below_five_megabytes(make_run, evaluation, photos):
     names = [f"a class of which the name is as long as they come, number {n}" for n in range(1000)]
     found = evaluation(1000, names=names, betons=[photos])
@@ -163,7 +197,7 @@ def test_classes_without_pairs_are_told_as_far_as_they_are_known(make_run, evalu
             "is damaged: IndexError",
         ),
         ("result.json", '{"status": "completed", "commit": {"hash": 5}}', "is damaged: TypeError"),
-        ("config.yaml", "model: [1]", "is damaged: AttributeError"),
+        ("result.json", '{"status": "completed", "commit": [1]}', "is damaged: AttributeError"),
     ],
 )
 def test_a_damaged_folder_is_one_line(make_run, capsys, file, content, said):

@@ -49,6 +49,13 @@ def test_two_runs_show_what_differs_and_by_how_much(tmp_path, compared):
     assert not any(line.startswith(("dir", "seed", "lr-SGD")) for line in lines), "what is the same, or each run's own"
 
 
+def test_what_is_secret_is_not_compared(tmp_path, compared):
+    first = leave_run(tmp_path / "a", {"w": {"api_key": "abc", "url": "https://a:abc@h/x"}})
+    second = leave_run(tmp_path / "b", {"w": {"api_key": ["abc"]}}, status="failed", error="at https://a:abc@h/x")
+    lines = compared(first, second)
+    assert not any("abc" in line for line in lines) and "w.url https://***@h/x" in lines
+
+
 def test_equal_configs_and_a_failure_are_told(tmp_path, compared):
     lines = compared(
         leave_run(tmp_path / "a"), leave_run(tmp_path / "b", status="failed", error="ValueError: bad luck"),

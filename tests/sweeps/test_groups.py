@@ -84,6 +84,21 @@ def test_curves_of_all_jobs_are_in_one_picture_with_a_colour_per_group(sweep, mo
     assert (sweep / "curves.png").stat().st_size > 5000
 
 
+def test_curves_of_several_sweeps_keep_apart_jobs_of_one_number(tmp_path, monkeypatch):
+    from matplotlib.axes import Axes
+
+    drawn, draw = [], Axes.plot
+    monkeypatch.setattr(
+        "matplotlib.axes.Axes.plot",
+        lambda self, x, y, **options: drawn.append((y, options["label"])) or draw(self, x, y, **options),
+    )
+    for sweep, value in (("first", 1), ("second", 2)):
+        leave_job(tmp_path / sweep / "0", [f"a={value}"], value)
+        (tmp_path / sweep / "0/metrics.csv").write_text(f"epoch,step,loss\n1,5,{value}\n2,10,{value}\n")
+    assert plot_curves(collect(tmp_path), tmp_path / "curves.png")
+    assert sorted(drawn) == [((1, 1), "a=1"), ((2, 2), "a=2")]
+
+
 def test_without_epochs_there_are_no_curves(tmp_path):
     leave_job(tmp_path / "0", ["a=1"], 1.0)
     assert not plot_curves(collect(tmp_path), tmp_path / "curves.png")

@@ -176,3 +176,11 @@ def test_the_live_table_shows_epoch_metric_speed_and_time_left(tmp_path):
 def test_numbers_and_times_are_short():
     assert [number(value) for value in (None, 0.123456, 12345.6)] == ["", "0.1235", "12,346"]
     assert [duration(value) for value in (None, 5.4, 187, 3787)] == ["", "5 s", "3:07", "1:03:07"]
+
+
+def test_a_sweep_tells_no_secrets(tmp_path, capsys):
+    leave_job(tmp_path / "0", ["w.api_key=hunter2", "a=1"], 1.0)
+    leave_job(tmp_path / "1", ["w.api_key=hunter3", "a=2"], 1.0, status="failed", error="at https://a:hunter2@host/x")
+    summarize(tmp_path)
+    files = [(tmp_path / name).read_text() for name in ("results.csv", "results.json")]
+    assert "hunter" not in "".join([capsys.readouterr().out, *files])

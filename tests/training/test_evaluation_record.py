@@ -53,7 +53,8 @@ class ShownLogger(Shown, pl.loggers.CSVLogger):
 
 class WithMore(Classifier):
     def evaluation_metrics(self, stage):
-        return {"curve": torch.tensor([[0.5, float("nan")]]), "confusion_matrix": torch.eye(CLASSES)}
+        return {"curve": torch.tensor([[0.5, float("nan")]]), "confusion_matrix": torch.eye(CLASSES, dtype=torch.int64),
+                "confusion_shares": torch.eye(CLASSES)}  # fmt: skip
 
 
 def trained(folder):
@@ -103,7 +104,9 @@ def test_evaluations_have_their_confusions_and_mistakes_with_names(run):
 
 
 def test_metrics_of_all_dimensions_are_kept_and_the_matrix_is_there_once(run):
-    assert read_evaluation(run[0])["evaluations"]["val"]["metrics"] == {"curve": [[0.5, None]]}
+    assert read_evaluation(run[0])["evaluations"]["val"]["metrics"] == {
+        "curve": [[0.5, None]], "confusion_shares": torch.eye(CLASSES).tolist()
+    }  # fmt: skip
 
 
 def test_loggers_that_show_pictures_get_them(run):

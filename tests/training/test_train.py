@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 import warnings
 
 import hydra
@@ -198,6 +199,21 @@ def test_test_uses_the_best_checkpoint_not_the_last(train, result, tmp_path):
     train(config(test_after_fit=True, callbacks={"best": checkpoints(tmp_path)}, **worse), tmp_path)
     metrics = result(tmp_path)["metrics"]
     assert metrics["test_loss"] < metrics["val_loss"]
+
+
+def test_result_log_and_report_of_a_run_have_no_secrets(train, tmp_path, monkeypatch):
+    def fail(config):
+        logging.getLogger("somebody").warning("asking with password=hunter2")
+        raise OSError("no answer from https://ana:hunter2@host/x?sig=hunter2, api_key=hunter2")
+
+    monkeypatch.setattr(run, "build_datamodule", fail)
+    monkeypatch.setattr(run, "_overrides", lambda: ["+w={api_key: hunter2}"])
+    monkeypatch.setattr(sys, "orig_argv", ["run.py", "w.api_key=a hunter2"])
+    with pytest.raises(OSError, match="hunter2"):
+        train(config(), tmp_path)
+    for name in ("result.json", "run.log", "report.html"):
+        text = (tmp_path / name).read_text()
+        assert "hunter2" not in text and "(hidden)" in text and "host/x" in text, name
 
 
 def test_same_seed_same_result(train, tmp_path):
