@@ -36,7 +36,11 @@ class FirstLook(pl.Callback):
         if stage != "fit" or not isinstance(data, FFCVDataModule):
             return
         with isolate_rng():
-            batches = {name: data.first_batch(name) for name, manager in data.managers.items() if manager is not None}
+            batches = {
+                name: {output: _on_cpu(value) for output, value in data.first_batch(name).items()}
+                for name, manager in data.managers.items()
+                if manager is not None
+            }
         outputs = {
             name: {output: output_of(value) for output, value in batch.items()} for name, batch in batches.items()
         }
@@ -61,6 +65,11 @@ class FirstLook(pl.Callback):
                     with _in_stage(name), isolate_rng():
                         pl_module.check_batch(list(batch.values()))
         data.release("test")
+
+
+def _on_cpu(value: Any) -> Any:
+    """The value of an output, which ToDevice may have taken to where the model is not yet."""
+    return value.cpu() if isinstance(value, torch.Tensor) else value
 
 
 @contextmanager

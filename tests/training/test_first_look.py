@@ -116,6 +116,29 @@ def test_F42_labels_out_of_range_are_found_wherever_they_are(beton, kind, stages
             look(data(beton, **{"train": {**TRAIN, "label": "disabled"}, name: EVAL}), of_classes(kind, 50))
 
 
+class Elsewhere(torch.Tensor):
+    """As if it were on a GPU: it can be brought to the CPU, and takes part in nothing else."""
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        with torch._C.DisableTorchFunctionSubclass():
+            if function is torch.Tensor.cpu:
+                return args[0].as_subclass(torch.Tensor)
+        raise RuntimeError("is on cuda:0, different from other tensors on cpu")
+
+
+def test_batches_may_be_on_another_device(beton, monkeypatch):
+    module = data(beton, train=TRAIN, val=EVAL)
+    first = module.first_batch
+    monkeypatch.setattr(
+        module, "first_batch", lambda stage: {name: v.as_subclass(Elsewhere) for name, v in first(stage).items()}
+    )
+    look(module, of_classes(Classifier, 90))
+    with pytest.raises(ConfigError, match="model.metrics.mae: MeanAbsolute"):
+        metrics = {"mae": {"_target_": "torchmetrics.MeanAbsoluteError"}}
+        look(module, Classifier(SmallConvNet(90), 90, {}, metrics=metrics))
+
+
 F1 = {"_target_": "torchmetrics.classification.MulticlassF1Score"}
 
 
