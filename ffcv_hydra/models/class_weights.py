@@ -26,6 +26,8 @@ def check_weights(weights: Sequence[float] | str | None, num_classes: int, task:
         raise ConfigError(f"model.class_weights has {len(weights)} weights for {num_classes} classes")
     elif not all(isinstance(weight, int | float) and 0 <= weight < math.inf for weight in weights):
         raise ConfigError(f"model.class_weights={list(weights)}: give numbers from 0 on")
+    elif not any(weights):
+        raise ConfigError(f"model.class_weights={list(weights)}: no class counts; give one of them more than 0")
 
 
 def balanced_weights(data: Any, num_classes: int) -> list[float]:

@@ -67,8 +67,12 @@ class Multiclass:
         return targets if targets.ndim == 1 else targets.argmax(1)
 
     def loss(self, logits: Tensor, targets: Tensor, weights: Tensor | None, smoothing: float = 0.0) -> Tensor:
-        """The cross-entropy, a mean."""
-        return functional.cross_entropy(logits, targets, weights, label_smoothing=smoothing)
+        """The cross-entropy, a mean; 0, and no gradient, if no sample has a weight."""
+        if weights is None or targets.ndim > 1:
+            return functional.cross_entropy(logits, targets, weights, label_smoothing=smoothing)
+        total = functional.cross_entropy(logits, targets, weights, label_smoothing=smoothing, reduction="sum")
+        count = weights[targets].sum()
+        return torch.where(count > 0, total, 0.0) / (count + (count == 0))
 
     def mean_over(self, targets: Tensor, weights: Tensor | None) -> Tensor | int:
         """What the loss is a mean over."""

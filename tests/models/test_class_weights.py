@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from ffcv_hydra.errors import ConfigError
@@ -59,11 +60,29 @@ def test_what_cannot_be_balanced_is_refused(data, message):
         ([1, 2], "multilabel", "has 2 weights for 3 classes"),
         ([1, -2, 1], "multiclass", "give numbers from 0 on"),
         ([1, "a", 1], "multiclass", "give numbers from 0 on"),
+        ([0, 0, 0], "multiclass", "no class counts; give one of them more than 0"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(weights, task, message):
     with pytest.raises(ConfigError, match=message):
         Classifier(Identity(), 3, ADAMW, class_weights=weights, task=task)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_batch_without_weight_counts_nothing(smoothing):
+    model = Classifier(nn.Flatten(), 3, ADAMW, class_weights=[0, 1, 2], label_smoothing=smoothing)
+    images = torch.rand(4, 3, 1, 1, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    loss = model.training_step((images, torch.zeros(4, dtype=torch.long)), 0)
+    loss.backward()
+    assert loss == 0
+    assert not images.grad.any()
+    labels = torch.tensor([0, 1, 2, 0])
+    expected = nn.functional.cross_entropy(images.flatten(1), labels, model.class_weights, label_smoothing=smoothing)
+    torch.testing.assert_close(model.training_step((images, labels), 0), expected)
+    for one in (labels, torch.zeros(4, dtype=torch.long)):
+        model.validation_step((images, one), 0)
+    evaluated = nn.functional.cross_entropy(images.flatten(1), labels, model.class_weights)
+    torch.testing.assert_close(model.evaluations["val"].end()["loss"], evaluated.detach())
 
 
 def test_what_was_counted_is_kept_for_evaluations(tmp_path):
