@@ -22,8 +22,9 @@ class Finetuning(pl.Callback):
 
     Args:
         unfreeze_at_epoch: the first epoch, counted from 0, in which all is trained; None: none is.
-        network: which part of the model is frozen, by its attribute.
-        keep: its children that are trained from the start; by default the last one that has weights.
+        network: which part of the model is frozen, by its attribute. What has but one child with weights wraps that,
+            and stays in training.
+        keep: its children that are trained from the start; by default the last one that has weights, of what it wraps.
 
     Raises:
         ConfigError: when the training begins, if the model has no such parts.
@@ -36,6 +37,7 @@ class Finetuning(pl.Callback):
         self.network = network
         self.keep = keep
         self._is_frozen = False
+        self._trained: list[nn.Parameter] = []  # those that unfreezing is for
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._is_frozen = False
@@ -47,10 +49,22 @@ class Finetuning(pl.Callback):
             return
         self._is_frozen = is_frozen
         network = _part(pl_module, self.network, "network")
+        if is_frozen:
+            self._trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
         kept = self._kept(network)
-        network.train(not is_frozen).requires_grad_(not is_frozen)
+        of_kept = {parameter for child in kept.values() for parameter in child.parameters()}
+        if is_frozen and of_kept.issuperset(self._trained):
+            raise ConfigError(
+                f"callbacks.finetuning.network={self.network}: {', '.join(kept)} is all of it that is trained; "
+                "name a network with more parts, or others to keep"
+            )
+        for parameter in self._trained:
+            parameter.requires_grad_(not is_frozen or parameter in of_kept)
+        network.train(not is_frozen)
+        for wrapper in _unwrapped(network)[0]:
+            wrapper.training = True
         for child in kept.values():
-            child.train().requires_grad_()
+            child.train()
         if isinstance(trainer.strategy, DDPStrategy):  # it reduces the gradients that were wanted when it was made
             trainer.strategy.model = pl_module
             trainer.strategy.configure_ddp()
@@ -65,10 +79,27 @@ class Finetuning(pl.Callback):
     def _kept(self, network: nn.Module) -> dict[str, nn.Module]:
         if self.keep is not None:
             return {name: _part(network, name, "keep") for name in self.keep}
-        heads = [name for name, child in network.named_children() if any(True for _ in child.parameters())]
+        _, inner = _unwrapped(network)
+        heads = _with_weights(network.get_submodule(inner))
         if not heads:
             raise ConfigError(f"callbacks.finetuning.network={self.network}: it has no parts of which one is its head")
-        return {heads[-1]: network.get_submodule(heads[-1])}
+        name = f"{inner}.{heads[-1]}".removeprefix(".")
+        return {name: network.get_submodule(name)}
+
+
+def _unwrapped(network: nn.Module) -> tuple[list[nn.Module], str]:
+    """What is around a network, each of one child with weights, and the network's name within."""
+    wrappers: list[nn.Module] = []
+    inner, names = network, []
+    while len(parts := _with_weights(inner)) == 1:
+        wrappers.append(inner)
+        names += parts
+        inner = inner.get_submodule(parts[0])
+    return wrappers, ".".join(names)
+
+
+def _with_weights(module: nn.Module) -> list[str]:
+    return [name for name, child in module.named_children() if any(True for _ in child.parameters())]
 
 
 def _part(module: nn.Module, name: str, key: str) -> nn.Module:

@@ -3,11 +3,12 @@
 import pytest
 import pytorch_lightning as pl
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from ffcv_hydra.callbacks import Finetuning
 from ffcv_hydra.errors import ConfigError
-from ffcv_hydra.models import Classifier, SmallConvNet
+from ffcv_hydra.models import Classifier, EvaluationViews, SmallConvNet
 
 OPTIMIZER = {"_target_": "torch.optim.AdamW", "lr": 0.01, "weight_decay": 0.1}
 SCHEDULER = {
@@ -82,12 +83,47 @@ def test_what_is_kept_can_be_named_and_nothing_need_be_unfrozen(tmp_path):
     assert not torch.equal(seen[0][0], model().backbone.features[0][0].weight)
 
 
+class Modes(pl.Callback):
+    """In each step, which of the backbone's modules are in training, and which parameters are trained."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        backbone = pl_module.backbone
+        modules = {name for name, module in backbone.named_modules() if module.training}
+        self.seen.append((modules, {name for name, value in backbone.named_parameters() if value.requires_grad}))
+
+
+def test_a_wrapper_is_looked_through_and_stays_in_training(tmp_path):
+    network = nn.Sequential(
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
+    )
+    network[0][1].weight.requires_grad = False  # as the recipe has it
+    fitted, modes = Classifier(nn.Sequential(EvaluationViews(network)), 3, OPTIMIZER, SCHEDULER), Modes()
+    callbacks = [Finetuning(unfreeze_at_epoch=1), modes]
+    trainer = pl.Trainer(
+        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False, max_epochs=2,
+        callbacks=callbacks, default_root_dir=tmp_path, enable_checkpointing=False,
+    )  # fmt: skip
+    data = DataLoader(TensorDataset(torch.rand(6, 3, 8, 8), torch.arange(6) % 3), batch_size=3)
+    trainer.fit(fitted, data, data)
+    inner = "0.backbone"
+    for modules, trained in modes.seen[:2]:
+        assert modules == {"", "0", f"{inner}.3"}
+        assert trained == {f"{inner}.3.weight", f"{inner}.3.bias"}
+    for modules, trained in modes.seen[2:]:
+        assert modules == {name for name, _ in fitted.backbone.named_modules()}
+        assert trained == {name for name, _ in fitted.backbone.named_parameters()} - {f"{inner}.0.1.weight"}
+
+
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
         ({"network": "body"}, "network=body: Classifier has no such part"),
         ({"keep": ["haed"]}, "keep=haed: SmallConvNet has no such part; did you mean 'head'"),
         ({"network": "backbone.head.1"}, "network=backbone.head.1: it has no parts"),
+        ({"keep": ["features", "head"]}, "network=backbone: features, head is all of it that is trained"),
     ],
 )
 def test_parts_that_are_not_there_are_refused(tmp_path, options, fault):
