@@ -7,24 +7,30 @@ from torch.nn import functional
 from ffcv_hydra.models.evaluation_views import EvaluationViews
 
 
-class BlurPoolConv2d(nn.Module):
+class BlurPoolConv2d(nn.Conv2d):
     """A convolution whose input (N, C, H, W) is smoothed by a binomial 3 x 3 filter first, each channel for itself.
 
+    Its weights have the names that they have without the filter, so that those of the plain network load.
+
     Args:
-        conv: the convolution.
+        conv: the convolution, whose weights it takes over.
     """
 
-    weight: Tensor
+    blur: Tensor
 
     def __init__(self, conv: nn.Conv2d) -> None:
-        super().__init__()
-        self.conv = conv
+        names = ("kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+        options = {name: getattr(conv, name) for name in names}
+        # on meta no weights are drawn
+        super().__init__(conv.in_channels, conv.out_channels, bias=False, device="meta", **options)
+        self.weight, self.bias = conv.weight, conv.bias
         line = torch.tensor([1.0, 2.0, 1.0]) / 4
-        self.register_buffer("weight", torch.outer(line, line).expand(conv.in_channels, 1, 3, 3).clone())
+        blur = torch.outer(line, line).expand(conv.in_channels, 1, 3, 3).clone()
+        self.register_buffer("blur", blur, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        weight = self.weight.to(images.dtype)
-        return self.conv(functional.conv2d(images, weight, padding=1, groups=self.conv.in_channels))
+        blur = self.blur.to(images.dtype)
+        return super().forward(functional.conv2d(images, blur, padding=1, groups=self.in_channels))
 
 
 def with_blur_pool(backbone: nn.Module, least_channels: int = 16) -> nn.Module:

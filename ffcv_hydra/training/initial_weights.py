@@ -142,18 +142,18 @@ def _best_mapping(found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dic
         (
             {inside + name.removeprefix(outside): name for name in found if name.startswith(outside)}
             for outside in sorted(_beginnings(found, WRAPPERS), key=len)
-            for inside in sorted(_beginnings(own, {name.partition(".")[0] for name in own}, most=1), key=len)
+            for inside in sorted(_beginnings(own, [*WRAPPERS, *(name.partition(".")[0] for name in own)]), key=len)
         ),
         key=lambda names: sum(name in own and own[name].shape == found[source].shape for name, source in names.items()),
     )
 
 
-def _beginnings(names: Iterable[str], words: Iterable[str], most: int = 4) -> set[str]:
-    """What names begin with that is made of such words, up to so many: nothing, `model.`, `module.model.`, ..."""
+def _beginnings(names: Iterable[str], words: Iterable[str]) -> set[str]:
+    """What names begin with that is made of such words, up to four: nothing, `model.`, `module.model.`, ..."""
     known, beginnings = set(words), {""}
     for name in names:
         beginning = ""
-        for word in name.split(".")[:-1][:most]:
+        for word in name.split(".")[:-1][:4]:
             if word not in known:
                 break
             beginning += f"{word}."

@@ -15,6 +15,16 @@ def test_strides_are_blurred_but_that_of_the_first_layer():
     assert backbone(torch.rand(2, 3, 64, 64)).shape == (2, 5)
 
 
+def test_blurred_convolutions_keep_their_weights_and_names():
+    plain, blurred = torchvision.models.resnet18(num_classes=5), torchvision.models.resnet18(num_classes=5)
+    drawn = torch.get_rng_state()
+    with_blur_pool(blurred)
+    assert torch.get_rng_state().equal(drawn)
+    blurred.load_state_dict(plain.state_dict())
+    assert blurred.layer2[0].conv1.weight.equal(plain.layer2[0].conv1.weight)
+    assert with_blur_pool(nn.Sequential(nn.Conv2d(16, 2, 3, stride=2)))[0].bias.shape == (2,)
+
+
 def test_a_blur_is_the_binomial_filter():
     convolution = nn.Conv2d(16, 1, 1, stride=2, bias=False)
     nn.init.ones_(convolution.weight)

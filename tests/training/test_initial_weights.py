@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ffcv_hydra.errors import ConfigError
-from ffcv_hydra.models import Classifier, SimCLR, SmallConvNet
+from ffcv_hydra.models import Classifier, SimCLR, SmallConvNet, ffcv_resnet
 from ffcv_hydra.training.initial_weights import load_initial_weights
 
 OPTIMIZER = {"_target_": "torch.optim.SGD", "lr": 0.1}
@@ -44,6 +44,17 @@ def test_names_are_compared_without_what_wraps_the_network(network, tmp_path, be
     model = classifier()
     load_initial_weights(model, str(tmp_path / "weights.pt"))
     assert same(model, network)
+
+
+def test_the_networks_of_recipes_take_the_weights_of_plain_ones(tmp_path, told):
+    torchvision = pytest.importorskip("torchvision")
+    plain = torchvision.models.resnet18(num_classes=4)
+    torch.save(plain.state_dict(), tmp_path / "weights.pt")
+    model = Classifier(ffcv_resnet("resnet18", 4), 4, OPTIMIZER)
+    load_initial_weights(model, str(tmp_path / "weights.pt"))
+    found = model.backbone.backbone.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in plain.state_dict().items())
+    assert "left as initialised" not in told()
 
 
 def test_a_head_of_other_classes_is_left_out_with_a_word(network, tmp_path, told):
