@@ -1,6 +1,7 @@
 """Reads the folder of a run: its config, its result, how it ended, and its metrics as columns."""
 
 import csv
+import io
 import json
 import time
 from collections.abc import Mapping
@@ -174,7 +175,7 @@ def read_columns(path: Path) -> Columns:
     except OSError:
         return {}
     text = text[: text.rfind("\n") + 1]  # a number that is cut short still is a number
-    rows = csv.reader(line for line in text.splitlines() if "\0" not in line)
+    rows = csv.reader(io.StringIO(text.replace("\0", "?"), newline=""))
     names = next(rows, [])
     columns: Columns = {name: [] for name in names}
     if len(columns) != len(names):

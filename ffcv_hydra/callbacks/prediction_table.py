@@ -13,6 +13,7 @@ from torch import Tensor
 from ffcv_hydra.atomic_file import written_beside
 from ffcv_hydra.errors import WriteError
 
+_TOLERANCE = 0.02  # of probabilities in 16 bits
 MOST_COLUMNS = 100
 """That one tensor is given: of more classes, `predictions.pt` has the rest."""
 
@@ -70,8 +71,8 @@ def _columns(values: np.ndarray, label_shape: Any, class_names: Sequence[str] | 
     if values.ndim > 2:
         return _shares(values, class_names) if is_whole and values.ndim <= 4 else {}
     found: Columns = {}
-    is_share = not is_whole and bool(((values >= 0) & (values <= 1 + 1e-3)).all())
-    if is_share and np.allclose(values.sum(axis=1), 1, atol=1e-3):
+    is_share = not is_whole and bool(((values >= 0) & (values <= 1 + _TOLERANCE)).all())
+    if is_share and np.allclose(values.sum(axis=1), 1, atol=_TOLERANCE):
         best = values.argmax(axis=1)
         found = {"predicted": _named(best, class_names), "probability": values[np.arange(len(values)), best]}
     elif is_share and label_shape == values.shape:

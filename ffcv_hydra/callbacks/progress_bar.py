@@ -46,6 +46,7 @@ class ProgressBar(ProgressBarFromOne):
         super().__init__(refresh_rate=refresh_rate, theme=RichProgressBarTheme(metrics_text_delimiter="\n"))
         self.lines = not sys.stdout.isatty()
         self.samples_per_batch = 0
+        self._ended: tuple[int, float | None] | None = None  # an epoch that has, and the seconds left
         self.time_left = TimeLeft()
 
     @property
@@ -93,9 +94,22 @@ class ProgressBar(ProgressBarFromOne):
         _ = trainer.callback_metrics
         super().on_train_epoch_end(trainer, pl_module)
         if self.lines and super().is_enabled and trainer.is_global_zero:
-            left = self.time_left.seconds(trainer)
+            self._ended = trainer.current_epoch + 1, self.time_left.seconds(trainer)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        self._print_line(trainer)
+        super().on_train_epoch_start(trainer, *args)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._print_line(trainer)
+        super().on_train_end(trainer, pl_module)
+
+    def _print_line(self, trainer: pl.Trainer) -> None:
+        """Tell of the epoch that has ended, once the model has logged in its own hook, too."""
+        if self._ended is not None:
+            (epoch, left), self._ended = self._ended, None
             more = f", {duration(left)} left" if left else ""
-            print(printable(epoch_line(trainer) + more), flush=True)
+            print(printable(epoch_line(trainer, epoch) + more), flush=True)
 
 
 class _ImagesPerSecondColumn(ProcessingSpeedColumn):
@@ -131,8 +145,8 @@ class _RunColumn(ProgressColumn):
         return Text(("" if left is None else f"{duration(left)} left\n") + ", ".join(facts))
 
 
-def epoch_line(trainer: pl.Trainer) -> str:
-    """Return one line on the epoch that has ended: `epoch 3/10: train_loss 0.1234, val_loss 0.2345, 1,234 images/s`.
+def epoch_line(trainer: pl.Trainer, epoch: int) -> str:
+    """Return one line on an epoch, from 1 on: `epoch 3/10: train_loss 0.1234, val_loss 0.2345, 1,234 images/s`.
 
     Values of single classes, `val_f1/cat`, are left out.
     """
@@ -142,4 +156,4 @@ def epoch_line(trainer: pl.Trainer) -> str:
     parts = [f"{name} {value:.4g}" for name, value in metrics.items()]
     if speed is not None:
         parts.append(f"{speed:,.0f} images/s")
-    return f"epoch {trainer.current_epoch + 1}{epochs}: {', '.join(parts)}"
+    return f"epoch {epoch}{epochs}: {', '.join(parts)}"

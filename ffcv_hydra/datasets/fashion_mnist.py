@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def _values(root: Path, part: str, kind: str) -> np.ndarray:
     path = root / f"{part}-{kind}-ubyte.gz"
     try:
         content = gzip.decompress(path.read_bytes())
-    except EOFError as error:
+    except (EOFError, zlib.error) as error:
         raise ValueError(f"{path.name}: {error}") from error
     header = np.frombuffer(content[: HEADER_BYTES[kind]], ">u4")
     values = np.frombuffer(content, np.uint8, offset=HEADER_BYTES[kind])

@@ -31,7 +31,7 @@ class TorchvisionSplits:
         ConfigError: for another split, or if the data are missing and cannot be downloaded.
     """
 
-    is_constant = True  # torchvision compares the MD5 of what it reads
+    is_constant = True  # published once, and never in another form
     title: ClassVar[str]
     folder: ClassVar[str]
     classes: Sequence[str]

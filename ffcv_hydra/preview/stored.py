@@ -66,7 +66,8 @@ def captions_of(beton: Beton, ids: np.ndarray, mask_field: str | None, masks: Se
             for name, values in columns.items()
         ]
         if mask_field is not None:
-            found = [in_words(number, beton.class_names) for number in np.unique(masks[row]).tolist() if number]
+            named = beton.class_names if of_classes is None else None  # else they are the labels' names
+            found = [in_words(number, named) for number in np.unique(masks[row]).tolist() if number]
             parts.append(f"{mask_field}: {', '.join(found)}")
         name = beton.sample_name(sample)
         captions.append("\n".join([*([printable(name).replace("\n", " ")] if name else []), ", ".join(parts)]).strip())

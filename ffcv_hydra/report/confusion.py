@@ -4,12 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ffcv_hydra.report.evaluation import Found, class_name
-from ffcv_hydra.report.markup import Html, folded, join, share, table, text
+from ffcv_hydra.report.markup import MOST_LISTED, Html, folded, join, share, table, text
 
 MOST_IN_MATRIX = 20
 MOST_PAIRS = 30
-_MOST_LISTED = 1000
-"""Classes, in the list of all."""
 
 
 def confusion(found: Found, class_names: Sequence[str] | None) -> Html:
@@ -91,7 +89,7 @@ def _by_class(found: Found, class_names: Sequence[str] | None, is_open: bool) ->
             share(correct[number] / counts[number]),
             *([share(correct[number] / predicted[number]) if predicted[number] else ""] if knows_all else []),
         )
-        for number in order[:_MOST_LISTED]
+        for number in order[:MOST_LISTED]
     ]
     headings = ("class", "samples", "recall", *(["precision"] if knows_all else []))
     listed = table(headings, rows[:MOST_PAIRS] if is_open else rows)

@@ -3,12 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from ffcv_hydra.report.evaluation import Data, class_name
-from ffcv_hydra.report.markup import Html, folded, join, table, text
+from ffcv_hydra.report.markup import MOST_LISTED, Html, folded, join, table, text
 
 _MOST_CLASSES = 30
 """That are listed at once; of more, the most and the least frequent ones."""
-
-_MOST_LISTED = 1000
 
 
 def data_table(data: Mapping[str, Data], class_names: Sequence[str] | None) -> Html:
@@ -48,6 +46,6 @@ def data_table(data: Mapping[str, Data], class_names: Sequence[str] | None) -> H
             table(headings, map(row, order[:half])),
             f"<h3>The {half} least frequent</h3>",
             table(headings, map(row, order[-half:])),
-            folded("All classes", table(headings, map(row, order[:_MOST_LISTED]))),
+            folded("All classes", table(headings, map(row, order[:MOST_LISTED]))),
         ]
     )

@@ -5,6 +5,9 @@ from html import escape
 
 from ffcv_hydra.printable import printable
 
+MOST_LISTED = 1000
+"""Classes, in a list of all of them."""
+
 _MOST_CHARACTERS = 120
 
 

@@ -12,10 +12,10 @@ from ffcv_hydra.report.confusion import confusion
 from ffcv_hydra.report.curves import STAGES, curves, measured_in
 from ffcv_hydra.report.data import data_table
 from ffcv_hydra.report.evaluation import Evaluation, read_evaluation
-from ffcv_hydra.report.markup import Html, facts, folded, join, number, section, table, text
+from ffcv_hydra.report.markup import MOST_LISTED, Html, facts, folded, join, number, section, table, text
 from ffcv_hydra.report.mistakes import mistakes
 from ffcv_hydra.report.style import STYLE
-from ffcv_hydra.run_folder import RunFolder, read_run
+from ffcv_hydra.run_folder import METRICS, RunFolder, read_run
 from ffcv_hydra.sizes import shown_size
 
 FILE = "report.html"
@@ -152,9 +152,11 @@ def _results(run: RunFolder) -> Html:
     parts.append(facts([("best", of_best), ("best checkpoint", checkpoint), ("predictions", predictions)]))
     if of_classes:
         names = list(dict.fromkeys(name for values in of_classes.values() for name in values))
-        by_class = table(
-            ("class", *names), [(one, *(values.get(name) for name in names)) for one, values in of_classes.items()]
-        )
+        listed = list(of_classes.items())[:MOST_LISTED]
+        by_class = table(("class", *names), [(one, *(values.get(name) for name in names)) for one, values in listed])
+        if len(listed) < len(of_classes):
+            more = f"<p class=note>{len(of_classes) - len(listed):,} more classes are in {METRICS}.</p>"
+            by_class = join([by_class, more])
         parts.append(folded("By class", by_class, is_open=len(of_classes) <= 20))
     for name, epoch in (result.get("not_finite") or {}).items():
         parts.append(f"<p class=note>{text(name)} was no number from epoch {text(epoch)} on.</p>")

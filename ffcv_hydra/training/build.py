@@ -106,7 +106,9 @@ def build_callbacks(config: Config, signals: StopSignals, run_dir: Path) -> list
     else:
         callbacks.append(EvaluationRecord(run_dir / EVALUATION))
     callbacks.append(FirstStep())
-    callbacks.append(EpochMetrics(optimized, run_dir))
+    # Behind Throughput, whose figure it takes, and before what logs of the next epoch when that begins.
+    place = sum(isinstance(callback, Throughput) for callback in callbacks)
+    callbacks.insert(place, EpochMetrics(optimized, run_dir))
     if config["mode"] == "fit":
         callbacks.append(WatchedMetrics(config))
         callbacks.append(FirstLook())

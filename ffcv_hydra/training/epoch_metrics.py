@@ -48,11 +48,12 @@ class EpochMetrics(pl.Callback):
         self._is_evaluated = False
         self._loss: Any = None
         self._earlier: dict[str, Any] = {}  # what was logged before this epoch
+        self._ended: tuple[int, int] | None = None  # epoch and step of the row that more may come to
 
     def _take(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
         self.metrics |= {name: float(value) for name, value in trainer.callback_metrics.items()}
 
-    on_train_end = on_test_end = _take
+    on_test_end = _take
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.sanity_checking:
@@ -65,9 +66,16 @@ class EpochMetrics(pl.Callback):
             for logger in trainer.loggers:
                 if isinstance(logger, StepLogger):
                     logger.rows.keep_before(trainer.global_step)
+        _tell_loggers(trainer, is_training=True)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._take(trainer)
+        self._complete_row(trainer)
+        _tell_loggers(trainer, is_training=False)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Look at what the epochs before have logged; raises `ConfigError`."""
+        self._complete_row(trainer)
         if self.optimized and self._is_evaluated:
             self._take(trainer)
             self.optimized_value(trainer)
@@ -82,20 +90,30 @@ class EpochMetrics(pl.Callback):
         if isinstance(self._loss, torch.Tensor) and not any(math.isnan(value) for value in losses.values()):
             losses["loss"] = float(self._loss.detach().float().mean())
         epoch = trainer.current_epoch + 1
-        self._write_row(trainer, epoch)
+        self._ended = epoch, trainer.global_step
+        self._write_row(trainer)
         for name, value in losses.items():
             if not math.isfinite(value) and name not in self.not_finite:
                 self.not_finite[name] = epoch
                 rank_zero_only(log.warning)("%s is %s at the end of epoch %d", name, value, epoch)
 
-    def _write_row(self, trainer: pl.Trainer, epoch: int) -> None:
+    def _write_row(self, trainer: pl.Trainer) -> None:
+        assert self._ended is not None
         logged = dict(trainer.callback_metrics)
         # a metric that was not logged again is the very tensor that it was
         of_epoch = {name: float(value) for name, value in logged.items() if value is not self._earlier.get(name)}
-        self._earlier = logged
         if trainer.is_global_zero:
-            self.rows.add({"epoch": epoch, "step": trainer.global_step, **of_epoch})
-            note(epoch_line(trainer))
+            self.rows.add({**of_epoch, "epoch": self._ended[0], "step": self._ended[1]})
+
+    def _complete_row(self, trainer: pl.Trainer) -> None:
+        """Add what the model has logged in its own `on_train_epoch_end`, which comes after that of callbacks."""
+        if self._ended is None:
+            return
+        self._write_row(trainer)
+        self._earlier = dict(trainer.callback_metrics)
+        if trainer.is_global_zero:
+            note(epoch_line(trainer, self._ended[0]))
+        self._ended = None
 
     def optimized_value(self, trainer: pl.Trainer) -> float | None:
         """That of the best checkpoint, or else among the metrics; None if the run has evaluated nothing.
@@ -113,3 +131,9 @@ class EpochMetrics(pl.Callback):
             raise ConfigError(f"optimized_metric={self.optimized} was not logged; the run logged {logged}")
         log.warning("optimized_metric=%s has no value: the run ended without an evaluation", self.optimized)
         return None
+
+
+def _tell_loggers(trainer: pl.Trainer, is_training: bool) -> None:
+    for logger in trainer.loggers:
+        if isinstance(logger, StepLogger):
+            logger.is_training = is_training

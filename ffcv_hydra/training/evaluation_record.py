@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from ffcv_hydra.atomic_file import write_whole
 from ffcv_hydra.beton.fields.image_fields import is_image
 from ffcv_hydra.collection.mixture import named
 from ffcv_hydra.datamodule import FFCVDataModule
+from ffcv_hydra.errors import ConfigError, FFCVHydraError, describe_error
 from ffcv_hydra.loader import Loader
-from ffcv_hydra.report.evaluation import Evaluation
+from ffcv_hydra.report.evaluation import Evaluation, read_evaluation
 from ffcv_hydra.training.evaluation_tally import EvaluationTally, counted
 from ffcv_hydra.training.first_look import LABEL
 from ffcv_hydra.training.logged_figures import log_figures
@@ -58,6 +60,9 @@ class EvaluationRecord(pl.Callback):
         self._is_told = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.global_step:  # it goes on; so does what was found before, until it is found anew
+            with suppress(ConfigError):
+                self.contents["evaluations"] = read_evaluation(self.path.parent)["evaluations"]
         self._look_at(trainer, "train", trainer.train_dataloader)
         self._look_at(trainer, "val", trainer.val_dataloaders)
         self._write(trainer)
@@ -113,6 +118,11 @@ class EvaluationRecord(pl.Callback):
         of_model = getattr(pl_module, "evaluation_metrics", None)
         metrics: dict[str, Tensor] = {} if of_model is None else dict(of_model(stage))
         tally, self._tally = self._tally, None
+        if trainer.world_size > 1:  # a rank may have had nothing to count
+            own = torch.tensor(0 if tally is None else tally.num_classes, device=pl_module.device)
+            num_classes = int(trainer.strategy.reduce(own, reduce_op="max"))
+            if tally is None and num_classes:
+                tally = EvaluationTally(num_classes, pl_module.device)
         if tally is not None:
             if trainer.world_size > 1:
                 tally.gather(lambda one: trainer.strategy.reduce(one, reduce_op="sum"), pl_module.all_gather)
@@ -128,7 +138,11 @@ class EvaluationRecord(pl.Callback):
                 found["metrics"][name] = value.tolist()
         self._look_at(trainer, stage, loader)
         for mistake in found.get("mistakes", ()):
-            mistake["name"] = loader.sample_name(mistake["id"]) if isinstance(loader, Loader) else None
+            mistake["name"] = None
+        if isinstance(loader, Loader):
+            with self._tolerance():
+                for mistake in found.get("mistakes", ()):
+                    mistake["name"] = loader.sample_name(mistake["id"])
         self.contents["evaluations"][stage] = found
         self._write(trainer)
 
@@ -141,6 +155,20 @@ class EvaluationRecord(pl.Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         if not trainer.is_global_zero or stage in self.contents["data"] or not isinstance(loader, Loader):
             return
+        with self._tolerance():
+            self._describe(stage, loader, data)
+
+    @contextmanager
+    def _tolerance(self) -> Iterator[None]:
+        """Let what cannot be read of the data, for the report alone, end no training."""
+        try:
+            yield
+        except FFCVHydraError as error:
+            if not self._is_told:
+                log.warning("the report lacks something: %s", describe_error(error))
+            self._is_told = True
+
+    def _describe(self, stage: str, loader: Loader, data: Any) -> None:
         beton = loader.passes.storage.beton
         images = [name for name, field in beton.fields.items() if is_image(field)]
         read = [name for name in loader.output_names if name in images]

@@ -59,7 +59,9 @@ class RowsFile:
         rows = [row for row in self._read() if (row.get(self.key) or 0) < value]
         self._row = {}
         if self._names:
+            self._row = rows[-1] if rows else {}
             self._write(rows)
+            self._row_begins -= len(self._lines([self._row])) if rows else 0
 
     def _read(self) -> list[Row]:
         columns = read_columns(self.path)

@@ -14,16 +14,21 @@ from ffcv_hydra.training.rows_file import RowsFile
 class StepLogger(Logger):
     """Rank 0 writes one row per step at which anything is logged; what is of an epoch is in the row of its last step.
 
-    Columns are `step`, as TensorBoard has it, `epoch`, from 1 on, and one per metric.
+    Columns are `step`, as TensorBoard has it, `epoch`, from 1 on, and one per metric. Evaluations outside of a training
+    are of no epoch.
 
     Args:
         save_dir: the folder of the file.
+
+    Attributes:
+        is_training: whether a training is at work.
     """
 
     def __init__(self, save_dir: str | Path) -> None:
         super().__init__()
         self._save_dir = str(save_dir)
         self.rows = RowsFile(Path(save_dir, METRICS_BY_STEP), "step")
+        self.is_training = False
 
     @property
     def name(self) -> str:
@@ -41,9 +46,10 @@ class StepLogger(Logger):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Write the metrics into the row of the step."""
         found = {name: float(value) for name, value in metrics.items()}
-        if "epoch" in found:
-            found["epoch"] += 1
-        self.rows.add({"step": step or 0, **found})
+        epoch = found.pop("epoch", None)
+        if epoch is not None and self.is_training:
+            found["epoch"] = epoch + 1
+        self.rows.add({**found, "step": step or 0})
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Leave them out: `config.yaml` has all."""

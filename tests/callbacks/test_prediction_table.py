@@ -109,3 +109,10 @@ def test_without_pyarrow_there_is_the_csv(tmp_path, monkeypatch):
 def test_a_table_that_cannot_be_written_is_one_line(tmp_path):
     with pytest.raises(WriteError, match="gone/predictions.csv cannot be written"):
         write_table(columns_of(torch.eye(2)), tmp_path / "gone" / "predictions.csv")
+
+
+def test_probabilities_in_16_bits_are_probabilities():
+    shares = torch.linspace(-2, 3, 40).reshape(4, 10).softmax(1).to(torch.bfloat16)
+    assert not np.allclose(shares.float().sum(1), 1, atol=1e-4)
+    found = columns_of(shares.float(), torch.tensor([1, 2, 3, 4]))
+    assert found["predicted"].tolist() == [9, 9, 9, 9] and "p_9" in found

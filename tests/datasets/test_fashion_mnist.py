@@ -32,9 +32,11 @@ def test_the_published_files_are_read(published):
 def test_files_that_are_not_whole_are_named(published, tmp_path):
     path = published / "t10k-images-idx3-ubyte.gz"
     whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ConfigError, match="Fashion-MNIST is not whole in .*t10k-images-idx3-ubyte.gz"):
-        FashionMNIST(published, "test")
+    middle = len(whole) // 2
+    for damaged in (whole[:middle], whole[:12] + b"\xff" * 8 + whole[20:]):
+        path.write_bytes(damaged)
+        with pytest.raises(ConfigError, match="Fashion-MNIST is not whole in .*t10k-images-idx3-ubyte.gz"):
+            FashionMNIST(published, "test")
     write_idx(path, 2051, np.zeros((1, 28, 28)))
     with pytest.raises(ConfigError, match="t10k has 1 images and 2 labels"):
         FashionMNIST(published, "test")

@@ -109,7 +109,10 @@ def test_captions_have_names_for_samples_classes_and_what_masks_show(tmp_path):
     ]
     write_beton(Named([(2, 0.5)]), tmp_path / "b.beton", {"kind": None, "weight": None}, num_workers=0)
     [caption] = captions_of(Beton(tmp_path / "b.beton"), np.array([0]), "mask", masks[:1])
-    assert caption == "photos/0.jpg\nkind: dog, weight: 0.5, mask: cat\\x1b[2J, dog"
+    assert caption == "photos/0.jpg\nkind: dog, weight: 0.5, mask: 1, 2"  # the names are those of kinds
+    write_beton(Named([(0.5,)]), tmp_path / "c.beton", {"weight": None}, num_workers=0)
+    [caption] = captions_of(Beton(tmp_path / "c.beton"), np.array([0]), "mask", masks[:1])
+    assert caption == "photos/0.jpg\nweight: 0.5, mask: cat\\x1b[2J, dog"
 
 
 def test_epochs_show_what_training_would_read(sheet, beton):

@@ -80,6 +80,14 @@ class PlainData(pl.LightningDataModule):
         self.skip = delivered % batches
 
 
+class LogsLate(Classifier):
+    """Logs in its own hook, after the callbacks', and under the names that rows have."""
+
+    def on_train_epoch_end(self):
+        self.log("late", float(self.current_epoch))
+        self.log("epoch", float(self.current_epoch))
+
+
 class LinearNet(torch.nn.Module):
     def __init__(self, num_classes):
         super().__init__()

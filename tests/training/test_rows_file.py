@@ -55,8 +55,30 @@ def test_a_file_that_cannot_be_written_is_told_once(path, capsys):
 
 def test_steps_are_told_as_tensorboard_does_and_epochs_from_1_on(tmp_path):
     logger = StepLogger(tmp_path)
+    logger.is_training = True
     logger.log_metrics({"lr": 0.1}, 9)
     logger.log_metrics({"loss": 0.5, "epoch": 0}, 9)
     logger.log_hyperparams({"a": 1})
     assert (tmp_path / "metrics_by_step.csv").read_text() == "step,lr,loss,epoch\n9,0.1,0.5,1\n"
     assert [path.name for path in tmp_path.iterdir()] == ["metrics_by_step.csv"]
+
+
+def test_a_row_that_was_kept_is_added_to(path):
+    first = RowsFile(path, "epoch")
+    first.add({"epoch": 1, "a": 1.0})
+    first.add({"epoch": 2, "a": 2.0})
+    again = RowsFile(path, "epoch")
+    again.keep_before(3)
+    again.add({"epoch": 2, "b": 0.5})
+    again.add({"epoch": 3, "a": 3.0})
+    assert path.read_text() == "epoch,a,b\n1,1,\n2,2,0.5\n3,3,\n"
+
+
+def test_names_of_any_classes_are_columns(path):
+    rows = RowsFile(path, "epoch")
+    for epoch, name in enumerate(("val/a\u2028b", "val/c\nd", 'val/"e", f'), 1):
+        rows.add({"epoch": epoch, name: 0.125})
+    assert RowsFile(path, "epoch")._read() == [
+        {"epoch": epoch, **{name: 0.125 if epoch == number else None for number, name in enumerate(rows._names[1:], 1)}}
+        for epoch in (1, 2, 3)
+    ]
