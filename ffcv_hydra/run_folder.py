@@ -175,8 +175,10 @@ def read_columns(path: Path) -> Columns:
     except OSError:
         return {}
     text = text[: text.rfind("\n") + 1]  # a number that is cut short still is a number
-    rows = csv.reader(io.StringIO(text.replace("\0", "?"), newline=""))
-    names = next(rows, [])
+    try:
+        names, *rows = csv.reader(io.StringIO(text.replace("\0", "?"), newline=""))
+    except (csv.Error, ValueError):  # it is no table, or has no line
+        return {}
     columns: Columns = {name: [] for name in names}
     if len(columns) != len(names):
         return {}

@@ -113,6 +113,12 @@ def test_a_number_that_is_cut_short_is_not_read(tmp_path):
     assert read_columns(tmp_path / "metrics.csv") == {"epoch": [1], "loss": [2.5]}
 
 
+@pytest.mark.parametrize("text", ["", "\n", "epoch", "epoch,loss\n" + "1" * 200_000 + "\n"])
+def test_what_is_no_table_has_no_columns(tmp_path, text):
+    (tmp_path / "metrics.csv").write_text(text)
+    assert not any(read_columns(tmp_path / "metrics.csv").values())
+
+
 def test_a_checkpoint_that_is_replaced_meanwhile_is_no_sign_of_life(tmp_path, monkeypatch):
     leave_run(tmp_path, status="running")
     gone = tmp_path / "checkpoints/gone.ckpt"

@@ -40,9 +40,9 @@ class Throughput(pl.Callback):
     @property
     def waiting(self) -> float | None:
         """Of the time of all training so far, from 0 to 1; None where it is not known."""
-        timed, waited = self._timed, self._waited
-        if self._started_at is not None:
-            timed += time.perf_counter() - self._started_at
+        timed, waited, started_at = self._timed, self._waited, self._started_at
+        if started_at is not None:  # read once: the bar asks from a thread of its own
+            timed += time.perf_counter() - started_at
             waited += self._seconds_waited() - self._waited_before
         return min(1.0, waited / timed) if timed and hasattr(self._loader, "seconds_waited") else None
 

@@ -17,7 +17,7 @@ from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.locks import lock
 from ffcv_hydra.printable import printable
 from ffcv_hydra.redaction import redacted_text, redacted_words
-from ffcv_hydra.run_folder import CONFIG, how_it_ended, read_config
+from ffcv_hydra.run_folder import CONFIG, KILLED, how_it_ended, read_config
 from ffcv_hydra.sweeps.formats import duration, number
 from ffcv_hydra.sweeps.job import FINISHED, LOG, RECORD, RESULT, optimized_name, optimized_value, read_json
 from ffcv_hydra.terminal import print_whole
@@ -128,7 +128,7 @@ def _row(index: int, folder: Path, record: Mapping[str, Any], result: Mapping[st
     if state == "running" and not record:
         state, _ = how_it_ended(folder, result)
     elif state == "running" and not _is_locked(folder / LOG):
-        state = "interrupted"  # by what left it no time to say so
+        state = KILLED  # by what left it no time to say so
     return Row(
         job=record.get("job", index),
         overrides=_by_key(record.get("overrides", result.get("overrides") or [])),

@@ -138,7 +138,7 @@ def test_a_sweep_that_is_killed_takes_its_jobs_along_and_is_gone_on_with(sweeps,
     gone(sweeps.pid("1/started"))
     assert sweeps.record(1)["state"] == "running"
     summarize(sweeps.folder / "sweep")
-    assert [job["state"] for job in sweeps.table()] == ["completed", "interrupted"]
+    assert [job["state"] for job in sweeps.table()] == ["completed", "killed"]
     before = sweeps.pid("0/started")
     output = sweeps.run("a=one,two", "seconds=3")
     assert "so not run again: 0\n" in output

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from ffcv_hydra.errors import SweepError
+from ffcv_hydra.process_identity import this_process
 from ffcv_hydra.sweeps.display import Display
 from ffcv_hydra.sweeps.formats import duration, number
 from ffcv_hydra.sweeps.job import Job
@@ -52,6 +53,17 @@ def test_every_shape_of_a_sweep_is_drawn(tmp_path, overrides):
         leave_job(tmp_path / str(job), [*lines, "same=1"], float(job))
     assert plot(collect(tmp_path), tmp_path / "results.png")
     assert (tmp_path / "results.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize("in_a_sweep", [True, False])
+def test_a_job_that_was_killed_says_so(tmp_path, in_a_sweep):
+    leave_job(tmp_path / "0", ["a=1"], None, status="running", process={**this_process(), "started": 5})
+    record = json.loads((tmp_path / "0/job.json").read_text())
+    (tmp_path / "0/job.json").write_text(json.dumps(record | {"state": "running"}))
+    (tmp_path / "0/job.log").touch()
+    if not in_a_sweep:
+        (tmp_path / "0/job.json").unlink()
+    assert [row.state for row in collect(tmp_path).rows] == ["killed"]
 
 
 @pytest.mark.parametrize(("status", "shown"), [("failed", ["0", "2-2"]), ("completed", ["0", "2", "2-2"])])
