@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -82,6 +83,21 @@ class RunFolder:
     def metrics_by_step(self) -> Columns:
         """By name, one value per step at which something was logged; `step` and `epoch` are among them."""
         return read_columns(self.path / METRICS_BY_STEP)
+
+    @property
+    def last_metrics(self) -> dict[str, tuple[float | None, int]]:
+        """By name, what `metrics.csv` has last of each metric, `epoch` included, and its epoch; None for no number.
+
+        That is what there is of a run that was killed or still runs: it has not recorded its metrics.
+        """
+        columns = self.metrics
+        epochs = columns.get("epoch", [])
+        found: dict[str, tuple[float | None, int]] = {}
+        for name, values in columns.items():
+            for value, epoch in zip(values, epochs, strict=False):
+                if value is not None and epoch is not None and name != "step":
+                    found[name] = value if math.isfinite(value) else None, int(epoch)
+        return found
 
 
 def read_run(path: str | Path) -> RunFolder:

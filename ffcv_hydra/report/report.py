@@ -1,6 +1,7 @@
 """Writes `report.html`: a run's folder as one page that needs no network and runs no code."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from ffcv_hydra.report.evaluation import Evaluation, read_evaluation
 from ffcv_hydra.report.markup import MOST_LISTED, Html, facts, folded, join, number, section, table, text
 from ffcv_hydra.report.mistakes import mistakes
 from ffcv_hydra.report.style import STYLE
-from ffcv_hydra.run_folder import METRICS, RunFolder, read_run
+from ffcv_hydra.run_folder import KILLED, METRICS, RunFolder, read_run
 from ffcv_hydra.sizes import shown_size
 
 FILE = "report.html"
@@ -55,12 +56,13 @@ def _page(run: RunFolder, evaluation: Evaluation) -> str:
     dataset = run.config.get("dataset")
     name = dataset.get("name", "run") if isinstance(dataset, Mapping) else "run"
     title = f"{redacted_text(str(name))}, {run.path.name}"
+    run, of_epochs = _with_last_metrics(run)
     class_names, found = evaluation["class_names"], evaluation["evaluations"]
     # the test is the last word on a run; the other evaluation is there to be opened
     stages = sorted(found)
     parts = [
         _header(run, title),
-        section("Results", _results(run)),
+        section("Results", of_epochs, _results(run)),
         section("Curves", curves(run.metrics, run.metrics_by_step)),
     ]
     for place, stage in enumerate(stages):
@@ -92,6 +94,20 @@ def _page(run: RunFolder, evaluation: Evaluation) -> str:
     )
 
 
+def _with_last_metrics(run: RunFolder) -> tuple[RunFolder, Html]:
+    """A run that has recorded no metrics, as far as it came, and of which epochs they are; else the run as it is."""
+    last = run.last_metrics
+    if run.result.get("metrics") or not last:
+        return run, Html()
+    _, newest = last.pop("epoch")
+    earlier = "".join(f", {name} of epoch {epoch}" for name, (_, epoch) in last.items() if epoch < newest)
+    note = f"As of epoch {newest}, the last one in {METRICS}{earlier}."
+    metrics = {name: value for name, (value, _) in last.items()}
+    speed = metrics.pop("samples_per_second", None)
+    result = {**run.result, "metrics": metrics, "samples_per_second": run.result.get("samples_per_second") or speed}
+    return replace(run, result=result), Html(f"<p class=note>{text(note, 1000)}</p>")
+
+
 def _header(run: RunFolder, title: str) -> Html:
     result = run.result
     config = run.config.get("model")
@@ -102,7 +118,7 @@ def _header(run: RunFolder, title: str) -> Html:
     ended = "" if run.status == "completed" else f"<p class=ended>{text(why, 5000)}</p>"
     return Html(
         f"<header><h1>{text(title)}<span class='status {text(run.status)}'>{text(run.status)}</span></h1>"
-        f"<p class=about>{text(line)}</p>{ended}{_key_numbers(result)}</header>"
+        f"<p class=about>{text(line)}</p>{ended}{_key_numbers(run)}</header>"
     )
 
 
@@ -111,13 +127,14 @@ def _name(node: Any) -> str:
     return str(node.get("_target_", "") if isinstance(node, Mapping) else node or "").rpartition(".")[2]
 
 
-def _key_numbers(result: Mapping[str, Any]) -> Html:
+def _key_numbers(run: RunFolder) -> Html:
+    result = run.result
     metrics = _scalars(result)
     first = [name for name in metrics if name.startswith("test_")] or [name for name in metrics if "val_" in name]
     shown = [(name, number(float(f"{metrics[name]:.4g}"))) for name in first[:3]]
     if (speed := result.get("samples_per_second")) is not None:
         shown.append(("images/s", number(round(speed))))
-    if (seconds := result.get("seconds")) is not None:
+    if (seconds := result.get("seconds")) is not None and run.status not in ("running", KILLED):
         shown.append(("duration", text(_duration(seconds))))
     return Html(
         f"<div class=key>{join(f'<div><b>{value}</b><span>{text(name)}</span></div>' for name, value in shown)}</div>"

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.redaction import redacted, redacted_text
-from ffcv_hydra.run_folder import KILLED, RESULT, Columns, read_run
+from ffcv_hydra.run_folder import KILLED, RESULT, RunFolder, read_run
 from ffcv_hydra.sizes import shown_size
 from ffcv_hydra.sweeps.formats import duration, number
 from ffcv_hydra.sweeps.groups import Group, groups_of, spread
@@ -56,7 +56,7 @@ def _side_of_run(path: str) -> Side:
     run = read_run(path)
     result = run.result
     found: dict[str, str | float | None] = {
-        **(result.get("metrics") or _last(run.metrics)),
+        **(result.get("metrics") or _last(run)),
         "images/s": result.get("samples_per_second"),
         "waiting for data": None if (share := result.get("waiting")) is None else f"{share:.0%}",
         "memory, at most": _size(result.get("memory"), "resident"),
@@ -112,10 +112,9 @@ def _text(node: Any) -> str:
     return node if isinstance(node, str) else json.dumps(node, default=str)
 
 
-def _last(columns: Columns) -> dict[str, float | None]:
-    """The last value of each metric, of a run that was killed or still runs."""
-    values = {name: [value for value in column if value is not None] for name, column in columns.items()}
-    return {name: found[-1] for name, found in values.items() if found and name not in ("step", "samples_per_second")}
+def _last(run: RunFolder) -> dict[str, float | None]:
+    """The last epoch and the last value of each metric, of a run that was killed or still runs."""
+    return {name: value for name, (value, _) in run.last_metrics.items() if name != "samples_per_second"}
 
 
 def _of_best(metric: str) -> str:

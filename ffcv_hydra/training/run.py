@@ -199,6 +199,7 @@ class _Run:
         folder = self.run_dir / "export"
         differences = export_model(model, checkpoint, self.datamodule, folder, self.weights_only)
         self.record.complete(**{**self._facts(), "export": str(folder), "differences": differences})
+        self._report()
         print(f"run folder: {self.run_dir}")
         return self.record.read()
 

@@ -9,6 +9,7 @@ import pytest
 
 from ffcv_hydra.cli.inspection import main
 from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.process_identity import this_process
 from ffcv_hydra.report import write_report
 
 HOSTILE = "<script>document.title='owned'</script><img src=http://evil.example/x onerror=alert(1)>\"'&\u202e\x1b[31m"
@@ -107,6 +108,21 @@ def test_a_run_that_came_to_nothing_has_a_page(make_run, status, error):
     page = page_of(folder)
     assert status in page.text and error in page.text and "not in a git repository" in page.text
     assert "Curves" not in page.text
+
+
+def test_a_run_that_was_killed_has_the_last_values_of_its_epochs(make_run):
+    process = {**this_process(), "started": 5}
+    folder = make_run(
+        result={"status": "running", "process": process, "metrics": {}, "samples_per_second": None, "seconds": 0.01}
+    )
+    rows = ["epoch,train_loss,val_loss,samples_per_second,step", "1,0.5,0.75,99,10", "2,0.25,,101,20", "3,nan,,,30"]
+    (folder / "metrics.csv").write_text("\n".join(rows) + "\n")
+    text = page_of(folder).text
+    assert "killed" in text and "As of epoch 3, the last one in metrics.csv, val_loss of epoch 1" in text
+    assert re.search(r"loss\s*not a number\s*0.75\s", text) and "images/s101" in text
+    assert "duration" not in text
+    (folder / "metrics.csv").write_text("step\n1\n")
+    assert "As of" not in page_of(folder).text
 
 
 def test_a_folder_with_little_in_it_is_enough(tmp_path):

@@ -106,6 +106,7 @@ def test_result_says_where_it_is_and_how_equal(exported):
     assert result["differences"]["model.pt2"] == 0
     names = {path.name for path in folder.iterdir()}
     assert names >= {"model.pt2", "state_dict.pt", "preprocessing.json", "example.py"}
+    assert (folder.parent / "report.html").is_file()
 
 
 def test_the_config_is_that_of_the_checkpoints_run(run, tmp_path, monkeypatch):
