@@ -203,15 +203,18 @@ class FFCVDataModule(pl.LightningDataModule):
         return next((found for found in names if found is not None), None)
 
     def class_counts(self, stage: str, num_classes: int) -> np.ndarray | None:
-        """How many samples of a stage each class has, int64 (num_classes,), by its batches' second output.
+        """How many samples of a stage each class has, float64 (num_classes,), by its batches' second output.
 
-        None if that is no field of whole numbers in [0, num_classes) that is read as it is stored.
+        In a mixture with shares, how many come in an epoch on the mean. None if that output is no field of whole
+        numbers in [0, num_classes) that is read as it is stored, or the shares change with the epoch.
         """
-        names = self._loader(stage).output_names
+        loader = self._loader(stage)
+        names = loader.output_names
         numbers = self.stored_numbers(stage, names[1]) if len(names) > 1 else None
         if numbers is None or not len(numbers) or numbers.min() < 0 or numbers.max() >= num_classes:
             return None
-        return np.bincount(numbers, minlength=num_classes)
+        often = loader.frequencies()
+        return None if often is None else np.bincount(numbers, often, minlength=num_classes)
 
     def output_names(self, stage: str) -> tuple[str, ...] | None:
         """The names of what the stage's batches hold, in their order; None before there is a loader."""

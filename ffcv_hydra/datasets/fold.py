@@ -30,7 +30,7 @@ class Fold:
         of: What is divided: indices, or a callable that gives them; all samples by default.
 
     Raises:
-        ConfigError: there is no such fold.
+        ConfigError: there is no such fold; when it is asked for indices, if one is given twice, or there are too few.
     """
 
     def __init__(
@@ -64,6 +64,8 @@ class Fold:
 
     def _chosen(self, ids: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         ids = np.flatnonzero(ids) if ids.dtype == bool else np.sort(ids).astype(np.int64)
+        if len(twice := ids[1:][ids[1:] == ids[:-1]]):  # it could be trained on and held out
+            raise ConfigError(f"sample {twice[0]} is given twice, and would be in two folds; give each sample once")
         if len(ids) < self.folds:
             raise ConfigError(f"{len(ids)} samples are too few for {self.folds} folds")
         order = np.random.RandomState(self.seed).permutation(len(ids))  # the same in all versions of NumPy

@@ -214,6 +214,14 @@ class Loader:
         is_number = values.dtype.kind == "i" and values.ndim == 1
         return np.array(self.passes.order.sample_set.of(values)) if is_number else None
 
+    def frequencies(self) -> np.ndarray | None:
+        """How often each sample, in the order of `stored_numbers`, comes in an epoch by the shares of a mixture.
+
+        float64, ones where there are none; None if shares change with the epoch.
+        """
+        order = self.passes.order
+        return order.ordering.frequencies() if isinstance(order.ordering, Mixed) else np.ones(len(order.sample_set))
+
     @property
     def class_names(self) -> tuple[str, ...] | None:
         """What the source calls its classes, by number; None if it does not, or those of a mixture contradict.

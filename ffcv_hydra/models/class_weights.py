@@ -45,8 +45,8 @@ def balanced_weights(data: Any, num_classes: int) -> list[float]:
     counts = data.class_counts("train", num_classes) if hasattr(data, "class_counts") else None
     if counts is None:
         raise ConfigError(
-            f"model.class_weights={BALANCED}: the training's labels are not read as they are stored, and cannot be "
-            "counted; give a list of weights"
+            f"model.class_weights={BALANCED}: the training's labels cannot be counted, since they are not read as they "
+            "are stored, or a mixture's shares change with the epoch; give a list of weights"
         )
     if lacking := np.flatnonzero(counts == 0).tolist():
         names = data.class_names

@@ -60,6 +60,13 @@ class Mixed(Ordering):
         """`epoch_size`."""
         return self.epoch_size
 
+    def frequencies(self) -> np.ndarray | None:
+        """How often each sample comes in an epoch, on the mean, float64, by members; None if that is of the epoch."""
+        if max(map(len, self._mixture.shares)) > 1:
+            return None
+        sizes = np.array(list(map(len, self._members)))
+        return np.repeat(self.epoch_size * self._mixture.shares_in(0) / sizes, sizes)
+
     def identity(self, samples: SampleSet) -> str:
         """The shares, where members end, the size of an epoch, and what the members' ordering is known by."""
         shares, inner = [list(of_one) for of_one in self._mixture.shares], self._ordering.identity(samples)

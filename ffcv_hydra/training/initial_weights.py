@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 def load_initial_weights(model: pl.LightningModule, init_from: str, weights_only: bool = True) -> None:
     """Give a model the weights of a file, or of a library, as far as they fit; tells which did not.
 
+    Where fewer than half of the model's weights are there, that is a warning.
+
     Names are compared without what they begin with on either side, be it one or several of `WRAPPERS`, such that most
     weights fit. What has another shape, as the head for another number of classes has, stays as it is.
 
@@ -64,6 +66,11 @@ def load_initial_weights(model: pl.LightningModule, init_from: str, weights_only
             tell("left as initialised, %s: %s", reason, briefly(listed, _SHOWN))
     if unread:
         tell("not in the model: %s", briefly(unread, _SHOWN))
+    if 2 * len(fitting) < len(own):
+        rank_zero_only(log.warning)(
+            "model.init_from=%s fits only %d of the model's %d weights: the rest begins as it was initialised; see "
+            "that it is of this network", init_from, len(fitting), len(own),
+        )  # fmt: skip
 
 
 def _read(init_from: str, weights_only: bool) -> dict[str, Tensor]:

@@ -133,6 +133,20 @@ def test_copies_and_data_modules_read_the_same(paths):
     assert numbers(FFCVDataModule(10, 1, train_manager=manager, seed=5).train_dataloader()) == expected
 
 
+def test_classes_are_counted_as_often_as_shares_let_them_come(paths):
+    def counts(*shares, **options):
+        mixture = Mixture(dict(zip(paths, shares, strict=True)), 70, **options)
+        module = FFCVDataModule(10, 1, train_manager=FFCVPipelineManager(mixture, ordering=Random()))
+        return module.class_counts("train", 3), module.train_dataloader()
+
+    counted, loader = counts(0.5, 0.3, 0.2, indices={paths[0]: [0, 3, 4, 5]})
+    assert counted == pytest.approx([17.5 + 9 + 14 * 8 / 23, 8.75 + 6 + 14 * 8 / 23, 8.75 + 6 + 14 * 7 / 23])
+    seen = sum(np.bincount(np.asarray(label).ravel(), minlength=3) for _ in range(40) for _, label in loader)
+    assert seen / 40 == pytest.approx(counted, abs=0.5)
+    assert counts(1, 0, 1)[0].sum() == pytest.approx(70)
+    assert counts([1, 0], 1, 1)[0] is None  # every epoch is another
+
+
 def test_a_state_of_another_mixture_is_refused(paths):
     state = mixed(paths).state_dict()
     with pytest.raises(LoaderError, match="another ordering"):

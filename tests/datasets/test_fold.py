@@ -69,6 +69,13 @@ def test_a_fold_that_there_is_not_is_refused(fold, folds):
         Fold(fold, folds, True)
 
 
+@pytest.mark.parametrize("of", [[0, 1, 7, 2, 7], lambda num_samples: np.array([7, 7, 1, 0])])
+def test_a_sample_that_is_given_twice_is_refused(of):
+    for found in (lambda fold: fold(9), lambda fold: fold.of_beton(Labelled([0] * 9))):
+        with pytest.raises(ConfigError, match="sample 7 is given twice, and would be in two folds"):
+            found(Fold(0, 2, True, of=of))
+
+
 def test_more_folds_than_samples_are_refused():
     with pytest.raises(ConfigError, match="3 samples are too few for 5 folds"):
         Fold(0, 5, True)(3)

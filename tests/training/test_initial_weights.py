@@ -57,6 +57,17 @@ def test_the_networks_of_recipes_take_the_weights_of_plain_ones(tmp_path, told):
     assert "left as initialised" not in told()
 
 
+def test_weights_that_most_of_the_model_lacks_are_a_warning(network, tmp_path, caplog):
+    weights = network.state_dict()
+    for count, is_warned in ((len(weights) // 2, False), (len(weights) // 2 - 1, True)):
+        some = dict([*((name, value) for name, value in weights.items() if value.ndim)][:count])
+        torch.save(some, tmp_path / "weights.pt")
+        load_initial_weights(classifier(), str(tmp_path / "weights.pt"))
+        warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+        assert len(warnings) == is_warned
+    assert f"fits only {count} of the model's {len(weights)} weights" in warnings[0]
+
+
 def test_a_head_of_other_classes_is_left_out_with_a_word(network, tmp_path, told):
     torch.save(network.state_dict(), tmp_path / "weights.pt")
     model = classifier(num_classes=7)
