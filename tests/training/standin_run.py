@@ -134,6 +134,22 @@ class SignalAt(pl.Callback):
         self._maybe(trainer, "test", batch_idx)
 
 
+class SameWeights(pl.Callback):
+    """Fails after an epoch where the ranks' weights differ, or where the first ones were not trained as they should."""
+
+    def __init__(self, trained_from):
+        self.trained_from, self.before = trained_from, None
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        self.before = next(pl_module.backbone.parameters()).detach().clone()
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        weights = torch.nn.utils.parameters_to_vector(pl_module.parameters()).detach()
+        assert (pl_module.all_gather(weights) == weights).all(), "the ranks' weights differ"
+        is_trained = not torch.equal(next(pl_module.backbone.parameters()), self.before)
+        assert is_trained == (trainer.current_epoch >= self.trained_from), f"epoch {trainer.current_epoch}"
+
+
 class LoseFolder(pl.Callback):
     """Puts a file in the place of the run's folder, on rank 0 when a training batch begins or at the end of the fit."""
 

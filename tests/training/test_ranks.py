@@ -4,6 +4,7 @@ Each test starts two processes, most of whose time goes into imports. Two ranks 
 `tests/test_end_to_end.py`.
 """
 
+import json
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
-from standin_run import config
+from standin_run import CLASSES, SAMPLES, config
 from test_interruption import batches, composed, lose_folder
 
 from ffcv_hydra.callbacks import EXIT_STATUS
@@ -51,6 +52,22 @@ def test_a_second_signal_takes_the_other_rank_along(run_command, result, tmp_pat
     status, output = run_command(run_dir, composed(run_dir, {"signum": "SIGINT", "twice": True}, TWO))
     assert status == EXIT_STATUS, output
     assert result(run_dir)["status"] == "interrupted"
+
+
+def test_two_ranks_unfreeze_alike_and_count_every_sample_once(run_command, result, tmp_path):
+    run_dir = tmp_path / "run"
+    callbacks = {
+        "finetuning": {"_target_": "ffcv_hydra.callbacks.Finetuning", "unfreeze_at_epoch": 1},
+        "same": {"_target_": "standin_run.SameWeights", "trained_from": 1},
+    }
+    network = {"_target_": "ffcv_hydra.models.SmallConvNet", "in_channels": 1, "width": 4, "num_classes": CLASSES}
+    trainer = {**config()["trainer"], **TWO, "max_epochs": 2}
+    status, output = run_command(run_dir, config(callbacks=callbacks, model={"backbone": network}, trainer=trainer))
+    assert status == 0, output
+    assert result(run_dir)["status"] == "completed"
+    found = json.loads((run_dir / "evaluation.json").read_text())["evaluations"]["val"]
+    assert sum(found["counts"]) == SAMPLES
+    assert sum(found["correct"]) + sum(count for *_, count in found["confused"]) == SAMPLES
 
 
 @pytest.mark.parametrize("rank", [0, 1])
