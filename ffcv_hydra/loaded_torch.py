@@ -22,6 +22,12 @@ def is_tensor(value: Any) -> "TypeGuard[torch.Tensor]":
     return torch is not None and isinstance(value, torch.Tensor)
 
 
+def tv_tensor_kind(value: Any) -> str | None:
+    """The name of `value`'s class if it is one of torchvision's `tv_tensors`, as `BoundingBoxes`."""
+    tv_tensors = sys.modules.get("torchvision.tv_tensors")
+    return type(value).__name__ if tv_tensors and isinstance(value, tv_tensors.TVTensor) else None
+
+
 def bytes_of(tensor: "torch.Tensor") -> bytes:
     """What a dense tensor holds."""
     import torch

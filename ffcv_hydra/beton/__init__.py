@@ -10,6 +10,9 @@ from ffcv_hydra.beton.fields.inference import infer_fields as infer_fields
 from ffcv_hydra.beton.fields.options import FieldSpecs as FieldSpecs
 from ffcv_hydra.beton.fields.options import resolve_fields as resolve_fields
 from ffcv_hydra.beton.fields.own_field import OwnField as OwnField
+from ffcv_hydra.beton.fields.places import BoundingBoxesField as BoundingBoxesField
+from ffcv_hydra.beton.fields.places import KeypointsField as KeypointsField
+from ffcv_hydra.beton.fields.places import PolygonsField as PolygonsField
 from ffcv_hydra.beton.fields.ragged_field import RaggedArrayField as RaggedArrayField
 from ffcv_hydra.beton.fields.random_access_image import RandomAccessImageField as RandomAccessImageField
 from ffcv_hydra.beton.fields.text_field import TextField as TextField

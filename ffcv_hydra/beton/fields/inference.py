@@ -13,12 +13,13 @@ from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.bfloat16_field import BFloat16TensorField
 from ffcv_hydra.beton.fields.bytes_fields import BytesField, JSONField
 from ffcv_hydra.beton.fields.image_fields import MaskField
+from ffcv_hydra.beton.fields.places import BOX_FORMATS, BoundingBoxesField, KeypointsField
 from ffcv_hydra.beton.fields.random_access_image import RandomAccessImageField
 from ffcv_hydra.beton.fields.scalar_fields import FloatField, IntField
 from ffcv_hydra.beton.fields.text_field import TextField
 from ffcv_hydra.beton.layout import MAX_ARRAY_DIMS
 from ffcv_hydra.errors import ConversionError
-from ffcv_hydra.loaded_torch import is_tensor
+from ffcv_hydra.loaded_torch import is_tensor, tv_tensor_kind
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +34,8 @@ def infer_fields(item: Any, names: Sequence[str] | None = None, *, index: int | 
 
     PIL image -> `RandomAccessImageField` as JPEG, but see `infer_field` of masks; int, bool and their NumPy and 0-d kin
     -> `IntField`; floats -> `FloatField`; 1-D uint8 ndarray -> `BytesField`; other ndarrays -> `NDArrayField` of that
-    dtype and shape; str -> `TextField`; dict -> `JSONField`; tensor -> `TorchTensorField`, or `BFloat16TensorField`.
+    dtype and shape; str -> `TextField`; dict -> `JSONField`; tensor -> `TorchTensorField`, or `BFloat16TensorField`;
+    torchvision's `BoundingBoxes` and `KeyPoints` -> `BoundingBoxesField` and `KeypointsField`.
 
     Args:
         item: One item of the dataset, a tuple.
@@ -120,6 +122,8 @@ def infer_field(value: Any, name: str, where: str) -> Field:
         return number
     if isinstance(value, np.ndarray):
         return _infer_array(value, where)
+    if tv_tensor_kind(value) in ("BoundingBoxes", "KeyPoints"):
+        return _infer_places(value, where)
     if is_tensor(value):
         return _infer_tensor(value, where)
     if isinstance(value, str):
@@ -133,6 +137,15 @@ def infer_field(value: Any, name: str, where: str) -> Field:
         type(None): "let every sample have a value",
     }.get(type(value), "return a PIL image, number, array, tensor, str or dict, or name a field class of your own")
     raise ConversionError(f"{where}: cannot store a {type(value).__name__}; {hint}")
+
+
+def _infer_places(value: Any, where: str) -> Field:
+    if tv_tensor_kind(value) == "KeyPoints":
+        return KeypointsField(num_points=value.shape[-2] if value.ndim > 2 else 1)
+    box_format = value.format.value.lower()
+    if box_format not in BOX_FORMATS:
+        raise ConversionError(f"{where}: cannot store boxes of format {box_format}; use {', '.join(BOX_FORMATS)}")
+    return BoundingBoxesField(box_format)
 
 
 def _infer_array(value: np.ndarray, where: str) -> Field:

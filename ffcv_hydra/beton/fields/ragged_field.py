@@ -22,14 +22,19 @@ class RaggedArrayField(OwnField):
     Args:
         dtype: Of the arrays, one that torch knows as well: `float32`, or `numpy.float32`.
         item_shape: Of one item, in front of which the arrays have n; `[]` for arrays (n,).
+        follows: The field of boxes that items go with, one each, as labels of boxes do: items of boxes that are dropped
+            are dropped, too, and a sample must have as many of both.
 
     Raises:
         ConversionError: if an argument is impossible.
     """
 
     kind = "ragged"
+    dtype: np.dtype
+    item_shape: tuple[int, ...]
+    follows: str | None = None
 
-    def __init__(self, dtype: Any, item_shape: Sequence[int] = ()) -> None:
+    def __init__(self, dtype: Any, item_shape: Sequence[int] = (), follows: str | None = None) -> None:
         import torch  # slow to load, which betons without such a field are spared
 
         try:
@@ -40,7 +45,7 @@ class RaggedArrayField(OwnField):
         shape = None if isinstance(item_shape, str) or not isinstance(item_shape, Sequence) else tuple(item_shape)
         if shape is None or len(shape) >= MAX_ARRAY_DIMS or not all(type(side) is int and side > 0 for side in shape):
             raise ConversionError(f"RaggedArrayField: item_shape is {item_shape!r}; use a list of sizes, as [4]")
-        self.item_shape: tuple[int, ...] = shape
+        self.item_shape, self.follows = shape, name_of_followed("RaggedArrayField", follows)
         if self.item_bytes > MAX_PAGE_SIZE:
             raise ConversionError(f"RaggedArrayField: an item of shape {shape} has over {MAX_PAGE_SIZE} bytes")
 
@@ -60,12 +65,20 @@ class RaggedArrayField(OwnField):
         return self.item_shape[-1:] in ((2,), (4,)) or None
 
     def parameters(self) -> dict[str, Any]:
-        """Both arguments."""
-        return {"dtype": self.dtype.newbyteorder("<").str, "item_shape": list(self.item_shape)}
+        """All arguments that are set."""
+        return {"dtype": self.dtype.newbyteorder("<").str, "item_shape": list(self.item_shape)} | self._followed()
+
+    def _followed(self) -> dict[str, Any]:
+        return {} if self.follows is None else {"follows": self.follows}
+
+    def num_items(self, metadata: np.ndarray) -> np.ndarray:
+        """uint64 (N,): how many items samples with that metadata (N,) have."""
+        return metadata["size"] // np.uint64(self.item_bytes)
 
     def description(self) -> str:
         """As `ragged float32 (n, 4)`."""
-        return f"{self.kind} {self.dtype} {self._shape()}"
+        followed = "" if self.follows is None else f" of {self.follows}"
+        return f"{self.kind} {self.dtype} {self._shape()}{followed}"
 
     def has_wrong_size(self, metadata: np.ndarray, sizes: np.ndarray) -> np.ndarray:
         """Whether the bytes are no whole items, or more than are stored; bool (N,)."""
@@ -86,3 +99,10 @@ class RaggedArrayField(OwnField):
 
     def _shape(self) -> str:
         return f"({', '.join(map(str, ('n', *self.item_shape)))}{',' if not self.item_shape else ''})"
+
+
+def name_of_followed(kind: str, follows: Any) -> str | None:
+    """`follows` as a field of class `kind` is given it; raises `ConversionError` if it is no name."""
+    if follows is not None and not isinstance(follows, str):
+        raise ConversionError(f"{kind}: follows is {follows!r}; use the name of a field with boxes")
+    return follows

@@ -159,7 +159,7 @@ def _distributions(beton: Beton) -> Iterator[tuple[str, str, Callable[[Beton], n
                 yield f"{name}: {column}", "px", partial(_column, name, column)
         extents = beton.extents(name)
         if isinstance(field, RaggedArrayField):
-            yield f"{name}: items per sample", "", partial(_num_items, name, np.uint64(field.item_bytes))
+            yield f"{name}: items per sample", "", partial(_num_items, name, field)
         elif extents is not None and extents[1].min() < extents[1].max():
             yield f"{name}: bytes per sample", "", partial(_sizes, name)
 
@@ -174,8 +174,8 @@ def _column(name: str, column: str, part: Beton) -> np.ndarray:
     return part.field_metadata(name)[column]
 
 
-def _num_items(name: str, item_bytes: np.uint64, part: Beton) -> np.ndarray:
-    return part.field_metadata(name)["size"] // item_bytes
+def _num_items(name: str, field: RaggedArrayField, part: Beton) -> np.ndarray:
+    return field.num_items(part.field_metadata(name))
 
 
 def _histogram(title: str, unit: str, beton: Beton, values_of: Callable[[Beton], np.ndarray]) -> Table:

@@ -20,6 +20,7 @@ from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.coercion import coerce
 from ffcv_hydra.beton.fields.encoded_jpeg import EncodedJpeg
 from ffcv_hydra.beton.fields.inference import check_is_tuple
+from ffcv_hydra.beton.fields.ragged_field import RaggedArrayField
 from ffcv_hydra.beton.fields.source_image import noting_damage
 from ffcv_hydra.beton.format import record_type
 from ffcv_hydra.beton.layout import room
@@ -65,6 +66,9 @@ class SampleEncoder:
         seed: Seeds the global generators before each portion, for datasets and fields that draw from them
             (`RGBImageField(write_mode="proportion")` does), so that a file does not depend on the number of workers.
         on_warning: Whether to keep what can be read of a damaged image, with a warning, or to raise an error.
+
+    Raises:
+        ConversionError: if a field follows one that is not there, or is no field of items.
     """
 
     def __init__(self, fields: Mapping[str, Field], seed: int = 0, on_warning: OnWarning = "keep") -> None:
@@ -76,6 +80,7 @@ class SampleEncoder:
         self.dtype = record_type(self.fields)
         columns = (self.dtype.fields or {}).values()
         offsets = [list(_pointer_offsets(*column[:2])) for column in columns]
+        self.followed = _followed(fields)
         self._pointers = [(position, offset) for position, found in enumerate(offsets) for offset in found]
 
     def encode_portion(self, dataset: Any, indices: np.ndarray, start: int, stop: int) -> Iterator[Part]:
@@ -185,9 +190,23 @@ class _PartBuilder:
                         raise ConversionError(f"{damage[0]}; replace it, or leave this sample out")
                 self._warnings.extend(f"{where}: {line}" for line in damage)
                 damage.clear()
+        for follower, followed in encoder.followed:
+            self._compare_items(record, index, follower, followed)
         self.records.append(record.view(np.uint8))  # bytes: NumPy does not copy the gaps between columns
         self._indices.append(index)
         self.num_bytes += record.nbytes
+
+    def _compare_items(self, record: np.ndarray, index: int | str, follower: int, followed: int) -> None:
+        """Refuse a sample whose field `follower` has not as many items as field `followed`, both by their places."""
+        encoder, columns = self.encoder, self.encoder.dtype.names or ()
+        fields: list[Any] = encoder.fields
+        mine, theirs = (int(fields[place].num_items(record[columns[place]])[0]) for place in (follower, followed))
+        if mine != theirs:
+            name, followed_name = encoder.names[follower], encoder.names[followed]
+            raise ConversionError(
+                f"sample {index}, field {name!r}: {mine} items, but {followed_name!r}, which it follows, has {theirs}; "
+                "give one for each"
+            )
 
     def _allocate(self, size: int, position: int) -> tuple[int, np.ndarray]:
         placeholder = FIRST_PLACEHOLDER + len(self._sizes)
@@ -231,6 +250,19 @@ def blaming(where: str, what: str = "") -> Iterator[None]:
         if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             raise
         raise ConversionError(f"{where}: {what}{describe_error(error)}") from error
+
+
+def _followed(fields: Mapping[str, Field]) -> list[tuple[int, int]]:
+    """The places of fields with items, and of those whose items these go with."""
+    leading = [name for name, field in fields.items() if isinstance(field, RaggedArrayField) and field.follows is None]
+    names, found = list(fields), []
+    for name, field in fields.items():
+        if isinstance(field, RaggedArrayField) and field.follows is not None:
+            if field.follows not in leading:
+                known = f"use one of {', '.join(leading)}" if leading else "add a BoundingBoxesField"
+                raise ConversionError(f"field {name!r} follows {field.follows!r}, no field with items; {known}")
+            found.append((names.index(name), names.index(field.follows)))
+    return found
 
 
 def _pointer_offsets(dtype: np.dtype, offset: int) -> Iterator[int]:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision import tv_tensors
 
 from ffcv_hydra import Loader
 from ffcv_hydra.beton import (
@@ -90,6 +91,28 @@ def test_arrays_keep_dtype_and_shape():
 
 def test_default_names_are_kinds_with_numbers_when_repeated():
     assert list(infer_fields((IMAGE, 1, IMAGE, 2, 3, {}))) == ["image", "int", "image_2", "int_2", "int_3", "json"]
+
+
+@pytest.mark.parametrize(("kind", "ours"), [("XYXY", "xyxy"), ("XYWH", "xywh"), ("CXCYWH", "cxcywh")])
+def test_torchvisions_boxes_are_boxes_of_their_format(kind, ours):
+    boxes = tv_tensors.BoundingBoxes([[1, 2, 3, 4]], format=kind, canvas_size=(9, 9))
+    assert infer_fields((boxes,))["boxes"].parameters() == {"format": ours}
+
+
+def test_torchvisions_rotated_boxes_are_refused():
+    if not hasattr(tv_tensors.BoundingBoxFormat, "XYWHR"):
+        pytest.skip("this torchvision has none")
+    boxes = tv_tensors.BoundingBoxes([[1.0, 2, 3, 4, 5]], format="XYWHR", canvas_size=(9, 9))
+    with pytest.raises(ConversionError, match=r"sample 0, item 0: cannot store boxes of format xywhr; use xyxy, xywh"):
+        infer_fields((boxes,))
+
+
+@pytest.mark.parametrize(("shape", "num_points"), [((3, 2), 1), ((3, 5, 2), 5)])
+def test_torchvisions_points_are_groups(shape, num_points):
+    if not hasattr(tv_tensors, "KeyPoints"):
+        pytest.skip("this torchvision has none")
+    points = tv_tensors.KeyPoints(torch.zeros(shape), canvas_size=(9, 9))
+    assert infer_fields((points,))["keypoints"].parameters() == {"num_points": num_points}
 
 
 def test_names_can_be_given():

@@ -6,9 +6,12 @@ import pytest
 from ffcv_hydra.beton import (
     Beton,
     BFloat16TensorField,
+    BoundingBoxesField,
     GrayscaleImageField,
+    KeypointsField,
     MaskField,
     OwnField,
+    PolygonsField,
     RaggedArrayField,
     TextField,
     write_beton,
@@ -27,6 +30,10 @@ FIELDS = {
     "mask": MaskField(),
     "ragged float32 (n, 4)": RaggedArrayField("float32", [4]),
     "ragged complex128 (n,)": RaggedArrayField(np.complex128),
+    "ragged int64 (n,) of boxes": RaggedArrayField("int64", follows="boxes"),
+    "boxes float32 (n, 4) cxcywh": BoundingBoxesField("cxcywh"),
+    "keypoints float32 (n, 17, 3) of boxes": KeypointsField(17, [[1, 2], [3, 4]], "boxes"),
+    "polygons float32 (n, 3)": PolygonsField(),
     "text": TextField(),
     "tensor bfloat16 (3, 4)": BFloat16TensorField([3, 4]),
 }
@@ -67,7 +74,9 @@ def test_arguments_give_the_field_back(text):
 
 
 def test_kinds_are_named_like_those_of_ffcvs_fields():
-    assert [field.label for field in FIELDS.values()][2:] == ["mask", "ragged", "ragged", "text", "tensor"]
+    assert [field.label for field in FIELDS.values()][2:] == [
+        "mask", "ragged", "ragged", "ragged", "boxes", "keypoints", "polygons", "text", "tensor",
+    ]  # fmt: skip
 
 
 def test_a_beton_opens_without_custom_fields_and_with_them(tmp_path):
@@ -100,6 +109,8 @@ def test_an_unknown_kind_is_named(tmp_path):
         description('{"kind": "ragged", "parameters": {"dtype": "O", "item_shape": [4]}}'),
         description('{"kind": "ragged", "parameters": {"dtype": "<f4", "item_shape": [4000000000000, 4000000000]}}'),
         description('{"kind": "ragged", "parameters": {"dtype": "<f4", "item_shape": [0]}}'),
+        description('{"kind": "boxes", "parameters": {"format": "yxyx"}}'),
+        description('{"kind": "keypoints", "parameters": {"num_points": 4000000000}}'),
         description('{"kind": "bfloat16_tensor", "parameters": {"shape": [1e300]}}'),
         description('{"kind": "bfloat16_tensor", "parameters": {"shape": [9223372036854775807, 9223372036854775807]}}'),
         description('{"kind": "grayscale", "parameters": {"bits": 9}}'),
