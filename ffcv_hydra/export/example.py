@@ -85,13 +85,21 @@ def load() -> Callable[[np.ndarray], np.ndarray]:
     return lambda images: model(torch.from_numpy(images)).detach().numpy()
 
 
+def told(output: np.ndarray) -> tuple:
+    """What an output says: the class, or all that are there, and the numbers; the values of a regression."""
+    if output.ndim != 1 or SPEC["output"] not in ("logits", "values"):
+        return SPEC["output"], output.shape
+    numbers = [round(value, 4) for value in output.tolist()]
+    if SPEC["output"] == "values":
+        return (numbers,)
+    names = SPEC["classes"] or range(len(numbers))
+    if SPEC["task"] == "multilabel":
+        shares = 1 / (1 + np.exp(-output.astype(float)))
+        return [names[place] for place in np.flatnonzero(shares >= 0.5)], [round(share, 4) for share in shares.tolist()]
+    return names[int(output.argmax())], numbers
+
+
 if __name__ == "__main__":
     outputs = load()(np.stack([preprocess(path) for path in sys.argv[1:]]))
     for path, output in zip(sys.argv[1:], outputs, strict=True):
-        if output.ndim == 1 and SPEC["output"] == "logits":
-            best = int(output.argmax())
-            print(
-                path, SPEC["classes"][best] if SPEC["classes"] else best, [round(value, 4) for value in output.tolist()]
-            )
-        else:
-            print(path, SPEC["output"], output.shape)
+        print(path, *told(output))

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _OWN_KEYS = ("mode", "ckpt_path", "trust_checkpoint")
 _OUTPUTS = {Classifier: "logits", Segmenter: "logits", SimCLR: "features", AutoEncoder: "codes"}
+_DONE_WHEN_STORED = ("max_resolution", "background")
 _NUM_BATCHES = 2  # that the programs are compared on
 
 
@@ -60,7 +61,12 @@ def config_of_its_run(config: Mapping[str, Any], overrides: Sequence[str], run_d
 
 
 def export_model(
-    model: pl.LightningModule, checkpoint: Path | None, datamodule: FFCVDataModule, folder: Path, weights_only: bool
+    model: pl.LightningModule,
+    checkpoint: Path | None,
+    datamodule: FFCVDataModule,
+    folder: Path,
+    weights_only: bool,
+    stored: Sequence[Mapping[str, Any] | None] = (),
 ) -> dict[str, float]:
     """Export a model with a checkpoint's weights into a folder, and print a table; returns and raises as `export`.
 
@@ -70,6 +76,7 @@ def export_model(
         datamodule: whose batches of validation are described, and compared.
         folder: where to.
         weights_only: whether objects in the checkpoint are refused.
+        stored: how the betons store their fields, each by the field's name.
     """
     datamodule.prepare_data()
     loader: Any = datamodule.val_dataloader()
@@ -85,11 +92,35 @@ def export_model(
     kind = next((name for kind, name in _OUTPUTS.items() if isinstance(model, kind)), "output")
     if model.hparams.get("task") == "regression":
         kind = "values"
-    names = loader.class_names if kind == "logits" else None
-    description |= {"output": kind, "classes": None if names is None else list(names)}
+    names = _class_names(loader, model) if kind == "logits" else None
+    description |= {"output": kind, "task": model.hparams.get("task"), "classes": names}
     differences = export(model, batches, description, folder)
     _print(differences, folder)
+    for field in {node.field for node in loader.plan.ends(output)}:
+        _tell_of_changes(field, stored)
     return differences
+
+
+def _class_names(loader: Any, model: Any) -> list[str] | None:
+    """The classes' names, if there is one for each of the model's."""
+    names = loader.class_names
+    if names is not None and len(names) != model.num_classes:
+        log.warning(
+            "the data name %d classes, the model has %d: preprocessing.json names none", len(names), model.num_classes
+        )
+        return None
+    return None if names is None else list(names)
+
+
+def _tell_of_changes(field: str, stored: Sequence[Mapping[str, Any] | None]) -> None:
+    """Warn of what a conversion did to pictures and the example does not."""
+    options = [(fields or {}).get(field) or {} for fields in stored]
+    for name in _DONE_WHEN_STORED:
+        if values := {str(one[name]) for one in options if one.get(name) is not None}:
+            log.warning(
+                "pictures were changed when they were stored (fields.%s.%s=%s), which preprocessing.json does not do: "
+                "the outputs for such originals are others", field, name, " or ".join(sorted(values)),
+            )  # fmt: skip
 
 
 def _print(differences: Mapping[str, float], folder: Path) -> None:

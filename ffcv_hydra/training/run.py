@@ -16,7 +16,9 @@ from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from ffcv_hydra.bench import bench, print_report
+from ffcv_hydra.building.conversion_config import parts_of
 from ffcv_hydra.building.data import build_datamodule
+from ffcv_hydra.building.folds import with_folds
 from ffcv_hydra.callbacks import EXIT_STATUS, Pruning, RunInterrupted, StopSignals, Throughput
 from ffcv_hydra.datamodule import FFCVDataModule
 from ffcv_hydra.errors import WriteError, describe_error, root_cause
@@ -197,7 +199,8 @@ class _Run:
 
     def _export(self, model: pl.LightningModule, checkpoint: Path | None) -> dict[str, Any]:
         folder = self.run_dir / "export"
-        differences = export_model(model, checkpoint, self.datamodule, folder, self.weights_only)
+        stored = [part.fields for part in parts_of(with_folds(self.config)["dataset"], "val")]
+        differences = export_model(model, checkpoint, self.datamodule, folder, self.weights_only, stored)
         self.record.complete(**{**self._facts(), "export": str(folder), "differences": differences})
         self._report()
         print(f"run folder: {self.run_dir}")

@@ -74,6 +74,26 @@ def test_values_are_the_loaders(pictures, example, operations):
     np.testing.assert_allclose(ours, loaded, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("output", "task", "numbers", "said"),
+    [
+        ("logits", "multiclass", [1.0, -2.0, 3.0], ("wolf", [1.0, -2.0, 3.0])),
+        ("logits", "multilabel", [1.0, -200.0, 0.0], (["cat", "wolf"], [0.7311, 0.0, 0.5])),
+        ("values", "regression", [1.5, -2.0], ([1.5, -2.0],)),
+        ("logits", None, [[[1.0]]], ("logits", (1, 1, 1))),
+        ("features", None, [1.0], ("features", (1,))),
+    ],
+)
+def test_it_tells_what_the_outputs_task_means(example, output, task, numbers, said):
+    module = example({"output": output, "task": task, "classes": ["cat", "dog", "wolf"]})
+    assert module.told(np.array(numbers, dtype=np.float32)) == said
+
+
+def test_classes_without_names_are_numbers(example):
+    module = example({"output": "logits", "task": "multilabel", "classes": None})
+    assert str(module.told(np.array([1.0, -1.0, 1.0]))[0]) == "[0, 2]"
+
+
 def test_a_jpeg_is_read_by_pillow_where_there_is_no_simplejpeg(pictures, example, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "simplejpeg", None)
     loaded, ours = both(pictures, example, [CenterCrop(224, 0.875), *LEVELS], only_photographs=True)

@@ -16,7 +16,7 @@ from ffcv_hydra.errors import ConfigError, PipelineError
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.models import Classifier, SmallConvNet
 from ffcv_hydra.operations import DivideImage255, Resize, ToTensor, ToTorchImage
-from ffcv_hydra.training import train
+from ffcv_hydra.training import exporting, train
 
 OPTIMIZER = {"_target_": "torch.optim.SGD", "lr": 0.1}
 WITHOUT_US = "import runpy, sys; sys.modules['ffcv_hydra'] = None; runpy.run_path('example.py', run_name='__main__')"
@@ -115,6 +115,42 @@ def test_the_config_is_that_of_the_checkpoints_run(run, tmp_path, monkeypatch):
     )
     with pytest.raises(ConfigError, match="takes the config of the checkpoint's run, .*config.yaml: leave out model="):
         train({"mode": "export", "ckpt_path": f"{run[0]}/last"}, tmp_path)
+
+
+def exported_of(run, monkeypatch, tmp_path, change):
+    """What `preprocessing.json` would say of a run whose config is changed by `change`."""
+    said = {}
+    monkeypatch.setattr(exporting, "export", lambda model, batches, told, folder: said.update(told) or {})
+    monkeypatch.setattr(exporting, "_print", lambda *args: None)
+    config = yaml.safe_load((run[0] / "config.yaml").read_text()) | {"mode": "export"}
+    change(config)
+    train(config, tmp_path)
+    return said
+
+
+@pytest.mark.parametrize(
+    ("task", "output", "classes"),
+    [("multiclass", "logits", True), ("multilabel", "logits", True), ("regression", "values", False)],
+)
+def test_what_the_output_is_follows_from_the_task(run, monkeypatch, tmp_path, task, output, classes):
+    said = exported_of(run, monkeypatch, tmp_path, lambda config: config["model"].update(task=task))
+    assert (said["output"], said["task"]) == (output, task)
+    assert said["classes"] == (list(Pictures.classes) if classes else None)
+
+
+def test_names_of_other_classes_are_left_out_with_a_word(run, monkeypatch, tmp_path, caplog):
+    said = exported_of(run, monkeypatch, tmp_path, lambda config: config["model"].update(num_classes=4))
+    assert said["classes"] is None
+    assert "the data name 3 classes, the model has 4: preprocessing.json names none" in caplog.text
+
+
+@pytest.mark.parametrize("option", [{"max_resolution": 50}, {"background": [0, 0, 0]}, {"max_resolution": None}])
+def test_what_a_conversion_changed_is_told(run, monkeypatch, tmp_path, caplog, option):
+    fields = {"image": option, "label": None}
+    exported_of(run, monkeypatch, tmp_path, lambda config: config["dataset"].update(fields=fields))
+    (name, value), *_ = option.items()
+    told = f"pictures were changed when they were stored (fields.image.{name}={value})"
+    assert (told in caplog.text) == (value is not None)
 
 
 def test_a_pipeline_that_cannot_be_exported_is_one_line(run, tmp_path):
