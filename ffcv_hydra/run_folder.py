@@ -22,7 +22,16 @@ CONFIG = "config.yaml"
 LOG = "run.log"
 METRICS = "metrics.csv"
 METRICS_BY_STEP = "metrics_by_step.csv"
+PREDICTIONS = "predictions.pt"
+CHECKPOINTS = "checkpoints"
+LAST = f"{CHECKPOINTS}/last.ckpt"
 
+RUNNING = "running"
+COMPLETED = "completed"
+PRUNED = "pruned"
+FAILED = "failed"
+INTERRUPTED = "interrupted"
+FINISHED = (COMPLETED, PRUNED)
 KILLED = "killed"
 """The status of a run whose process is gone without having said so: by SIGKILL, for want of memory, or of power."""
 
@@ -151,7 +160,7 @@ def how_it_ended(folder: Path, result: Mapping[str, Any]) -> tuple[str, str]:
     start of its process. From elsewhere, its last sign of life is told.
     """
     status, error = result.get("status", "unknown"), result.get("error")
-    if status != "running":
+    if status != RUNNING:
         return status, f"{status}: {error}" if error else status
     process = result.get("process") or {}
     seen = _ago(time.time() - last_sign_of_life(folder))
@@ -168,7 +177,7 @@ def last_sign_of_life(folder: Path) -> float:
     """When a file of the run was last written, in seconds since 1970."""
     files = [folder / name for name in (RESULT, LOG, METRICS, METRICS_BY_STEP)]
     seen = [0.0]
-    for file in [*files, *folder.glob("checkpoints/*")]:
+    for file in [*files, *folder.glob(f"{CHECKPOINTS}/*")]:
         with suppress(OSError):  # it is not there, or a run that goes on has just replaced it
             seen.append(file.stat().st_mtime)
     return max(seen)

@@ -27,7 +27,9 @@ def explain(error: BaseException, config: DictConfig) -> str | None:
 
 
 def _where_the_traceback_is() -> str:
-    log = Path(HydraConfig.get().runtime.output_dir, "run.log")
+    from ffcv_hydra.run_folder import LOG  # which loads pydantic, and who asks for help waits for it
+
+    log = Path(HydraConfig.get().runtime.output_dir, LOG)
     return f"the traceback is in {log}" if log.is_file() else _TRACEBACK
 
 

@@ -16,7 +16,7 @@ from ffcv_hydra.report.evaluation import Evaluation, read_evaluation
 from ffcv_hydra.report.markup import MOST_LISTED, Html, facts, folded, join, number, section, table, text
 from ffcv_hydra.report.mistakes import mistakes
 from ffcv_hydra.report.style import STYLE
-from ffcv_hydra.run_folder import KILLED, METRICS, RunFolder, read_run
+from ffcv_hydra.run_folder import COMPLETED, KILLED, METRICS, RUNNING, RunFolder, read_run
 from ffcv_hydra.sizes import shown_size
 
 FILE = "report.html"
@@ -115,7 +115,7 @@ def _header(run: RunFolder, title: str) -> Html:
     about = [result.get("mode"), f"{model} of {backbone}" if backbone else model, _date(result.get("started"))]
     line = " · ".join(str(part) for part in about if part)
     why = redacted_text(str(result.get("error") or run.ending))
-    ended = "" if run.status == "completed" else f"<p class=ended>{text(why, 5000)}</p>"
+    ended = "" if run.status == COMPLETED else f"<p class=ended>{text(why, 5000)}</p>"
     return Html(
         f"<header><h1>{text(title)}<span class='status {text(run.status)}'>{text(run.status)}</span></h1>"
         f"<p class=about>{text(line)}</p>{ended}{_key_numbers(run)}</header>"
@@ -134,7 +134,7 @@ def _key_numbers(run: RunFolder) -> Html:
     shown = [(name, number(float(f"{metrics[name]:.4g}"))) for name in first[:3]]
     if (speed := result.get("samples_per_second")) is not None:
         shown.append(("images/s", number(round(speed))))
-    if (seconds := result.get("seconds")) is not None and run.status not in ("running", KILLED):
+    if (seconds := result.get("seconds")) is not None and run.status not in (RUNNING, KILLED):
         shown.append(("duration", text(_duration(seconds))))
     return Html(
         f"<div class=key>{join(f'<div><b>{value}</b><span>{text(name)}</span></div>' for name, value in shown)}</div>"

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.redaction import redacted, redacted_text
-from ffcv_hydra.run_folder import KILLED, RESULT, RunFolder, read_run
+from ffcv_hydra.run_folder import KILLED, RESULT, RUNNING, RunFolder, read_run
 from ffcv_hydra.sizes import shown_size
 from ffcv_hydra.sweeps.formats import duration, number
 from ffcv_hydra.sweeps.groups import Group, groups_of, spread
@@ -61,7 +61,7 @@ def _side_of_run(path: str) -> Side:
         "waiting for data": None if (share := result.get("waiting")) is None else f"{share:.0%}",
         "memory, at most": _size(result.get("memory"), "resident"),
         "GPU memory, at most": _size(result.get("memory"), "cuda"),
-        "time": "" if run.status in ("running", KILLED) else duration(result.get("seconds")),
+        "time": "" if run.status in (RUNNING, KILLED) else duration(result.get("seconds")),
     }
     if (optimized := run.config.get("optimized_metric")) and result.get("optimized_metric") is not None:
         found = {_of_best(optimized): result["optimized_metric"], **found}

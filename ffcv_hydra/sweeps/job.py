@@ -11,13 +11,12 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from ffcv_hydra.atomic_file import write_whole
+from ffcv_hydra.run_folder import FINISHED, LAST, RESULT
 from ffcv_hydra.sweeps.program import quoted
 
 State = Literal["waiting", "running", "completed", "pruned", "failed", "interrupted"]
-FINISHED = ("completed", "pruned")
 
 RECORD = "job.json"
-RESULT = "result.json"
 PROGRESS = "progress.json"
 LOG = "job.log"
 
@@ -80,7 +79,7 @@ class Job:
 
     def arguments(self) -> list[str]:
         """Return the overrides of the job's process; an unfinished job goes on from its newest checkpoint."""
-        config, last = self.config or {}, self.folder / "checkpoints" / "last.ckpt"
+        config, last = self.config or {}, self.folder / LAST
         overrides = [*self.hydra_overrides, *self.overrides, f"hydra.job.num={self.number}"]
         if config.get("mode") == "fit" and config.get("ckpt_path", "") is None and last.is_file():
             overrides.append(f"ckpt_path={quoted(str(last))}")

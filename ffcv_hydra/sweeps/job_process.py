@@ -12,7 +12,8 @@ from ffcv_hydra.errors import SweepError
 from ffcv_hydra.locks import lock
 from ffcv_hydra.parent_death import die_with
 from ffcv_hydra.process_ends import how_it_ended
-from ffcv_hydra.sweeps.job import PROGRESS, RESULT, Job, State, last_lines
+from ffcv_hydra.run_folder import RESULT
+from ffcv_hydra.sweeps.job import PROGRESS, Job, State, last_lines
 from ffcv_hydra.sweeps.program import Program
 from ffcv_hydra.sweeps.slots import Slot
 

@@ -13,7 +13,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from ffcv_hydra.errors import FFCVHydraError
-from ffcv_hydra.sweeps.job import FINISHED, RECORD, RESULT, Job, State, read_json
+from ffcv_hydra.run_folder import FINISHED, RESULT
+from ffcv_hydra.sweeps.job import RECORD, Job, State, read_json
 
 _RUN_FOLDER = "RUN_FOLDER"
 """Stands for the run's folder in configs that are compared."""

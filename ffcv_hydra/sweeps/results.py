@@ -17,9 +17,9 @@ from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.locks import lock
 from ffcv_hydra.printable import printable
 from ffcv_hydra.redaction import redacted_text, redacted_words
-from ffcv_hydra.run_folder import CONFIG, KILLED, how_it_ended, read_config
+from ffcv_hydra.run_folder import CONFIG, FINISHED, KILLED, RESULT, how_it_ended, read_config
 from ffcv_hydra.sweeps.formats import duration, number
-from ffcv_hydra.sweeps.job import FINISHED, LOG, RECORD, RESULT, optimized_name, optimized_value, read_json
+from ffcv_hydra.sweeps.job import LOG, RECORD, optimized_name, optimized_value, read_json
 from ffcv_hydra.terminal import print_whole
 
 _MOST_METRICS = 4

@@ -17,8 +17,9 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from ffcv_hydra.errors import SweepError
+from ffcv_hydra.run_folder import FINISHED, RESULT
 from ffcv_hydra.sweeps.grid import raise_failures
-from ffcv_hydra.sweeps.job import FINISHED, RECORD, RESULT, optimized_name, optimized_value, read_json
+from ffcv_hydra.sweeps.job import RECORD, optimized_name, optimized_value, read_json
 from ffcv_hydra.sweeps.optuna_internals import is_stopped_by_sampler, mark, storage_id
 from ffcv_hydra.sweeps.program import quoted
 from ffcv_hydra.sweeps.search_space import split_overrides

@@ -29,6 +29,7 @@ from ffcv_hydra.callbacks import (
 from ffcv_hydra.errors import ConfigError, describe_error
 from ffcv_hydra.models import Classifier, Segmenter, SimCLR
 from ffcv_hydra.report.evaluation import FILE as EVALUATION
+from ffcv_hydra.run_folder import LAST, PREDICTIONS
 from ffcv_hydra.sweeps.job_process import PROGRESS_VARIABLE
 from ffcv_hydra.sweeps.trial import TRIAL_VARIABLE
 from ffcv_hydra.training.checkpoint_io import AtomicCheckpointIO
@@ -102,7 +103,7 @@ def build_callbacks(config: Config, signals: StopSignals, run_dir: Path) -> list
     # First, so that others find its metric at the end of an epoch.
     callbacks.sort(key=lambda callback: not isinstance(callback, Throughput))
     if config["mode"] == "predict":
-        callbacks.append(PredictionWriter(run_dir / "predictions.pt"))
+        callbacks.append(PredictionWriter(run_dir / PREDICTIONS))
     else:
         callbacks.append(EvaluationRecord(run_dir / EVALUATION))
     callbacks.append(FirstStep())
@@ -114,7 +115,7 @@ def build_callbacks(config: Config, signals: StopSignals, run_dir: Path) -> list
         callbacks.append(FirstLook())
         callbacks.append(PlainCheckpoints(trusted=config.get("trust_checkpoint", False)))
     # After callbacks that change weights, so that the checkpoint has what they did in the last batch.
-    callbacks.append(GracefulStop(signals, run_dir / "checkpoints" / "last.ckpt"))
+    callbacks.append(GracefulStop(signals, run_dir / LAST))
     return callbacks
 
 

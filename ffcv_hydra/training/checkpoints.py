@@ -12,7 +12,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from ffcv_hydra.errors import ConfigError
-from ffcv_hydra.run_folder import RESULT, read_result
+from ffcv_hydra.run_folder import CHECKPOINTS, RESULT, read_result
 from ffcv_hydra.training.slurm import newest_last, requeued_checkpoint
 
 WHICH = ("last", "best")
@@ -59,12 +59,12 @@ def checkpoint_of(given: str, which: str, key: str) -> Path:
     if path.name in WHICH and not path.exists():
         folder, which = path.parent / NEWEST_OF if given in WHICH else path.parent, path.name
     if not folder.is_dir():
-        advice = "give a checkpoint, or a run's folder, which has them under checkpoints/"
+        advice = f"give a checkpoint, or a run's folder, which has them under {CHECKPOINTS}/"
         raise ConfigError(f"{told}: no such file or folder; {advice}")
     run = _newest_run(folder, told)
     found = newest_last(run) if which == "last" else _best_of(run)
     if found is None:
-        has = ", ".join(sorted(other.name for other in run.glob("checkpoints/*.ckpt")))
+        has = ", ".join(sorted(other.name for other in run.glob(f"{CHECKPOINTS}/*.ckpt")))
         raise ConfigError(f"{told}: {run} has no {which} checkpoint, but {has}: name one of these")
     rank_zero_only(log.info)("%s is %s", told, found)
     return found
@@ -72,7 +72,7 @@ def checkpoint_of(given: str, which: str, key: str) -> Path:
 
 def _newest_run(folder: Path, told: str) -> Path:
     """The folder, if it is a run's, else the run in it whose checkpoints were written last."""
-    pattern = "checkpoints/*.ckpt"
+    pattern = f"{CHECKPOINTS}/*.ckpt"
     found = [path for depth in ("", "*/", "*/*/", "*/*/*/") for path in folder.glob(f"{depth}{pattern}")]
     if not found:
         raise ConfigError(f"{told}: {folder} is no run's folder, and no run in it has checkpoints")
@@ -83,8 +83,8 @@ def _newest_run(folder: Path, told: str) -> Path:
 def _best_of(run: Path) -> Path | None:
     """What the run's `result.json` calls its best, wherever its folder is now; before its end `best*.ckpt`."""
     best = read_result(run / RESULT).get("best_checkpoint")
-    known = [run / "checkpoints" / Path(best).name] if best else []
-    found = [path for path in known if path.is_file()] or list(run.glob("checkpoints/best*.ckpt"))
+    known = [run / CHECKPOINTS / Path(best).name] if best else []
+    found = [path for path in known if path.is_file()] or list(run.glob(f"{CHECKPOINTS}/best*.ckpt"))
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ffcv_hydra.atomic_file import write_whole
 from ffcv_hydra.errors import ConfigError
-from ffcv_hydra.run_folder import RESULT
+from ffcv_hydra.run_folder import COMPLETED, FAILED, FINISHED, INTERRUPTED, RESULT, RUNNING
 
 
 class RunRecord:
@@ -42,11 +42,11 @@ class RunRecord:
         """Write status `running`, on rank 0; raises `ConfigError` where nothing can be written."""
         if self.rank == 0:
             try:
-                self._write({"status": "running", **facts})
+                self._write({"status": RUNNING, **facts})
             except OSError as error:
                 raise ConfigError(f"cannot write in the run's folder {self.path.parent}: {error.strerror}") from error
 
-    def complete(self, status: str = "completed", **facts: Any) -> None:
+    def complete(self, status: str = COMPLETED, **facts: Any) -> None:
         """Write status `completed` (or `pruned`), on rank 0."""
         if self.rank == 0:
             self._write_if_possible({**self.read(), **facts, "status": status})
@@ -62,14 +62,14 @@ class RunRecord:
         known = self.read()
         if self.rank != 0:
             facts, error = {}, f"rank {self.rank}: {error}"
-        if known.get("status") not in ("failed", "interrupted"):
+        if known.get("status") not in (FAILED, INTERRUPTED):
             facts |= {"status": status, "error": error}
         self._write_if_possible({**known, **facts})
 
     @property
     def is_complete(self) -> bool:
         """Whether `complete` was called."""
-        return self.read().get("status") in ("completed", "pruned")
+        return self.read().get("status") in FINISHED
 
     def read(self) -> dict[str, Any]:
         """Return what the file says, or should say if it could not be written; empty when there is nothing."""

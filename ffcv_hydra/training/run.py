@@ -26,7 +26,7 @@ from ffcv_hydra.lightning_internals import hide_chatter
 from ffcv_hydra.process_memory import peak_resident_memory
 from ffcv_hydra.redaction import redacted_text, redacted_words
 from ffcv_hydra.report import write_report
-from ffcv_hydra.run_folder import CONFIG, LOG
+from ffcv_hydra.run_folder import COMPLETED, CONFIG, FAILED, INTERRUPTED, LOG, PREDICTIONS, PRUNED
 from ffcv_hydra.training.build import build_callbacks, build_loggers, build_model, build_trainer
 from ffcv_hydra.training.checkpoints import check_checkpoint, find_checkpoint
 from ffcv_hydra.training.epoch_metrics import EpochMetrics
@@ -108,7 +108,7 @@ class _Run:
                     return self._run(signals)
         except BaseException as error:
             if (interruption := _interruption(error)) is not None:
-                self.record.end("interrupted", str(interruption), **self._facts())
+                self.record.end(INTERRUPTED, str(interruption), **self._facts())
                 join_child_ranks(self.trainer, timeout=30)
                 self._report()
                 if self.rank == 0:
@@ -117,7 +117,7 @@ class _Run:
                         requeue(self.trainer, interruption.signum)
                 raise SystemExit(EXIT_STATUS) from None
             told = self._in_one_line(error)
-            self.record.end("failed", redacted_text(describe_error(told)), **self._facts())
+            self.record.end(FAILED, redacted_text(describe_error(told)), **self._facts())
             # Left alone, they would wait for this rank in their next collective.
             join_child_ranks(self.trainer, timeout=5)
             self._report()
@@ -211,7 +211,7 @@ class _Run:
         if (metrics := _callback(trainer, EpochMetrics)).optimized:
             facts["optimized_metric"] = metrics.optimized_value(trainer)
         if trainer.is_global_zero:
-            self.record.complete("pruned" if _is_pruned(trainer) else "completed", **facts)
+            self.record.complete(PRUNED if _is_pruned(trainer) else COMPLETED, **facts)
             self._report()
             print_results({**self.record.read(), **facts}, self.run_dir)
             join_child_ranks(trainer, timeout=30)
@@ -231,7 +231,7 @@ class _Run:
         facts["seconds"] = time.time() - self.started
         if (trainer := self.trainer) is None:
             return facts
-        predictions = self.run_dir / "predictions.pt"
+        predictions = self.run_dir / PREDICTIONS
         if predictions.is_file():
             facts["predictions"] = str(predictions)
         throughput = _callback(trainer, Throughput)
@@ -251,7 +251,7 @@ class _Run:
         return facts
 
     def _abort(self) -> None:
-        self.record.end("interrupted", "ended at once by a second signal", **self._facts())
+        self.record.end(INTERRUPTED, "ended at once by a second signal", **self._facts())
         kill_children(self.trainer)
 
 

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 
 from ffcv_hydra.lightning_internals import cluster_environment
+from ffcv_hydra.run_folder import CHECKPOINTS
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ def requeued_checkpoint(run_dir: Path) -> Path | None:
 
 def newest_last(run_dir: Path) -> Path | None:
     """The newest `last.ckpt` or `hpc_ckpt_*.ckpt` of a run's folder."""
-    found = [*run_dir.glob("checkpoints/last*.ckpt"), *run_dir.glob("hpc_ckpt_*.ckpt")]
+    found = [*run_dir.glob(f"{CHECKPOINTS}/last*.ckpt"), *run_dir.glob("hpc_ckpt_*.ckpt")]
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
