@@ -193,14 +193,15 @@ class FFCVDataModule(pl.LightningDataModule):
 
         Betons are opened for it where there is no loader yet. Raises `BetonError` if one is missing or damaged.
         """
-        names = (
-            opened(manager.file_path, manager.custom_fields).class_names
-            if (loader := self._loaders.get(stage)) is None
-            else loader.class_names
-            for stage, manager in self.managers.items()
-            if manager is not None
-        )
+        names = map(self.class_names_of, self.managers)
         return next((found for found in names if found is not None), None)
+
+    def class_names_of(self, stage: str) -> tuple[str, ...] | None:
+        """The same of one stage; None if there is nothing to read in it, or its source has no names."""
+        if (manager := self.managers[stage]) is None:
+            return None
+        loader = self._loaders.get(stage)
+        return (opened(manager.file_path, manager.custom_fields) if loader is None else loader).class_names
 
     def class_counts(self, stage: str, num_classes: int) -> np.ndarray | None:
         """How many samples of a stage each class has, float64 (num_classes,), by its batches' second output.

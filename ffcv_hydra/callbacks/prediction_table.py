@@ -27,6 +27,7 @@ def prediction_columns(
     predictions: Mapping[str, Tensor],
     labels: Tensor | None,
     class_names: Sequence[str] | None,
+    label_names: Sequence[str] | None,
 ) -> Columns:
     """The columns `id`, `name`, `label` and what the predictions are.
 
@@ -41,7 +42,8 @@ def prediction_columns(
         predictions: by name, of N rows each; the name stands before those of its columns, and is empty for the only
             one.
         labels: (N,), or one column for each class, as the dataset has them; None if it has none.
-        class_names: by number, if they are known.
+        class_names: of what is predicted, by number, if they are known.
+        label_names: of the labels, likewise.
     """
     columns: Columns = {"id": sample_ids.numpy(), "name": list(names), "label": None}
     holds_classes = False
@@ -53,10 +55,10 @@ def prediction_columns(
     if labels is None:
         del columns["label"]
     elif labels.ndim == 2 and labels.shape[1] > 1:
-        columns["label"] = _several(labels.numpy(), class_names)
+        columns["label"] = _several(labels.numpy(), label_names)
     else:
         values = labels.reshape(-1).float().numpy() if labels.is_floating_point() else labels.reshape(-1).numpy()
-        columns["label"] = _named(values, class_names) if holds_classes else values
+        columns["label"] = _named(values, label_names) if holds_classes else values
     return columns
 
 

@@ -12,6 +12,9 @@ from ffcv_hydra.atomic_file import save_whole
 from ffcv_hydra.callbacks.prediction_table import prediction_columns, write_table
 from ffcv_hydra.errors import ConfigError, LoaderError
 
+CLASS_NAMES = "ffcv_hydra.class_names"
+"""Under which a checkpoint has what the training's classes are called, by number."""
+
 Predictions = dict[str, Tensor]  # a tensor that is no entry of a dictionary is called by no name
 Batch = tuple[Tensor, Predictions, Tensor | None]  # ids, predictions and labels
 
@@ -24,6 +27,7 @@ class PredictionWriter(pl.Callback):
     stands a CSV of the same name (and a Parquet file where pyarrow is installed), see `prediction_columns`: with the
     samples' names and, if the batch's second output is one row of numbers per sample, its true labels. Predictions
     wait in memory, on the CPU, and rank 0 gathers them when the last batch is done; a file appears when it is whole.
+    What is predicted has the names of the classes that the checkpoint was trained on, labels those of the data.
 
     Args:
         path: the file, such as `predictions.pt`.
@@ -32,6 +36,12 @@ class PredictionWriter(pl.Callback):
     def __init__(self, path: Path) -> None:
         self.path = Path(os.path.expanduser(path))
         self._batches: list[Batch] = []
+        self._learnt: list[str] | None = None
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._learnt = checkpoint.get(CLASS_NAMES)
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Check that the loader knows the ids; raises `LoaderError` if it does not."""
@@ -71,7 +81,8 @@ class PredictionWriter(pl.Callback):
             loader: Any = trainer.predict_dataloaders
             name_of = getattr(loader, "sample_name", lambda sample: None)  # what a loader of ours has more than others
             names = [name_of(sample) for sample in sample_ids.tolist()]
-            columns = prediction_columns(sample_ids, names, predictions, labels, getattr(loader, "class_names", None))
+            found = getattr(loader, "class_names", None)
+            columns = prediction_columns(sample_ids, names, predictions, labels, self._learnt or found, found)
             write_table(columns, self.path.with_suffix(".csv"))
         trainer.strategy.barrier("predictions")
 

@@ -33,6 +33,7 @@ from ffcv_hydra.run_folder import LAST, PREDICTIONS
 from ffcv_hydra.sweeps.job_process import PROGRESS_VARIABLE
 from ffcv_hydra.sweeps.trial import TRIAL_VARIABLE
 from ffcv_hydra.training.checkpoint_io import AtomicCheckpointIO
+from ffcv_hydra.training.class_names import ClassNames
 from ffcv_hydra.training.epoch_metrics import EpochMetrics
 from ffcv_hydra.training.evaluation_record import EvaluationRecord
 from ffcv_hydra.training.first_look import FirstLook
@@ -107,6 +108,7 @@ def build_callbacks(config: Config, signals: StopSignals, run_dir: Path) -> list
     else:
         callbacks.append(EvaluationRecord(run_dir / EVALUATION))
     callbacks.append(FirstStep())
+    callbacks.append(ClassNames())
     # Behind Throughput, whose figure it takes, and before what logs of the next epoch when that begins.
     place = sum(isinstance(callback, Throughput) for callback in callbacks)
     callbacks.insert(place, EpochMetrics(optimized, run_dir))

@@ -17,7 +17,7 @@ def columns_of(predictions, labels=None, class_names=None, names=None):
     named = predictions if isinstance(predictions, dict) else {"": predictions}
     count = len(next(iter(named.values())))
     ids = torch.arange(count)
-    return prediction_columns(ids, names or [None] * count, named, labels, class_names)
+    return prediction_columns(ids, names or [None] * count, named, labels, class_names, class_names)
 
 
 def read(path):
