@@ -206,7 +206,7 @@ class FFCVDataModule(pl.LightningDataModule):
     def class_counts(self, stage: str, num_classes: int) -> np.ndarray | None:
         """How many samples of a stage each class has, float64 (num_classes,), by its batches' second output.
 
-        In a mixture with shares, how many come in an epoch on the mean. None if that output is no field of whole
+        On the mean of epochs. None if that output is no field of whole
         numbers in [0, num_classes) that is read as it is stored, or the shares change with the epoch.
         """
         loader = self._loader(stage)

@@ -215,12 +215,11 @@ class Loader:
         return np.array(self.passes.order.sample_set.of(values)) if is_number else None
 
     def frequencies(self) -> np.ndarray | None:
-        """How often each sample, in the order of `stored_numbers`, comes in an epoch by the shares of a mixture.
+        """How often each sample, in the order of `stored_numbers`, comes in an epoch, on the mean: float64.
 
-        float64, ones where there are none; None if shares change with the epoch.
+        None if that changes with the epoch, as a mixture's shares may.
         """
-        order = self.passes.order
-        return order.ordering.frequencies() if isinstance(order.ordering, Mixed) else np.ones(len(order.sample_set))
+        return self.passes.order.ordering.frequencies(self.passes.order.sample_set)
 
     @property
     def class_names(self) -> tuple[str, ...] | None:

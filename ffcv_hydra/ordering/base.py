@@ -76,6 +76,10 @@ class Ordering(ABC):
         """How many ids an epoch has: as many as there are samples."""
         return len(samples)
 
+    def frequencies(self, samples: SampleSet) -> np.ndarray | None:
+        """How often each of `samples.indices` comes in an epoch, on the mean, float64 (N,); None if epochs differ."""
+        return np.ones(len(samples))
+
     def identity(self, samples: SampleSet) -> str:
         """What a state to resume from knows the ordering by: class, arguments, by their content, and version.
 

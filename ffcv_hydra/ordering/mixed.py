@@ -48,24 +48,33 @@ class Mixed(Ordering):
         for member, ids in enumerate(self._members):
             places = np.flatnonzero(turns == member)
             passes, at = np.divmod(np.arange(len(places)) + self._drawn_before(member, epoch), len(ids))
-            seed = int(key_of(samples.seed, key_of_name("ordering/member"), member)[0])
-            chosen = np.arange(ids.start, ids.stop) if isinstance(ids, range) else ids
-            its = SampleSet(chosen, seed, samples.page_of, samples.reader)
+            its = self._sample_set(member, samples)
             numbers, begins = np.unique(passes, return_index=True)
             for number, begin, end in zip(numbers.tolist(), begins, [*begins[1:], len(places)], strict=False):
                 order[places[begin:end]] = self._ordering.sample_order(its, number)[at[begin:end]]
         return order
 
+    def _sample_set(self, member: int, samples: SampleSet) -> SampleSet:
+        """What the ordering of a member's samples may know."""
+        ids = self._members[member]
+        seed = int(key_of(samples.seed, key_of_name("ordering/member"), member)[0])
+        chosen = np.arange(ids.start, ids.stop) if isinstance(ids, range) else ids
+        return SampleSet(chosen, seed, samples.page_of, samples.reader)
+
     def length(self, samples: SampleSet) -> int:
         """`epoch_size`."""
         return self.epoch_size
 
-    def frequencies(self) -> np.ndarray | None:
-        """How often each sample comes in an epoch, on the mean, float64, by members; None if that is of the epoch."""
+    def frequencies(self, samples: SampleSet) -> np.ndarray | None:
+        """By the shares, and within a member by its ordering; None if shares change with the epoch."""
         if max(map(len, self._mixture.shares)) > 1:
             return None
-        sizes = np.array(list(map(len, self._members)))
-        return np.repeat(self.epoch_size * self._mixture.shares_in(0) / sizes, sizes)
+        found = []
+        for member, share in enumerate(self._mixture.shares_in(0)):
+            within = self._ordering.frequencies(self._sample_set(member, samples))
+            assert within is not None  # a member is no mixture
+            found.append(within * (self.epoch_size * share / len(within)))
+        return np.concatenate(found)
 
     def identity(self, samples: SampleSet) -> str:
         """The shares, where members end, the size of an epoch, and what the members' ordering is known by."""

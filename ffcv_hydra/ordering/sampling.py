@@ -32,6 +32,11 @@ class _WithReplacement(Ordering):
         last = int(np.searchsorted(ends, ends[-1], side="left"))
         return samples.at(np.minimum(np.searchsorted(ends, draws, side="right"), last))
 
+    def frequencies(self, samples: SampleSet) -> np.ndarray:
+        """In proportion to the weights."""
+        weights = self.weights(samples)
+        return weights * (len(weights) / weights.sum())
+
 
 class Weighted(_WithReplacement):
     """Draws samples in proportion to given weights, as `torch.utils.data.WeightedRandomSampler` does.

@@ -134,9 +134,9 @@ def test_copies_and_data_modules_read_the_same(paths):
 
 
 def test_classes_are_counted_as_often_as_shares_let_them_come(paths):
-    def counts(*shares, **options):
+    def counts(*shares, ordering=None, **options):
         mixture = Mixture(dict(zip(paths, shares, strict=True)), 70, **options)
-        module = FFCVDataModule(10, 1, train_manager=FFCVPipelineManager(mixture, ordering=Random()))
+        module = FFCVDataModule(10, 1, train_manager=FFCVPipelineManager(mixture, ordering=ordering or Random()))
         return module.class_counts("train", 3), module.train_dataloader()
 
     counted, loader = counts(0.5, 0.3, 0.2, indices={paths[0]: [0, 3, 4, 5]})
@@ -145,6 +145,7 @@ def test_classes_are_counted_as_often_as_shares_let_them_come(paths):
     assert seen / 40 == pytest.approx(counted, abs=0.5)
     assert counts(1, 0, 1)[0].sum() == pytest.approx(70)
     assert counts([1, 0], 1, 1)[0] is None  # every epoch is another
+    assert counts(0.5, 0.3, 0.2, ordering=ClassBalanced())[0] == pytest.approx([70 / 3] * 3)
 
 
 def test_a_state_of_another_mixture_is_refused(paths):

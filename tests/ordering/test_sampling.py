@@ -50,6 +50,16 @@ def test_each_class_comes_equally_often_and_so_does_each_of_its_samples():
     assert ((of_seven - expected) ** 2 / expected).sum() < 65  # 19 degrees: p < 1e-6 beyond
 
 
+@pytest.mark.parametrize("indices", [None, np.arange(290, 390)])
+@pytest.mark.parametrize("ordering", [ClassBalanced(), Weighted("weight")], ids=["class balanced", "weighted"])
+def test_frequencies_are_how_often_samples_come_on_the_mean(ordering, indices):
+    order = drawn(ordering, 400, indices=indices)
+    counted = np.bincount(order, minlength=COUNT)[samples(indices=indices).indices] / 400
+    expected = ordering.frequencies(samples(indices=indices))
+    assert np.abs(counted - expected).max() < 6 * np.sqrt(expected.max() / 400)
+    assert expected.sum() == pytest.approx(len(expected))
+
+
 def test_only_the_classes_among_the_indices_count():
     order = drawn(ClassBalanced(), 20, indices=np.arange(290, 390))
     assert order.min() >= 290 and order.max() < 390
