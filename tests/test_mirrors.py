@@ -107,6 +107,9 @@ ELSEWHERE = {
         " operations/to_tensor"
     ),
     "operations/test_pixel_table.py": "operations/promises",
+    "loader/test_following_places.py": (
+        "kernels/geometry/places loader/plan/following operations/following operations/kept_items"
+    ),
     "loader/test_own_fields.py": "operations/basic_decoders operations/padded",
     "operations/test_tensor_operations.py": (
         "operations/convert operations/dtypes operations/tensor_operation operations/to_device"

@@ -26,6 +26,9 @@ from ffcv_hydra.operations.erasing import Cutout as Cutout
 from ffcv_hydra.operations.erasing import RandomErasing as RandomErasing
 from ffcv_hydra.operations.flip import RandomHorizontalFlip as RandomHorizontalFlip
 from ffcv_hydra.operations.flip import RandomVerticalFlip as RandomVerticalFlip
+from ffcv_hydra.operations.following import FollowedBoxes as FollowedBoxes
+from ffcv_hydra.operations.following import FollowedPoints as FollowedPoints
+from ffcv_hydra.operations.following import PlacesDecoder as PlacesDecoder
 from ffcv_hydra.operations.gaussian_blur import GaussianBlur as GaussianBlur
 from ffcv_hydra.operations.image_decoder import ImageDecoder as ImageDecoder
 from ffcv_hydra.operations.image_decoder import decode_shared as decode_shared
@@ -36,6 +39,10 @@ from ffcv_hydra.operations.image_decoders import ResizeShorterSide as ResizeShor
 from ffcv_hydra.operations.image_decoders import SizedDecoder as SizedDecoder
 from ffcv_hydra.operations.image_decoders import WholeImage as WholeImage
 from ffcv_hydra.operations.image_operation import ImageOperation as ImageOperation
+from ffcv_hydra.operations.kept_items import KeptItems as KeptItems
+from ffcv_hydra.operations.kept_items import ToList as ToList
+from ffcv_hydra.operations.kept_items import to_targets as to_targets
+from ffcv_hydra.operations.maps import Maps as Maps
 from ffcv_hydra.operations.mixing import CutMix as CutMix
 from ffcv_hydra.operations.mixing import MixedTargets as MixedTargets
 from ffcv_hydra.operations.mixing import MixingOperation as MixingOperation

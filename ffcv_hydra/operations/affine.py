@@ -9,10 +9,11 @@ import numpy as np
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.images.changes import map_bilinear, map_nearest
-from ffcv_hydra.kernels.images.random_affine import random_affine
+from ffcv_hydra.kernels.images.random_affine import draw_affine_maps, random_affine
 from ffcv_hydra.operations.arguments import interval, numbers, symmetric_interval
 from ffcv_hydra.operations.image_chain import ImageFunction
 from ffcv_hydra.operations.image_operation import FillingOperation
+from ffcv_hydra.operations.maps import Maps
 from ffcv_hydra.operations.operation import State
 from ffcv_hydra.operations.pixels import pixel_sizes, row_of
 
@@ -59,12 +60,21 @@ class AffineOperation(FillingOperation):
             raise PipelineError(f"takes images of less than 2 GiB; got {before.dtype} {before.shape}")
         return result
 
+    def maps(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> Maps:
+        """The maps that images are read by, the other way round; the images are of one size."""
+        height, width = (int(sides[0]) if len(sides) else 0 for sides in (heights, widths))
+        matrices = np.empty((len(heights), 2, 3))
+        draw_affine_maps(keys, np.array(self._bounds(height, width)), heights, widths, matrices)
+        return Maps(matrices, heights, widths)
+
+    def _bounds(self, height: int, width: int) -> tuple[float, ...]:
+        return *self.ranges().ravel().tolist(), *self.largest_shifts(height, width)
+
     def image_functions(self, shape: tuple[int, ...], dtype: np.dtype) -> tuple[ImageFunction, ...]:
         """The one that draws, and maps."""
         sizes, fill = pixel_sizes(shape, dtype), row_of(self.fill, 1, shape[2], dtype)
-        bounds = *self.ranges().ravel().tolist(), *self.largest_shifts(*sizes[:2])
         change = map_bilinear if self.interpolation == "bilinear" else map_nearest
-        return (ImageFunction(random_affine, (change, *bounds, *sizes, fill), math.prod(sizes)),)
+        return (ImageFunction(random_affine, (change, *self._bounds(*sizes[:2]), *sizes, fill), math.prod(sizes)),)
 
 
 class RandomRotation(AffineOperation):

@@ -2,15 +2,18 @@
 
 import torch
 
-from ffcv_hydra.beton import BFloat16TensorField, RaggedArrayField, TextField
+from ffcv_hydra.beton import BFloat16TensorField, BoundingBoxesField, RaggedArrayField, TextField
 from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.bytes_fields import BytesField
+from ffcv_hydra.beton.fields.places import PlacesField
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.foreign import adapted
 from ffcv_hydra.operations.base import ChunkDecoder
 from ffcv_hydra.operations.basic_decoders import ArrayDecoder, BytesDecoder, ScalarDecoder
 from ffcv_hydra.operations.convert import View
+from ffcv_hydra.operations.following import FollowedBoxes, FollowedPoints
 from ffcv_hydra.operations.image_decoders import WholeImage
+from ffcv_hydra.operations.kept_items import KeptItems
 from ffcv_hydra.operations.operation import Operation
 from ffcv_hydra.operations.padded import PrefixedDecoder, SplitPrefixed
 from ffcv_hydra.operations.to_tensor import ToTensor
@@ -24,6 +27,8 @@ def default_decoder(field: Field) -> Operation:
     Raises:
         PipelineError: if the field has none that needs no arguments.
     """
+    if isinstance(field, PlacesField):
+        return FollowedBoxes() if isinstance(field, BoundingBoxesField) else FollowedPoints()
     if isinstance(field, RaggedArrayField):
         raise PipelineError(
             "RaggedArrayField has no decoder that gives one array; leave the pipeline null, or begin with "
@@ -44,8 +49,15 @@ def default_operations(field: Field) -> list[Operation]:
     Raises:
         PipelineError: if the field has no decoder that needs no arguments.
     """
+    if isinstance(field, PlacesField):
+        return [default_decoder(field), *behind_rows(field)]
     if type(field) is BytesField or isinstance(field, (TextField, RaggedArrayField)):
-        return [PrefixedDecoder(), ToTensor(), SplitPrefixed()]
+        return [PrefixedDecoder(), *behind_rows(field)]
     if isinstance(field, BFloat16TensorField):
         return [ArrayDecoder(), ToTensor(), View(torch.bfloat16)]
     return [default_decoder(field), ToTensor()]
+
+
+def behind_rows(field: Field) -> list[Operation]:
+    """What comes behind a decoder that makes rows of bytes with their lengths."""
+    return [ToTensor(), SplitPrefixed() if getattr(field, "follows", None) is None else KeptItems()]

@@ -20,6 +20,7 @@ from ffcv_hydra.kernels.random.draws import draw_chosen
 from ffcv_hydra.operations.base import Chunk, ChunkDecoder, Extents
 from ffcv_hydra.operations.flip import RandomHorizontalFlip
 from ffcv_hydra.operations.image_chain import ImageChain
+from ffcv_hydra.operations.maps import Maps, upright
 from ffcv_hydra.operations.operation import State
 from ffcv_hydra.operations.shared_decoding import decode_views, kernels_for
 from ffcv_hydra.operations.views import StoredImages, Views
@@ -84,6 +85,14 @@ class ImageDecoder(ChunkDecoder):
         One that is the same for all is (4,). By default a box is resized to the output's size.
         """
         return np.array([*self.output_size, 0, 0], dtype=np.int64)
+
+    def maps(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> Maps:
+        """Those of the parts that are kept, without the flip."""
+        top, left, height, width = self.boxes(heights, widths, keys).T
+        high, wide, above, before = self.placements(heights, widths).T
+        scale_x, scale_y = wide / np.maximum(width, 1), high / np.maximum(height, 1)
+        matrices = upright(scale_x, scale_y, -(left * scale_x + before), -(top * scale_y + above))
+        return Maps(matrices, *(np.full_like(heights, side) for side in self.output_size))
 
     @property
     def channels(self) -> int:

@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from ffcv_hydra.operations.maps import Maps
+
 
 @dataclass(frozen=True)
 class State:
@@ -132,6 +134,15 @@ class Operation(ABC):
 
     def as_normalization(self) -> tuple[Sequence[float], Sequence[float]] | None:
         """Mean and std, for all channels or one for each, if it makes (x - mean) / std of images."""
+        return None
+
+    def maps(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> Maps | None:
+        """Where it puts the places of images, for one that is `geometric`; None: boxes and points cannot follow it.
+
+        Args:
+            heights, widths: int64 (N,), of the images before it, in pixels.
+            keys: uint64 (N,), its keys of the samples; None if it is not `random`.
+        """
         return None
 
     def arguments(self) -> Mapping[str, Any]:

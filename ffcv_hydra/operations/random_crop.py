@@ -6,10 +6,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ffcv_hydra.errors import PipelineError
-from ffcv_hydra.kernels.geometry.pad_crop import CONSTANT, EDGE, REFLECT, SYMMETRIC, random_pad_crop
+from ffcv_hydra.kernels.geometry.pad_crop import CONSTANT, EDGE, REFLECT, SYMMETRIC, draw_corners, random_pad_crop
 from ffcv_hydra.operations.arguments import size_pair
 from ffcv_hydra.operations.image_chain import ImageFunction
 from ffcv_hydra.operations.image_operation import FillingOperation
+from ffcv_hydra.operations.maps import Maps, upright
 from ffcv_hydra.operations.operation import State
 from ffcv_hydra.operations.pixels import pixel_sizes, row_of
 
@@ -61,6 +62,10 @@ class RandomCrop(FillingOperation):
             )
         return (*self.size, channels), dtype
 
+    def maps(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> Maps:
+        """The shifts by which parts are cut out."""
+        return _pad_crop_maps(heights, widths, keys, self.size, self.padding)
+
     def image_functions(self, shape: tuple[int, ...], dtype: np.dtype) -> tuple[ImageFunction, ...]:
         """The one that pads and crops."""
         return _pad_crop_functions(shape, dtype, self.size, self.padding, _MODES[self.padding_mode], self.fill)
@@ -84,6 +89,10 @@ class RandomTranslate(FillingOperation):
         if not isinstance(padding, int) or padding < 0:
             raise PipelineError(f"RandomTranslate: padding is a number of pixels from 0 on; got {padding}")
         self.padding = padding
+
+    def maps(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> Maps:
+        """The shifts."""
+        return _pad_crop_maps(heights, widths, keys, (heights, widths), (self.padding,) * 4)
 
     def image_functions(self, shape: tuple[int, ...], dtype: np.dtype) -> tuple[ImageFunction, ...]:
         """The one that pads and crops."""
@@ -110,6 +119,21 @@ def _pad_crop_functions(
     filled = row_of(fill, size[1], shape[2], dtype)
     parameters = *pixel_sizes(shape, dtype), *size, *padding, mode, filled
     return (ImageFunction(random_pad_crop, parameters, size[0] * filled.nbytes),)
+
+
+def _pad_crop_maps(
+    heights: np.ndarray,
+    widths: np.ndarray,
+    keys: np.ndarray | None,
+    size: tuple[int | np.ndarray, int | np.ndarray],
+    padding: tuple[int, ...],
+) -> Maps:
+    """Those of `_pad_crop_functions`, by the same draws."""
+    left, top, right, bottom = padding
+    corners = np.stack([heights + (top + bottom) - size[0], widths + (left + right) - size[1]], axis=1)
+    draw_corners(keys, corners)
+    matrices = upright(1, 1, left - corners[:, 1], top - corners[:, 0])
+    return Maps(matrices, *(np.full_like(heights, side) for side in size))
 
 
 def _sides(padding: int | Sequence[int]) -> tuple[int, ...]:

@@ -371,7 +371,8 @@ ROWS = [
 # what makes no pixels, or leaves them alone
 OTHERS = {
     "AllocationQuery", "ArrayDecoder", "BytesDecoder", "Chunk", "ChunkDecoder", "ChunkOperation", "Extents",
-    "FailedSample", "ImageDecoder", "ImageOperation", "MixedTargets", "MixingOperation", "Operation", "PaddedArray",
+    "FailedSample", "FollowedBoxes", "FollowedPoints", "ImageDecoder", "ImageOperation", "KeptItems", "Maps",
+    "MixedTargets", "PlacesDecoder", "ToList", "to_targets", "MixingOperation", "Operation", "PaddedArray",
     "PaddedBytes", "PrefixedDecoder", "RandomlyApplied", "ScalarDecoder", "SizedDecoder", "SplitPrefixed", "Squeeze",
     "State", "ToDevice", "decode_shared", "default_decoder", "default_operations",
 }  # fmt: skip

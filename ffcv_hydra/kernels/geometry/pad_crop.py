@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ffcv_hydra.kernels.compiling.compilation import device_function, innermost_function
+from ffcv_hydra.kernels.compiling.compilation import device_function, innermost_function, kernel
 from ffcv_hydra.kernels.compiling.pointers import int64s_at
 from ffcv_hydra.kernels.memory.copies import copy_bytes, copy_row
 from ffcv_hydra.kernels.memory.image_chain import image_function
@@ -84,3 +84,17 @@ def random_pad_crop(source, target, key, parameters):
         row = source + _inside(top + y, height, mode) * width * size
         _crop_repeated_row(row, left, width, size, mode, target + y * length, target_width)
     return 0
+
+
+@kernel("void(uint64[::1], int64[:, ::1])", brief=True)
+def draw_corners(keys, corners):
+    """Draw where `random_pad_crop` cuts parts out of padded images.
+
+    Args:
+        keys: uint64 (N,).
+        corners: int64 (N, 2): by how many pixels the padded image is higher and wider than the part; becomes its top
+            and left in the padded image.
+    """
+    for n in range(len(keys)):
+        for axis in range(2):
+            corners[n, axis] = randint(keys[n], axis, corners[n, axis] + 1)

@@ -234,6 +234,8 @@ class Executor:
             source = copy.copy(source) if isinstance(source, np.ndarray) else source.clone()
         if isinstance(node.operation, TorchModule) and node.stream is not None:
             return node.operation.run_per_sample(source, fold(job.keys, *node.stream))
+        if node.beside is not None:
+            return node.operation.apply_beside(source, job.values[node.beside])  # type: ignore[attr-defined]
         assert node.code is not None
         memory, shared = self.memory.of(node, len(job.samples))
         if node.parent is not None:
@@ -256,8 +258,10 @@ def _devices(step: Step) -> list[torch.device]:
 def _check_declared(node: Node, result: Any, count: int) -> None:
     """Refuse what an operation on whole batches gives and did not declare: kernels trust the declaration.
 
-    Of an operation that gives several tensors the first one is what it declares.
+    Of an operation that gives several tensors the first one is what it declares; of one for each sample, none is.
     """
+    if isinstance(result, list) and len(result) == count and all(isinstance(one, torch.Tensor) for one in result):
+        return
     given = result[0] if isinstance(result, tuple) and result else result
     declared, shape = node.state.dtype, (count, *node.state.shape)
     if not isinstance(given, (np.ndarray, torch.Tensor)):

@@ -13,7 +13,7 @@ from ffcv_hydra.loader.plan.plan import Plan
 from ffcv_hydra.loader.plan.request import Request
 from ffcv_hydra.loader.plan.resolve import Chain
 from ffcv_hydra.loader.plan.torch_module import TorchModule
-from ffcv_hydra.operations import ChunkDecoder, ChunkOperation
+from ffcv_hydra.operations import ChunkDecoder, ChunkOperation, KeptItems
 from ffcv_hydra.operations.operation import INITIAL_STATE, Operation
 
 
@@ -104,6 +104,8 @@ def _check_flip(operation: Operation) -> None:
 def _kind(operation: Operation, parent: Node | None) -> Kind:
     if isinstance(operation, ChunkOperation):
         return Kind.CHUNK
+    if isinstance(operation, KeptItems):
+        return Kind.CONSUMER  # which alone comes after all outputs that it may need
     is_behind_consumer = parent is not None and parent.kind is Kind.CONSUMER
     draws_from_generators = isinstance(operation, TorchModule) and operation.random
     return Kind.CONSUMER if is_behind_consumer or draws_from_generators else Kind.BATCH

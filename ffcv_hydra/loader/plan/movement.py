@@ -71,10 +71,11 @@ class Move:
 
 def moves_of(node: Node) -> list[Move]:
     """What is done to places by the operations up to a node, from the decoder on."""
-    return [move for one in reversed(with_parents(node)) if (move := _move_of(one)) is not None]
+    return [move for one in reversed(with_parents(node)) if (move := move_of(one)) is not None]
 
 
-def _move_of(node: Node) -> Move | None:
+def move_of(node: Node) -> Move | None:
+    """What a node's operation does to places in images; None if it leaves them."""
     operation = node.operation
     if isinstance(operation, TorchModule):
         assert node.parent is not None

@@ -32,6 +32,7 @@ class Node:
         memory, shared: what `AllocationQuery`s it asked for.
         stream: what is mixed into a sample's key for a random operation: (stream, ordinal, view).
         code: of an operation that runs on whole batches.
+        beside: the node whose result it reads as well, in the same view.
         fused: the nodes that this one was made of, if it does what several did.
     """
 
@@ -46,6 +47,7 @@ class Node:
     shared: Any = None
     stream: tuple[int, int, int] | None = None
     code: BatchCode | None = None
+    beside: "Node | None" = None
     fused: "tuple[Node, ...]" = ()
 
     @property

@@ -69,6 +69,7 @@ class Plan:
     def readers(self) -> Counter[Node]:
         """How many times each node's result is read: by another node, or as an output."""
         readers = Counter(node.parent for node in self.nodes if node.parent is not None)
+        readers.update(node.beside for node in self.nodes if node.beside is not None)
         for output in self.outputs:
             readers.update(self.ends(output))
         return readers
@@ -84,7 +85,10 @@ class Plan:
         made: dict[Node, Node] = {}
         nodes: dict[Node, None] = {}  # in their order, each once
         for node in self.nodes:
-            made[node] = change(node, None if node.parent is None else made[node.parent])
+            found = change(node, None if node.parent is None else made[node.parent])
+            if found.beside in made:
+                found = replace(found, beside=made[found.beside])
+            made[node] = found
             nodes.update(dict.fromkeys(reversed(with_parents(made[node]))))
         outputs: dict[str, Delivered] = {
             output: made[one] if isinstance(one, Node) else tuple(made[view] for view in one)

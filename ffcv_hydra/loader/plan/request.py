@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ffcv_hydra.beton import Beton
+from ffcv_hydra.beton.fields.base import Field
+from ffcv_hydra.beton.fields.image_fields import is_image
+from ffcv_hydra.beton.fields.places import PlacesField
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.foreign import adapted
 from ffcv_hydra.operations.operation import Operation
@@ -23,6 +26,7 @@ class Request:
         joint_with: the output at the root of those that share geometric draws; its own name if it shares none.
         views: how many times the operations are drawn and applied; None: once, not as a list.
         stays: whether it shall not move as images do that it holds places in.
+        follows: the output of boxes whose items its own ones go with; None if it follows none.
     """
 
     output: str
@@ -31,6 +35,7 @@ class Request:
     joint_with: str
     views: int | None
     stays: bool = False
+    follows: str | None = None
 
 
 @contextmanager
@@ -66,6 +71,8 @@ def request(pipelines: Mapping[str, Pipeline] | Sequence[Pipeline], beton: Beton
     wanted = {name: pipelines.get(name) for name in fields}
     wanted.update({name: pipeline for name, pipeline in pipelines.items() if name not in wanted})
     found = {output: _normal(output, pipeline) for output, pipeline in wanted.items() if pipeline != DISABLED}
+    found = {output: _with_image(output, one, found, beton) for output, one in found.items()}
+    found = {output: _with_boxes(output, one, found, beton) for output, one in found.items()}
     if not found:
         raise PipelineError(f"{beton.path}: every field's pipeline is '{DISABLED}'; keep at least one")
     requests = []
@@ -80,8 +87,52 @@ def request(pipelines: Mapping[str, Pipeline] | Sequence[Pipeline], beton: Beton
             what = "has no such field" if reads == output else f"has no field '{reads}' for it to read"
             raise PipelineError(f"pipeline for '{output}': {beton.path} {what}; it has {', '.join(fields)}")
         operations = None if one.operations is None else tuple(one.operations)
-        requests.append(Request(output, reads, operations, _root(output, found), one.views, one.joint_with == DISABLED))
+        root, stays = _root(output, found), one.joint_with == DISABLED
+        follows = None if stays else _boxes_of(output, found, beton)
+        requests.append(Request(output, reads, operations, root, one.views, stays, follows))
     return tuple(requests)
+
+
+def _stored(output: str, pipeline: FieldPipeline, beton: Beton) -> Field | None:
+    """The field that an output reads, if it reads one."""
+    reads = pipeline.source or output
+    return beton.fields.get(reads) if isinstance(reads, str) else None
+
+
+def _boxes_of(output: str, outputs: Mapping[str, FieldPipeline], beton: Beton) -> str | None:
+    """The output of the boxes that an output's items go with: the one it is joint with, or of the field's name."""
+    follows = getattr(_stored(output, outputs[output], beton), "follows", None)
+    if follows is None:
+        return None
+    for other in (outputs[output].joint_with, follows):
+        if other is not None and other in outputs and (outputs[other].source or other) == follows:
+            return other
+    return None
+
+
+def _with_image(
+    output: str, pipeline: FieldPipeline, outputs: Mapping[str, FieldPipeline], beton: Beton
+) -> FieldPipeline:
+    """Places that say nothing belong to the images of the batch, if all of these belong together."""
+    is_of_boxes = _boxes_of(output, outputs, beton) is not None
+    if is_of_boxes or pipeline.joint_with is not None or not isinstance(_stored(output, pipeline, beton), PlacesField):
+        return pipeline
+    fields = {other: _stored(other, one, beton) for other, one in outputs.items()}
+    images = [other for other, field in fields.items() if field and is_image(field) and not field.holds_places]
+    roots = {_root(image, outputs) for image in images}
+    return _joint(pipeline, roots.pop(), outputs) if len(roots) == 1 else pipeline
+
+
+def _with_boxes(
+    output: str, pipeline: FieldPipeline, outputs: Mapping[str, FieldPipeline], beton: Beton
+) -> FieldPipeline:
+    """Items that say nothing go with their boxes."""
+    boxes = _boxes_of(output, outputs, beton)
+    return pipeline if boxes is None or pipeline.joint_with is not None else _joint(pipeline, boxes, outputs)
+
+
+def _joint(pipeline: FieldPipeline, partner: str, outputs: Mapping[str, FieldPipeline]) -> FieldPipeline:
+    return replace(pipeline, joint_with=partner, views=pipeline.views or outputs[partner].views)
 
 
 def _normal(output: str, pipeline: Any) -> FieldPipeline:

@@ -11,7 +11,17 @@ from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.foreign import adapted
 from ffcv_hydra.loader.plan.request import Request, naming
 from ffcv_hydra.loader.plan.torch_module import TorchModule
-from ffcv_hydra.operations import ScalarDecoder, SizedDecoder, default_decoder, default_operations
+from ffcv_hydra.operations import (
+    PlacesDecoder,
+    PrefixedDecoder,
+    ScalarDecoder,
+    SizedDecoder,
+    ToList,
+    ToTensor,
+    default_decoder,
+    default_operations,
+)
+from ffcv_hydra.operations.defaults import behind_rows
 from ffcv_hydra.operations.made_again import made_again
 from ffcv_hydra.operations.operation import Operation
 
@@ -59,7 +69,7 @@ def resolve(requests: Sequence[Request], beton: Beton, replace: bool, sizes: Siz
     _check_sizes(requests, sizes)
     chains: list[Chain] = []
     places: dict[int, tuple[int, int]] = {}  # of the users' operations
-    for request in sorted(requests, key=lambda request: request.joint_with != request.output):
+    for request in sorted(requests, key=lambda one: (one.joint_with != one.output, one.follows is not None)):
         field, start, given = _beginning(request, beton, chains, places)
         before = () if start is None else chains[start[0]].operations[: start[1] + 1]
         size = sizes.get(request.joint_with)
@@ -106,12 +116,14 @@ def _beginning(
     stored = beton.fields[request.reads]
     first: Any = adapted(request.operations[0]) if request.operations else None
     with naming(request.output):
+        if request.operations is None or isinstance(first, ToList):
+            return request.reads, None, [*default_operations(stored), *(request.operations or ())]
         if not (isinstance(first, Operation) and first.is_decoder):
-            if request.operations is None:
-                return request.reads, None, default_operations(stored)
             return request.reads, None, [default_decoder(stored), *request.operations]
         if not first.decodes(stored):
             raise PipelineError(f"{first.name} cannot decode a {stored.name}; leave it out for the default")
+        if isinstance(first, PlacesDecoder) and not any(isinstance(one, ToTensor) for one in request.operations or ()):
+            return request.reads, None, [first, *behind_rows(stored), *(request.operations or ())[1:]]
     return request.reads, None, request.operations or ()
 
 
@@ -129,8 +141,9 @@ def _own(original: Any, is_first: bool) -> Operation:
 
 
 def _resized(request: Request, operation: Operation, size: int | Sequence[int] | None) -> Operation:
-    is_label = isinstance(operation, ScalarDecoder) and request.joint_with != request.output
-    if size is None or not operation.is_decoder or is_label:
+    has_no_pixels = isinstance(operation, (ScalarDecoder, PlacesDecoder, PrefixedDecoder))
+    is_beside = has_no_pixels and request.joint_with != request.output
+    if size is None or not operation.is_decoder or is_beside:
         return operation
     if not isinstance(operation, SizedDecoder):
         raise PipelineError(

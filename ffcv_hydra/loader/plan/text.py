@@ -7,6 +7,7 @@ from ffcv_hydra.loader.plan.node import Kind, Node, with_parents
 from ffcv_hydra.loader.plan.request import Request
 from ffcv_hydra.loader.plan.step import Step
 from ffcv_hydra.loader.plan.torch_module import TorchModule
+from ffcv_hydra.operations import PlacesDecoder
 from ffcv_hydra.operations.dtypes import torch_dtype
 from ffcv_hydra.operations.promises import promise_of
 
@@ -86,6 +87,9 @@ def _cost(call: Sequence[Node], times: Times) -> str:
 def _operations(node: Node) -> Iterator[str]:
     """One line for each operation that a node does."""
     for place, part in enumerate(node.fused or (node,)):
+        if place and isinstance(node.operation, PlacesDecoder):
+            yield f"    follows {part.name}"
+            continue
         notes = []
         if node.fused and node.parent is not None:
             notes.append("done image by image, before it is a tensor")

@@ -12,6 +12,7 @@ from ffcv_hydra.beton import Beton
 from ffcv_hydra.beton.fields.image_fields import is_image
 from ffcv_hydra.beton.reading.source_names import with_name
 from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.loader.plan.following import follows
 from ffcv_hydra.loader.plan.levels import is_normalized, largest_level
 from ffcv_hydra.loader.plan.movement import Move, holds_places, moves_of
 from ffcv_hydra.loader.plan.node import Node, with_parents
@@ -23,7 +24,7 @@ _SAMPLES_AT_ONCE = 1 << 20
 
 
 def check_joint(plan: Plan, beton: Beton) -> None:
-    """Compare outputs that share their draws, view by view; targets of mixed images share no place.
+    """Compare outputs that share their draws, view by view; targets of mixed images share no place, and places follow.
 
     Raises:
         PipelineError: they differ in a geometric operation, or in the sizes of the stored images.
@@ -31,7 +32,7 @@ def check_joint(plan: Plan, beton: Beton) -> None:
     for request in plan.requests:
         if request.joint_with != request.output:
             for end, partner in zip(plan.ends(request.output), plan.ends(request.joint_with), strict=True):
-                if not any(isinstance(node.operation, MixedTargets) for node in with_parents(end)):
+                if not (follows(end) or any(isinstance(node.operation, MixedTargets) for node in with_parents(end))):
                     _compare(beton, end, partner)
 
 

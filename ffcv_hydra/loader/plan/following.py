@@ -1,0 +1,78 @@
+"""Boxes, points and polygons that follow the images they lie in, and items that follow their boxes."""
+
+from dataclasses import replace
+
+from ffcv_hydra.beton import Beton
+from ffcv_hydra.beton.fields.image_fields import is_image
+from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.loader.plan.movement import move_of
+from ffcv_hydra.loader.plan.node import Node, with_parents
+from ffcv_hydra.loader.plan.plan import Plan
+from ffcv_hydra.operations import FollowedBoxes, ImageDecoder, KeptItems, PlacesDecoder, SplitPrefixed
+from ffcv_hydra.operations.operation import Operation
+from ffcv_hydra.pipeline import DISABLED
+
+
+def follows(node: Node) -> bool:
+    """Whether what a node gives goes with an image, or with boxes, by what operations say of their maps."""
+    return any(isinstance(one.operation, (PlacesDecoder, KeptItems)) for one in with_parents(node))
+
+
+def with_followed_images(plan: Plan, beton: Beton) -> Plan:
+    """Let the decoders of places use the draws of all that moves the images of the output they are joint with.
+
+    Raises:
+        PipelineError: it is not clear which image they lie in, or an operation does not say where it moves places.
+    """
+    requests = {request.output: request for request in plan.requests}
+    images = [output for output in plan.outputs if is_image(beton.fields[plan.ends(output)[0].field])]
+
+    def following(node: Node, parent: Node | None) -> Node:
+        node = node.behind(parent)
+        request = requests[node.output]
+        if not isinstance(node.operation, PlacesDecoder) or request.stays or not images:
+            return node
+        if request.joint_with not in images:
+            raise PipelineError(
+                f"pipeline of '{node.output}': it holds places in one of {', '.join(images)}; say which by joint_with, "
+                f"or joint_with: {DISABLED} for what shall not follow"
+            )
+        path = with_parents(plan.ends(request.joint_with)[node.view])[::-1]
+        moves = [_followed(one, node.output) for one in path if one is path[0] or move_of(one) is not None]
+        decoder = path[0].operation
+        assert isinstance(decoder, ImageDecoder)
+        return replace(
+            node, operation=node.operation.following(decoder, [one.operation for one in moves]), fused=(node, *moves)
+        )
+
+    return plan.rewritten(following)
+
+
+def _followed(node: Node, follower: str) -> Node:
+    """The node, if its operation says where it moves places."""
+    move = move_of(node)
+    says_where = isinstance(node.operation, ImageDecoder) or type(node.operation).maps is not Operation.maps
+    if says_where and (move is None or move.alone is None):
+        return node
+    why = f"cannot follow {node.operation.full_name}, which does not say where it moves them; use another operation"
+    if move is not None and move.alone is not None:
+        why = move.alone
+    raise PipelineError(
+        f"pipeline of '{follower}': it holds places in '{node.output}', and {why}; or say joint_with: {DISABLED} for "
+        "what shall not follow"
+    )
+
+
+def with_followed_boxes(plan: Plan) -> Plan:
+    """Let items of boxes be dropped with these, view by view."""
+    requests = {request.output: request for request in plan.requests}
+
+    def following(node: Node, parent: Node | None) -> Node:
+        node, boxes = node.behind(parent), requests[node.output].follows
+        if not isinstance(node.operation, KeptItems) or boxes is None:
+            return node
+        path = with_parents(plan.ends(boxes)[node.view])
+        rows = next((one.parent for one in path if isinstance(one.operation, SplitPrefixed)), None)
+        return replace(node, beside=rows) if isinstance(path[-1].operation, FollowedBoxes) else node
+
+    return plan.rewritten(following)

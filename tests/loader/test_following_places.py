@@ -1,0 +1,399 @@
+"""Boxes, points and polygons go where the pixels go that they were drawn on, and items with their boxes."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+from torchvision import tv_tensors
+from torchvision.transforms.v2 import functional
+
+from ffcv_hydra import operations as o
+from ffcv_hydra.beton import (
+    BoundingBoxesField,
+    KeypointsField,
+    MaskField,
+    PolygonsField,
+    RaggedArrayField,
+    RandomAccessImageField,
+    write_beton,
+)
+from ffcv_hydra.collection import write_sharded_beton
+from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.loader import Loader
+from ffcv_hydra.operations import FollowedBoxes, PaddedArray, RandomResizedCrop, ToList, ToTensor
+from ffcv_hydra.ordering import Random
+from tests.loader.configurations import check_resume, digests, joined, of_chunks
+
+pytestmark = pytest.mark.timeout(180)
+
+COUNT = 48
+FIELDS = {
+    "image": RandomAccessImageField(write_mode="raw"),
+    "labels": RaggedArrayField("int64", follows="boxes"),
+    "boxes": BoundingBoxesField("xywh"),
+    "points": KeypointsField(2, [[0, 1]], follows="boxes"),
+    "outlines": PolygonsField(),
+}
+
+
+class Scenes:
+    """Images with up to three boxes that show their places: red is x, green is y, blue is the box on top, from 1 on."""
+
+    def __len__(self) -> int:
+        return COUNT
+
+    def __getitem__(self, index: int):
+        random = np.random.default_rng(index)
+        height, width = (int(side) for side in random.integers(60, 100, 2))
+        rows, columns = np.mgrid[:height, :width]
+        image = np.stack([columns + 1, rows + 1, np.zeros_like(rows)], axis=2).astype(np.uint8)
+        corners = random.integers(0, [width - 12, height - 12], (index % 4, 2))
+        sides = random.integers(4, 40, (index % 4, 2))
+        ends = np.minimum(corners + sides, [width, height])
+        for number, ((left, top), (right, bottom)) in enumerate(zip(corners, ends, strict=True)):
+            image[top:bottom, left:right, 2] = 80 * (number + 1)
+        points = np.stack([corners, ends], axis=1)  # left and right of each
+        outlines = [
+            [(left, top), (right, top), (right, bottom), (left, bottom)]
+            for (left, top), (right, bottom) in points.tolist()
+        ]
+        return image, 100 * index + np.arange(index % 4), np.concatenate([corners, ends - corners], 1), points, outlines
+
+
+@pytest.fixture(scope="module")
+def beton(tmp_path_factory):
+    path = tmp_path_factory.mktemp("following") / "scenes.beton"
+    write_beton(Scenes(), path, FIELDS, num_workers=0)
+    return path
+
+
+OPTIONS = ("num_workers", "ordering", "rank", "world_size")
+
+
+def load(beton, image: Any, batch_size: int = COUNT, **pipelines: Any) -> Loader:
+    options = {name: pipelines.pop(name) for name in OPTIONS if name in pipelines}
+    return Loader(beton, batch_size, pipelines={"image": image, **pipelines}, seed=3, **{"num_workers": 1, **options})
+
+
+def batch(beton, *image: Any, **pipelines: Any) -> Any:
+    """The only batch, in the order of the file, with the names of its outputs."""
+    loader = load(beton, [*image, ToTensor()], **pipelines)
+    (values,) = loader
+    return dict(zip(loader.output_names, values, strict=True))
+
+
+UPRIGHT = [
+    o.RandomHorizontalFlip, o.RandomVerticalFlip, lambda: o.RandomTranslate(9),
+    lambda: o.RandomCrop([40, 44], [14, 13, 12, 19]), lambda: o.RandomCrop(30),
+]  # fmt: skip
+TURNED = [
+    lambda: o.RandomRotation(45), lambda: o.RandomAffine(30, [0.2, 0.1], [0.7, 1.4], [-20, 20, -10, 10]),
+]  # fmt: skip
+DECODERS = [
+    lambda: RandomResizedCrop([48, 52], interpolation="nearest"), lambda: o.CenterCrop(50, 0.8, "nearest"),
+    lambda: o.Resize([52, 48], "nearest"), lambda: o.ResizeShorterSide(44, [50, 48], "nearest"),
+]  # fmt: skip
+
+
+def drawn(seed: int, kinds: list[Any]) -> list[Any]:
+    random = np.random.default_rng(seed)
+    chosen = [kinds[place] for place in random.integers(len(kinds), size=random.integers(1, 4))]
+    return [DECODERS[seed % len(DECODERS)](), *(kind() for kind in chosen)]
+
+
+def boxes_seen(image: np.ndarray, number: int) -> np.ndarray | None:
+    """The box around the pixels of one box that nothing lies on top of; None if there are none."""
+    rows, columns = np.nonzero(image[..., 2] == 80 * (number + 1))
+    return np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]) if len(rows) else None
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_boxes_are_where_their_pixels_are(beton, seed):
+    found = batch(beton, *drawn(seed, UPRIGHT))
+    for sample in range(COUNT):
+        image, labels = found["image"][sample].numpy(), found["labels"].data[sample]
+        places = {int(labels[row]) % 100: row for row in range(found["labels"].lengths[sample])}
+        for number in range(sample % 4):
+            seen = boxes_seen(image, number)
+            if number == sample % 4 - 1:  # on top of all others
+                assert (seen is None) or number in places
+            if number not in places:
+                assert seen is None
+                continue
+            box = found["boxes"].data[sample, places[number]].numpy()
+            if seen is not None:
+                assert (seen[:2] >= box[:2] - 1).all() and (seen[2:] <= box[2:] + 1).all()
+            if number == sample % 4 - 1 and (box[2:] - box[:2] > 2).all():
+                assert np.abs(box - seen).max() <= 1
+    assert (found["boxes"].data[..., :2] <= found["boxes"].data[..., 2:]).all()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_turned_boxes_hold_their_pixels_and_are_no_larger(beton, seed):
+    steps = drawn(seed, TURNED)
+    found, off = batch(beton, *steps), len(steps)  # each step reads the nearest pixel
+    _, height, width, _ = found["image"].shape
+    compared = 0
+    for sample in range(COUNT):
+        image, last = found["image"][sample].numpy(), sample % 4 - 1
+        labels = found["labels"].data[sample][: found["labels"].lengths[sample]].tolist()
+        seen = boxes_seen(image, last) if last >= 0 else None
+        if seen is None:
+            continue
+        box = found["boxes"].data[sample, labels.index(100 * sample + last)].numpy()
+        assert (seen[:2] >= box[:2] - off).all() and (seen[2:] <= box[2:] + off).all()
+        if (box[:2] > 0).all() and (box[2:] < [width, height]).all() and (box[2:] - box[:2] > 12).all():
+            compared += 1
+            if off == 2:
+                assert np.abs(box - seen).max() <= 2.5  # at sharp corners there are few pixels
+    assert compared > 0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_corners_of_outlines_and_points_are_where_the_pixels_are(beton, seed):
+    found = batch(beton, *drawn(seed, [*UPRIGHT, *TURNED]), points=[o.FollowedPoints()], boxes="disabled")
+    _, height, width, _ = found["image"].shape
+    errors = []
+    for sample in range(COUNT):
+        image, source = found["image"][sample].numpy().astype(int), Scenes()[sample]
+        corners = found["outlines"].data[sample][: found["outlines"].lengths[sample]].numpy()
+        for place, (number, x, y) in enumerate(corners):
+            assert number == place // 4
+            x0, y0 = source[4][place // 4][place % 4]
+            if 1 <= x < width - 1 and 1 <= y < height - 1:
+                around = image[int(y) - 1 : int(y) + 2, int(x) - 1 : int(x) + 2, :2].reshape(-1, 2) - 0.5
+                if around.min() > 0:  # no pixel is empty
+                    around += np.array([x0, y0]) - around.mean(0)  # what a plane says of the place
+                    pixel = image[int(y), int(x), :2] - 0.5
+                    errors.append(pixel - [x0, y0])
+    errors = np.array(errors)
+    assert len(errors) > 20 and np.abs(errors).max() <= 3 and np.abs(errors.mean(0)).max() < 0.5
+
+
+def test_points_that_leave_the_image_are_marked_and_change_places_in_a_mirror(beton):
+    mirrored = batch(beton, o.Resize([50, 50]), o.RandomHorizontalFlip(1.0))
+    turned = batch(beton, o.Resize([50, 50]), o.RandomHorizontalFlip(1.0), o.RandomVerticalFlip(1.0))
+    plain = batch(beton, o.Resize([50, 50]))
+    expected = plain["points"].data.clone()
+    labelled = expected[..., 2] > 0
+    expected[..., 0][labelled] = 50 - expected[..., 0][labelled]
+    assert torch.allclose(mirrored["points"].data, expected.flip(2))
+    expected[..., 1][labelled] = 50 - expected[..., 1][labelled]
+    assert torch.allclose(turned["points"].data, expected, atol=1e-4)  # twice mirrored is turned
+
+    cropped = batch(beton, o.CenterCrop(30, 0.4), boxes="disabled")["points"]
+    inside = ((cropped.data[..., :2] >= 0) & (cropped.data[..., :2] <= 30)).all(-1)
+    exists = (torch.arange(cropped.data.shape[1]) < cropped.lengths[:, None])[..., None].expand(inside.shape)
+    assert torch.equal(cropped.data[..., 2], torch.where(inside & exists, 2.0, 0.0))
+    assert (~inside & exists).any() and (inside & exists).any()
+
+
+def test_boxes_are_torchvisions_after_the_same_steps(beton):
+    angle, scale, shear = 17.0, 0.8, 6.0
+    fixed = o.RandomAffine([angle, angle], None, [scale, scale], [shear, shear])
+    flips = o.RandomHorizontalFlip(1.0), o.RandomVerticalFlip(1.0)
+    found, compared = batch(beton, o.ResizeShorterSide(50, [44, 48]), *flips, fixed), 0
+    for sample in range(COUNT):
+        image, labels, boxes, *_ = Scenes()[sample]
+        theirs = tv_tensors.BoundingBoxes(
+            torch.from_numpy(boxes).double(), format="XYWH", canvas_size=image.shape[:2], dtype=torch.float64
+        )
+        theirs = functional.convert_bounding_box_format(theirs, new_format="XYXY")
+        theirs = functional.center_crop(functional.resize(theirs, [50]), [44, 48])
+        theirs = functional.vertical_flip(functional.horizontal_flip(theirs))
+        kept = ((theirs[:, 2:] - theirs[:, :2]) > 0).all(1)
+        theirs = functional.affine(theirs, angle, [0, 0], scale, [shear, 0])
+        kept &= ((theirs[:, 2:] - theirs[:, :2]) > 0).all(1)
+        count = int(found["boxes"].lengths[sample])
+        chosen = kept.numpy() & np.array([is_whole(box, image.shape) for box in boxes], dtype=bool)
+        rows = np.isin(found["labels"].data[sample, :count].numpy(), labels[chosen])
+        assert rows.sum() == chosen.sum()
+        ours = found["boxes"].data[sample, :count][rows]
+        assert torch.allclose(ours.double(), theirs.as_subclass(torch.Tensor)[chosen], atol=2e-3)
+        compared += len(ours)
+    assert compared > 10
+
+
+def is_whole(box: np.ndarray, shape: tuple[int, ...]) -> bool:
+    """Whether a centre crop cuts nothing of a box: torchvision turns what is left, and here the whole box is."""
+    side = 50 / min(shape[:2])
+    left, top, width, height = box * side
+    margin_x, margin_y = (shape[1] * side - 48) / 2 + 1, (shape[0] * side - 44) / 2 + 1
+    return bool(
+        left > margin_x and top > margin_y
+        and left + width < shape[1] * side - margin_x and top + height < shape[0] * side - margin_y
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "keeps"),
+    [
+        ({"min_area": 100}, lambda area, side, share: area >= 100),
+        ({"min_side": 9}, lambda area, side, share: side >= 9),
+        ({"min_visibility": 0.6}, lambda area, side, share: share >= 0.6),
+        ({"min_area": 40, "min_side": 3, "min_visibility": 0.2}, lambda a, s, v: a >= 40 and s >= 3 and v >= 0.2),
+    ],
+)
+def test_boxes_with_too_little_left_are_dropped(beton, options, keeps):
+    image = RandomResizedCrop(40, [0.3, 0.6])
+    every = batch(beton, image, outlines="disabled")
+    corners = batch(beton, image, boxes="disabled", labels="disabled")["outlines"]
+    some = batch(beton, image, boxes=[FollowedBoxes(**options)], outlines="disabled")
+    dropped = 0
+    for sample in range(COUNT):
+        expected = []
+        for row in range(every["boxes"].lengths[sample]):
+            label, box = int(every["labels"].data[sample, row]), every["boxes"].data[sample, row]
+            before = corners.data[sample, 4 * (label % 100) : 4 * (label % 100) + 4, 1:]
+            width, height = (box[2:] - box[:2]).tolist()
+            share = width * height / float((before.amax(0) - before.amin(0)).prod())
+            if keeps(width * height, min(width, height), share):
+                expected.append(label)
+            else:
+                dropped += 1
+        count = int(some["boxes"].lengths[sample])
+        assert some["labels"].data[sample, :count].tolist() == expected
+        assert not some["boxes"].data[sample, count:].any() and not some["labels"].data[sample, count:].any()
+        assert not some["points"].data[sample, count:].any() and some["points"].lengths[sample] == count
+    assert dropped > 3
+
+
+def test_what_is_cut_away_stays_away(beton):
+    """A shift brings nothing back that a crop before it has left out."""
+    found = batch(beton, o.CenterCrop(40, 0.5), o.RandomTranslate(20))
+    image, boxes = found["image"], found["boxes"]
+    for sample in range(COUNT):
+        empty = (image[sample] == 0).all(-1)
+        for left, top, right, bottom in boxes.data[sample, : boxes.lengths[sample]].round().int().tolist():
+            assert not empty[top:bottom, left:right].any()
+
+
+def test_without_an_image_or_disabled_they_are_as_stored(beton):
+    stays = {name: {"joint_with": "disabled"} for name in ("boxes", "points", "outlines", "labels")}
+    moved = batch(beton, RandomResizedCrop(20), **stays)
+    alone = batch(beton, RandomResizedCrop(20), **stays)
+    loader = Loader(beton, COUNT, pipelines={"image": "disabled"}, num_workers=1)
+    (found,) = loader
+    for values in (moved, alone, dict(zip(loader.output_names, found, strict=True))):
+        for sample in range(COUNT):
+            _, labels, boxes, points, outlines = Scenes()[sample]
+            count = sample % 4
+            assert values["labels"].data[sample, :count].tolist() == labels.tolist()
+            expected = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+            assert values["boxes"].data[sample, :count].tolist() == expected.tolist()
+            assert values["points"].data[sample, :count, :, :2].tolist() == points.tolist()
+            corners = [list(corner) for outline in outlines for corner in outline]
+            assert values["outlines"].data[sample, : 4 * count, 1:].tolist() == corners
+
+
+def test_views_have_boxes_of_their_own(beton):
+    image = {"operations": [RandomResizedCrop(30), ToTensor()], "views": 3}
+    loader = load(beton, image, outlines="disabled")
+    ((images, labels, boxes, points),) = loader
+    assert len(images) == len(labels) == len(boxes) == len(points) == 3
+    assert len({tuple(one.data.ravel().tolist()) for one in boxes}) == 3
+    for label, box, point in zip(labels, boxes, points, strict=True):
+        assert torch.equal(label.lengths, box.lengths) and torch.equal(point.lengths, box.lengths)
+
+
+def test_one_view_is_the_first_of_several(beton):
+    one = batch(beton, RandomResizedCrop(30), o.RandomHorizontalFlip())
+    several = load(beton, {"operations": [RandomResizedCrop(30), o.RandomHorizontalFlip(), ToTensor()], "views": 2})
+    ((_, _, boxes, _, _),) = several
+    assert torch.equal(one["boxes"].data, boxes[0].data)
+
+
+def test_lists_and_targets_are_as_torchvisions_detectors_take_them(beton):
+    found = batch(beton, RandomResizedCrop(30), boxes=[FollowedBoxes(min_side=1), ToList()], labels=[ToList()])
+    padded = batch(beton, RandomResizedCrop(30), boxes=[FollowedBoxes(min_side=1)])
+    assert isinstance(padded["boxes"], PaddedArray)
+    targets = o.to_targets(boxes=found["boxes"], labels=found["labels"])
+    same = o.to_targets(boxes=padded["boxes"], labels=padded["labels"])
+    assert len(targets) == COUNT and any(len(target["boxes"]) for target in targets)
+    for one, other in zip(targets, same, strict=True):
+        assert one["boxes"].shape == (len(one["labels"]), 4) and one["boxes"].dtype == torch.float32
+        assert one["labels"].dtype == torch.int64
+        assert torch.equal(one["boxes"], other["boxes"]) and torch.equal(one["labels"], other["labels"])
+    with pytest.raises(PipelineError, match="ToList takes values with their lengths, .*; got Tensor"):
+        o.to_targets(images=found["image"])
+
+
+MOVING = [RandomResizedCrop(30), o.RandomHorizontalFlip(), o.RandomRotation(30), o.RandomTranslate(4), ToTensor()]
+
+
+def loader(path, batch_size: int = 12, **options: Any) -> Loader:
+    return load(path, MOVING, batch_size, ordering=Random(), boxes=[FollowedBoxes(min_visibility=0.3)], **options)
+
+
+def test_they_do_not_depend_on_workers_chunks_ranks_or_shards(beton, tmp_path):
+    expected = digests(loader(beton))
+    assert digests(loader(beton, num_workers=2)) == digests(loader(beton, num_workers=3)) == expected
+    assert digests(of_chunks(loader(beton), 4)) == expected
+    write_sharded_beton(Scenes(), tmp_path / "shards", FIELDS, shards=3, num_workers=0)
+    assert digests(loader(tmp_path / "shards")) == expected
+    whole = digests(joined([batch]) for batch in loader(beton))
+    ranks = [loader(beton, 6, rank=rank, world_size=2) for rank in (0, 1)]
+    assert digests(joined(list(parts)) for parts in zip(*ranks, strict=True)) == whole
+
+
+def test_a_resumed_epoch_goes_on_with_the_same_boxes(beton):
+    check_resume(loader(beton), loader(beton, num_workers=2), batches=2)
+
+
+def test_a_smaller_output_has_smaller_boxes(beton):
+    found = load(beton, [o.Resize([40, 40]), ToTensor()])
+    (large,) = found
+    found.set_output_size("image", lambda epoch: 20)
+    (small,) = found
+    assert torch.allclose(large[2].data, 2 * small[2].data)
+
+
+class Silent(o.ImageOperation):
+    """Moves pixels, and does not say where to."""
+
+    geometric = True
+
+    def run(self, source, target, chunk):
+        target[:] = source[:, ::-1]
+
+
+@pytest.mark.parametrize(
+    ("operations", "what"),
+    [
+        ([Silent(), ToTensor()], "cannot follow .*Silent, which does not say where it moves them; use another"),
+        ([o.RandAugment(), ToTensor()], "cannot follow what .*RandAugment does; leave it out"),
+        ([o.Mixup(), ToTensor()], "cannot follow what .*Mixup does; leave it out"),
+        ([ToTensor(), o.ToTorchImage(), nn.MaxPool2d(2)], "cannot follow .*MaxPool2d"),
+    ],
+)
+def test_an_image_that_cannot_be_followed_is_refused(beton, operations, what):
+    expected = f"pipeline of 'boxes': it holds places in 'image', and {what}.*; or say joint_with: disabled for what"
+    with pytest.raises(PipelineError, match=expected) as error:
+        load(beton, [o.CenterCrop(20), *operations])
+    assert "\n" not in str(error.value)
+
+
+def test_of_several_images_one_has_to_be_named(beton):
+    other = {"source": "image", "operations": [o.CenterCrop(20), ToTensor()]}
+    with pytest.raises(PipelineError, match="'boxes': it holds places in one of image, other; say which by joint_with"):
+        load(beton, [o.Resize([30, 30]), ToTensor()], other=other, points="disabled", outlines="disabled")
+    named = {name: {"joint_with": "other"} for name in ("boxes", "points", "outlines")}
+    found = batch(beton, o.Resize([30, 30]), other=other, **named)
+    assert torch.equal(found["boxes"].data, batch(beton, o.CenterCrop(20))["boxes"].data)
+
+
+def test_a_mask_beside_the_image_is_no_image_to_choose(tmp_path):
+    fields = {"image": None, "mask": MaskField(), "boxes": BoundingBoxesField()}
+    samples = [(Image.new("RGB", (40, 30)), np.zeros((30, 40), np.uint8), [[4, 3, 8, 15]])] * 4
+    write_beton(samples, tmp_path / "a.beton", fields, num_workers=0)
+    pipelines = {"image": [o.Resize([60, 20])], "mask": {"operations": [o.Resize([60, 20])], "joint_with": "image"}}
+    ((_, _, boxes),) = Loader(tmp_path / "a.beton", 4, pipelines=pipelines, num_workers=1)
+    assert boxes.data.tolist() == [[[2, 6, 4, 30]]] * 4
+
+
+def test_the_plan_says_what_is_followed(beton):
+    text = str(load(beton, [RandomResizedCrop(30), o.RandomHorizontalFlip(), ToTensor()]).plan)
+    assert "FollowedBoxes\n    follows RandomResizedCrop\n    follows RandomHorizontalFlip\n" in text
