@@ -148,7 +148,8 @@ def _describe(epochs: Epochs) -> dict[str, Any]:
     """Shapes and statistics of the first epoch's batches, which also warms caches up."""
     statistics = [[_statistics(tensor) for tensor in _tensors(batch)] for batch in epochs]
     batch = next(iter(epochs))
-    assert all(tensor.dtype.itemsize == 1 for tensor in _tensors(batch)), "not uint8"
+    known = torch.uint8, torch.bool, torch.float32
+    assert all(tensor.dtype in known for tensor in _tensors(batch)), "neither uint8 nor float32"
     return {
         "shapes": [list(tensor.shape[1:]) for tensor in _tensors(batch)],
         "statistics": np.round(np.mean(statistics, axis=0), 1).ravel().tolist(),

@@ -11,6 +11,7 @@ TESTS = Path(__file__).parent
 ELSEWHERE = {
     "bench/test_bench.py": "bench/decoding bench/facts bench/measuring bench/printing bench/report bench/splitting",
     "beton/fields/test_coercion.py": "beton/fields/base beton/fields/rgb",
+    "beton/fields/test_image_array_field.py": "beton/fields/tiles",
     "beton/fields/test_encoded_jpeg.py": "beton/fields/source_image",
     "beton/fields/test_inference.py": "beton/fields/array_fields beton/fields/bytes_fields beton/fields/scalar_fields",
     "beton/fields/test_random_access_image.py": "beton/fields/rgb_image_field",
@@ -60,6 +61,10 @@ ELSEWHERE = {
     "kernels/compiling/test_compilation.py": "kernels/memory/gather",
     "kernels/memory/test_image_chain.py": "kernels/compiling/pointers",
     "operations/test_flip.py": "kernels/geometry/flip",
+    "operations/test_image_arrays.py": (
+        "kernels/geometry/resample kernels/images/array_changes kernels/images/channel_dropout"
+        " operations/channel_dropout"
+    ),
     "kernels/geometry/test_affine.py": "kernels/geometry/warped_rows",
     "kernels/geometry/test_resize.py": "kernels/geometry/taps",
     "kernels/jpeg/test_decoder.py": (

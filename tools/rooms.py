@@ -60,6 +60,7 @@ LIBRARIES = {
     "pydantic": {"run_folder", "report", "sweeps", "cli"},
     "matplotlib": {"preview", "report", "sweeps"},
     "pyarrow": {"callbacks"},
+    "zstandard": {"beton"},
 }
 
 _INSIDE = ("numba.core.", "numba.np.")  # what is not for others, though its name does not say so

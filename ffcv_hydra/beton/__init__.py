@@ -4,6 +4,7 @@ from ffcv_hydra.beton.appendix import fingerprint as fingerprint
 from ffcv_hydra.beton.appendix import first_difference as first_difference
 from ffcv_hydra.beton.fields.bfloat16_field import BFloat16TensorField as BFloat16TensorField
 from ffcv_hydra.beton.fields.coercion import coerce as coerce
+from ffcv_hydra.beton.fields.image_array_field import ImageArrayField as ImageArrayField
 from ffcv_hydra.beton.fields.image_fields import GrayscaleImageField as GrayscaleImageField
 from ffcv_hydra.beton.fields.image_fields import MaskField as MaskField
 from ffcv_hydra.beton.fields.inference import infer_fields as infer_fields

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import io
 import json
 import os
 import re
@@ -21,6 +22,7 @@ from PIL import Image
 from ffcv_hydra.beton.fields.array_fields import NDArrayField
 from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.bytes_fields import JSONField
+from ffcv_hydra.beton.fields.image_array_field import ImageArrayField
 from ffcv_hydra.beton.fields.image_encoding import JPEG
 from ffcv_hydra.beton.fields.image_fields import RUNS, OwnImageField, is_image
 from ffcv_hydra.beton.fields.ragged_field import RaggedArrayField
@@ -172,6 +174,8 @@ class _Unpacking:
 
 def _picture(field: Field, value: StoredValue) -> tuple[str, bytes | Image.Image]:
     """A picture's suffix, and its file or its pixels."""
+    if isinstance(field, ImageArrayField):
+        return ".npy", _npy(field, value)
     metadata, data = value.metadata[0], value.data or b""
     if metadata["mode"] == JPEG:
         return ".jpg", data
@@ -184,6 +188,17 @@ def _picture(field: Field, value: StoredValue) -> tuple[str, bytes | Image.Image
     dtype = field.dtype if isinstance(field, OwnImageField) else np.dtype(np.uint8)
     shape = (height, width) if isinstance(field, OwnImageField) else (height, width, 3)
     return ".png", Image.fromarray(np.frombuffer(data, dtype=dtype).reshape(shape))
+
+
+def _npy(field: ImageArrayField, value: StoredValue) -> bytes:
+    metadata, file = value.metadata[0], io.BytesIO()
+    try:
+        image = field.whole(np.frombuffer(value.data or b"", np.uint8), int(metadata["height"]), int(metadata["width"]))
+    except ValueError as error:
+        what = "python -m ffcv_hydra verify --decode says which one"
+        raise BetonError(f"an image is damaged: {error}; {what}") from error
+    np.save(file, image)
+    return file.getvalue()
 
 
 def _text(field: Field, value: StoredValue) -> Any:

@@ -12,6 +12,7 @@ from ffcv_hydra.operations.base import FailedSample as FailedSample
 from ffcv_hydra.operations.basic_decoders import ArrayDecoder as ArrayDecoder
 from ffcv_hydra.operations.basic_decoders import BytesDecoder as BytesDecoder
 from ffcv_hydra.operations.basic_decoders import ScalarDecoder as ScalarDecoder
+from ffcv_hydra.operations.channel_dropout import ChannelDropout as ChannelDropout
 from ffcv_hydra.operations.colour import RandomBrightness as RandomBrightness
 from ffcv_hydra.operations.colour import RandomContrast as RandomContrast
 from ffcv_hydra.operations.colour import RandomGrayscale as RandomGrayscale

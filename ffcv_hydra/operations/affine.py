@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.kernels.images.array_changes import map_bilinear_float32, map_bilinear_int16, map_bilinear_uint16
 from ffcv_hydra.kernels.images.changes import map_bilinear, map_nearest
 from ffcv_hydra.kernels.images.random_affine import draw_affine_maps, random_affine
 from ffcv_hydra.operations.arguments import interval, numbers, symmetric_interval
@@ -18,6 +19,12 @@ from ffcv_hydra.operations.operation import State
 from ffcv_hydra.operations.pixels import pixel_sizes, row_of
 
 _INTERPOLATIONS = ("nearest", "bilinear")
+_BILINEAR = {
+    np.uint8: map_bilinear,
+    np.uint16: map_bilinear_uint16,
+    np.int16: map_bilinear_int16,
+    np.float32: map_bilinear_float32,
+}
 _NOTHING = (0.0, 0.0)
 
 
@@ -25,7 +32,8 @@ class AffineOperation(FillingOperation):
     """Base: maps each image about its middle, with parameters drawn uniformly.
 
     Args:
-        interpolation: "nearest", for images of any dtype and for masks; or "bilinear", for uint8 images.
+        interpolation: "nearest", for images of any dtype and for masks; or "bilinear", for uint8, uint16, int16 and
+            float32 images.
         fill: what lies outside of the image, in levels: a number, or a list of one per channel.
     """
 
@@ -50,12 +58,13 @@ class AffineOperation(FillingOperation):
         """The same shape and dtype.
 
         Raises:
-            PipelineError: bilinear interpolation of anything but uint8, images of 2 GiB or more, or a fill that the
+            PipelineError: bilinear interpolation of a dtype that has none, images of 2 GiB or more, or a fill that the
                 images cannot hold.
         """
         result = super().result(before)
-        if self.interpolation == "bilinear" and np.dtype(before.dtype) != np.uint8:
-            raise PipelineError(f"interpolation bilinear takes uint8 images; got {before.dtype}; use nearest")
+        if self.interpolation == "bilinear" and np.dtype(before.dtype).type not in _BILINEAR:
+            known = ", ".join(np.dtype(dtype).name for dtype in _BILINEAR)
+            raise PipelineError(f"interpolation bilinear takes images of {known}; got {before.dtype}; use nearest")
         if math.prod(pixel_sizes(before.shape, np.dtype(before.dtype))) >= 2**31:  # kernels count in 32 bits
             raise PipelineError(f"takes images of less than 2 GiB; got {before.dtype} {before.shape}")
         return result
@@ -73,14 +82,14 @@ class AffineOperation(FillingOperation):
     def image_functions(self, shape: tuple[int, ...], dtype: np.dtype) -> tuple[ImageFunction, ...]:
         """The one that draws, and maps."""
         sizes, fill = pixel_sizes(shape, dtype), row_of(self.fill, 1, shape[2], dtype)
-        change = map_bilinear if self.interpolation == "bilinear" else map_nearest
+        change = _BILINEAR[np.dtype(dtype).type] if self.interpolation == "bilinear" else map_nearest
         return (ImageFunction(random_affine, (change, *self._bounds(*sizes[:2]), *sizes, fill), math.prod(sizes)),)
 
 
 class RandomRotation(AffineOperation):
     """Turn each image about its middle and keep its size, as `torchvision.transforms.v2.RandomRotation` on tensors.
 
-    Takes images (N, H, W, C): of any dtype with nearest interpolation, uint8 with bilinear.
+    Takes images (N, H, W, C): of any dtype with nearest interpolation.
 
     Args:
         degrees: [smallest, largest] counter-clockwise angle, or one number x for [-x, x].
@@ -107,7 +116,7 @@ class RandomRotation(AffineOperation):
 class RandomAffine(AffineOperation):
     """Rotate, translate, scale and shear each image, as `torchvision.transforms.v2.RandomAffine` on tensors.
 
-    Takes images (N, H, W, C): of any dtype with nearest interpolation, uint8 with bilinear.
+    Takes images (N, H, W, C): of any dtype with nearest interpolation.
 
     Args:
         degrees: [smallest, largest] clockwise angle, or one number x for [-x, x].

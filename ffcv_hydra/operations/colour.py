@@ -3,6 +3,9 @@
 import math
 from typing import ClassVar
 
+import numpy as np
+
+from ffcv_hydra.kernels.images.array_changes import blend_float32, blend_int16, blend_uint8, blend_uint16
 from ffcv_hydra.kernels.images.changes import (
     change_brightness,
     change_contrast,
@@ -11,7 +14,10 @@ from ffcv_hydra.kernels.images.changes import (
     take_colour,
 )
 from ffcv_hydra.operations.arguments import number
+from ffcv_hydra.operations.image_operation import ARRAY_DTYPES
 from ffcv_hydra.operations.randomly_applied import RandomlyApplied
+
+BLENDS = {np.uint8: blend_uint8, np.uint16: blend_uint16, np.int16: blend_int16, np.float32: blend_float32}
 
 
 class RandomFactor(RandomlyApplied):
@@ -30,19 +36,24 @@ class RandomFactor(RandomlyApplied):
 class RandomBrightness(RandomFactor):
     """Multiply each image with probability `p` by a factor in [max(0, 1 - magnitude), 1 + magnitude].
 
-    The pixels are those of torchvision's `adjust_brightness`, the arguments those of FFCV.
+    Takes images (N, H, W, C) of `ARRAY_DTYPES` and any channels; integers are cut to their dtype's range, floats stay
+    as they come. The pixels are those of torchvision's `adjust_brightness`, the arguments those of FFCV.
 
     Raises:
         PipelineError: if magnitude is negative, or p no probability.
     """
 
     change = change_brightness
+    changes = BLENDS
+    dtypes = ARRAY_DTYPES
+    channels = ()
+    further_sizes = (0,)
 
 
 class RandomContrast(RandomFactor):
-    """Blend each image with its mean luminance with probability `p`.
+    """Blend each image with its mean luminance with probability `p`; of other than 3 channels, each with its own mean.
 
-    By a factor in [max(0, 1 - magnitude), 1 + magnitude].
+    By a factor in [max(0, 1 - magnitude), 1 + magnitude]. Takes what `RandomBrightness` takes.
 
     The pixels are those of torchvision's `adjust_contrast`, the arguments those of FFCV.
 
@@ -51,6 +62,10 @@ class RandomContrast(RandomFactor):
     """
 
     change = change_contrast
+    changes = BLENDS
+    dtypes = ARRAY_DTYPES
+    channels = ()
+    further_sizes = (1,)
 
 
 class RandomSaturation(RandomFactor):

@@ -1,11 +1,16 @@
 """Gaussian blur of random strength."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
 
 from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.kernels.compiling.compilation import Kernel
+from ffcv_hydra.kernels.images.array_changes import blur_float32, blur_int16, blur_uint16
 from ffcv_hydra.kernels.images.changes import blur
 from ffcv_hydra.operations.arguments import interval, is_sequence
+from ffcv_hydra.operations.image_operation import ARRAY_DTYPES
 from ffcv_hydra.operations.operation import State
 from ffcv_hydra.operations.randomly_applied import RandomlyApplied
 
@@ -13,7 +18,8 @@ from ffcv_hydra.operations.randomly_applied import RandomlyApplied
 class GaussianBlur(RandomlyApplied):
     """Blur each image with a standard deviation that is uniform in a range, with probability `p`.
 
-    As `torchvision.transforms.v2.GaussianBlur` (within one level; the border is mirrored), which always blurs.
+    Takes images (N, H, W, C) of `ARRAY_DTYPES` and any channels. As `torchvision.transforms.v2.GaussianBlur` (within
+    one level; the border is mirrored), which always blurs.
 
     Args:
         kernel_size: of the window, odd, in pixels; [width, height], or one number for both.
@@ -26,6 +32,11 @@ class GaussianBlur(RandomlyApplied):
     """
 
     change = blur
+    changes: ClassVar[Mapping[Any, Kernel]] = {
+        np.uint8: blur, np.uint16: blur_uint16, np.int16: blur_int16, np.float32: blur_float32
+    }  # fmt: skip
+    dtypes = ARRAY_DTYPES
+    channels = ()
 
     def __init__(
         self, kernel_size: int | Sequence[int], sigma: float | Sequence[float] = (0.1, 2.0), p: float = 1.0
@@ -45,7 +56,7 @@ class GaussianBlur(RandomlyApplied):
         """The same shape and dtype.
 
         Raises:
-            PipelineError: for anything but uint8 images (H, W, 1 or 3) of more than half the window in each direction.
+            PipelineError: for anything but images of more than half the window in each direction.
         """
         result = super().result(before)
         height, width, _ = before.shape

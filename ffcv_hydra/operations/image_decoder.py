@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ffcv_hydra.beton.fields.image_fields import MaskField, OwnImageField
+from ffcv_hydra.beton.fields.image_fields import MaskField, OwnImageField, ReadBox
 from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.compiling.compilation import Kernel
@@ -30,7 +30,7 @@ _FACTORS = (2, 4, 8)  # that JPEGs are decoded smaller by
 
 
 class ImageDecoder(ChunkDecoder):
-    """Base: decodes each image and resamples one box of it, to the field's dtype (uint8 or uint16) and channels.
+    """Base: decodes each image and resamples one box of it, to the field's dtype and channels.
 
     Attributes:
         flip: what mirrors images while they are resampled, by the first of the chunk's `fused_keys`; None: nothing.
@@ -104,6 +104,16 @@ class ImageDecoder(ChunkDecoder):
         """Of the field's pixels."""
         return self.field.dtype if isinstance(self.field, OwnImageField) else np.dtype(np.uint8)
 
+    @property
+    def read_box(self) -> ReadBox | None:
+        """What reads a part of a stored image; None if kernels do."""
+        return self.field.read_box if isinstance(self.field, OwnImageField) else None
+
+    @property
+    def checks_itself(self) -> bool:
+        """Whether decoding finds damage in what it reads of an image, so that the rest need not be looked at."""
+        return isinstance(self.field, OwnImageField) and self.field.checks_itself
+
     def is_stored_as_made(self, sizes: np.ndarray) -> bool:
         """Whether all images are stored as pixels, and these are what is made of them but for the flip.
 
@@ -129,7 +139,8 @@ class ImageDecoder(ChunkDecoder):
     def kernels(self) -> tuple[Kernel, ...]:
         """Those of the decoding, and those of what comes after it."""
         modes = self.metadata["mode"]
-        decoding = kernels_for(self.dtype, range(modes.min(), modes.max() + 1), self.interpolation_code)
+        stored, is_boxes = range(modes.min(), modes.max() + 1), self.read_box is not None
+        decoding = kernels_for(self.dtype, self.channels, stored, self.interpolation_code, is_boxes)
         return (*decoding, *(draw_chosen,) * (self.flip is not None))
 
     def result(self, before: State) -> tuple[tuple[int, ...], Any]:
@@ -196,7 +207,7 @@ def decode_shared(
     heights, widths, modes = one.stored(chunks[0].samples)
     keys = np.zeros(len(heights), dtype=np.uint64) if keys is None else keys
     stored = StoredImages(
-        source.data, source.offsets, source.sizes, modes, heights, widths, keys, one.channels, one.dtype
+        source.data, source.offsets, source.sizes, modes, heights, widths, keys, one.channels, one.dtype, one.read_box
     )
     chains = [ImageChain((), decoder.image_bytes) for decoder in decoders] if chains is None else chains
     between = max(chain.between_bytes for chain in chains)

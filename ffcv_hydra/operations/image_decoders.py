@@ -212,5 +212,5 @@ class WholeImage(ImageDecoder):
     def is_stored_as_made(self, sizes: np.ndarray) -> bool:
         """Whether all images are stored as pixels."""
         modes = self.metadata["mode"]
-        is_raw = modes.min() == modes.max() == STORED_RAW
+        is_raw = modes.min() == modes.max() == STORED_RAW and self.read_box is None
         return bool(is_raw and sizes.min() == sizes.max() == self.image_bytes and self.image_bytes)

@@ -11,6 +11,9 @@ from ffcv_hydra.operations.image_chain import ImageFunctionOperation
 from ffcv_hydra.operations.operation import State
 from ffcv_hydra.operations.pixels import check_colour, colour
 
+# of images of any number of channels, beside uint8 of 1 or 3
+ARRAY_DTYPES = (np.uint8, np.uint16, np.int16, np.float32)
+
 
 class ImageOperation(ChunkOperation):
     """A transform of images (N, H, W, C) that keeps their shape and dtype and gives each output data of its own.

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ffcv_hydra.errors import PipelineError
+from ffcv_hydra.kernels.images.array_changes import normalize_float32, normalize_int16, normalize_uint16
 from ffcv_hydra.operations.arguments import numbers
 from ffcv_hydra.operations.dtypes import floating_dtype
 from ffcv_hydra.operations.finish import finish_function
@@ -15,6 +16,7 @@ from ffcv_hydra.operations.image_chain import ImageFunction, ImageFunctionOperat
 from ffcv_hydra.operations.operation import State
 from ffcv_hydra.operations.tensor_operation import TensorOperation
 
+_NORMALIZE = {np.uint16: normalize_uint16, np.int16: normalize_int16, np.float32: normalize_float32}
 _ARRAY_DTYPES = {torch.float32: np.dtype(np.float32), torch.float16: np.dtype(np.float16)}
 
 
@@ -28,16 +30,16 @@ def _mean_and_std(operation: str, mean: Any, std: Any) -> tuple[tuple[float, ...
 
 
 class NormalizeImage(ImageFunctionOperation):
-    """Normalise uint8 arrays (N, H, W, C) through a table of 256 values per channel; before `ToTensor`.
+    """Normalise arrays (N, H, W, C) of uint8, uint16, int16 or float32; before `ToTensor`.
 
     The results are (x - mean) / std, computed in float64 and rounded once; as FFCV's `NormalizeImage`, but float16 is
-    float16 at once. For tensors there is `NormalizeTensor`.
+    float16 at once. Those of uint8 come from a table of 256 values per channel. For tensors there is `NormalizeTensor`.
 
     Args:
-        mean, std: one number per channel, in levels of 0 to 255: ImageNet's are [123.675, 116.28, 103.53] and
-            [58.395, 57.12, 57.375]. The loader refuses those that can only be of images of 0 to 1 (means up to 1, stds
-            up to 0.5).
-        type: float32 or float16, as a name or as the dtype of torch or NumPy.
+        mean, std: one number per channel, in the images' own unit, which for uint8 is levels of 0 to 255: ImageNet's
+            are [123.675, 116.28, 103.53] and [58.395, 57.12, 57.375]. For uint8 images the loader refuses those that
+            can only be of images of 0 to 1 (means up to 1, stds up to 0.5).
+        type: float32, or for uint8 images also float16; as a name or as the dtype of torch or NumPy.
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], type: Any = "float32") -> None:
@@ -69,11 +71,15 @@ class NormalizeImage(ImageFunctionOperation):
         """The same shape, of the new dtype.
 
         Raises:
-            PipelineError: for anything but uint8 images with a channel per mean.
+            PipelineError: for anything but images of these dtypes with a channel per mean.
         """
-        shape, dtype = tuple(before.shape), before.dtype
-        if len(shape) != 3 or shape[2] != self.table.shape[1] or np.dtype(dtype) != np.uint8:
-            raise PipelineError(f"takes uint8 images (H, W, {self.table.shape[1]}); got {dtype} {shape}")
+        shape, dtype = tuple(before.shape), np.dtype(before.dtype)
+        is_known = dtype == np.uint8 or (dtype.type in _NORMALIZE and self.normalization is not None)
+        if len(shape) != 3 or shape[2] != self.table.shape[1] or not is_known:
+            known = ", ".join(np.dtype(one).name for one in (np.uint8, *_NORMALIZE))
+            raise PipelineError(f"takes images (H, W, {self.table.shape[1]}) of {known}; got {dtype} {shape}")
+        if dtype != np.uint8 and self.type != np.float32:
+            raise PipelineError(f"type float16 takes uint8 images; got {dtype}; use Convert behind ToTensor")
         return shape, self.table.dtype
 
     def as_normalization(self) -> tuple[Sequence[float], Sequence[float]] | None:
@@ -86,6 +92,10 @@ class NormalizeImage(ImageFunctionOperation):
 
     def image_functions(self, shape: tuple[int, ...], dtype: np.dtype) -> tuple[ImageFunction, ...]:
         """The one that normalises."""
+        if dtype != np.uint8:
+            pixels, constants = shape[0] * shape[1], np.array([self.mean, self.std])
+            parameters = pixels, shape[2], constants
+            return (ImageFunction(_NORMALIZE[np.dtype(dtype).type], parameters, pixels * shape[2] * 4),)
         return (finish_function(shape, self.table, channels_first=False),)
 
 

@@ -68,6 +68,7 @@ PROMISES: dict[tuple[str, str], Promise] = {
     ("GaussianBlur", ""): Promise("torchvision's `gaussian_blur`", 1),
     ("Cutout", ""): Promise("FFCV's operation of the same name", 0),
     ("RandomErasing", ""): Promise("torchvision's `erase`", 0),
+    ("ChannelDropout", ""): Promise("the image, with a value in some channels", 0),
     ("RandAugment", ""): Promise("torchvision's functions of the same names, one after another", 1, WARPED),
     ("TrivialAugmentWide", ""): Promise("torchvision's functions of the same names", 1, WARPED),
     ("Mixup", ""): Promise("the weighted mean of a pair, rounded", 0.51),

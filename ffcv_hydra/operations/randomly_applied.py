@@ -1,7 +1,8 @@
 """Base of the transforms that are applied to an image with a probability, and leave it as it is otherwise."""
 
 import math
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,13 +15,16 @@ from ffcv_hydra.operations.image_operation import ImageOperation
 
 
 class RandomlyApplied(ImageOperation, ImageFunctionOperation):
-    """A transform of uint8 images (N, H, W, 1 or 3) that each image goes through with probability `p`.
+    """A transform of images (N, H, W, C) that each image goes through with probability `p`.
+
+    Images are uint8 of 1 or 3 channels, and of what else `changes` names, where `dtypes` and `channels` say so.
 
     Draw 0 of a sample's key decides, draw 1 says by how much. Subclasses name the change that they make.
 
     Attributes:
         change: as in `kernels.images.changes`.
-        changes_in_place: whether it may write over its source.
+        changes: the same for each dtype of images of any channels, out of place, as in `kernels.images.array_changes`.
+        changes_in_place: whether `change` may write over its source.
         amounts: the smallest and the largest amount that the change is given.
         further_sizes: what it takes behind height, width and channels.
 
@@ -30,6 +34,7 @@ class RandomlyApplied(ImageOperation, ImageFunctionOperation):
 
     random: ClassVar[bool] = True
     change: ClassVar[Kernel]
+    changes: ClassVar[Mapping[Any, Kernel]] = {}
     changes_in_place: ClassVar[bool] = True
     amounts: tuple[float, float] = (0.0, 0.0)
     further_sizes: tuple[int, ...] = ()
@@ -42,5 +47,8 @@ class RandomlyApplied(ImageOperation, ImageFunctionOperation):
         """The one that draws, and makes the change. Raises `PipelineError` if the class has none."""
         if not isinstance(getattr(self, "change", None), Kernel):
             raise PipelineError("its class names no change, a kernel for one image (docs/extending.md)")
-        parameters = self.p, self.change, *map(float, self.amounts), *shape, *self.further_sizes
-        return (ImageFunction(randomly_applied, parameters, math.prod(shape), self.changes_in_place),)
+        is_common = not self.changes or (dtype == np.uint8 and shape[2] in (1, 3))
+        change = self.change if is_common else self.changes[np.dtype(dtype).type]
+        parameters = self.p, change, *map(float, self.amounts), *shape, *self.further_sizes
+        in_place = is_common and self.changes_in_place
+        return (ImageFunction(randomly_applied, parameters, math.prod(shape) * np.dtype(dtype).itemsize, in_place),)

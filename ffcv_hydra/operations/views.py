@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ffcv_hydra.beton.fields.image_fields import ReadBox
 from ffcv_hydra.kernels.images.windows import ADDRESS, RESULT_BYTES
 
 _COLUMNS = ("offsets", "sizes", "modes", "heights", "widths", "keys")
@@ -22,6 +23,7 @@ class StoredImages:
         heights, widths: int64 (N,), in pixels.
         keys: uint64 (N,), of the samples.
         channels, dtype: of the field's pixels.
+        read_box: what reads parts of them; None where kernels do.
     """
 
     data: np.ndarray
@@ -33,6 +35,7 @@ class StoredImages:
     keys: np.ndarray
     channels: int
     dtype: np.dtype
+    read_box: ReadBox | None = None
 
     def one(self, position: int) -> StoredImages:
         """One of them."""

@@ -12,6 +12,7 @@ from ffcv_hydra.beton import (
     Beton,
     BoundingBoxesField,
     GrayscaleImageField,
+    ImageArrayField,
     KeypointsField,
     MaskField,
     PolygonsField,
@@ -26,6 +27,7 @@ from tests.docs.blocks import ROOT, blocks_of
 FIELDS = {
     "image": None, "label": None, "weight": None, "array": None, "record": None, "text": None, "tensor": None,
     "mask": MaskField(), "gray": GrayscaleImageField(), "ragged": RaggedArrayField("float32", [4]), "half": None,
+    "bands": ImageArrayField(5, "int16", tile=16),
     "boxes": BoundingBoxesField(), "points": KeypointsField(), "polygons": PolygonsField(),
 }  # fmt: skip
 
@@ -39,7 +41,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (
             Image.fromarray(image), n, n / 2, np.full((2, 3), n, np.float32), {"n": n}, "text" * (n % 3),
             torch.full((3,), n), image[..., 0] // 64, image[..., 1], np.ones((n % 2, 4), np.float32),
-            torch.ones(2, dtype=torch.bfloat16), np.ones((n % 3, 4)), np.ones((2, 3)), [np.ones((3, 2))],
+            torch.ones(2, dtype=torch.bfloat16), np.full((20, 30, 5), n, np.int16),
+            np.ones((n % 3, 4)), np.ones((2, 3)), [np.ones((3, 2))],
         )
         for n, image in enumerate(pixels)
     ]  # fmt: skip

@@ -218,6 +218,17 @@ def painted(operation: Any, colour: tuple[int, ...]) -> float:
     return largest(found[changed], np.array(colour))
 
 
+def dropped() -> float:
+    """How far what is changed is from one channel of a colour, and the rest from what it was."""
+    found, source = run(o.ChannelDropout(1, 1, [1, 2, 3])), np.stack(photographs())
+    expected = source.copy()
+    channels = (found != source).any((1, 2))
+    assert (channels.sum(1) == 1).all()
+    for image, channel in enumerate(channels.argmax(1)):
+        expected[image, ..., channel] = channel + 1
+    return largest(found, expected)
+
+
 def translated() -> float:
     source = np.stack(photographs())
     padded = np.pad(source, ((0, 0), (3, 3), (3, 3), (0, 0)))
@@ -348,6 +359,7 @@ ROWS = [
     Row("Cutout", ARRAYS, lambda: painted(o.Cutout(20, [1, 2, 3]), (1, 2, 3))),
     Row("RandomErasing", ARRAYS,
         lambda: painted(o.RandomErasing(1, value=[1, 2, 3]), (1, 2, 3))),
+    Row("ChannelDropout", ARRAYS, dropped),
     Row("RandAugment", ARRAYS, policy,
         remark="each of them; warps by `nearest`"),
     Row("TrivialAugmentWide", ARRAYS, policy,

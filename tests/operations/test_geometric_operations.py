@@ -110,8 +110,8 @@ def test_impossible_arguments_are_named(make, message):
         (
             RandomRotation(4, "bilinear"),
             (9, 9, 3),
-            np.float32,
-            "bilinear takes uint8 images; got .*float32.*; use near",
+            np.float64,
+            "bilinear takes images of uint8, uint16, int16, float32; got .*float64.*; use near",
         ),
         (RandomRotation(4), (50_000, 50_000, 1), np.uint8, "takes images of less than 2 GiB; got uint8"),
         (RandomHorizontalFlip(), (9,), np.uint8, "takes .H, W. or .H, W, C."),

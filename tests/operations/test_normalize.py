@@ -64,9 +64,9 @@ def test_impossible_arguments_are_named(make, message):
 
 def test_what_does_not_fit_is_refused():
     cpu = torch.device("cpu")
-    with pytest.raises(PipelineError, match="takes uint8 images .H, W, 3.; got .*float32"):
-        NormalizeImage(MEAN, STD).declare_state_and_memory(State(True, cpu, (4, 4, 3), np.dtype("f4")))
-    with pytest.raises(PipelineError, match="takes uint8 images .H, W, 3.; got .* .4, 4, 1."):
+    with pytest.raises(PipelineError, match="takes images .H, W, 3. of uint8, uint16, int16, float32; got float64"):
+        NormalizeImage(MEAN, STD).declare_state_and_memory(State(True, cpu, (4, 4, 3), np.dtype("f8")))
+    with pytest.raises(PipelineError, match="takes images .H, W, 3. of .*; got .* .4, 4, 1."):
         NormalizeImage(MEAN, STD).declare_state_and_memory(State(True, cpu, (4, 4, 1), np.dtype("u1")))
     with pytest.raises(PipelineError, match="takes tensors .3, H, W.; got .4, 4, 3.: put ToTensor and ToTorchImage"):
         NormalizeTensor(MEAN, STD).declare_state_and_memory(State(False, cpu, (4, 4, 3), torch.uint8))

@@ -7,7 +7,8 @@ field's dtype, 2 for a run-length coded mask (see `ffcv_hydra.kernels.memory.mas
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -26,21 +27,35 @@ from ffcv_hydra.kernels.memory.mask_codec import encode_runs
 RUNS = 2  # `mode` of a mask's metadata, beside `JPEG` and `RAW`
 
 
+# Reads of an image's mode, stored bytes, box (top, left, bottom, right) and size (height, width) the pixels of the box
+# into an array (bottom - top, right - left, C); raises ValueError for what is damaged.
+ReadBox: TypeAlias = Callable[[int, np.ndarray, np.ndarray, tuple[int, int], np.ndarray], None]
+
+
 class OwnImageField(OwnField):
     """Base of the fields with images (height, width, channels).
 
     Attributes:
         channels: How many.
-        dtype: Of the pixels, uint8 or uint16.
+        dtype: Of the pixels, as pipelines are given them.
+        read_box: What reads a part of a stored image; None if kernels do.
+        checks_itself: Whether reading a part of an image finds what is damaged in that part.
     """
 
-    channels: ClassVar[int] = 1
+    channels: int = 1
     dtype: np.dtype = np.dtype(np.uint8)
+    read_box: ReadBox | None = None
+    checks_itself: bool = False
 
     @property
     def metadata_type(self) -> np.dtype:
         """FFCV's hook: the columns `mode`, `width`, `height` and `data_ptr`."""
         return RGBImageField().metadata_type
+
+    @property
+    def stored_dtype(self) -> np.dtype:
+        """Of the pixels in the file."""
+        return self.dtype
 
     @property
     @abstractmethod
@@ -50,7 +65,7 @@ class OwnImageField(OwnField):
     def has_wrong_size(self, metadata: np.ndarray, sizes: np.ndarray) -> np.ndarray:
         """Whether there are no pixels, the mode is none of the field's, or raw pixels have another size; bool (N,)."""
         pixels = metadata["width"].astype(np.uint64) * metadata["height"].astype(np.uint64)
-        num_bytes = pixels * np.uint64(self.channels * self.dtype.itemsize)
+        num_bytes = pixels * np.uint64(self.channels * self.stored_dtype.itemsize)
         wrong = (metadata["mode"] == RAW) & (sizes != num_bytes)
         return wrong | ~np.isin(metadata["mode"], self.modes) | (pixels == 0)
 

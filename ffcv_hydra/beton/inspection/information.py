@@ -29,7 +29,7 @@ BINS = 8
 CLASSES_SHOWN = 10
 LOOKED_AT = 1000  # JPEGs, for how many have random access: each is a read of its own from the disk
 BAR_WIDTH = 40
-MODES = ("JPEG", "raw", "run-length coded")  # by `mode` of an image's metadata
+MODES = ("JPEG", "raw", "run-length coded", "in tiles")  # by `mode` of an image's metadata
 
 
 def print_information(

@@ -177,6 +177,8 @@ def _build_field(name: str, descriptor: np.void, custom_field: type[Field] | Non
     except BetonError as error:
         raise BetonError(f"field {name!r} {error}, or name its class in custom_fields") from error
     except Exception as error:  # whatever a field makes of damaged bytes
+        if isinstance(error.__cause__, ImportError):
+            raise BetonError(f"field {name!r}: {error}") from error
         raise BetonError(f"field {name!r} cannot be read from its description; {AGAIN}") from error
     if (isinstance(field, NDArrayField) and field.dtype.kind not in STORABLE_KINDS) or itemsize == 0:
         raise BetonError(f"field {name!r} has a dtype that cannot be stored; {AGAIN}")

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from ffcv_hydra.beton.fields.base import Field
-from ffcv_hydra.beton.fields.image_fields import RAW, RUNS, is_image
+from ffcv_hydra.beton.fields.image_array_field import ImageArrayField
+from ffcv_hydra.beton.fields.image_fields import JPEG, RAW, RUNS, is_image
 from ffcv_hydra.beton.reading.exact_reading import read_at
 from ffcv_hydra.beton.reading.reader import Beton
 from ffcv_hydra.beton.reading.source_names import with_name
@@ -70,7 +71,8 @@ def verify(
 
     Args:
         path: The file.
-        decode: Also decode every JPEG and run-length coded mask; a warning of TurboJPEG is a finding, too.
+        decode: Also decode every JPEG, run-length coded mask and image in tiles; a warning of TurboJPEG is a finding,
+            too.
         num_workers: Threads; -1 is one per usable core.
         custom_fields: Field classes by field name, for fields that FFCV has no type id for.
         progress: Called now and then, from this thread, with the number of allocations done and of all.
@@ -97,9 +99,9 @@ class _Verifier:
         self._names = list(beton.fields)
         self._owners = np.full(len(beton.pointers), -1)  # position of the field that each allocation is of
         self._samples = beton.sample_ids.astype(np.int64)  # as the metadata say, where they do
-        # where there is something to decode, the image's height and width, and whether it is a mask; else 0
+        # of images that are decoded: how they are stored, and height and width; else RAW and 0
         self._image_sizes = np.zeros((len(beton.pointers), 2), dtype=np.int64)
-        self._are_masks = np.zeros(len(beton.pointers), dtype=bool)
+        self._modes = np.full(len(beton.pointers), RAW, dtype=np.uint8)
         for position, name in enumerate(self._names):
             self._assign(position, name, decode)
 
@@ -119,8 +121,8 @@ class _Verifier:
                         progress(stop, count)
         finally:
             os.close(descriptor)
-        self.num_masks = int(np.count_nonzero(self._are_masks))
-        self.num_decoded = int(np.count_nonzero(self._image_sizes[:, 0])) - self.num_masks
+        self.num_masks = int(np.count_nonzero(self._modes == RUNS))
+        self.num_decoded = int(np.count_nonzero(self._modes == JPEG))
         return findings
 
     def _assign(self, position: int, name: str, decode: bool) -> None:
@@ -138,7 +140,7 @@ class _Verifier:
             coded = metadata["mode"] != RAW
             self._image_sizes[slots[coded], 0] = metadata["height"][coded]
             self._image_sizes[slots[coded], 1] = metadata["width"][coded]
-            self._are_masks[slots[coded]] = metadata["mode"][coded] == RUNS
+            self._modes[slots[coded]] = metadata["mode"][coded]
 
     def _check_table(self) -> Iterator[str]:
         """What the allocation table alone can tell; that all is inside the data region is known since opening."""
@@ -187,14 +189,20 @@ class _Verifier:
         return findings
 
     def _decode(self, row: int, data: np.ndarray) -> str | None:
-        """What is wrong with a JPEG or a mask, if anything."""
+        """What is wrong with a JPEG, a mask or an image in tiles, if anything."""
         height, width = (int(size) for size in self._image_sizes[row])
+        field = self._beton.fields[self._names[self._owners[row]]]
         try:
-            if not self._are_masks[row]:
+            if isinstance(field, ImageArrayField):
+                field.whole(data, height, width)
+                return None
+            if self._modes[row] == JPEG:
                 found = complaint(data, height, width)
                 return None if found is None else f"the JPEG does not decode cleanly: {found}"
             is_whole = decode_whole_mask(data, np.empty(height * width, dtype=np.uint8))
             return None if is_whole else f"the runs are not those of a mask of {width} x {height} pixels"
+        except ValueError as error:
+            return f"the image of {width} x {height} pixels cannot be read: {error}"
         except MemoryError:
             return f"there is not enough memory for {width} x {height} pixels"
 

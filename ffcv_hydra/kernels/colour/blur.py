@@ -39,7 +39,7 @@ def _gaussian_weights(size, sigma):
 
 
 @device_function
-def _mirrored(position, size):
+def mirrored(position, size):
     """A position outside of an axis, mirrored at its first or last pixel (which is not repeated)."""
     if position < 0:
         return -position
@@ -97,8 +97,8 @@ def gaussian_blur(window_height, window_width, sigma, source, target):
                 symmetric_sums(rows_x, 2 * x, weights_x, pairs_x, pairs_x // 2, to + 2 * x)
             num_lines = line + 1
         for t in range(pairs_y + 1):
-            down[max(2 * t - 1, 0)] = first_line + 2 * padded * (_mirrored(y - t, height) % slots)
-            down[2 * t] = first_line + 2 * padded * (_mirrored(y + t, height) % slots)
+            down[max(2 * t - 1, 0)] = first_line + 2 * padded * (mirrored(y - t, height) % slots)
+            down[2 * t] = first_line + 2 * padded * (mirrored(y + t, height) % slots)
         for x in range(0, padded, LANES):
             symmetric_sums_as_bytes(rows_y, 2 * x, weights_y, pairs_y, pairs_y // 2 + 128, result + x)
         copy_bytes(np.int64(target.ctypes.data) + y * length, result, length)

@@ -14,11 +14,11 @@ from ffcv_hydra.kernels.compiling.compilation import device_function, inlined_fu
 from ffcv_hydra.kernels.compiling.pointers import call_address
 from ffcv_hydra.kernels.geometry.taps import NEAREST, area_or_pair, taps
 from ffcv_hydra.kernels.geometry.weighted_rows import even_taps, weighted_rows
-from ffcv_hydra.kernels.memory.parts import COPY_WINDOW, NEAREST_WINDOW
+from ffcv_hydra.kernels.memory.parts import COPY_WINDOW, NEAREST_WINDOW, RESAMPLE
 
 
 @device_function
-def _vertical(source, start, stride, count, weights, row):
+def vertical(source, start, stride, count, weights, row):
     """One output row before the horizontal pass: the weighted sum of `count` input rows, as long as `row`."""
     kind, length = row.dtype.type, len(row)
     first, second = source[start : start + length], source[start + stride : start + stride + length]
@@ -53,7 +53,7 @@ def _horizontal_gray(row, first, weights, num_taps, target):
 
 
 @device_function
-def _span(first, count):
+def span(first, count):
     """The first pixel that is read, and the one after the last."""
     start, stop = np.int64(0), np.int64(0)
     for o in range(len(first)):
@@ -73,7 +73,7 @@ def _separable(source, begin, stride, window, scale, interpolation, row, target)
     first_x, count_x, weights_x = taps(
         window[1], window[3], scale, window[5], window[7], target.shape[1], window[8], interpolation, row
     )
-    start, stop = _span(first_x, count_x)
+    start, stop = span(first_x, count_x)
     if stop == 0:
         target[:] = 0
         return
@@ -87,7 +87,7 @@ def _separable(source, begin, stride, window, scale, interpolation, row, target)
             target[y] = 0
             continue
         part = row[step : step + length]
-        _vertical(source, begin + first_y[y] * stride, stride, count_y[y], weights_y[y], part)
+        vertical(source, begin + first_y[y] * stride, stride, count_y[y], weights_y[y], part)
         if channels == 1:
             _horizontal_gray(part, first_x, weights_x, num_taps, target[y])
         elif step == 0 and y + 1 < target.shape[0] and count_y[y + 1] > 0:
@@ -103,8 +103,9 @@ def resize_window(parts, source, width, window, scale, interpolation, row, targe
     """Resample a box of an image, and take a part of the outcome; zeros where that reaches beyond it.
 
     Args:
-        parts: int64 (PARTS_LENGTH,), of `parts`; those of `picked_pixels` are used.
-        source: uint8 or uint16, one-dimensional, the image (height, width, C), with C 1 or 3.
+        parts: int64 (PARTS_LENGTH,), of `parts`; those of `picked_pixels`, and that of `resample` if it is set.
+        source: uint8 or uint16, one-dimensional, the image (height, width, C), with C 1 or 3; with `resample`, uint8,
+            and C bytes per pixel of whatever dtype.
         width: of the source, in pixels.
         window: int64 (9,): top, left, height, width of the box, inside the image; height and width that it is resized
             to; top and left of the output in what it is resized to, which may be negative; 1 to mirror the output.
@@ -117,13 +118,16 @@ def resize_window(parts, source, width, window, scale, interpolation, row, targe
     stride = target.shape[2] * width
     begin = window[0] // scale * stride + target.shape[2] * (window[1] // scale)
     is_copy = window[2] == window[4] and window[3] == window[5]
-    if is_copy or interpolation == NEAREST:
+    if is_copy or interpolation == NEAREST or parts[RESAMPLE] != 0:
         size = source.itemsize
         arguments = (
             source.ctypes.data + begin * size, stride * size, window.ctypes.data, target.ctypes.data, target.shape[0],
             target.shape[1], target.shape[2] * size,
         )  # fmt: skip
-        picked = parts[COPY_WINDOW] if is_copy else parts[NEAREST_WINDOW]
-        call_address(picked, arguments)  # type: ignore[call-arg]  # numba adds the typing context
+        if is_copy or interpolation == NEAREST:
+            picked = parts[COPY_WINDOW] if is_copy else parts[NEAREST_WINDOW]
+            call_address(picked, arguments)  # type: ignore[call-arg]  # numba adds the typing context
+        else:
+            call_address(parts[RESAMPLE], (*arguments, interpolation))  # type: ignore[call-arg]
     else:
         _separable(source, begin, stride, window, scale, interpolation, row, target)

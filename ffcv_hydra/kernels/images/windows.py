@@ -7,10 +7,10 @@ from ffcv_hydra.kernels.compiling.compilation import device_function, inlined_fu
 from ffcv_hydra.kernels.compiling.pointers import array_at, call_address, unowned
 from ffcv_hydra.kernels.geometry.resize import resize_window
 from ffcv_hydra.kernels.jpeg.decoder import REGION_LEFT, REGION_LENGTH, REGION_TOP, REGION_WIDTH
-from ffcv_hydra.kernels.memory.copies import copy_bytes
 from ffcv_hydra.kernels.memory.parts import DECODE_BOX, DECODE_RUNS, RUN_FUNCTIONS
 
-STORED_AS_JPEG, STORED_RAW, STORED_AS_RUNS = 0, 1, 2  # the mode column; the first two are FFCV's
+# the mode column; the first two are FFCV's, and kernels leave the last one alone
+STORED_AS_JPEG, STORED_RAW, STORED_AS_RUNS, STORED_AS_TILES = 0, 1, 2, 3
 
 # the columns of `targets`; IN_TARGET: whether the functions begin where the result is to be, and not in BETWEEN
 TARGET_COLUMNS = 9
@@ -21,13 +21,12 @@ TARGET_COLUMNS = 9
 _int64s = types.Array(types.int64, 1, "C")
 
 
-def _signature(pixel, weight):
-    return types.int64(
-        _int64s, types.Array(types.uint8, 1, "C", readonly=True), _int64s, _int64s,
-        types.Array(types.uint8, 1, "C"), _int64s, _int64s, types.int64, _int64s, types.Array(types.int64, 3, "C"),
-        _int64s, types.Array(types.int64, 2, "C"), types.Array(types.uint64, 1, "C"), types.Array(pixel, 1, "C"),
-        types.Array(weight, 1, "C"), types.int64,
-    )  # fmt: skip
+_signature = types.int64(
+    _int64s, types.Array(types.uint8, 1, "C", readonly=True), _int64s, _int64s,
+    types.Array(types.uint8, 1, "C"), _int64s, _int64s, types.int64, _int64s, types.Array(types.int64, 3, "C"),
+    _int64s, types.Array(types.int64, 2, "C"), types.Array(types.uint64, 1, "C"), types.Array(types.uint8, 1, "C"),
+    types.Array(types.float32, 1, "C"), types.int64,
+)  # fmt: skip
 
 
 @device_function
@@ -42,8 +41,8 @@ def _union(windows, n, box):
 
 @device_function
 def _decode(parts, address, size, mode, height, width, channels, scale, box, scratch, region):
-    """The address of the pixels of at least a box of one image: where it is stored if they lie there as they are
-    needed, else that of `scratch`.
+    """The address of the pixels of at least a box of one image: where it is stored if they lie there, else that of
+    `scratch`.
 
     0 if it cannot be decoded. `region` is filled as `decode_box` does.
     """
@@ -54,15 +53,7 @@ def _decode(parts, address, size, mode, height, width, channels, scale, box, scr
     count = height * width * channels
     pixels = scratch.ctypes.data
     if mode == STORED_RAW:
-        num_bytes = count * scratch.itemsize
-        if size < num_bytes:
-            return 0
-        if scratch.itemsize == 1:
-            return address
-        copy_bytes(pixels, address, num_bytes)  # in the file they may lie unaligned
-        return pixels
-    if scratch.itemsize > 1:
-        return 0
+        return address if size >= count else 0
     if mode == STORED_AS_JPEG:
         jpeg = (
             parts.ctypes.data, address, size, height, width, channels, scale, box.ctypes.data, pixels,
@@ -91,7 +82,8 @@ def _place(parts, target, n, key, pixels, region, window, scale, interpolation, 
         call_address(parts[RUN_FUNCTIONS], arguments)  # type: ignore[call-arg]
 
 
-def _decode_windows(
+@kernel(_signature)
+def decode_windows(
     parts, data, offsets, sizes, modes, heights, widths, channels, scales, windows, interpolations, targets, keys,
     scratch, row, begin,
 ):  # fmt: skip
@@ -103,7 +95,7 @@ def _decode_windows(
         offsets, sizes: int64 (N,), where each image lies in `data`, in bytes.
         modes: uint8 (N,), `STORED_AS_JPEG`, `STORED_RAW` for pixels (height, width, C), `STORED_AS_RUNS` for masks.
         heights, widths: int64 (N,), of the whole images.
-        channels: C, 1 or 3.
+        channels: C, 1 or 3; with the part RESAMPLE, the bytes of a pixel of whatever dtype and number of channels.
         scales: int64 (N,), 1, 2, 4 or 8: how many times smaller than what the windows are meant for JPEGs are decoded,
             and raw pixels are.
         windows: int64 (V, N, 9), as `resize_window` takes them; those of images that are decoded are overwritten.
@@ -112,10 +104,8 @@ def _decode_windows(
             the window; the bytes of a result; and, as `run_image_functions` takes them, what each image goes through
             next, with memory between. Without functions windows are the results.
         keys: uint64 (N,), one per image.
-        scratch: of the stored dtype, as long as the largest image is, decoded (height * width * C), except that raw
-            pixels of 8 bits take none.
-        row: twice C times the width of the widest image, and 1; float32 for 8 bits, float64 for 16: float32 could round
-            65535 up, and beyond uint16.
+        scratch: as long as the largest image is, decoded (height * width * C), except that raw ones take none.
+        row: twice C times the width of the widest image, and 1.
         begin: the position of the first image that is decoded.
 
     Returns:
@@ -141,7 +131,3 @@ def _decode_windows(
                 row,
             )  # fmt: skip
     return -1
-
-
-decode_windows_8 = kernel(_signature(types.uint8, types.float32))(_decode_windows)
-decode_windows_16 = kernel(_signature(types.uint16, types.float64))(_decode_windows)

@@ -4,7 +4,7 @@ An int64 array (PARTS_LENGTH,). Kernels that few pipelines need stand there by `
 compiled when the first image needs them. What reads raw images alone needs none of the first five.
 """
 
-PARTS_LENGTH = 10
+PARTS_LENGTH = 11
 (
     READ_BASELINE,  # of `jpeg.markers`
     DECODE_BOX,  # of `jpeg.decoder`
@@ -16,4 +16,5 @@ PARTS_LENGTH = 10
     NEAREST_WINDOW,  # of `picked_pixels`
     RUN_FUNCTIONS,  # of `image_chain`
     REDUCE,  # of `jpeg.reduction`
+    RESAMPLE,  # of `geometry.resample`, of the images' dtype; 0 for uint8 of 1 or 3 channels
 ) = range(PARTS_LENGTH)  # fmt: skip

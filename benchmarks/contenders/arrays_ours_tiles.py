@@ -1,0 +1,11 @@
+"""This project, from images in tiles that are not packed."""
+
+from benchmarks.contenders import arrays_ours
+from benchmarks.work import Epochs, Work
+
+PACKAGES = ("ffcv_hydra",)
+
+
+def batches(work: Work) -> Epochs:
+    """Epochs of the loader."""
+    return arrays_ours.batches(work, "tiles")
