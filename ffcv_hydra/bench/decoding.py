@@ -85,8 +85,8 @@ def shrinkable_share(decoders: Sequence[Node], samples: np.ndarray, keys: np.nda
         if not isinstance(decoder, ImageDecoder) or decoder.scaled_decoding or decoder.interpolation_code == NEAREST:
             continue
         heights, widths, modes = decoder.stored(samples)
-        kept = decoder.boxes(heights, widths, chunk_of(node, samples, keys, Scratch()).keys)[:, 2:]
-        resized = decoder.placements(heights, widths)[..., :2]
+        parts = decoder.parts(heights, widths, chunk_of(node, samples, keys, Scratch()).keys)
+        kept, resized = parts.boxes[:, 2:], parts.placements[..., :2]
         found |= (modes == STORED_AS_JPEG) & (kept >= 2 * resized).all(axis=1)
     return float(found.mean())
 

@@ -25,6 +25,9 @@ from ffcv_hydra.operations.defaults import default_decoder as default_decoder
 from ffcv_hydra.operations.defaults import default_operations as default_operations
 from ffcv_hydra.operations.erasing import Cutout as Cutout
 from ffcv_hydra.operations.erasing import RandomErasing as RandomErasing
+from ffcv_hydra.operations.fitted_decoders import LetterBox as LetterBox
+from ffcv_hydra.operations.fitted_decoders import RandomShortestSide as RandomShortestSide
+from ffcv_hydra.operations.fitted_decoders import RandomZoomOut as RandomZoomOut
 from ffcv_hydra.operations.flip import RandomHorizontalFlip as RandomHorizontalFlip
 from ffcv_hydra.operations.flip import RandomVerticalFlip as RandomVerticalFlip
 from ffcv_hydra.operations.following import FollowedBoxes as FollowedBoxes

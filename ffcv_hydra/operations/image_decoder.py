@@ -6,7 +6,7 @@ import copy
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -27,6 +27,19 @@ from ffcv_hydra.operations.views import StoredImages, Views
 
 INTERPOLATIONS = {"area": AREA, "bilinear": BILINEAR, "nearest": NEAREST}
 _FACTORS = (2, 4, 8)  # that JPEGs are decoded smaller by
+
+
+class Parts(NamedTuple):
+    """What is kept of N images, and where it is put.
+
+    Attributes:
+        boxes: int64 (N, 4): top, left, height, width of the part of each image that is kept.
+        placements: int64 (N, 4), or (4,) for all: height and width that each box is resized to, and top and left of the
+            output in that.
+    """
+
+    boxes: np.ndarray
+    placements: np.ndarray
 
 
 class ImageDecoder(ChunkDecoder):
@@ -86,10 +99,15 @@ class ImageDecoder(ChunkDecoder):
         """
         return np.array([*self.output_size, 0, 0], dtype=np.int64)
 
+    def parts(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> Parts:
+        """`boxes` and `placements`, for what draws both."""
+        return Parts(self.boxes(heights, widths, keys), self.placements(heights, widths))
+
     def maps(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> Maps:
         """Those of the parts that are kept, without the flip."""
-        top, left, height, width = self.boxes(heights, widths, keys).T
-        high, wide, above, before = self.placements(heights, widths).T
+        parts = self.parts(heights, widths, keys)
+        top, left, height, width = parts.boxes.T
+        high, wide, above, before = parts.placements.T
         scale_x, scale_y = wide / np.maximum(width, 1), high / np.maximum(height, 1)
         matrices = upright(scale_x, scale_y, -(left * scale_x + before), -(top * scale_y + above))
         return Maps(matrices, *(np.full_like(heights, side) for side in self.output_size))
@@ -159,8 +177,7 @@ class ImageDecoder(ChunkDecoder):
     def windows(self, images: StoredImages, chunk: Chunk) -> np.ndarray:
         """int64 (N, 9): what is wanted of each image, as `Views` has it."""
         windows = np.empty((len(images.offsets), 9), dtype=np.int64)
-        windows[:, :4] = self.boxes(images.heights, images.widths, chunk.keys)
-        windows[:, 4:8] = self.placements(images.heights, images.widths)
+        windows[:, :4], windows[:, 4:8] = self.parts(images.heights, images.widths, chunk.keys)
         windows[:, 8] = self.mirrored(chunk)
         return windows
 

@@ -78,9 +78,11 @@ RANDOM_OPERATIONS: dict[str, Callable[[], ChunkOperation]] = {
     "RandomResizedCrop": lambda: operations.RandomResizedCrop(24),
     "RandomRotation": lambda: operations.RandomRotation(30),
     "RandomSaturation": lambda: operations.RandomSaturation(0.5),
+    "RandomShortestSide": lambda: operations.RandomShortestSide([20, 24, 30], 30),
     "RandomSolarize": lambda: operations.RandomSolarize(100),
     "RandomTranslate": lambda: operations.RandomTranslate(4),
     "RandomVerticalFlip": lambda: operations.RandomVerticalFlip(),
+    "RandomZoomOut": lambda: operations.RandomZoomOut(24),
     "TrivialAugmentWide": lambda: operations.TrivialAugmentWide(),
 }
 
@@ -94,7 +96,7 @@ def pipelines_with(name: str) -> dict[str, Any]:
     if name == "MixedTargets":
         label = FieldPipeline([operation, ToTensor()], joint_with="image")
         return ONLY_IMAGE | {"image": [CenterCrop(24), operations.CutMix(), ToTensor()], "label": label}
-    decoder = [] if name == "RandomResizedCrop" else [CenterCrop(24)]
+    decoder = [] if operation.is_decoder else [CenterCrop(24)]
     label = FieldPipeline(joint_with="disabled")  # of whole images, also where these are mixed
     return ONLY_IMAGE | {"image": [*decoder, operation, ToTensor(), ToTorchImage()], "label": label}
 

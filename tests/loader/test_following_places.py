@@ -95,6 +95,8 @@ TURNED = [
 DECODERS = [
     lambda: RandomResizedCrop([48, 52], interpolation="nearest"), lambda: o.CenterCrop(50, 0.8, "nearest"),
     lambda: o.Resize([52, 48], "nearest"), lambda: o.ResizeShorterSide(44, [50, 48], "nearest"),
+    lambda: o.LetterBox([60, 48], "nearest"), lambda: o.RandomZoomOut(56, [1, 2], 0.7, "nearest"),
+    lambda: o.RandomShortestSide([30, 40], [48, 56], "nearest"),
 ]  # fmt: skip
 
 
@@ -110,7 +112,7 @@ def boxes_seen(image: np.ndarray, number: int) -> np.ndarray | None:
     return np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]) if len(rows) else None
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(14))
 def test_boxes_are_where_their_pixels_are(beton, seed):
     found = batch(beton, *drawn(seed, UPRIGHT))
     for sample in range(COUNT):
@@ -163,14 +165,11 @@ def test_corners_of_outlines_and_points_are_where_the_pixels_are(beton, seed):
         for place, (number, x, y) in enumerate(corners):
             assert number == place // 4
             x0, y0 = source[4][place // 4][place % 4]
-            if 1 <= x < width - 1 and 1 <= y < height - 1:
-                around = image[int(y) - 1 : int(y) + 2, int(x) - 1 : int(x) + 2, :2].reshape(-1, 2) - 0.5
-                if around.min() > 0:  # no pixel is empty
-                    around += np.array([x0, y0]) - around.mean(0)  # what a plane says of the place
-                    pixel = image[int(y), int(x), :2] - 0.5
-                    errors.append(pixel - [x0, y0])
+            is_inside = 1 <= x < width - 1 and 1 <= y < height - 1
+            if is_inside and image[int(y) - 1 : int(y) + 2, int(x) - 1 : int(x) + 2].any(-1).all():  # none is empty
+                errors.append(image[int(y), int(x), :2] - 0.5 - [x0, y0])
     errors = np.array(errors)
-    assert len(errors) > 20 and np.abs(errors).max() <= 3 and np.abs(errors.mean(0)).max() < 0.5
+    assert len(errors) > 20 and np.abs(errors).max() <= 5 and np.abs(errors.mean(0)).max() < 0.5
 
 
 def test_points_that_leave_the_image_are_marked_and_change_places_in_a_mirror(beton):

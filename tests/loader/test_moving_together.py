@@ -43,7 +43,8 @@ pytestmark = pytest.mark.timeout(120)
 SIDE, COUNT = 24, 16
 MOVE = {
     "CutMix", "Mixup", "RandAugment", "RandomAffine", "RandomCrop", "RandomHorizontalFlip", "RandomResizedCrop",
-    "RandomRotation", "RandomTranslate", "RandomVerticalFlip", "TrivialAugmentWide",
+    "RandomRotation", "RandomShortestSide", "RandomTranslate", "RandomVerticalFlip", "RandomZoomOut",
+    "TrivialAugmentWide",
 }  # fmt: skip
 MODULES_THAT_MOVE = [
     v2.RandomHorizontalFlip(), v2.RandomVerticalFlip(), v2.RandomRotation(10), v2.RandomAffine(10),

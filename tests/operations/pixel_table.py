@@ -384,9 +384,10 @@ ROWS = [
 OTHERS = {
     "AllocationQuery", "ArrayDecoder", "BytesDecoder", "Chunk", "ChunkDecoder", "ChunkOperation", "Extents",
     "FailedSample", "FollowedBoxes", "FollowedPoints", "ImageDecoder", "ImageOperation", "KeptItems", "Maps",
-    "MixedTargets", "PlacesDecoder", "ToList", "to_targets", "MixingOperation", "Operation", "PaddedArray",
-    "PaddedBytes", "PrefixedDecoder", "RandomlyApplied", "ScalarDecoder", "SizedDecoder", "SplitPrefixed", "Squeeze",
-    "State", "ToDevice", "decode_shared", "default_decoder", "default_operations",
+    "LetterBox", "MixedTargets", "MixingOperation", "Operation", "PaddedArray", "PaddedBytes", "PlacesDecoder",
+    "PrefixedDecoder", "RandomShortestSide", "RandomZoomOut", "RandomlyApplied",
+    "ScalarDecoder", "SizedDecoder", "SplitPrefixed", "Squeeze",
+    "State", "ToDevice", "ToList", "to_targets", "decode_shared", "default_decoder", "default_operations",
 }  # fmt: skip
 
 

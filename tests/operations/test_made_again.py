@@ -14,7 +14,8 @@ from ffcv_hydra.operations.operation import Operation
 from tests.loader.configurations import RANDOM_OPERATIONS
 
 OTHERS = [
-    o.CenterCrop(24, 0.5), o.Resize([20, 24]), o.ResizeShorterSide(30, 24), o.WholeImage(), o.ToTensor(), o.Cutout(3),
+    o.CenterCrop(24, 0.5), o.Resize([20, 24]), o.ResizeShorterSide(30, 24), o.WholeImage(), o.LetterBox(9),
+    o.RandomZoomOut(8, [1, 2], 0.3), o.RandomShortestSide([3, 4], 9), o.ToTensor(), o.Cutout(3),
     o.NormalizeImage([120.0] * 3, [60.0] * 3, "float16"), o.ToTorchImage(False), o.Convert("float16"), o.Squeeze(1, 2),
     o.DivideImage255("float16"), o.ToDevice("cpu", False), o.RandomAffine(5, (0.1, 0.2), (0.5, 2), (1, 2, 3, 4)),
     o.GaussianBlur([3, 5], 1.5, 0.5), o.ColorJitter(0.4, (0.5, 2), 0, 0.1, 0.8), o.RandomErasing(value="random"),
@@ -75,6 +76,7 @@ def test_an_operation_of_a_user_is_copied_as_it_is():
 
 # for parameters without a default, by name
 ARGUMENTS = {
+    "min_size": 8,
     "size": [8, 8], "shorter_side": 9, "std": [1.0], "mean": [0.0], "dtype": "float32", "num_classes": 3,
     "degrees": 5, "kernel_size": 3, "sharpness_factor": 2.0, "bits": 4, "threshold": 9, "crop_size": 3,
     "padding": 2, "magnitude": 0.3, "alpha": 1.0,

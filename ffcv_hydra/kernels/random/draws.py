@@ -15,3 +15,16 @@ def draw_chosen(keys, p, chosen):
     """
     for n in range(len(keys)):
         chosen[n] = uniform(keys[n], 0) < p
+
+
+@kernel("void(uint64[::1], float64[:, ::1])", brief=True)
+def draw_uniforms(keys, drawn):
+    """Draw numbers in [0, 1).
+
+    Args:
+        keys: uint64 (N,).
+        drawn: float64 (N, K), filled with draws 0 to K - 1 of each key.
+    """
+    for n in range(len(keys)):
+        for k in range(drawn.shape[1]):
+            drawn[n, k] = uniform(keys[n], k)
