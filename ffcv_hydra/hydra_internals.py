@@ -82,3 +82,8 @@ def instantiation_failure(error: InstantiationException) -> tuple[str, str, str]
     message, _, key = str(error).partition("\nfull_key: ")
     target = re.search(r"target '([^']+)'", message)
     return target[1] if target else "", key.strip(), message
+
+
+def written_at(node: DictConfig) -> str:
+    """The key of a node in its whole config: of one that was reached by an interpolation, where that leads."""
+    return node._get_full_key(None)

@@ -31,14 +31,20 @@ _WARNINGS = (
     # the models look at labels before these are on the device, and data modules of ours have no such hook
     r"You have overridden `on_before_batch_transfer` in `LightningModule` .*",
     r"The dirpath has changed from .*",  # a run that goes on from another one's checkpoint has a folder of its own
+    # metrics.csv has a row for each epoch, of however few batches
+    r"The number of training batches \(\d+\) is smaller than the logging interval .*",
+)
+_WARNINGS_OF_EVALUATIONS = (
+    # callbacks of the training, of which an evaluation needs none: an average of the weights is what it loads
+    r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint .*",
 )
 
 
-def hide_chatter() -> None:
-    """Drop Lightning's tips for other products, and what it says of a run that is as it should be."""
+def hide_chatter(fits: bool = True) -> None:
+    """Drop Lightning's tips for other products, and what it says of a run (a fit or an evaluation) that is right."""
     for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.seed"):
         logging.getLogger(name).addFilter(_is_no_chatter)
-    for message in _WARNINGS:
+    for message in _WARNINGS if fits else _WARNINGS + _WARNINGS_OF_EVALUATIONS:
         warnings.filterwarnings("ignore", message=message)
 
 
@@ -106,6 +112,13 @@ def begun_batches(trainer: pl.Trainer, stage: str) -> int:
         "predict": trainer.predict_loop,
     }[stage]
     return loop.batch_progress.current.ready
+
+
+def take_learning_rates(trainer: pl.Trainer) -> None:
+    """Have the trainer's metrics hold the rates of now, not those of the last step that was logged; on all ranks."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, callbacks.LearningRateMonitor):
+            callback._extract_stats(trainer, "any")
 
 
 def child_ranks(trainer: pl.Trainer | None) -> list[subprocess.Popen[bytes]]:

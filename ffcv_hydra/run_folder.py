@@ -122,7 +122,9 @@ def read_run(path: str | Path) -> RunFolder:
     try:
         text = (folder / RESULT).read_text()
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no folder of a run, it holds no {RESULT}") from None
+        holds_runs = any(folder.glob(f"*/{RESULT}"))
+        advice = f"; folders in it do: python -m ffcv_hydra sweep {path} tells of them" if holds_runs else ""
+        raise ConfigError(f"{path}: no folder of a run, it holds no {RESULT}{advice}") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{folder / RESULT} cannot be read: {error}") from error
     try:

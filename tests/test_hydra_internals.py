@@ -84,3 +84,8 @@ def test_configs_are_completed_before_anybody_sees_them(monkeypatch):
         of_sweep = loader.load_sweep_config(config, ["seed=3"])
     assert config.completed[1] == of_sweep.completed[1] == "digits"
     assert "quasi_random" in config.completed[0]
+
+
+def test_an_interpolated_node_is_told_by_where_it_is_written():
+    config = OmegaConf.create({"source": {"of": 1}, "split": {"source": "${source}"}})
+    assert hydra_internals.written_at(OmegaConf.select(config, "split.source")) == "source"

@@ -1,12 +1,14 @@
 """What is taken from inside Lightning is still there, and does what is expected of it."""
 
+import warnings
 from pathlib import Path
 
 import lightning_fabric
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar, WeightAveraging
+from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar, WeightAveraging
+from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.plugins.environments import ClusterEnvironment
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader, TensorDataset
@@ -20,9 +22,10 @@ pytestmark = pytest.mark.timeout(120)
 
 def fit(*callbacks, max_epochs=1, **options):
     data = DataLoader(TensorDataset(torch.rand(16, 1, 2, 2)), batch_size=4)
-    options = {"enable_checkpointing": any(isinstance(c, ModelCheckpoint) for c in callbacks), **options}
+    keeps = any(isinstance(callback, ModelCheckpoint) for callback in callbacks)
+    options = {"enable_checkpointing": keeps, "logger": False, **options}
     trainer = pl.Trainer(
-        accelerator="cpu", max_epochs=max_epochs, logger=False, enable_model_summary=False, num_sanity_val_steps=0,
+        accelerator="cpu", max_epochs=max_epochs, enable_model_summary=False, num_sanity_val_steps=0,
         enable_progress_bar=any(isinstance(c, RichProgressBar) for c in callbacks), callbacks=list(callbacks),
         **options,
     )  # fmt: skip
@@ -140,3 +143,39 @@ def test_an_average_can_be_moved():
     averaging.setup(pl.Trainer(accelerator="cpu", logger=False), AutoEncoder([1, 2, 2], 2, 1), "fit")
     lightning_internals.move_average(averaging, torch.device("meta"))
     assert {value.device.type for value in averaging._average_model.state_dict().values()} == {"meta"}
+
+
+class Rates(pl.Callback):
+    def __init__(self):
+        self.found = []
+
+    def on_train_epoch_end(self, trainer, module):
+        lightning_internals.take_learning_rates(trainer)
+        self.found.append(float(trainer.callback_metrics["lr-SGD"]))
+
+
+def test_the_learning_rate_is_that_of_the_end_of_an_epoch(tmp_path, monkeypatch):
+    def optimizers(model):
+        optimizer = torch.optim.SGD(model.parameters(), lr=8.0)
+        schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    monkeypatch.setattr(AutoEncoder, "configure_optimizers", optimizers)
+    rates = Rates()
+    monitor = LearningRateMonitor(logging_interval="step")
+    fit(monitor, rates, max_epochs=2, logger=CSVLogger(tmp_path), limit_train_batches=2, limit_val_batches=0)
+    assert rates.found == [2.0, 0.5]
+
+
+def test_what_is_right_is_no_warning(tmp_path):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        lightning_internals.hide_chatter(fits=False)
+        trainer = fit(WeightAveraging(), logger=CSVLogger(tmp_path), default_root_dir=tmp_path)
+        trainer.save_checkpoint(tmp_path / "a.ckpt")
+        data = DataLoader(TensorDataset(torch.rand(4, 1, 2, 2)), batch_size=4)
+        pl.Trainer(accelerator="cpu", logger=False, default_root_dir=tmp_path).validate(
+            AutoEncoder([1, 2, 2], 2, 1), data, ckpt_path=tmp_path / "a.ckpt", weights_only=False
+        )
+    texts = [str(warning.message) for warning in told]
+    assert not [text for text in texts if "following callbacks" in text or "logging interval" in text]

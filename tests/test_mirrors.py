@@ -120,6 +120,7 @@ ELSEWHERE = {
         "operations/convert operations/dtypes operations/tensor_operation operations/to_device"
     ),
     "preview/test_contact_sheet.py": "building/stage_loader preview/columns preview/stored",
+    "preview/test_drawing.py": "drawn_text",
     "preview/test_pictures.py": "preview/targets",
     "report/test_charts.py": "report/curves",
     "report/test_report.py": (

@@ -92,6 +92,9 @@ def test_a_damaged_folder_is_told_in_one_line(tmp_path, name, text, said):
 def test_a_folder_of_no_run_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"no folder of a run, it holds no result.json"):
         read_run(tmp_path)
+    leave_run(tmp_path / "3")
+    with pytest.raises(ConfigError, match=rf"; folders in it do: python -m ffcv_hydra sweep {tmp_path} tells of them"):
+        read_run(tmp_path)
     with pytest.raises(ConfigError, match="there is no such folder"):
         read_run(tmp_path / "nowhere")
 

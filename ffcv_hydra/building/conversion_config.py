@@ -12,6 +12,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from ffcv_hydra.beton_path import beton_exists
+from ffcv_hydra.building.instantiation import instantiate_at
 from ffcv_hydra.errors import ConfigError, FFCVHydraError, SourceMissingError, root_cause, root_error
 from ffcv_hydra.stages import STAGES
 from ffcv_hydra.urls import is_url
@@ -177,7 +178,7 @@ def convert_beton(
     def build() -> Any:
         log.info("converting %s into %s", source["_target_"], beton.path)
         try:
-            dataset = build_dataset(source)
+            dataset = instantiate_at(f"{beton.key}.source", source)
         except InstantiationException as error:
             if isinstance(error.__cause__, FFCVHydraError):
                 raise ConfigError(f"{beton.key}: {error.__cause__}") from error

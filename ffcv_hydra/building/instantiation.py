@@ -27,11 +27,8 @@ def build(key: str, node: Any, **options: Any) -> Any:
     """
     if isinstance(node, list):  # Hydra runs the name of a list and the number in it together
         return [build(f"{key}.{number}", one, **options) for number, one in enumerate(node)]
-    root: Any = {}
-    for part in reversed(key.split(".")):
-        root = {part: root if root else node}
     try:
-        return instantiate(OmegaConf.select(OmegaConf.create(root), key), _convert_="all", **options)
+        return instantiate_at(key, node, **options)
     except InstantiationException as error:
         cause = error.__cause__
         _, where, message = instantiation_failure(error)
@@ -41,3 +38,11 @@ def build(key: str, node: Any, **options: Any) -> Any:
             raise cause from cause.__cause__
         reason = " ".join(message.split()) if cause is None else describe_error(cause)
         raise ConfigError(f"{where or key}: {reason}") from error
+
+
+def instantiate_at(key: str, node: Mapping[str, Any], **options: Any) -> Any:
+    """Instantiate a node as `build` does; Hydra's error, an `InstantiationException`, names the key in the config."""
+    root: Any = {}
+    for part in reversed(key.split(".")):
+        root = {part: root if root else node}
+    return instantiate(OmegaConf.select(OmegaConf.create(root), key), _convert_="all", **options)

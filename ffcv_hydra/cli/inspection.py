@@ -11,6 +11,7 @@ from ffcv_hydra.cli.runs import COMPARE, REPORT, SWEEP
 from ffcv_hydra.cli.tool import Tool
 from ffcv_hydra.cli.unread import may_be_unread
 from ffcv_hydra.errors import FFCVHydraError
+from ffcv_hydra.nearest import hint
 from ffcv_hydra.printable import printable
 
 GROUPS: Mapping[str, Sequence[Tool]] = {
@@ -26,6 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0: all is well; 1: the file has findings or cannot be opened; 2 (by argparse): bad usage.
     """
     parser = command_parser()
+    name = next(iter(sys.argv[1:] if arguments is None else arguments), "-")
+    names = [tool.name for tools in GROUPS.values() for tool in tools]
+    if name not in names and not name.startswith("-"):
+        parser.error(f"there is no command {name}: {hint(name, names)}")
     chosen, rest = parser.parse_known_args(arguments)
     if rest and ("overrides" not in chosen or any(text.startswith("-") for text in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")

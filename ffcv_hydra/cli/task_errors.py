@@ -1,7 +1,9 @@
 """What went wrong while a composed config was put to work, in one line that names the config key."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
@@ -10,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from ffcv_hydra.building.targets import target_nodes
 from ffcv_hydra.cli.composition_errors import one_line
 from ffcv_hydra.errors import FFCVHydraError, describe_error, users_line
-from ffcv_hydra.hydra_internals import instantiation_failure
+from ffcv_hydra.hydra_internals import instantiation_failure, written_at
 
 _TRACEBACK = "HYDRA_FULL_ERROR=1 shows the traceback"
 
@@ -50,12 +52,18 @@ def _instantiation_error(error: InstantiationException, config: DictConfig) -> s
 
 
 def _config_key(target: str, full_key: str, config: DictConfig) -> str:
-    """The key of the failing node in the whole config; what Hydra reports is relative to the node it was given."""
-    nodes = list(target_nodes(OmegaConf.to_container(config)))
+    """The key of the failing node in the whole config; what Hydra reports may be relative to the node it was given."""
     name = target.rpartition(".")[2]
-    for key, node in nodes:
+
+    def is_it(node: Any) -> bool:
+        return isinstance(node, Mapping | DictConfig) and str(node.get("_target_")).endswith(name)
+
+    if full_key and is_it(node := OmegaConf.select(config, full_key)):
+        key = written_at(node)
+        return f"{full_key if '.held_out.' in key else key} ({node['_target_']})"
+    for key, node in target_nodes(OmegaConf.to_container(config)):
         if ".held_out." in key:  # which splits are made of
             continue
-        if key.endswith(full_key) and str(node["_target_"]).endswith(name):
+        if key.endswith(full_key) and is_it(node):
             return f"{key} ({node['_target_']})"
     return full_key or target or "config"

@@ -67,7 +67,7 @@ class Fold:
         if len(twice := ids[1:][ids[1:] == ids[:-1]]):  # it could be trained on and held out
             raise ConfigError(f"sample {twice[0]} is given twice, and would be in two folds; give each sample once")
         if len(ids) < self.folds:
-            raise ConfigError(f"{len(ids)} samples are too few for {self.folds} folds")
+            raise ConfigError(f"{len(ids)} samples are too few for {self.folds} folds; lower dataset.folds")
         order = np.random.RandomState(self.seed).permutation(len(ids))  # the same in all versions of NumPy
         if labels is not None:
             classes = labels[ids[order]]

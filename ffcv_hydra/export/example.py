@@ -100,6 +100,12 @@ def told(output: np.ndarray) -> tuple:
 
 
 if __name__ == "__main__":
-    outputs = load()(np.stack([preprocess(path) for path in sys.argv[1:]]))
+    if not sys.argv[1:]:
+        sys.exit("usage: python example.py PICTURE ...")
+    try:
+        pictures = [preprocess(path) for path in sys.argv[1:]]
+    except OSError as error:  # there is no such file, or it is no picture
+        sys.exit(str(error))
+    outputs = load()(np.stack(pictures))
     for path, output in zip(sys.argv[1:], outputs, strict=True):
         print(path, *told(output))

@@ -101,6 +101,14 @@ class Classifier(EvaluatedModule):
         # what was counted is for evaluations, too, which may be without the training's data
         self.register_buffer("class_weights", buffer, persistent=self.is_balanced)
 
+    def make_room_for(self, weights: Mapping[str, Any]) -> None:
+        """Have a checkpoint's weights loadable that were counted for `class_weights="balanced"`, where none are given.
+
+        An evaluation has the loss of the training then.
+        """
+        if "class_weights" in weights and self.class_weights is None and self.loss is None:
+            self.register_buffer("class_weights", torch.ones(self.num_classes))
+
     def setup(self, stage: str) -> None:
         """Count the classes that are to be balanced; raises `ConfigError` if that cannot be."""
         super().setup(stage)

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from ffcv_hydra.drawn_text import any_script
+
 # All in inches
 CELL, GAP, GROUP_GAP, MARGIN = 1.4, 0.05, 0.2, 0.15
 LINE = 0.15  # height of a line of text
@@ -72,7 +74,8 @@ def draw(columns: Sequence[Column], title: str, notes: Sequence[str], output: Pa
             axes.axis("off")
             if below:
                 figure.text(middle, (bottom - 0.03) / height, below[row], ha="center", va="top", **text)
-    figure.savefig(output, format="png", pil_kwargs={"optimize": True})
+    with any_script():
+        figure.savefig(output, format="png", pil_kwargs={"optimize": True})
 
 
 def _aspect(picture: np.ndarray) -> float:

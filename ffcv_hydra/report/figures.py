@@ -1,13 +1,12 @@
 """An evaluation as pictures, for loggers that show some: the confusions, and the worst mistakes."""
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ffcv_hydra.printable import printable
+from ffcv_hydra.drawn_text import any_script, in_print
 from ffcv_hydra.report.confusion import MOST_IN_MATRIX, MOST_PAIRS, matrix_of
 from ffcv_hydra.report.evaluation import Data, Found, class_name
 from ffcv_hydra.report.pictures import stored_pictures
@@ -25,17 +24,17 @@ def evaluation_figures(found: Found, data: Data | None, class_names: Sequence[st
     pictures, _ = stored_pictures(data, [mistake["id"] for mistake in kept]) if kept else ([], None)
     if pictures:
         captions = [
-            f"{_in_print(class_name(class_names, mistake['label']), 18)}\n"
-            f"taken for {_in_print(class_name(class_names, mistake['predicted']), 12)}"
+            f"{_shortened(class_name(class_names, mistake['label']), 18)}\n"
+            f"taken for {_shortened(class_name(class_names, mistake['predicted']), 12)}"
             for mistake in kept
         ]
         figures["worst_mistakes"] = _sheet(pictures, captions)
     return {name: _drawn(figure) for name, figure in figures.items()}
 
 
-def _in_print(name: str, most: int) -> str:
-    """A name that fits and is not taken for mathematics."""
-    return printable(name if len(name) <= most else f"{name[:most]}…").replace("$", r"\$")
+def _shortened(name: str, most: int) -> str:
+    """A name that fits."""
+    return in_print(name if len(name) <= most else f"{name[:most]}…")
 
 
 def _matrix(found: Found, class_names: Sequence[str] | None) -> Figure:
@@ -47,7 +46,7 @@ def _matrix(found: Found, class_names: Sequence[str] | None) -> Figure:
     for row, column in zip(*np.nonzero(counts), strict=True):
         colour = "white" if counts[row, column] > 0.25 * counts[row].sum() else "black"
         axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=colour, fontsize=8)
-    names = [_in_print(class_name(class_names, number), 20) for number in range(size)]
+    names = [_shortened(class_name(class_names, number), 20) for number in range(size)]
     axes.set_xticks(range(size), names, rotation=90)
     axes.set_yticks(range(size), names)
     axes.set_xlabel("predicted")
@@ -58,7 +57,7 @@ def _matrix(found: Found, class_names: Sequence[str] | None) -> Figure:
 def _pairs(found: Found, class_names: Sequence[str] | None) -> Figure:
     pairs = (found.get("confused") or [])[:MOST_PAIRS]
     names = [
-        f"{_in_print(class_name(class_names, label), 24)} → {_in_print(class_name(class_names, predicted), 24)}"
+        f"{_shortened(class_name(class_names, label), 24)} → {_shortened(class_name(class_names, predicted), 24)}"
         for label, predicted, _ in pairs
     ]
     figure = Figure(figsize=(8, 1.5 + 0.22 * len(pairs)), layout="constrained", dpi=110)
@@ -84,7 +83,6 @@ def _sheet(pictures: Sequence[np.ndarray], captions: Sequence[str]) -> Figure:
 
 def _drawn(figure: Figure) -> np.ndarray:
     canvas = FigureCanvasAgg(figure)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # names in scripts that the font has no letters of
+    with any_script():
         canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ffcv_hydra.atomic_file import written_beside
+from ffcv_hydra.drawn_text import any_script, in_print
 from ffcv_hydra.run_folder import METRICS, Columns, read_columns
 from ffcv_hydra.sweeps.groups import is_repeated
-from ffcv_hydra.sweeps.results import Results, Row, in_print
+from ffcv_hydra.sweeps.results import Results, Row
 
 _MOST_NAMED = 10
 """Groups of jobs that have a colour and a line in the legend of their own; of more, the best ones have."""
@@ -51,7 +52,7 @@ def plot_curves(results: Results, path: Path) -> bool:
     axes.set_xlabel("epoch")
     axes.set_ylabel(in_print(metric))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    with written_beside(path) as file:
+    with written_beside(path) as file, any_script():
         figure.savefig(file, format="png")
     return True
 

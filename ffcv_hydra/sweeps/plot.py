@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ffcv_hydra.atomic_file import written_beside
+from ffcv_hydra.drawn_text import any_script, in_print
 from ffcv_hydra.sweeps.formats import number
 from ffcv_hydra.sweeps.groups import averaged, groups_of
-from ffcv_hydra.sweeps.results import Results, Row, in_print
+from ffcv_hydra.sweeps.results import Results, Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,7 +60,7 @@ def plot(results: Results, path: Path) -> bool:
             _over_two_keys(axes, title, keys, points, results.rows, colours)
         else:
             _as_bars(axes, title, keys, points)
-    with written_beside(path) as file:
+    with written_beside(path) as file, any_script():
         figure.savefig(file, format="png")
     return True
 

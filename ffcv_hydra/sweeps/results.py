@@ -15,7 +15,6 @@ from rich.table import Table
 from ffcv_hydra.atomic_file import write_whole
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.locks import lock
-from ffcv_hydra.printable import printable
 from ffcv_hydra.redaction import redacted_text, redacted_words
 from ffcv_hydra.run_folder import CONFIG, FINISHED, KILLED, RESULT, how_it_ended, read_config
 from ffcv_hydra.sweeps.formats import duration, number
@@ -238,11 +237,6 @@ def shown_metrics(row: Row, optimized: str | None) -> dict[str, float | None]:
         return row.metrics
     first = {str(optimized): row.optimized_metric}
     return first | row.metrics | first
-
-
-def in_print(text: str) -> str:
-    """A text with nothing that a font has no glyphs for, or that a plot takes for mathematics."""
-    return printable(text).replace("$", r"\$")
 
 
 def _relative(path: Path, sweep_dir: Path) -> str:

@@ -12,6 +12,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.models import Classifier
 from ffcv_hydra.run_folder import CHECKPOINTS, RESULT, read_result
 from ffcv_hydra.training.slurm import newest_last, requeued_checkpoint
 
@@ -113,8 +114,12 @@ def read_weights_file(key: str, path: Path, weights_only: bool) -> Any:
         raise ConfigError(f"{key}: not a file of weights that torch.save has written") from error
 
 
-def check_checkpoint(path: Path, model: pl.LightningModule, weights_only: bool = True) -> None:
+def check_checkpoint(
+    path: Path, model: pl.LightningModule, weights_only: bool = True, is_resumed: bool = True
+) -> None:
     """Check that the checkpoint's weights are those of such a model.
+
+    A classifier that is to be evaluated, not `is_resumed`, gets room for class weights that its training has counted.
 
     Only names and shapes are read. Models that load what does not match (`strict_loading=False`, or an own
     `on_load_checkpoint`) are not checked. With `weights_only`, a checkpoint with objects in it is refused.
@@ -129,6 +134,8 @@ def check_checkpoint(path: Path, model: pl.LightningModule, weights_only: bool =
         raise ConfigError(f"ckpt_path={path}: not a checkpoint of a LightningModule{advice}")
     if not model.strict_loading or is_overridden("on_load_checkpoint", model, pl.LightningModule):
         return
+    if isinstance(model, Classifier) and not is_resumed:
+        model.make_room_for(weights)
     own: dict[str, Any] = model.state_dict()
     differences = {
         "missing": own.keys() - weights.keys(),

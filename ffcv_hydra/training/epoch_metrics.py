@@ -12,6 +12,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from ffcv_hydra.callbacks.progress_bar import epoch_line
 from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.lightning_internals import take_learning_rates
 from ffcv_hydra.run_folder import METRICS
 from ffcv_hydra.training.rows_file import RowsFile
 from ffcv_hydra.training.run_log import note
@@ -85,6 +86,7 @@ class EpochMetrics(pl.Callback):
         self._loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        take_learning_rates(trainer)
         self._take(trainer)
         losses = {name: value for name, value in self.metrics.items() if "loss" in name}
         if isinstance(self._loss, torch.Tensor) and not any(math.isnan(value) for value in losses.values()):

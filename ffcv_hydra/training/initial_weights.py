@@ -11,6 +11,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from ffcv_hydra.errors import ConfigError, describe_error
+from ffcv_hydra.models import Classifier
 from ffcv_hydra.training.checkpoints import briefly, checkpoint_of, read_weights_file
 
 WRAPPERS = ("module", "model", "backbone", "net", "encoder")
@@ -45,15 +46,17 @@ def load_initial_weights(model: pl.LightningModule, init_from: str, weights_only
     """
     found = _read(init_from, weights_only)
     own = {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
+    if isinstance(model, Classifier):  # what counts classes is no weight: a fit counts its own
+        found.pop("class_weights", None), own.pop("class_weights", None)
     names = {name: source for name, source in _best_mapping(found, own).items() if name in own}
     fitting = {name: found[source] for name, source in names.items() if found[source].shape == own[name].shape}
     others = {name for name in names if name not in fitting}
     if not any(own[name].ndim for name in fitting):
         raise ConfigError(
             f"model.init_from={init_from}: none of its weights fits {type(model).__name__}, which has "
-            f"{_shapes(own, own)}; it has {_shapes(found, found)}"
+            f"{_shapes(own, own)}; those in the file are {_shapes(found, found)}"
         )
-    model.load_state_dict({**own, **fitting})
+    model.load_state_dict({**model.state_dict(), **fitting})
     tell = rank_zero_only(log.info)
     tell("model.init_from=%s: %d of the model's %d weights are from it", init_from, len(fitting), len(own))
     unread = found.keys() - set(names.values())

@@ -61,6 +61,8 @@ def _print(result: dict[str, Any], run_dir: Path, console: Console) -> None:
     for name in ("best_checkpoint", "predictions"):
         if result.get(name):
             console.print(f"{name.replace('_', ' ')}: {result[name]}", soft_wrap=True)
+    if result.get("predictions") and (as_csv := Path(result["predictions"]).with_suffix(".csv")).is_file():
+        console.print(f"predictions as a table: {as_csv}", soft_wrap=True)
     if (run_dir / REPORT).is_file():
         console.print(f"report: {run_dir / REPORT}", soft_wrap=True)
     console.print(f"run folder: {run_dir}", soft_wrap=True)

@@ -140,7 +140,7 @@ class _Run:
 
     def _run(self, signals: StopSignals) -> dict[str, Any]:
         config, mode = self.config, self.config["mode"]
-        hide_chatter()
+        hide_chatter(fits=mode == "fit")
         if config.get("seed") is not None:
             pl.seed_everything(config["seed"], workers=True)
         if mode == "bench":
@@ -152,7 +152,7 @@ class _Run:
         self.datamodule = datamodule = build_datamodule(config)
         model = build_model(config)
         if checkpoint is not None:
-            check_checkpoint(checkpoint, model, self.weights_only)
+            check_checkpoint(checkpoint, model, self.weights_only, is_resumed=mode == "fit")
         elif init_from is not None:
             load_initial_weights(model, init_from, self.weights_only)
         if mode == "export":

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.errors import InstantiationException
 
 from ffcv_hydra.building.conversion_config import convert_beton, distinct_betons
 from ffcv_hydra.datasets import SplitFraction
@@ -127,4 +128,12 @@ def test_a_dataset_that_refuses_is_told_with_its_split(tmp_path):
     source = {"_target_": "ffcv_hydra.datasets.ImageFolder", "root": str(tmp_path / "images"), "split": "val"}
     [beton] = distinct_betons(config(tmp_path, val={"source": source}))
     with pytest.raises(ConfigError, match=r"^dataset\.splits\.val: \S*images: no folder for split 'val'; it has train"):
+        convert_beton(beton, CONVERSION)
+
+
+def test_a_source_that_cannot_be_built_is_told_by_its_key(tmp_path):
+    source = {"_target_": "ffcv_hydra.datasets.ImageFolder", "root": "x"}
+    wanted = config(tmp_path, train={}, predict={"source": source, "beton": "predict.beton"})
+    _, beton = distinct_betons(wanted)
+    with pytest.raises(InstantiationException, match=r"full_key: dataset\.splits\.predict\.source"):
         convert_beton(beton, CONVERSION)

@@ -3,6 +3,11 @@
 import re
 
 import pytest
+from hydra.errors import InstantiationException
+from omegaconf import OmegaConf
+
+from ffcv_hydra.building.instantiation import instantiate_at
+from ffcv_hydra.cli import task_errors
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -187,3 +192,13 @@ def test_F47_an_error_in_the_users_own_code_names_its_file_and_line(command, scr
     if script == "run.py":
         [log] = tmp_path.glob("outputs/*/*/run.log")
         assert "Traceback" in log.read_text()
+
+
+def test_of_sources_of_one_class_the_one_that_failed_is_named():
+    source = {"_target_": "builtins.int", "_args_": ["x"]}
+    splits = {"train": {"source": source}, "val": {"source": "${dataset.source}"}, "predict": {"source": source}}
+    config = OmegaConf.create({"dataset": {"source": source, "splits": splits}})
+    for stage, key in (("predict", "dataset.splits.predict.source"), ("val", "dataset.source")):
+        with pytest.raises(InstantiationException) as raised:
+            instantiate_at(f"dataset.splits.{stage}.source", source)
+        assert str(task_errors.explain(raised.value, config)).startswith(f"{key} (builtins.int): ValueError: ")

@@ -371,3 +371,9 @@ def test_a_subset_that_cannot_be_is_one_line(beton, tmp_path, capsys, options, t
     captured = capsys.readouterr()
     assert captured.out == "" and told in captured.err and captured.err.count("\n") == 1
     assert not (tmp_path / "few.beton").exists()
+
+
+def test_a_command_that_is_misspelt_is_guessed(capsys):
+    with pytest.raises(SystemExit):
+        main(["swepe", "outputs"])
+    assert capsys.readouterr().err.splitlines()[-1].endswith("there is no command swepe: did you mean 'sweep'?")

@@ -77,5 +77,5 @@ def test_a_sample_that_is_given_twice_is_refused(of):
 
 
 def test_more_folds_than_samples_are_refused():
-    with pytest.raises(ConfigError, match="3 samples are too few for 5 folds"):
+    with pytest.raises(ConfigError, match="3 samples are too few for 5 folds; lower dataset.folds"):
         Fold(0, 5, True)(3)

@@ -1,5 +1,8 @@
 """The example that goes with an exported model: it makes of pictures what the loader makes of them."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -100,3 +103,14 @@ def test_a_jpeg_is_read_by_pillow_where_there_is_no_simplejpeg(pictures, example
     difference = np.abs(loaded.astype(int) - ours)
     assert 0 < difference.mean() < 1.5
     assert difference.max() < 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [([], "usage: python example.py PICTURE ..."), (["gone.jpg"], "No such file"), (["example.py"], "cannot identify")],
+)
+def test_what_is_no_picture_is_told_in_a_line(tmp_path, example, arguments, said):
+    example({"crop": None, "resize": None})
+    done = subprocess.run([sys.executable, "example.py", *arguments], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout == ""
+    assert said in done.stderr and len(done.stderr.splitlines()) == 1

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.models import Classifier
 from ffcv_hydra.models.class_weights import balanced_weights
+from ffcv_hydra.training.checkpoints import check_checkpoint
 from tests.models.test_classifier import ADAMW, Identity, quiet_trainer
 
 
@@ -94,3 +95,15 @@ def test_what_was_counted_is_kept_for_evaluations(tmp_path):
     loaded = Classifier.load_from_checkpoint(path, backbone=Identity(), weights_only=True)
     assert torch.equal(loaded.class_weights, model.class_weights)
     assert loaded.hparams.class_weights == "balanced"
+
+
+def test_an_evaluation_takes_what_was_counted_where_the_option_is_not_repeated(tmp_path):
+    counted = Classifier(Identity(), 3, ADAMW, class_weights="balanced")
+    counted.class_weights.copy_(torch.tensor([1.0, 2.0, 3.0]))
+    torch.save({"state_dict": counted.state_dict()}, tmp_path / "a.ckpt")
+    model = Classifier(Identity(), 3, ADAMW)
+    with pytest.raises(ConfigError, match="unexpected class_weights"):  # a fit that goes on would not count them
+        check_checkpoint(tmp_path / "a.ckpt", model)
+    check_checkpoint(tmp_path / "a.ckpt", model, is_resumed=False)
+    model.load_state_dict(counted.state_dict())
+    assert model.class_weights.tolist() == [1, 2, 3]

@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -51,3 +53,10 @@ def test_texts_do_not_touch_pictures(tmp_path):
     margin = pixels[:, [0, 1, -2, -1]]
     assert (margin == 255).all(), "nothing is cut off at the sides"
     assert (pixels[[0, 1, -2, -1]] == 255).all()
+
+
+def test_names_in_scripts_without_a_letter_in_the_font_are_drawn_without_a_warning(tmp_path):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        draw([Column("画像", [flat(RED)], ["猫 と 犬"])], "données", [], tmp_path / "sheet.png")
+    assert [str(warning.message) for warning in told] == []

@@ -41,7 +41,10 @@ def test_what_a_model_logs_in_its_own_hook_is_in_the_row_and_line_of_its_epoch(t
 
 def test_a_test_after_a_fit_is_of_no_epoch(train, tmp_path):
     logger = {"csv": {"_target_": "ffcv_hydra.training.step_logger.StepLogger", "save_dir": str(tmp_path)}}
-    train(config(test_after_fit=True, logger=logger), tmp_path)
+    rate = {"_target_": "pytorch_lightning.callbacks.LearningRateMonitor", "logging_interval": "step"}
+    train(config(test_after_fit=True, logger=logger, callbacks={"rate": rate}), tmp_path)
+    [rates] = [values for name, values in read_run(tmp_path).metrics.items() if name.startswith("lr-")]
+    assert None not in rates  # though none of the few steps was logged
     columns = read_run(tmp_path).metrics_by_step
     last = {name: values[-1] for name, values in columns.items()}
     assert last["test_loss"] is not None and last["epoch"] is None

@@ -88,6 +88,18 @@ def test_what_is_missing_and_what_is_not_read_is_listed(tmp_path, told):
     assert "not in the model: projection.0.bias and projection.0.weight" in told()
 
 
+@pytest.mark.parametrize("of_file", ["balanced", None])
+@pytest.mark.parametrize("of_model", ["balanced", None])
+def test_weights_of_classes_are_counted_by_the_fit_itself(tmp_path, told, of_file, of_model):
+    first, model = (
+        Classifier(SmallConvNet(4, width=4), 4, OPTIMIZER, class_weights=weights) for weights in (of_file, of_model)
+    )
+    torch.save(first.state_dict(), tmp_path / "weights.pt")
+    load_initial_weights(model, str(tmp_path / "weights.pt"))
+    assert same(model, first.backbone)
+    assert "class_weights" not in told()
+
+
 def test_one_that_fits_nothing_is_refused_with_what_was_looked_for_and_found(tmp_path):
     torch.save(nn.Linear(3, 2).state_dict(), tmp_path / "weights.pt")
     with pytest.raises(ConfigError) as refused:
@@ -95,7 +107,7 @@ def test_one_that_fits_nothing_is_refused_with_what_was_looked_for_and_found(tmp
     assert "none of its weights fits Classifier, which has backbone.features.0.0.weight (4, 3, 3, 3)" in str(
         refused.value
     )
-    assert str(refused.value).endswith("it has bias (2) and weight (2, 3)")
+    assert str(refused.value).endswith("those in the file are bias (2) and weight (2, 3)")
 
 
 @pytest.mark.parametrize(
