@@ -99,14 +99,19 @@ class RunFolder:
 
         That is what there is of a run that was killed or still runs: it has not recorded its metrics.
         """
-        columns = self.metrics
-        epochs = columns.get("epoch", [])
-        found: dict[str, tuple[float | None, int]] = {}
-        for name, values in columns.items():
-            for value, epoch in zip(values, epochs, strict=False):
-                if value is not None and epoch is not None and name != "step":
-                    found[name] = value if math.isfinite(value) else None, int(epoch)
-        return found
+        return last_metrics(self.path)
+
+
+def last_metrics(folder: Path) -> dict[str, tuple[float | None, int]]:
+    """`RunFolder.last_metrics` of any folder; empty where there is no `metrics.csv`."""
+    columns = read_columns(folder / METRICS)
+    epochs = columns.get("epoch", [])
+    found: dict[str, tuple[float | None, int]] = {}
+    for name, values in columns.items():
+        for value, epoch in zip(values, epochs, strict=False):
+            if value is not None and epoch is not None and name != "step":
+                found[name] = value if math.isfinite(value) else None, int(epoch)
+    return found
 
 
 def read_run(path: str | Path) -> RunFolder:

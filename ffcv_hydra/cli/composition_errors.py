@@ -15,7 +15,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigIndexError, ConfigKeyEr
 from yaml import YAMLError
 
 from ffcv_hydra.building.targets import accepted_keys
-from ffcv_hydra.errors import ConfigError, FFCVHydraError
+from ffcv_hydra.errors import ConfigError, FFCVHydraError, SweepError
 from ffcv_hydra.hydra_internals import (
     is_about_options,
     is_no_option,
@@ -30,7 +30,9 @@ from ffcv_hydra.sweeps.program import quoted
 
 
 def explain(error: BaseException) -> str | None:
-    """One line about an error of Hydra, OmegaConf or YAML; None for any other one."""
+    """One line about an error of Hydra, OmegaConf or YAML, or one per job of a sweep; None for any other error."""
+    if isinstance(error, SweepError):
+        return printable(str(error))  # a line for each job
     if isinstance(error, FFCVHydraError):
         return one_line(str(error))
     if isinstance(error, OverrideParseException):

@@ -11,6 +11,8 @@ from ffcv_hydra.errors import SweepError
 from ffcv_hydra.hydra_internals import failure_of
 from ffcv_hydra.sweeps.summary import summarized
 
+_MOST_TOLD = 10
+
 
 def run_batches(launcher: Launcher, config: DictConfig, batches: Sequence[Sequence[Sequence[str]]]) -> list[JobReturn]:
     """Launch the jobs batch by batch, whatever becomes of them, and print the sweep's results.
@@ -41,9 +43,9 @@ def run_batches(launcher: Launcher, config: DictConfig, batches: Sequence[Sequen
 
 
 def raise_failures(jobs: Sequence[JobReturn], total: int) -> None:
-    """Raise `SweepError`, in one line, if any of the jobs failed."""
-    failed = [failure_of(job) for job in jobs if job.status == JobStatus.FAILED]
+    """Raise `SweepError`, with a line for each job that failed, up to ten, if any did."""
+    failed = [" ".join(str(failure_of(job)).split()) for job in jobs if job.status == JobStatus.FAILED]
     if failed:
-        reasons = "; ".join(str(error) for error in failed[:3])
-        more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
-        raise SweepError(f"{len(failed)} of {total} jobs did not finish: {reasons}{more}")
+        more = [f"and {len(failed) - _MOST_TOLD} more"] if len(failed) > _MOST_TOLD else []
+        reasons = f" {failed[0]}" if len(failed) == 1 else "".join(f"\n  {line}" for line in failed[:_MOST_TOLD] + more)
+        raise SweepError(f"{len(failed)} of {total} jobs did not finish:{reasons}")

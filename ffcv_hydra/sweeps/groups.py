@@ -109,7 +109,10 @@ def print_groups(groups: Sequence[Group], results: Results, console: Console) ->
     """Print one row per group, with as many metrics as there is room for, and which group is the best."""
     what = _what(results)
     names = [name for group in groups for row in group.rows for name in shown_metrics(row, results.metric)]
-    print_fitting(console, list(dict.fromkeys(names)), lambda shown: _table(groups, results, shown, what))
+    keys = [key for key in results.by_variation if not is_repeated(key)]
+    print_fitting(
+        console, list(dict.fromkeys(names)), keys, lambda shown, keys: _table(groups, results, shown, keys, what)
+    )
     best = groups[0]
     if best.optimized:
         chosen = " ".join(f"{key}={value}" for key, value in best.overrides.items())
@@ -119,15 +122,17 @@ def print_groups(groups: Sequence[Group], results: Results, console: Console) ->
         console.print(line, soft_wrap=True)
 
 
-def _table(groups: Sequence[Group], results: Results, names: Sequence[str], what: str) -> Table:
+def _table(
+    groups: Sequence[Group], results: Results, names: Sequence[str], chosen: Sequence[str], what: str
+) -> Table:
     table = Table()
-    keys = list(groups[0].overrides)
+    keys = [key for key in groups[0].overrides if key in chosen]
     for title in (*keys, what, *names, "images/s"):
         table.add_column(title, overflow="fold")
     for group in groups:
         count = f"{len(group.completed)}" + (f" of {len(group.rows)}" if len(group.completed) < len(group.rows) else "")
         metrics = [spread(group.optimized if name == results.metric else group.metric(name)) for name in names]
-        table.add_row(*group.overrides.values(), count, *metrics, spread(group.samples_per_second))
+        table.add_row(*(group.overrides[key] for key in keys), count, *metrics, spread(group.samples_per_second))
     return table
 
 

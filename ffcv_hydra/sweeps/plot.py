@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ffcv_hydra.atomic_file import written_beside
 from ffcv_hydra.drawn_text import any_script, in_print
-from ffcv_hydra.sweeps.formats import number
+from ffcv_hydra.sweeps.formats import number, shortened
 from ffcv_hydra.sweeps.groups import averaged, groups_of
 from ffcv_hydra.sweeps.results import Results, Row
 
@@ -21,6 +21,13 @@ _LEAST_FILLED = 0.5
 
 _LEAST_GAP = 0.08
 """Between two labels on an axis, as a share of its width."""
+
+_LONGEST = 24
+"""Characters of a value's name on an axis; of a job's, which has several values, twice as many."""
+_MOST_BESIDE = 60
+"""Characters of all names on an axis that have room beside one another; more of them stand upright."""
+_MOST_CELLS = 10
+"""Columns of a heat map with numbers in their cells."""
 
 Point = tuple[Row, float]
 
@@ -47,7 +54,9 @@ def plot(results: Results, path: Path) -> bool:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.0 * len(drawn), 4.5), layout="constrained", dpi=120)
+    most_points = max(len(points) for _, _, points in drawn) if len(keys) > 2 else 0
+    height = max(4.5, 1.0 + 0.17 * min(_MOST_BARS, most_points))
+    figure = Figure(figsize=(6.0 * len(drawn), height), layout="constrained", dpi=120)
     FigureCanvasAgg(figure)
     for index, (title, mode, points) in enumerate(drawn):
         axes = figure.add_subplot(1, len(drawn), index + 1)
@@ -59,7 +68,7 @@ def plot(results: Results, path: Path) -> bool:
             colours = "viridis" if mode == "max" else "viridis_r"  # the brighter, the better
             _over_two_keys(axes, title, keys, points, results.rows, colours)
         else:
-            _as_bars(axes, title, keys, points)
+            _as_bars(axes, title, results.by_variation, points)
     with written_beside(path) as file, any_script():
         figure.savefig(file, format="png")
     return True
@@ -93,9 +102,17 @@ def _over_one_key(axes: "Axes", title: str, key: str, points: list[Point]) -> No
         axes.set_xticks([], minor=True)
     else:
         ordered = sorted(points, key=lambda point: point[0].job)
-        axes.bar([row.overrides.get(key, "") for row, _ in ordered], [value for _, value in ordered])
+        names = [row.overrides.get(key, "") for row, _ in ordered]
+        axes.bar(names, [value for _, value in ordered])
+        _name_columns(axes, list(dict.fromkeys(names)))
     axes.set_xlabel(key)
     axes.set_ylabel(title)
+
+
+def _name_columns(axes: "Axes", names: Sequence[str]) -> None:
+    """Name what stands at 0, 1, ... along the lower axis."""
+    shown = [shortened(name, _LONGEST) for name in names]
+    axes.set_xticks(range(len(names)), shown, rotation=90 if sum(map(len, shown)) > _MOST_BESIDE else 0)
 
 
 def _value(row: Row, title: str) -> float | None:
@@ -142,9 +159,9 @@ def _over_two_keys(
     means = {cell: sum(values) / len(values) for cell, values in cells.items()}
     grid = [[means.get((r, c), math.nan) for c in range(len(columns))] for r in range(len(rows))]
     axes.figure.colorbar(axes.imshow(grid, aspect="auto", origin="lower", cmap=colours), ax=axes)
-    axes.set_xticks(range(len(columns)), columns)
-    axes.set_yticks(range(len(rows)), rows)
-    for (r, c), mean in means.items():
+    _name_columns(axes, columns)
+    axes.set_yticks(range(len(rows)), [shortened(name, _LONGEST) for name in rows])
+    for (r, c), mean in means.items() if len(columns) <= _MOST_CELLS else ():
         axes.text(
             c, r, number(mean), ha="center", va="center", color="white", bbox={"facecolor": "black", "alpha": 0.4}
         )
@@ -152,11 +169,16 @@ def _over_two_keys(
 
 def _as_bars(axes: "Axes", title: str, keys: Sequence[str], points: list[Point]) -> None:
     shown = points[:_MOST_BARS][::-1]  # the best one on top
-    labels = [", ".join(f"{key.rpartition('.')[2]}={row.overrides.get(key, '')}" for key in keys) for row, _ in shown]
+    labels = [shortened(label(row, keys), 2 * _LONGEST) for row, _ in shown]
     axes.barh(range(len(shown)), [value for _, value in shown])
     axes.set_yticks(range(len(shown)), labels, fontsize="x-small")
     axes.set_xlabel(title)
     axes.locator_params(axis="x", nbins=5)
+
+
+def label(row: Row, keys: Iterable[str]) -> str:
+    """`lr=0.1, width=64`: the values that a row has of some keys."""
+    return ", ".join(f"{key.rpartition('.')[2]}={row.overrides[key]}" for key in keys if key in row.overrides)
 
 
 def _ticks(names: list[str]) -> list[str]:

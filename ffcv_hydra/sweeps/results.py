@@ -16,13 +16,16 @@ from ffcv_hydra.atomic_file import write_whole
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.locks import lock
 from ffcv_hydra.redaction import redacted_text, redacted_words
-from ffcv_hydra.run_folder import CONFIG, FINISHED, KILLED, RESULT, how_it_ended, read_config
+from ffcv_hydra.run_folder import CONFIG, FINISHED, KILLED, RESULT, how_it_ended, last_metrics, read_config
 from ffcv_hydra.sweeps.formats import duration, number
 from ffcv_hydra.sweeps.job import LOG, RECORD, optimized_name, optimized_value, read_json
 from ffcv_hydra.terminal import print_whole
 
 _MOST_METRICS = 4
 """Shown on the console; files have all."""
+
+_WIDEST = 40
+"""Columns of the console that a value of a key takes; the rest of it stands below."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,11 @@ class Results:
         if len(self.rows) == 1:
             return keys
         return [key for key in keys if len({row.overrides.get(key) for row in self.rows}) > 1]
+
+    @property
+    def by_variation(self) -> list[str]:
+        """The same, those with most values first."""
+        return sorted(self.varying, key=lambda key: -len({row.overrides.get(key) for row in self.rows}))
 
     @property
     def best(self) -> Row | None:
@@ -128,13 +136,15 @@ def _row(index: int, folder: Path, record: Mapping[str, Any], result: Mapping[st
         state, _ = how_it_ended(folder, result)
     elif state == "running" and not _is_locked(folder / LOG):
         state = KILLED  # by what left it no time to say so
+    metrics = dict(result.get("metrics") or {}) or {name: value for name, (value, _) in last_metrics(folder).items()}
+    speed = metrics.pop("samples_per_second", None)  # of a run that has recorded none of this
     return Row(
         job=record.get("job", index),
         overrides=_by_key(record.get("overrides", result.get("overrides") or [])),
         state=state or "unknown",
-        optimized_metric=optimized_value(metric, result),
-        metrics={name: value for name, value in (result.get("metrics") or {}).items() if not name.startswith("lr-")},
-        samples_per_second=result.get("samples_per_second"),
+        optimized_metric=optimized_value(metric, result, {"metrics": metrics}),
+        metrics={name: value for name, value in metrics.items() if not name.startswith("lr-") and name != "epoch"},
+        samples_per_second=result.get("samples_per_second") or speed,
         seconds=record.get("seconds"),
         path=folder,
         error=None if state in FINISHED else _error(record, result),
@@ -191,16 +201,30 @@ def print_table(results: Results, sweep_dir: Path, console: Console) -> None:
     """
     metrics = [shown_metrics(row, results.metric) for row in results.rows]
     names = list(dict.fromkeys(name for found in metrics for name in found))
-    print_fitting(console, names, lambda shown: _table(results, metrics, shown, sweep_dir))
+    keys = results.by_variation
+    print_fitting(console, names, keys, lambda shown, keys: _table(results, metrics, shown, keys, sweep_dir))
 
 
-def print_fitting(console: Console, names: Sequence[str], table_of: Callable[[Sequence[str]], Table]) -> None:
-    """Print a table with as many of the metrics that are named as there is room for, at least one."""
-    shown = list(names[:_MOST_METRICS])
+def print_fitting(
+    console: Console,
+    names: Sequence[str],
+    keys: Sequence[str],
+    table_of: Callable[[Sequence[str], Sequence[str]], Table],
+) -> None:
+    """Print a table with as many as there is room for of the metrics and of the keys, one of each at least.
+
+    Metrics are left out first; of both, the last ones are.
+    """
+    shown, room = list(names[:_MOST_METRICS]), list(keys)
     wide = console.options.update(width=10_000)  # measured by itself, not as it would be squeezed
-    while len(shown) > 1 and console.measure(table_of(shown), options=wide).maximum > console.width:
-        shown.pop()
-    print_whole(console, table_of(shown))
+    while console.measure(table_of(shown, room), options=wide).maximum > console.width:
+        longer = shown if len(shown) > 1 else room
+        if len(longer) < 2:
+            break
+        longer.pop()
+    print_whole(console, table_of(shown, room))
+    if left := keys[len(room) :]:
+        console.print(f"no room for {', '.join(left)}: results.csv has all", soft_wrap=True)
 
 
 def print_best(results: Results, console: Console) -> None:
@@ -215,14 +239,18 @@ def print_best(results: Results, console: Console) -> None:
 
 
 def _table(
-    results: Results, metrics: Sequence[Mapping[str, float | None]], names: Sequence[str], sweep_dir: Path
+    results: Results,
+    metrics: Sequence[Mapping[str, float | None]],
+    names: Sequence[str],
+    chosen: Sequence[str],
+    sweep_dir: Path,
 ) -> Table:
-    """One row per job; `metrics` has those of each, `names` are the ones that are shown."""
-    keys = results.varying
+    """One row per job; `metrics` has those of each, `names` are the ones that are shown, `chosen` the keys."""
+    keys = [key for key in results.varying if key in chosen]
     state = ["state"] if any(row.state != "completed" for row in results.rows) else []
     table = Table()
     for title in ("job", *keys, *state, *names, "images/s", "time", "path"):
-        table.add_column(title, overflow="fold")
+        table.add_column(title, overflow="fold", max_width=_WIDEST if title in keys else None)
     for row, found in zip(results.rows, metrics, strict=True):
         cells = [str(row.job), *(row.overrides.get(key, "") for key in keys), *([row.state] if state else [])]
         cells += [number(found.get(name)) for name in names]

@@ -7,7 +7,11 @@ import sys
 import time
 
 import pytest
+from hydra.core.utils import JobReturn, JobStatus
 
+from ffcv_hydra.cli import composition_errors
+from ffcv_hydra.errors import SweepError
+from ffcv_hydra.sweeps.grid import raise_failures
 from ffcv_hydra.sweeps.job import Job
 from ffcv_hydra.sweeps.planning import place
 from ffcv_hydra.sweeps.summary import summarize
@@ -53,6 +57,17 @@ def test_slots_that_the_machine_has_not_are_refused_before_any_job(sweeps, optio
     output = sweeps.run("a=x,y", f"hydra.launcher.{option}", status=1, CUDA_VISIBLE_DEVICES="0,1")
     assert message in output
     assert sweeps.jobs() == []
+
+
+def test_each_job_that_failed_has_a_line():
+    jobs = [JobReturn(status=JobStatus.FAILED) for _ in range(12)]
+    for number, job in enumerate(jobs):
+        job.return_value = SweepError(f"job {number} failed:\n  no luck")
+    with pytest.raises(SweepError) as raised:
+        raise_failures(jobs, 13)
+    first, *lines, last = str(composition_errors.explain(raised.value)).splitlines()
+    assert first == "12 of 13 jobs did not finish:"
+    assert lines == [f"  job {number} failed: no luck" for number in range(10)] and last == "  and 2 more"
 
 
 def test_a_failing_job_is_shown_the_others_go_on_and_a_second_time_only_it_is_run(sweeps):

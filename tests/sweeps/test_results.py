@@ -1,17 +1,19 @@
 """Tables and plots from what jobs have left."""
 
 import io
+import itertools
 import json
 import math
 import os
 import time
+import warnings
 
 import pytest
 
 from ffcv_hydra.errors import SweepError
 from ffcv_hydra.process_identity import this_process
 from ffcv_hydra.sweeps.display import Display
-from ffcv_hydra.sweeps.formats import duration, number
+from ffcv_hydra.sweeps.formats import duration, number, shortened
 from ffcv_hydra.sweeps.job import Job
 from ffcv_hydra.sweeps.plot import _apart, plot
 from ffcv_hydra.sweeps.results import collect, print_table
@@ -63,7 +65,11 @@ def test_a_job_that_was_killed_says_so(tmp_path, in_a_sweep):
     (tmp_path / "0/job.log").touch()
     if not in_a_sweep:
         (tmp_path / "0/job.json").unlink()
-    assert [row.state for row in collect(tmp_path).rows] == ["killed"]
+    (tmp_path / "0/metrics.csv").write_text("epoch,step,loss,samples_per_second\n1,5,3,90\n2,10,2,80\n")
+    result = json.loads((tmp_path / "0/result.json").read_text())
+    (tmp_path / "0/result.json").write_text(json.dumps(result | {"metrics": {}}))
+    [row] = collect(tmp_path).rows
+    assert (row.state, row.metrics, row.samples_per_second) == ("killed", {"loss": 2}, 100)
 
 
 @pytest.mark.parametrize(("status", "shown"), [("failed", ["0", "2-2"]), ("completed", ["0", "2", "2-2"])])
@@ -98,6 +104,34 @@ def test_the_table_has_as_many_metrics_as_there_is_room_for(tmp_path):
         if width > 20:
             header = out.getvalue().splitlines()[1].replace("┃", " ").split()
             assert header == ["job", "model.optimizer.lr", *expected, "images/s", "time", "path"]
+
+
+def test_the_table_of_mixed_runs_shows_the_keys_that_vary_most_and_names_the_others(tmp_path):
+    long = "{source: {_target_: ffcv_hydra.datasets.ImageFolder, root: photos}, beton: photos.beton}"
+    for job in range(4):
+        overrides = [f"dataset.splits.predict={long if job else 'null'}", f"lr={job}", f"model.width={job // 2}"]
+        leave_job(tmp_path / str(job), overrides, 1.0)
+    keys = ["dataset.splits.predict", "lr", "model.width"]
+    for width, shown in ((200, keys), (100, keys[:2]), (60, ["lr"])):
+        out = io.StringIO()
+        print_table(collect(tmp_path), tmp_path, TerminalConsole(file=out, width=width))
+        *table, last = out.getvalue().splitlines()
+        header = table[1].replace("┃", " ").split()
+        assert header[1 : header.index("loss")] == shown
+        assert max(map(len, table)) <= width
+        assert last.startswith("no room for " if width < 200 else "└")
+
+
+def test_long_names_leave_room_for_the_picture(tmp_path):
+    long = [f"a={n}-{'x' * 90}-{n}" for n in range(12)]
+    shapes = {"bars": [[], []], "cells": [["b=1"], ["b=2"]], "jobs": [["b=1", "c=1"], ["b=2", "c=2"]]}
+    for name, others in shapes.items():
+        for job, (first, more) in enumerate(itertools.product(long, others)):
+            leave_job(tmp_path / name / str(job), [first, *more], float(job))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert plot(collect(tmp_path / name), tmp_path / "results.png")
+    assert shortened("abcdefghijklm", 9) == "abcde…klm"
 
 
 def test_labels_on_an_axis_do_not_overlap():
