@@ -149,12 +149,13 @@ class Rates(pl.Callback):
     def __init__(self):
         self.found = []
 
-    def on_train_epoch_end(self, trainer, module):
-        lightning_internals.take_learning_rates(trainer)
-        self.found.append(float(trainer.callback_metrics["lr-SGD"]))
+    def on_train_batch_start(self, trainer, module, batch, batch_idx):
+        if trainer.is_last_batch:
+            lightning_internals.take_learning_rates(trainer)
+            self.found.append((batch_idx, float(trainer.callback_metrics["lr-SGD"])))
 
 
-def test_the_learning_rate_is_that_of_the_end_of_an_epoch(tmp_path, monkeypatch):
+def test_the_learning_rate_is_that_of_the_last_batch_of_an_epoch(tmp_path, monkeypatch):
     def optimizers(model):
         optimizer = torch.optim.SGD(model.parameters(), lr=8.0)
         schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
@@ -164,7 +165,7 @@ def test_the_learning_rate_is_that_of_the_end_of_an_epoch(tmp_path, monkeypatch)
     rates = Rates()
     monitor = LearningRateMonitor(logging_interval="step")
     fit(monitor, rates, max_epochs=2, logger=CSVLogger(tmp_path), limit_train_batches=2, limit_val_batches=0)
-    assert rates.found == [2.0, 0.5]
+    assert rates.found == [(1, 4.0), (1, 1.0)]
 
 
 def test_what_is_right_is_no_warning(tmp_path):

@@ -81,12 +81,17 @@ class EpochMetrics(pl.Callback):
             self._take(trainer)
             self.optimized_value(trainer)
 
+    def on_train_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        if trainer.is_last_batch:  # whose rate is the epoch's: behind it, a schedule has moved on, perhaps to zero
+            take_learning_rates(trainer)
+
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, *args: Any) -> None:
         self.has_trained = True
         self._loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        take_learning_rates(trainer)
+        if not trainer.is_last_batch:  # the run ends within the epoch
+            take_learning_rates(trainer)
         self._take(trainer)
         losses = {name: value for name, value in self.metrics.items() if "loss" in name}
         if isinstance(self._loss, torch.Tensor) and not any(math.isnan(value) for value in losses.values()):
