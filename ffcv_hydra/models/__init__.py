@@ -10,4 +10,5 @@ from ffcv_hydra.models.evaluation_views import EvaluationViews as EvaluationView
 from ffcv_hydra.models.segmenter import Segmenter as Segmenter
 from ffcv_hydra.models.simclr import SimCLR as SimCLR
 from ffcv_hydra.models.small_conv_net import SmallConvNet as SmallConvNet
+from ffcv_hydra.models.small_conv_net import mirrored_conv_net as mirrored_conv_net
 from ffcv_hydra.models.unet import UNet as UNet

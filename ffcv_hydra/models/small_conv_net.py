@@ -1,6 +1,10 @@
 """A small convolutional network for small images."""
 
+from typing import Any
+
 from torch import Tensor, nn
+
+from ffcv_hydra.models.evaluation_views import EvaluationViews
 
 
 class SmallConvNet(nn.Module):
@@ -43,3 +47,8 @@ def conv_stage(in_channels: int, out_channels: int) -> nn.Sequential:
         nn.BatchNorm2d(out_channels),
         nn.ReLU(inplace=True),
     )
+
+
+def mirrored_conv_net(num_classes: int, **options: Any) -> EvaluationViews:
+    """A `SmallConvNet` that is evaluated on each image and its mirror image."""
+    return EvaluationViews(SmallConvNet(num_classes, **options))

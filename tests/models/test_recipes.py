@@ -5,7 +5,7 @@ import torch
 import torchvision
 from torch import nn
 
-from ffcv_hydra.models import AirbenchNet, EvaluationViews, with_blur_pool
+from ffcv_hydra.models import AirbenchNet, EvaluationViews, mirrored_conv_net, with_blur_pool
 
 
 def test_strides_are_blurred_but_that_of_the_first_layer():
@@ -71,3 +71,9 @@ def test_airbench_has_the_published_sizes():
     assert not net.whiten.weight.requires_grad
     group = net.groups[0]
     assert group[0].weight[:24].equal(nn.init.dirac_(torch.empty(24, 24, 3, 3)))
+
+
+def test_a_mirrored_network_gives_images_and_their_mirror_images_the_same():
+    network, images = mirrored_conv_net(3, width=4).eval(), torch.rand(2, 3, 8, 8)
+    assert torch.allclose(network(images), network(images.flip(3)))
+    assert not torch.allclose(network.backbone(images), network.backbone(images.flip(3)))
