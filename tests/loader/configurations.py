@@ -55,6 +55,7 @@ class Scenes:
 
 
 RANDOM_OPERATIONS: dict[str, Callable[[], ChunkOperation]] = {
+    "ChannelDropout": lambda: operations.ChannelDropout(),
     "ColorJitter": lambda: operations.ColorJitter(0.4, 0.4, 0.4, 0.1),
     "CutMix": lambda: operations.CutMix(1.0),
     "Cutout": lambda: operations.Cutout(8),

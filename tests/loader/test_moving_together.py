@@ -107,8 +107,8 @@ def refused(beton, pipelines, message, **options) -> None:
 
 @pytest.mark.parametrize("name", [name for name in RANDOM_OPERATIONS if name != "MixedTargets"])
 def test_F8_a_mask_must_follow_each_operation_that_moves_pixels(beton, name):
-    decoder = [] if name == "RandomResizedCrop" else [WholeImage()]
-    image = [*decoder, RANDOM_OPERATIONS[name](), *TO_TENSOR]
+    operation = RANDOM_OPERATIONS[name]()
+    image = [*([] if operation.is_decoder else [WholeImage()]), operation, *TO_TENSOR]
     if name in MOVE:
         refused(beton, {"image": image}, f"'mask': it holds places in 'image', .* is nothing, but there it is {name}")
     else:
