@@ -34,8 +34,7 @@ ELSEWHERE = {
     "beton/test_writer_failures.py": "beton/writing/worker beton/writing/worker_pool",
     "beton/writing/test_writer.py": "beton/writing/beton_file beton/writing/encoding beton/writing/preparing",
     "collection/test_writing.py": (
-        "beton/writing/part_stream beton/writing/placing beton_path collection/shard_writer"
-        " collection/unfinished"
+        "beton/writing/part_stream beton/writing/placing beton_path collection/shard_writer collection/unfinished"
     ),
     "building/test_preparation.py": "building/source_look datasets/progress stages",
     "test_run_folder.py": "process_identity process_memory training/provenance",
@@ -50,7 +49,10 @@ ELSEWHERE = {
         " collection/verification"
     ),
     "datasets/test_cifar10.py": "datasets/torchvision_splits",
-    "datasets/test_image_folder.py": "datasets/image_suffixes",
+    "datasets/test_coco.py": "datasets/annotated_images datasets/coco_file datasets/marks",
+    "datasets/test_image_folder.py": "datasets/image_suffixes datasets/opened_image",
+    "datasets/test_voc.py": "datasets/listed_classes",
+    "datasets/test_yolo.py": "datasets/yolo_files",
     "ffcv_bridge/test_equivalents.py": "ffcv_bridge/operations ffcv_bridge/wrapping",
     "ffcv_bridge/test_stock_ffcv.py": "ffcv_bridge/fields",
     "ordering/test_orders.py": (

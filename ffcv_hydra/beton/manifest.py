@@ -12,8 +12,8 @@ from ffcv_hydra.beton.packed_lists import MAGIC, PackedLists, of_bytes, pack
 from ffcv_hydra.errors import BetonError, ConversionError
 
 DAMAGED = "the manifest of its source is damaged; restore or convert it again"
-LISTS = ("names", "sizes", "labels", "order")  # of which there may be as many entries as samples
-PLAIN = (("names", str), ("classes", str), ("sizes", int), ("labels", int), ("order", int))
+LISTS = ("names", "sizes", "labels", "hashes", "order")  # of which there may be as many entries as samples
+PLAIN = (("names", str), ("classes", str), ("sizes", int), ("labels", int), ("hashes", int), ("order", int))
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Manifest:
         digests: Where they have none: by index, the hash of a few items.
         environment: The libraries and the processor that `digests` hold for; None: for any.
         order: Of a beton: the index of each sample's item, where that is not the sample's own.
+        hashes: A number per item that is another one when what its size does not tell has changed, as its boxes.
 
     Raises:
         ConversionError: if the numbers of values differ, one is not plain, a name comes twice, or a label has no class.
@@ -47,6 +48,7 @@ class Manifest:
     digests: Mapping[str, str] | None = None
     environment: str | None = None
     order: Sequence[int] | None = None
+    hashes: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -60,7 +62,7 @@ class Manifest:
             name, count = max(Counter(self.names).items(), key=lambda found: found[1], default=("", 1))
             if count > 1:
                 raise ConversionError(f"manifest: the name {name!r} comes twice; give every item a name of its own")
-        for what, values in (("sizes", self.sizes), ("labels", self.labels)):
+        for what, values in (("sizes", self.sizes), ("labels", self.labels), ("hashes", self.hashes)):
             if values is not None and len(values) != self.num_items:
                 raise ConversionError(f"manifest: {len(values)} {what} for {self.num_items} items; give one for each")
         if self.labels and self.classes is not None and max(self.labels) >= len(self.classes):
@@ -73,13 +75,14 @@ class Manifest:
         return [self.names[index] if has_names else str(index) for index in order]  # type: ignore[index]
 
     def of_samples(self, ids: Sequence[int], num_samples: int) -> Manifest:
-        """Of a beton of `num_samples`, what a beton of some of its samples has: their names, sizes and labels."""
+        """Of a beton of `num_samples`, what a beton of some of its samples has: their names, sizes, labels, hashes."""
         order = range(num_samples) if self.order is None else self.order
         if self.order is None and self.num_items != num_samples:
             return Manifest(num_items=len(ids), classes=self.classes, kind=self.kind)
         chosen = {
             name: None if values is None else [values[order[sample]] for sample in ids]
-            for name, values in (("names", self.names), ("sizes", self.sizes), ("labels", self.labels))
+            for name, values in vars(self).items()
+            if name in LISTS and name != "order"
         }
         return Manifest(**chosen, classes=self.classes, kind=self.kind, num_items=len(ids))  # type: ignore[arg-type]
 

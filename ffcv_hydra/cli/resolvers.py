@@ -13,8 +13,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from ffcv_hydra.beton_path import beton_exists
+from ffcv_hydra.building.targets import locate
 from ffcv_hydra.cores import usable_cores
-from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.errors import ConfigError, SourceMissingError
 from ffcv_hydra.nearest import hint
 from ffcv_hydra.urls import is_url
 
@@ -24,9 +25,10 @@ def register() -> None:
     # Cached in the config: a run's folder has one name, however often it is asked for. The processes that
     # Lightning starts get it as an override of hydra.run.dir.
     OmegaConf.register_new_resolver("run_folder", run_folder, use_cache=True, replace=True)
-    facts = (absolute_path, folder_name, count_classes, fill_fractions, has_split, mixed_split, common, worker_counts)
-    for resolver in (run_dir, *facts):
+    folders = (absolute_path, folder_name, count_classes, count_names, fill_fractions, has_split)
+    for resolver in (run_dir, *folders, mixed_split, common, worker_counts):
         OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
+    OmegaConf.register_new_resolver("keys", list, replace=True)
     OmegaConf.register_new_resolver("if_given", lambda condition, value: value if condition else None, replace=True)
     OmegaConf.register_new_resolver("either", lambda first, second: first or second, replace=True)
 
@@ -80,16 +82,39 @@ def count_classes(root: str, beton: str | None = None) -> int | None:
     from ffcv_hydra.datasets.image_folder import class_names, is_divided  # slow to import
 
     folder = Path(absolute_path(root))
-    if not folder.is_dir():
-        if is_url(beton):
-            return None
-        if beton is None or not beton_exists(absolute_path(beton)):
-            raise ConfigError(f"dataset.root={root}: there is no such folder; give the folder that holds the images")
-        from ffcv_hydra.collection.facts import read_manifest  # slow to import
+    if folder.is_dir():
+        return len(class_names(folder / "train" if is_divided(folder) else folder))
+    return _count_in(
+        beton or "", f"dataset.root={root}: there is no such folder; give the folder that holds the images"
+    )
 
-        manifest = read_manifest(absolute_path(beton))
-        return None if manifest is None or manifest.classes is None else len(manifest.classes)
-    return len(class_names(folder / "train" if is_divided(folder) else folder))
+
+def count_names(split: DictConfig) -> int | None:
+    """Number of the classes that a split's source names by its `class_names`, without being built.
+
+    Where it is not on this machine it is the number that the beton tells, None if it does not, or is at a URL.
+
+    Raises:
+        ConfigError: there is neither, or the names cannot be read.
+    """
+    source: Any = OmegaConf.to_container(split.source, resolve=True)
+    dataset = locate(source.pop("_target_"), "dataset.splits.train.source")
+    try:
+        return len(dataset.class_names(**source))
+    except SourceMissingError as error:
+        return _count_in(split.beton, str(error))
+
+
+def _count_in(beton: str, reason: str) -> int | None:
+    """The number of classes that a beton tells; raises a `ConfigError` of `reason` if it is not there."""
+    if is_url(beton):
+        return None
+    if not beton or not beton_exists(absolute_path(beton)):
+        raise ConfigError(reason)
+    from ffcv_hydra.collection.facts import read_manifest  # slow to import
+
+    manifest = read_manifest(absolute_path(beton))
+    return None if manifest is None or manifest.classes is None else len(manifest.classes)
 
 
 def fill_fractions(fractions: Mapping[str, float | None]) -> dict[str, float]:

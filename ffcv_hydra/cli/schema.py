@@ -68,6 +68,7 @@ class Dataset(Section):
     fields: dict[str, dict[str, Any] | None] | None
     splits: Splits
     num_classes: int | None = None
+    classes: list[str] | str | None = None
     folds: Annotated[int, Field(ge=2)] | None = None
     fold: Annotated[int, Field(ge=0)] | None = None
 

@@ -236,7 +236,7 @@ def _joined(stored: Manifest, now: Manifest, num_samples: int, new: np.ndarray) 
     place = {item: len(names) + number for number, item in enumerate(items)}
     order = [*(range(num_samples) if stored.order is None else stored.order), *(place[item] for item in new.tolist())]
     columns: dict[str, Any] = {}
-    for what in ("names", "sizes", "labels"):
+    for what in ("names", "sizes", "labels", "hashes"):
         before, after = getattr(stored, what), getattr(now, what)
         columns[what] = None if before is None or after is None else [*before, *(after[item] for item in items)]
     in_order = len(order) == len(names) + len(items) and order == list(range(len(order)))

@@ -7,13 +7,13 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ffcv_hydra.datasets.image_suffixes import image_suffixes
+from ffcv_hydra.datasets.opened_image import open_image
 from ffcv_hydra.datasets.progress import report
 from ffcv_hydra.datasets.split_fraction import SplitFraction
 from ffcv_hydra.errors import ConfigError, SourceMissingError
@@ -93,15 +93,7 @@ class ImageFolder:
 
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
         path, label = self._samples[index]
-        content = BytesIO(Path(path).read_bytes())  # in memory, so that no file stays open
-        try:
-            image = Image.open(content)
-            image.filename = path  # for errors of a later decode
-            return image, label
-        except UnidentifiedImageError as error:
-            raise OSError(f"{path}: not an image that PIL can read") from error
-        except (OSError, Image.DecompressionBombError) as error:
-            raise OSError(f"{path}: {error}") from error
+        return open_image(path), label
 
     def _name(self, path: str) -> str:
         return path[self._start_of_name :].replace(os.sep, "/")

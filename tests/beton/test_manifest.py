@@ -2,6 +2,7 @@
 
 import io
 import os
+from dataclasses import replace
 from importlib import metadata
 
 import numpy as np
@@ -94,6 +95,13 @@ def test_a_source_that_is_a_damaged_beton_is_not_taken_for_one_that_says_little(
 )
 def test_F1_a_difference_is_what_was_added_removed_changed_or_renumbered(now, difference):
     assert compare(CATS, now) == difference
+
+
+def test_items_whose_hashes_differ_have_changed():
+    stored, now = replace(CATS, hashes=[1, 2, 3]), replace(CATS, hashes=[1, 2, 4])
+    assert compare(stored, now) == compare(decode(stored.encode()), now) == "images changed: 1 (dog/1)"
+    assert compare(stored, CATS) == ""  # which says nothing of them
+    assert now.of_samples([2, 0], 3).hashes == [4, 1]
 
 
 def test_F1_without_names_the_number_and_a_few_items_are_compared():

@@ -5,8 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
-from ffcv_hydra.cli.resolvers import count_classes, folder_name, has_split, run_folder
+from ffcv_hydra.beton import write_beton
+from ffcv_hydra.cli.resolvers import count_classes, count_names, folder_name, has_split, run_folder
 from ffcv_hydra.errors import ConfigError
 
 SLURM = {"SLURM_JOB_ID": "17", "SLURM_NTASKS": "2", "SLURM_JOB_NAME": "train"}
@@ -128,3 +130,19 @@ def test_run_dir_is_where_hydra_runs_the_job_also_in_a_sweep_and_when_given(tmp_
     swept = [line.removeprefix("DIR ") for log in logs for line in log.splitlines() if line.startswith("DIR ")]
     assert [Path(folder).name for folder in swept] == ["0", "1"]
     assert Path(swept[0]).parents[2] == tmp_path / "multirun"
+
+
+class Pets(list):
+    classes = ("cat", "dog")
+
+
+def test_classes_are_counted_by_the_names_that_a_source_gives(tmp_path):
+    (tmp_path / "data.yaml").write_text("names: [cat, dog, emu]\n")
+    source = {"_target_": "ffcv_hydra.datasets.YOLO", "root": str(tmp_path), "split": "train", "data": "data.yaml"}
+    assert count_names(OmegaConf.create({"source": source, "beton": "none.beton"})) == 3
+    gone = {"source": {**source, "root": str(tmp_path / "gone")}, "beton": str(tmp_path / "a.beton")}
+    with pytest.raises(ConfigError, match=r"gone/data\.yaml: no such file; set dataset\.data"):
+        count_names(OmegaConf.create(gone))
+    write_beton(Pets([(1,)]), tmp_path / "a.beton", num_workers=0)
+    assert count_names(OmegaConf.create(gone)) == 2
+    assert count_names(OmegaConf.create({**gone, "beton": "s3://bucket/a.beton"})) is None

@@ -1,6 +1,7 @@
 """Every option of every group composes, is checked, and says what it is."""
 
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,8 @@ from ffcv_hydra.loader import Loader
 
 CONF = Path(__file__).parents[2] / "conf"
 FILES = sorted(CONF.rglob("*.yaml"))
-PLACED = {"dataset/field": "dataset/field@dataset.fields.image"}
-"""How the command line names groups whose options stand elsewhere in the config."""
+PLACES = {"dataset/field=image": "dataset/field@dataset.fields.image=image"}
+"""How the command line names options that stand elsewhere in the config."""
 OPTIONS = sorted(
     f"{path.parent.relative_to(CONF)}={path.stem}"
     for path in FILES
@@ -38,6 +39,10 @@ NEEDED = {
     "experiment=imagenet_rn18": ["dataset.root=tests"],
     "experiment=imagenet_rn50": ["dataset.root=tests"],
     "dataset=custom": ["dataset.source._target_=ffcv_hydra.datasets.ToyImages"],
+    "dataset=coco": ["dataset.root=tests", "dataset.num_classes=2"],
+    "dataset=yolo": ["dataset.root=tests", "dataset.num_classes=2"],
+    "dataset=voc": ["dataset.root=tests"],
+    "dataset=segmentation_folder": ["dataset.root=tests", "dataset.classes=[ground,road]"],
     "dataset=mixture": ["dataset.members={a: {dataset: digits, share: 1}, b: {dataset: toy, share: [1, 0]}}"],
     "ordering=weighted": ["ordering.train.weights=label"],
     "pipeline=imagenet_cutmix": ["dataset.num_classes=10"],
@@ -56,7 +61,9 @@ FINGERPRINTS = {
 
 def composed(name: str, *overrides: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The resolved config and the chosen options."""
-    placed = [PLACED.get(key := text.partition("=")[0], key) + text.removeprefix(key) for text in overrides]
+    placed = [
+        PLACES.get(text, re.sub("^dataset/field=", "+dataset/field@dataset.fields.more=", text)) for text in overrides
+    ]
     with initialize_config_module("ffcv_hydra.conf", version_base="1.3"):
         config = compose(name, placed, return_hydra_config=True)
     HydraConfig.instance().set_config(config)

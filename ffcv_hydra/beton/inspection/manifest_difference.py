@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ffcv_hydra.beton.manifest import Manifest
 
 SHOWN = 3  # names of each kind
-COMPARED = ("names", "sizes", "labels", "classes", "num_items", "digests")
+COMPARED = ("names", "sizes", "labels", "hashes", "classes", "num_items", "digests")
 
 
 def compare(stored: Manifest, now: Manifest) -> str:
@@ -43,8 +43,9 @@ def _by_name(stored: Manifest, now: Manifest) -> list[str]:
 
 
 def _item_differs(stored: Manifest, then: int, now: Manifest, item: int) -> bool:
-    if stored.sizes is not None and now.sizes is not None and stored.sizes[then] != now.sizes[item]:
-        return True
+    for before, after in ((stored.sizes, now.sizes), (stored.hashes, now.hashes)):
+        if before is not None and after is not None and before[then] != after[item]:
+            return True
     known = stored.class_of(then), now.class_of(item)
     return None not in known and known[0] != known[1]
 
