@@ -36,6 +36,17 @@ def _add_preview(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}", type=number(least), default=default, metavar="N", help=help_text)
 
 
+    what = "of images of many channels, those that are shown as red, green and blue, or one (default: the first)"
+    parser.add_argument("--channels", type=_channels, default=(), metavar="N,N,N", help=what)
+
+
+def _channels(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if len(parts) not in (1, 3) or not all(part.strip().isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not one channel or three, as 3,2,1")
+    return tuple(map(int, parts))
+
+
 def _add_explain(parser: argparse.ArgumentParser) -> None:
     _add_composition(parser, "all that the dataset has")
     parser.set_defaults(stage=None)
@@ -81,7 +92,8 @@ def _composed(task: Callable[[argparse.Namespace, dict], None]) -> Callable[[arg
 def _preview(chosen: argparse.Namespace, config: dict) -> None:
     from ffcv_hydra.preview import preview
 
-    print(preview(config, chosen.output, chosen.stage, chosen.samples, chosen.epoch, chosen.epochs))
+    numbers = chosen.samples, chosen.epoch, chosen.epochs
+    print(preview(config, chosen.output, chosen.stage, *numbers, chosen.channels))
 
 
 def _explain(chosen: argparse.Namespace, config: dict) -> None:

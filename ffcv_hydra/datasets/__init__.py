@@ -8,6 +8,7 @@ from ffcv_hydra.datasets.fashion_mnist import FashionMNIST as FashionMNIST
 from ffcv_hydra.datasets.fold import Fold as Fold
 from ffcv_hydra.datasets.image_folder import ImageFolder as ImageFolder
 from ffcv_hydra.datasets.segmentation_folder import SegmentationFolder as SegmentationFolder
+from ffcv_hydra.datasets.spectral_patches import SpectralPatches as SpectralPatches
 from ffcv_hydra.datasets.split_fraction import SplitFraction as SplitFraction
 from ffcv_hydra.datasets.toy import ToyArrays as ToyArrays
 from ffcv_hydra.datasets.toy import ToyImages as ToyImages

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ffcv_hydra.beton import Beton, MaskField
-from ffcv_hydra.beton.fields.image_fields import is_image
+from ffcv_hydra.beton.fields.base import Field
+from ffcv_hydra.beton.fields.image_fields import OwnImageField, is_image
 from ffcv_hydra.loader.plan.request import Request, request
 from ffcv_hydra.pipeline import FFCVPipelineManager
 from ffcv_hydra.preview.drawing import Column
-from ffcv_hydra.preview.pictures import as_images, as_masks, overlay, picture, value_range
+from ffcv_hydra.preview.pictures import as_images, as_masks, overlay, picture, shown_channels, value_range
 from ffcv_hydra.preview.stored import captions_of, stored_images
 from ffcv_hydra.preview.targets import soft_targets
 
@@ -35,7 +37,7 @@ class _Shown:
 
 
 def columns_of(
-    manager: FFCVPipelineManager, beton: Beton, ids: np.ndarray, batches: Batches
+    manager: FFCVPipelineManager, beton: Beton, ids: np.ndarray, batches: Batches, channels: Sequence[int] = ()
 ) -> tuple[list[Column], list[str]]:
     """The columns, and notes on them to stand below.
 
@@ -48,12 +50,17 @@ def columns_of(
         beton: that the stage reads.
         ids: int64 (N,), the samples.
         batches: what the stage's pipeline made of them.
+        channels: of images of other than 1 or 3 channels, those that are shown as red, green and blue, or as grey.
+
+    Raises:
+        ConfigError: images have no such channels.
     """
     columns: list[Column] = []
     notes: list[str] = []
-    shown = _shown(manager, beton, batches)
+    shown = _shown(manager, beton, batches, channels)
     for one in shown:
-        group = _stored_column(manager, beton, one, ids) + _epoch_columns(one, batches, notes, beton.class_names)
+        group = _stored_column(manager, beton, one, ids, channels)
+        group += _epoch_columns(one, batches, notes, beton.class_names)
         if len(shown) > 1:
             for column in group:
                 column.title = f"{one.request.output}\n{column.title}"
@@ -62,14 +69,16 @@ def columns_of(
     return columns, notes
 
 
-def _shown(manager: FFCVPipelineManager, beton: Beton, batches: Batches) -> list[_Shown]:
+def _shown(
+    manager: FFCVPipelineManager, beton: Beton, batches: Batches, channels: Sequence[int]
+) -> list[_Shown]:
     """The outputs of images, each with the masks that belong to it, and the masks that belong to none."""
     images: list[_Shown] = []
     masks: list[_Shown] = []
     for one in request(manager.pipeline_transforms or {}, beton):
         name = one.reads if isinstance(one.reads, str) else ""  # else it starts from another pipeline's result
         field = beton.fields.get(name)
-        as_arrays = as_masks if isinstance(field, MaskField) else as_images
+        as_arrays = as_masks if isinstance(field, MaskField) else partial(_as_shown, field, channels)
         values = [outputs[one.output] for outputs in batches.values()]
         found = [[as_arrays(view) for view in (value if one.views is not None else [value])] for value in values]
         arrays = [[array for array in views if array is not None] for views in found]
@@ -89,11 +98,18 @@ def _shown(manager: FFCVPipelineManager, beton: Beton, batches: Batches) -> list
     return images + alone
 
 
+def _as_shown(field: Field | None, channels: Sequence[int], batch: Any) -> np.ndarray | None:
+    images = as_images(batch, field.channels if isinstance(field, OwnImageField) else None)
+    return None if images is None else shown_channels(images, channels)
+
+
 def _sizes(arrays: Views | None) -> list[list[tuple[int, ...]]]:
     return [[array.shape[:3] for array in views] for views in arrays or []]
 
 
-def _stored_column(manager: FFCVPipelineManager, beton: Beton, one: _Shown, ids: np.ndarray) -> list[Column]:
+def _stored_column(
+    manager: FFCVPipelineManager, beton: Beton, one: _Shown, ids: np.ndarray, channels: Sequence[int]
+) -> list[Column]:
     """The images as they are in the file, with numbers and classes below; nothing if they come from no field."""
     if one.images is not None and one.image_field is None:
         return []
@@ -101,6 +117,7 @@ def _stored_column(manager: FFCVPipelineManager, beton: Beton, one: _Shown, ids:
         None if field is None else stored_images(manager.file_path, field, ids, manager.custom_fields)
         for field in (one.image_field, one.mask_field)
     )
+    images = None if images is None else [shown_channels(image, channels) for image in images]
     if masks is not None:
         masks = [mask[..., 0] for mask in masks]
     captions = captions_of(beton, ids, one.mask_field, masks or [])

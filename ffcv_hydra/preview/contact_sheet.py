@@ -1,6 +1,6 @@
 """What a run's pipeline makes of its samples, as a picture: the same config, order, seed and augmentations."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ def preview(
     num_samples: int = 8,
     epoch: int = 0,
     num_epochs: int = 4,
+    channels: Sequence[int] = (),
 ) -> Path:
     """Draw the first samples of a stage: as they are stored, and as a run would read them in some epochs.
 
@@ -38,6 +39,8 @@ def preview(
         num_samples: how many samples; fewer if the stage has fewer.
         epoch: the first epoch.
         num_epochs: how many epochs.
+        channels: of images of many channels, the three that are shown as red, green and blue, or one; by default the
+            first ones.
 
     Returns:
         Where the picture is.
@@ -55,7 +58,7 @@ def preview(
     epochs = range(epoch, epoch + num_epochs)
     batches = _batches(manager, loader, config["loader"]["replace_ffcv_operations"], ids, epochs)
     beton = opened(manager.file_path, manager.custom_fields)
-    columns, notes = columns_of(manager, beton, ids, batches)
+    columns, notes = columns_of(manager, beton, ids, batches, channels)
     if not columns:
         given = ", ".join(loader.output_names)
         raise ConfigError(

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from ffcv_hydra.errors import ConfigError
+
 CHANNELS = (1, 3)
 MIN_SIDE = 4  # pixels; a smaller array is taken for numbers, not for an image
 VOID = 255
@@ -18,14 +20,29 @@ PALETTE = np.array(
 ) / 255  # fmt: skip
 
 
-def as_images(batch: Any) -> np.ndarray | None:
-    """A batch of images, channels first or last, as (N, H, W, C) with C = 1 or 3; None if it is none."""
-    array = _as_array(batch)
+def as_images(batch: Any, num_channels: int | None = None) -> np.ndarray | None:
+    """A batch of images, channels first or last, as (N, H, W, C); None if it is none, with C 1, 3 or `num_channels`."""
+    array, known = _as_array(batch), {*CHANNELS, num_channels}
     if array is None or array.ndim != 4:
         return None
-    if array.shape[3] not in CHANNELS:
+    if array.shape[3] not in known:
         array = array.transpose(0, 2, 3, 1)
-    return array if array.shape[3] in CHANNELS and min(array.shape[1:3]) >= MIN_SIDE else None
+    return array if array.shape[3] in known and min(array.shape[1:3]) >= MIN_SIDE else None
+
+
+def shown_channels(image: np.ndarray, chosen: Sequence[int] = ()) -> np.ndarray:
+    """(..., 1 or 3) of an image or a batch of some (..., C): the channels that are chosen, or else the first ones.
+
+    Raises:
+        ConfigError: it has no such channel.
+    """
+    count = image.shape[-1]
+    if chosen and count not in CHANNELS:
+        if not all(0 <= channel < count for channel in chosen):
+            numbers = ",".join(map(str, chosen))
+            raise ConfigError(f"--channels {numbers}: images have {count} channels; choose of 0 to {count - 1}")
+        return image[..., list(chosen)]
+    return image if count in CHANNELS else image[..., : 3 if count > 3 else 1]
 
 
 def as_masks(batch: Any) -> np.ndarray | None:
@@ -55,6 +72,7 @@ def value_range(images: Sequence[np.ndarray]) -> tuple[float, float]:
 
 def picture(image: np.ndarray, low: float, high: float) -> np.ndarray:
     """One image (H, W, C) as float (H, W, 3), `low` as 0 and `high` as 1; what is not finite as 0."""
+    image = shown_channels(image)
     scaled = (np.nan_to_num(image.astype(np.float64), posinf=high, neginf=low) - low) / (high - low)
     return np.broadcast_to(np.clip(scaled, 0, 1), (*image.shape[:2], 3))
 

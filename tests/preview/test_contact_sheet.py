@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from ffcv_hydra import Loader
-from ffcv_hydra.beton import Beton, GrayscaleImageField, Manifest, MaskField, write_beton
+from ffcv_hydra.beton import Beton, GrayscaleImageField, ImageArrayField, Manifest, MaskField, write_beton
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.operations import RandomHorizontalFlip, RandomResizedCrop
 from ffcv_hydra.ordering import Random
@@ -194,3 +194,25 @@ def test_a_pipeline_without_images_is_refused(sheet):
 def test_a_stage_that_the_dataset_lacks_is_refused(sheet):
     with pytest.raises(ConfigError, match=r"mode=test needs dataset\.splits\.test"):
         sheet({"image": AUGMENT}, "test")
+
+
+def test_images_of_many_channels_show_those_that_are_chosen(tmp_path, monkeypatch):
+    random = np.random.default_rng(0)
+    images = [(random.integers(0, 9000, (12, 12, 5), dtype=np.uint16),) for _ in range(4)]
+    write_beton(images, path := tmp_path / "bands.beton", {"image": ImageArrayField(5, "uint16")}, num_workers=0)
+    config = {
+        "mode": "fit", "seed": 0, "data_dir": str(tmp_path),
+        "dataset": {"name": "bands", "fields": None,
+                    "splits": {"val": {"source": None, "beton": str(path), "indices": None}}},
+        "pipeline": {"val": {"image": [*TENSOR, {"_target_": f"{OPERATIONS}.ToTorchImage"}]}},
+        "ordering": ORDERING, "loader": {"batch_size": 4, "replace_ffcv_operations": True},
+        "conversion": {"indices": None},
+    }  # fmt: skip
+    seen = []
+    monkeypatch.setattr(contact_sheet, "draw", lambda *arguments: seen.extend(arguments))
+    preview(config, tmp_path / "sheet.png", "val", num_samples=4, channels=(4, 0, 2))
+    stored, made = seen[0]
+    for column in (stored, made):
+        shown = np.stack(column.pictures)
+        expected = np.stack([image for (image,) in images])[..., [4, 0, 2]].astype(float)
+        assert np.allclose(shown, (expected - expected.min()) / (expected.max() - expected.min()), atol=1e-6)

@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 import torch
 
-from ffcv_hydra.preview.pictures import PALETTE, as_images, as_masks, overlay, picture, value_range
+from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.preview.pictures import (
+    PALETTE,
+    as_images,
+    as_masks,
+    overlay,
+    picture,
+    shown_channels,
+    value_range,
+)
 from ffcv_hydra.preview.targets import soft_targets
 
 
@@ -78,3 +87,23 @@ def test_soft_targets_are_put_into_words():
     named = soft_targets(outputs, ["ant", "bee", "cat"])
     assert named == ["label: bee 70%, cat 30%", "label: ant 100%"]
     assert soft_targets({"number": torch.ones(2, 1)}) == []
+
+
+def test_images_of_many_channels_are_known_by_their_number():
+    first, last = torch.rand(2, 13, 5, 6), torch.rand(2, 5, 6, 13)
+    assert as_images(first) is None and as_images(last) is None
+    assert np.array_equal(as_images(first, 13), first.permute(0, 2, 3, 1).numpy())
+    assert np.array_equal(as_images(last, 13), last.numpy())
+    assert as_images(torch.rand(2, 3, 5, 6), 13).shape == (2, 5, 6, 3)
+
+
+def test_chosen_channels_are_shown_or_the_first_ones():
+    image = np.random.default_rng(0).random((5, 6, 13))
+    assert np.array_equal(shown_channels(image, (3, 2, 1)), image[..., [3, 2, 1]])
+    assert np.array_equal(shown_channels(image, (12,)), image[..., 12:])
+    assert np.array_equal(shown_channels(image), image[..., :3])
+    assert np.array_equal(shown_channels(image[..., :2]), image[..., :1])
+    assert np.array_equal(shown_channels(image[..., :3], (5,)), image[..., :3])
+    assert picture(image, 0, 1).shape == (5, 6, 3)
+    with pytest.raises(ConfigError, match="--channels 3,13,1: images have 13 channels; choose of 0 to 12"):
+        shown_channels(image, (3, 13, 1))

@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
     ("experiment", "metrics"),
     [
         ("digits_segmentation", {"train_loss", "val_loss", "val_miou", "test_loss", "test_miou"}),
+        ("multispectral", {"train_loss", "val_loss", "val_accuracy", "test_loss", "test_accuracy"}),
         ("digits_simclr", {"train_loss", "val_knn_accuracy", "test_knn_accuracy"}),
     ],
 )
