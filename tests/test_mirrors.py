@@ -100,6 +100,8 @@ ELSEWHERE = {
     "loader/test_traps.py": "loader/plan/torch_module",
     "models/test_autoencoder.py": "models/images models/mean_loss",
     "models/test_classifier.py": "models/small_conv_net",
+    "models/test_detector.py": "models/average_precision models/detection_net",
+    "models/test_keypoint_finder.py": "models/point_distance",
     "models/test_optimization.py": "models/resumed_schedule",
     "models/test_recipes.py": "models/airbench models/blur_pool models/evaluation_views",
     "models/test_segmenter.py": "models/unet",

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -22,7 +23,7 @@ class Evaluation(nn.Module):
     on, so that a top-5 accuracy is taken for the top-1 accuracy if the first batch is all right.
 
     Args:
-        metrics: by name.
+        metrics: by name; one that gives several values in a dictionary has their names instead.
 
     Attributes:
         values: of the last evaluation, by name, on the CPU; empty before it.
@@ -35,7 +36,7 @@ class Evaluation(nn.Module):
         self.metrics = nn.ModuleList(metric.clone() for metric in metrics.values())
         self.values: dict[str, Tensor] = {}
 
-    def update(self, loss: Tensor, weight: Tensor | int, predictions: Tensor, targets: Tensor) -> None:
+    def update(self, loss: Tensor, weight: Tensor | int, predictions: Any, targets: Any) -> None:
         """Add a batch: its mean loss and what that is a mean over, and what the metrics compare."""
         self.loss.update(loss, weight)
         for metric in self.metrics:
@@ -45,7 +46,10 @@ class Evaluation(nn.Module):
         """The values over all batches of all ranks, which each rank has to ask for; the next evaluation begins anew."""
         found: list[Metric] = [self.loss, *self.metrics]
         if self.loss.update_called:
-            values = {name: metric.compute() for name, metric in zip(["loss", *self.names], found, strict=True)}
+            values: dict[str, Tensor] = {}
+            for name, metric in zip(["loss", *self.names], found, strict=True):
+                value = metric.compute()
+                values |= value if isinstance(value, Mapping) else {name: value}
             self.values = {name: value.detach().cpu() for name, value in values.items()}
         for metric in found:
             metric.reset()
@@ -89,6 +93,9 @@ class EvaluatedModule(pl.LightningModule):
     def measure(self, metrics: Mapping[str, Metric]) -> None:
         """Have `metrics` in each evaluation; once, when the model is made."""
         self.evaluations = nn.ModuleDict({stage: Evaluation(metrics) for stage in STAGES})
+
+    def check_batch(self, batch: Sequence[Any]) -> None:
+        """Refuse a batch, on the CPU, that the model does not take, by a `ConfigError`; without targets, nothing."""
 
     def setup(self, stage: str) -> None:
         names: Sequence[str] | None = getattr(getattr(self.trainer, "datamodule", None), "class_names", None)

@@ -1,7 +1,7 @@
 """From what a pipeline gave in some epochs to the columns of a contact sheet."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -13,8 +13,9 @@ from ffcv_hydra.beton.fields.image_fields import OwnImageField, is_image
 from ffcv_hydra.loader.plan.request import Request, request
 from ffcv_hydra.pipeline import FFCVPipelineManager
 from ffcv_hydra.preview.drawing import Column
+from ffcv_hydra.preview.marks import Mark, Places, places_of
 from ffcv_hydra.preview.pictures import as_images, as_masks, overlay, picture, shown_channels, value_range
-from ffcv_hydra.preview.stored import captions_of, stored_images
+from ffcv_hydra.preview.stored import captions_of, stored_images, stored_values
 from ffcv_hydra.preview.targets import soft_targets
 
 Batches = Mapping[int, Mapping[str, Any]]
@@ -27,13 +28,14 @@ Views = list[list[np.ndarray]]
 
 @dataclass
 class _Shown:
-    """An output of images, of masks, or of images with the masks that lie over them; and the fields that are read."""
+    """An output of images, of masks, or of images with what lies over them; and the fields that are read."""
 
     request: Request
     images: Views | None = None
     image_field: str | None = None
     masks: Views | None = None
     mask_field: str | None = None
+    places: list[Places] = field(default_factory=list)
 
 
 def columns_of(
@@ -43,7 +45,8 @@ def columns_of(
 
     Each output of images gets a group of columns: the whole images as they are stored, and what each epoch made of
     them, views side by side. A mask is laid over the images that it is joint with, or over the only ones there are, if
-    the sizes agree, and otherwise shown on its own. All other outputs are left out; none at all is an empty list.
+    the sizes agree, and otherwise shown on its own. Boxes, points and polygons are drawn over the images that they are
+    joint with, or the only ones. All other outputs are left out; none at all is an empty list.
 
     Args:
         manager: of the stage.
@@ -75,19 +78,20 @@ def _shown(
     """The outputs of images, each with the masks that belong to it, and the masks that belong to none."""
     images: list[_Shown] = []
     masks: list[_Shown] = []
-    for one in request(manager.pipeline_transforms or {}, beton):
+    requests = request(manager.pipeline_transforms or {}, beton)
+    for one in requests:
         name = one.reads if isinstance(one.reads, str) else ""  # else it starts from another pipeline's result
-        field = beton.fields.get(name)
-        as_arrays = as_masks if isinstance(field, MaskField) else partial(_as_shown, field, channels)
+        stored = beton.fields.get(name)
+        as_arrays = as_masks if isinstance(stored, MaskField) else partial(_as_shown, stored, channels)
         values = [outputs[one.output] for outputs in batches.values()]
         found = [[as_arrays(view) for view in (value if one.views is not None else [value])] for value in values]
         arrays = [[array for array in views if array is not None] for views in found]
         if not all(len(kept) == len(views) > 0 for kept, views in zip(arrays, found, strict=True)):
             continue
-        if isinstance(field, MaskField):
+        if isinstance(stored, MaskField):
             masks.append(_Shown(one, masks=arrays, mask_field=name))
         else:
-            images.append(_Shown(one, arrays, name if field is not None and is_image(field) else None))
+            images.append(_Shown(one, arrays, name if stored is not None and is_image(stored) else None))
     alone = []
     for mask in masks:
         joint = [one for one in images if one.request.joint_with == mask.request.joint_with]
@@ -95,6 +99,10 @@ def _shown(
         for owner in owners:
             owner.masks, owner.mask_field = mask.masks, mask.mask_field
         alone += [] if owners else [mask]
+    for places in places_of(requests, beton):
+        joint = [one for one in images if one.request.joint_with == places.request.joint_with]
+        for owner in joint or images[: len(images) == 1]:
+            owner.places.append(places)
     return images + alone
 
 
@@ -114,14 +122,39 @@ def _stored_column(
     if one.images is not None and one.image_field is None:
         return []
     images, masks = (
-        None if field is None else stored_images(manager.file_path, field, ids, manager.custom_fields)
-        for field in (one.image_field, one.mask_field)
+        None if name is None else stored_images(manager.file_path, name, ids, manager.custom_fields)
+        for name in (one.image_field, one.mask_field)
     )
     images = None if images is None else [shown_channels(image, channels) for image in images]
     if masks is not None:
         masks = [mask[..., 0] for mask in masks]
     captions = captions_of(beton, ids, one.mask_field, masks or [])
-    return [Column("stored", _pictures(images, masks, value_range(images or [])), captions if any(captions) else [])]
+    pictures = _pictures(images, masks, value_range(images or []))
+    marks = _stored_marks(manager, beton, one, ids, pictures)
+    return [Column("stored", pictures, captions if any(captions) else [], marks=marks)]
+
+
+def _stored_marks(
+    manager: FFCVPipelineManager, beton: Beton, one: _Shown, ids: np.ndarray, pictures: Sequence[np.ndarray]
+) -> list[list[Mark]]:
+    """What lies on the stored images, in pixels of the pictures of them, which may be smaller."""
+    if not one.places or one.image_field is None:
+        return []
+    reads = {output: field for places in one.places for output, field in places.reads.items()}
+    values = stored_values(manager.file_path, [*reads.values()], ids, manager.custom_fields)
+    outputs = {output: values[field] for output, field in reads.items()}
+    heights = beton.field_metadata(one.image_field)[ids]["height"]
+    found = _marks(one.places, len(ids), outputs, beton.class_names)
+    scales = [len(picture) / height for picture, height in zip(pictures, heights, strict=True)]
+    return [[mark.scaled(scale) for mark in marks] for marks, scale in zip(found, scales, strict=True)]
+
+
+def _marks(
+    places: Iterable[Places], count: int, outputs: Mapping[str, Any], *of_marks: Any
+) -> list[list[Mark]]:
+    """For each of `count` samples, the marks of all these outputs; see `Places.marks`."""
+    found = [one.marks(outputs, *of_marks) or [[]] * count for one in places]
+    return [sum(of_sample, []) for of_sample in zip(*found, strict=True)]
 
 
 def _epoch_columns(
@@ -145,7 +178,9 @@ def _epoch_columns(
             view = f", view {number}" if one.request.views is not None else ""
             pictures = _pictures(images, masks, limits)
             captions = soft_targets(outputs, class_names)
-            columns.append(Column(when + view, pictures, captions, bool(view) and number == 0))
+            which = number if one.request.views is not None else None
+            marks = _marks(one.places, len(pictures), outputs, class_names, which)
+            columns.append(Column(when + view, pictures, captions, bool(view) and number == 0, marks))
     return columns
 
 

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ffcv_hydra.drawn_text import any_script
+from ffcv_hydra.preview.marks import Mark
+from ffcv_hydra.preview.pictures import PALETTE
 
 # All in inches
 CELL, GAP, GROUP_GAP, MARGIN = 1.4, 0.05, 0.2, 0.15
@@ -17,6 +20,7 @@ LINE = 0.15  # height of a line of text
 FONT_SIZE = 8  # points
 CHARACTERS = 24  # that fit under a cell
 CAPTION_LINES = 2
+LINE_WIDTH, POINT_SIZE, MARK_FONT_SIZE = 1.0, 3.0, 5  # of marks, in points
 
 
 @dataclass
@@ -28,12 +32,14 @@ class Column:
         pictures: one per row, float (H, W, 3) in [0, 1], of any sizes.
         captions: one per row, to stand below it, with a line of its own for a name before; empty for none at all.
         begins_group: whether it stands off from the column before it.
+        marks: for each row, what is drawn over its picture; empty for nothing at all.
     """
 
     title: str
     pictures: list[np.ndarray]
     captions: list[str] = field(default_factory=list)
     begins_group: bool = False
+    marks: list[list[Mark]] = field(default_factory=list)
 
 
 def draw(columns: Sequence[Column], title: str, notes: Sequence[str], output: Path) -> None:
@@ -72,10 +78,26 @@ def draw(columns: Sequence[Column], title: str, notes: Sequence[str], output: Pa
             axes.imshow(shown)
             axes.set_anchor("S")  # beside its caption
             axes.axis("off")
+            axes.autoscale(False)  # marks may reach over a picture's edge
+            for mark in column.marks[row] if column.marks else []:
+                _draw_mark(axes, mark)
             if below:
                 figure.text(middle, (bottom - 0.03) / height, below[row], ha="center", va="top", **text)
     with any_script():
         figure.savefig(output, format="png", pil_kwargs={"optimize": True})
+
+
+def _draw_mark(axes: Axes, mark: Mark) -> None:
+    colour = PALETTE[mark.colour % len(PALETTE)]
+    x, y = mark.xy.T - 0.5  # the middle of a pixel is a whole number to matplotlib
+    if mark.is_line:
+        axes.fill(x, y, fill=False, edgecolor=colour, linewidth=LINE_WIDTH)
+    else:
+        face = colour if mark.is_filled else "none"
+        axes.scatter(x, y, s=POINT_SIZE**2, facecolors=face, edgecolors=[colour], linewidths=0.7)
+    if mark.text:
+        box = {"facecolor": colour, "edgecolor": "none", "pad": 0.6}
+        axes.text(x[0], y[0], mark.text, fontsize=MARK_FONT_SIZE, va="top", bbox=box, parse_math=False, clip_on=True)
 
 
 def _aspect(picture: np.ndarray) -> float:

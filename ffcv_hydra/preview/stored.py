@@ -47,6 +47,17 @@ def stored_images(
     return images
 
 
+def stored_values(
+    path: Readable, names: Sequence[str], ids: np.ndarray, custom_fields: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """What the default pipelines of some fields give for the samples `ids`, int64 (N,), by the fields' names."""
+    beton = opened(path, custom_fields)
+    pipelines: dict[str, Any] = {**dict.fromkeys(beton.fields, DISABLED), **dict.fromkeys(names)}
+    loader = Loader(path, len(ids), pipelines=pipelines, indices=ids, num_workers=1, custom_fields=custom_fields)
+    [batch] = loader
+    return dict(zip(loader.output_names, batch, strict=True))
+
+
 def captions_of(beton: Beton, ids: np.ndarray, mask_field: str | None, masks: Sequence[np.ndarray]) -> list[str]:
     """For each sample, a line with its name, if it has one, and one with its numbers, 'label: dog, weight: 0.5'.
 

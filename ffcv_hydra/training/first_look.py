@@ -11,8 +11,9 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from ffcv_hydra.datamodule import FFCVDataModule
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.loader.plan.plan import Picture
-from ffcv_hydra.models import Classifier, Segmenter
+from ffcv_hydra.models import Classifier
 from ffcv_hydra.models.class_labels import check_range
+from ffcv_hydra.models.evaluated import EvaluatedModule
 from ffcv_hydra.operations.dtypes import torch_dtype
 from ffcv_hydra.training.outputs import Output, output_of
 
@@ -26,7 +27,7 @@ class FirstLook(pl.Callback):
     The evaluations have to give the same outputs, of the same types and shapes but for heights and widths; the training
     may differ from them in what a recipe changes: views, sizes, targets that are mixed. Labels have to be in
     [0, num_classes) in the stages that the model names in `label_stages`, as ours do: what labels a model of the user's
-    own takes is its own affair. A `Classifier` and a `Segmenter` try their losses and metrics. Images that a
+    own takes is its own affair. Models of ours try their losses and metrics on it. Images that a
     `Classifier` normalises have to be of 0 to 1 and not normalised before.
     """
 
@@ -59,7 +60,7 @@ class FirstLook(pl.Callback):
             labels = batches.get(name, {}).get(LABEL) if stored is None else torch.from_numpy(stored)
             with _in_stage(name):
                 check_range(labels, pl_module.num_classes)
-        if isinstance(pl_module, Classifier | Segmenter):
+        if isinstance(pl_module, EvaluatedModule):
             for name, batch in batches.items():
                 if not {*list(batch)[1:2]} & {*data.changed_on_device(name)}:
                     with _in_stage(name), isolate_rng():

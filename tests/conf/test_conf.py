@@ -34,6 +34,7 @@ OPTIONS = sorted(
     if path.parent not in (CONF, CONF / "hydra" / "help")
 )
 NEEDED = {
+    "model=keypoints": ["model.num_points=2"],
     "model=custom": ["model._target_=ffcv_hydra.models.AutoEncoder"],
     "dataset=image_folder": ["dataset.root=tests"],
     "experiment=imagenet_rn18": ["dataset.root=tests"],
