@@ -74,6 +74,8 @@ class Kernel:
     `unspoiled_types`); so arrays are compared with the signature here.
     """
 
+    _deferred: Any = None  # owns what is at `deferred_address`
+
     def __init__(self, function: Callable[..., Any], signature: str | Any, brief: bool = False) -> None:
         self.__doc__ = function.__doc__
         self.python = function
@@ -83,7 +85,6 @@ class Kernel:
         self._dispatcher: Any = None  # owns the code
         self._address = 0
         self._entry_point: Callable[..., Any] | None = None
-        self._deferred: Any = None  # owns what is at `deferred_address`
 
     def __call__(self, *args: Any) -> Any:
         if self._entry_point is None:
@@ -125,10 +126,12 @@ class Kernel:
         """As `address`; but until the kernel is compiled, that of code which compiles it when it is first called."""
         if self._entry_point is not None:
             return self._address
-        if self._deferred is None:
+        deferred = self._deferred
+        if deferred is None:
             prototype = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * len(argument_types(self._signature)))
-            self._deferred = prototype(self._compile_and_call)
-        address = ctypes.cast(self._deferred, ctypes.c_void_p).value
+            # in one step: of several threads that ask at once, none may be left with code that has been freed
+            deferred = vars(self).setdefault("_deferred", prototype(self._compile_and_call))
+        address = ctypes.cast(deferred, ctypes.c_void_p).value
         assert address is not None
         return address
 

@@ -1,10 +1,12 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numba import types
 
 from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.kernels.compiling import compilation, numba_internals
@@ -154,3 +156,23 @@ def test_a_deferred_address_is_that_of_the_kernel_or_of_what_compiles_it(script:
     done = subprocess.run([sys.executable, str(path)], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == printed
+
+
+def test_threads_that_ask_at_once_are_given_one_deferred_address():
+    def ask(kernel, barrier, found):
+        barrier.wait()
+        found.append(kernel.deferred_address)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(200):
+            kernel, barrier, found = compilation.Kernel(abs, types.int64(types.int64)), threading.Barrier(4), []
+            threads = [threading.Thread(target=ask, args=(kernel, barrier, found)) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert len(set(found)) == 1  # another one would be that of code that is freed, and may yet be called
+    finally:
+        sys.setswitchinterval(interval)
