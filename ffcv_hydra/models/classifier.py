@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from ffcv_hydra.errors import ConfigError
@@ -12,7 +11,6 @@ from ffcv_hydra.models.class_weights import BALANCED, balanced_weights, check_we
 from ffcv_hydra.models.components import built_loss, built_metrics, built_network
 from ffcv_hydra.models.evaluated import EvaluatedModule, check_loss
 from ffcv_hydra.models.images import unit_images
-from ffcv_hydra.models.optimization import configure_optimizers
 from ffcv_hydra.models.tasks import TASKS
 from ffcv_hydra.nearest import hint
 
@@ -147,24 +145,15 @@ class Classifier(EvaluatedModule):
         self.log("train_loss", loss, prog_bar=True)
         return loss
 
-    def validation_step(self, batch: Sequence[Tensor], batch_idx: int) -> dict[str, Tensor]:
-        return self._evaluate(batch, "val")
-
-    def test_step(self, batch: Sequence[Tensor], batch_idx: int) -> dict[str, Tensor]:
-        return self._evaluate(batch, "test")
-
     def predict_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
         return self.task.predictions(self(batch[0]))
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        return configure_optimizers(self, self.optimizer, self.scheduler)
 
     def _loss(self, logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
         if self.loss is not None:
             return self.loss(self.task.outputs(logits), targets)
         return self.task.loss(logits, targets, self.class_weights, smoothing)
 
-    def _evaluate(self, batch: Sequence[Tensor], stage: str) -> dict[str, Tensor]:
+    def evaluate(self, batch: Sequence[Tensor], stage: str) -> dict[str, Tensor]:
         logits, targets = self._logits_and_targets(batch)
         count = self.task.mean_over(targets, self.class_weights)
         predictions, truth = self.task.predictions(logits), self.task.truth(targets)

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from ffcv_hydra.errors import ConfigError
@@ -14,7 +13,6 @@ from ffcv_hydra.models.class_labels import check_range
 from ffcv_hydra.models.components import built_network
 from ffcv_hydra.models.evaluated import EvaluatedModule
 from ffcv_hydra.models.images import unit_images
-from ffcv_hydra.models.optimization import configure_optimizers
 
 
 class Detector(EvaluatedModule):
@@ -95,12 +93,6 @@ class Detector(EvaluatedModule):
         self.log("train_loss", loss, prog_bar=True)
         return loss
 
-    def validation_step(self, batch: Sequence[Any], batch_idx: int) -> None:
-        self._evaluate(batch, "val")
-
-    def test_step(self, batch: Sequence[Any], batch_idx: int) -> None:
-        self._evaluate(batch, "test")
-
     def predict_step(self, batch: Sequence[Any], batch_idx: int) -> dict[str, Tensor]:
         images = batch[0]
         shape = (len(images), self.max_detections)
@@ -111,10 +103,7 @@ class Detector(EvaluatedModule):
             boxes[row, :count], scores[row, :count], labels[row, :count] = found.boxes, found.scores, found.labels
         return {"boxes": boxes, "scores": scores, "labels": labels}
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        return configure_optimizers(self, self.optimizer, self.scheduler)
-
-    def _evaluate(self, batch: Sequence[Any], stage: str) -> None:
+    def evaluate(self, batch: Sequence[Any], stage: str) -> None:
         outputs = self(batch[0])
         boxes, labels, exists = _targets(batch)
         truth = [{"boxes": b[e], "labels": c[e]} for b, c, e in zip(boxes, labels, exists, strict=True)]

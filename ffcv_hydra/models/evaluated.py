@@ -1,16 +1,19 @@
 """What evaluations of a model measure: the mean loss and any metrics, exact over all samples of all ranks."""
 
 import warnings
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torchmetrics import Metric
 
 from ffcv_hydra.errors import ConfigError, describe_error
 from ffcv_hydra.models.mean_loss import mean_loss
+from ffcv_hydra.models.optimization import configure_optimizers
 from ffcv_hydra.printable import printable
 
 STAGES = ("val", "test")
@@ -83,10 +86,13 @@ class EvaluatedModule(pl.LightningModule):
 
     Attributes:
         num_classes: how many there are.
+        optimizer, scheduler: configs, as `configure_optimizers` takes them.
         class_names: by number; None before the model meets data that name as many.
     """
 
     num_classes: int
+    optimizer: Mapping[str, Any]
+    scheduler: Mapping[str, Any] | None
     class_names: tuple[str, ...] | None = None
     evaluations: nn.ModuleDict
 
@@ -96,6 +102,19 @@ class EvaluatedModule(pl.LightningModule):
 
     def check_batch(self, batch: Sequence[Any]) -> None:
         """Refuse a batch, on the CPU, that the model does not take, by a `ConfigError`; without targets, nothing."""
+
+    @abstractmethod
+    def evaluate(self, batch: Sequence[Any], stage: str) -> Any:
+        """Update `evaluations` of `val` or `test` by a batch; what it returns, the step does."""
+
+    def validation_step(self, batch: Sequence[Any], batch_idx: int) -> Any:
+        return self.evaluate(batch, "val")
+
+    def test_step(self, batch: Sequence[Any], batch_idx: int) -> Any:
+        return self.evaluate(batch, "test")
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        return configure_optimizers(self, self.optimizer, self.scheduler)
 
     def setup(self, stage: str) -> None:
         names: Sequence[str] | None = getattr(getattr(self.trainer, "datamodule", None), "class_names", None)

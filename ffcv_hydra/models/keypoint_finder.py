@@ -4,14 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.models.components import built_network
 from ffcv_hydra.models.evaluated import EvaluatedModule
 from ffcv_hydra.models.images import unit_images
-from ffcv_hydra.models.optimization import configure_optimizers
 from ffcv_hydra.models.point_distance import PointDistance
 
 
@@ -87,19 +85,10 @@ class KeypointFinder(EvaluatedModule):
         self.log("train_loss", loss, prog_bar=True)
         return loss
 
-    def validation_step(self, batch: Sequence[Any], batch_idx: int) -> None:
-        self._evaluate(batch, "val")
-
-    def test_step(self, batch: Sequence[Any], batch_idx: int) -> None:
-        self._evaluate(batch, "test")
-
     def predict_step(self, batch: Sequence[Any], batch_idx: int) -> Tensor:
         return self(batch[0])
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        return configure_optimizers(self, self.optimizer, self.scheduler)
-
-    def _evaluate(self, batch: Sequence[Any], stage: str) -> None:
+    def evaluate(self, batch: Sequence[Any], stage: str) -> None:
         found = self(batch[0])
         self.evaluations[stage].update(*self._loss(found, batch), found, self._points(batch))  # type: ignore[operator]
 

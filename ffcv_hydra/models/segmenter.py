@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics.classification import MulticlassJaccardIndex
@@ -15,7 +14,6 @@ from ffcv_hydra.models.class_weights import BALANCED, check_weights
 from ffcv_hydra.models.components import built_loss, built_metrics, built_network
 from ffcv_hydra.models.evaluated import EvaluatedModule, check_loss
 from ffcv_hydra.models.images import unit_images
-from ffcv_hydra.models.optimization import configure_optimizers
 
 VOID = 255  # pixels of this class are neither learnt nor counted, as in PASCAL VOC and Cityscapes
 
@@ -102,19 +100,10 @@ class Segmenter(EvaluatedModule):
         self.log("train_loss", loss, prog_bar=True)
         return loss
 
-    def validation_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:
-        self._evaluate(batch, "val")
-
-    def test_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:
-        self._evaluate(batch, "test")
-
     def predict_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
         return self(batch[0]).argmax(dim=1)
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        return configure_optimizers(self, self.optimizer, self.scheduler)
-
-    def _evaluate(self, batch: Sequence[Tensor], stage: str) -> None:
+    def evaluate(self, batch: Sequence[Tensor], stage: str) -> None:
         logits, masks = self._logits_and_masks(batch)
         self.evaluations[stage].update(*self._loss(logits, masks), logits.argmax(dim=1), masks)  # type: ignore[operator]
 
