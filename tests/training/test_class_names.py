@@ -9,10 +9,11 @@ from PIL import Image
 
 from ffcv_hydra import FFCVDataModule, FFCVPipelineManager
 from ffcv_hydra.beton import write_beton
-from ffcv_hydra.callbacks import PredictionWriter
+from ffcv_hydra.callbacks import PredictionWriter, StopSignals
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.models import Classifier
 from ffcv_hydra.operations import CenterCrop, DivideImage255, ToTensor, ToTorchImage
+from ffcv_hydra.training.build import build_callbacks
 from ffcv_hydra.training.class_names import ClassNames
 
 PIPELINE = {"image": [CenterCrop(8), ToTensor(), ToTorchImage(), DivideImage255()]}
@@ -74,3 +75,9 @@ def test_what_is_predicted_is_called_as_in_the_training(data, model, checkpoint,
     heading, first = (tmp_path / "predictions.csv").read_text().splitlines()[:2]
     assert heading.endswith('"p_cat","p_dog","p_eel"')
     assert first.split(",")[2] == '"all"' and first.split(",")[3].strip('"') in ("cat", "dog", "eel")
+
+
+@pytest.mark.parametrize("mode", ["validate", "test", "predict"])
+def test_every_run_compares_them(tmp_path, mode):
+    callbacks = build_callbacks({"mode": mode}, StopSignals(abort=lambda: None), tmp_path)
+    assert any(isinstance(callback, ClassNames) for callback in callbacks)
