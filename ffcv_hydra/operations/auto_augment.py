@@ -8,11 +8,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ffcv_hydra.beton.fields.image_fields import MaskField
 from ffcv_hydra.kernels.images import auto_augment as kernels
 from ffcv_hydra.kernels.images import changes
 from ffcv_hydra.operations.arguments import integer
 from ffcv_hydra.operations.image_chain import ImageFunction
 from ffcv_hydra.operations.image_operation import FillingOperation, ImageOperation
+from ffcv_hydra.operations.maps import Maps
 from ffcv_hydra.operations.pixels import pixel_sizes, row_of
 
 
@@ -39,11 +41,13 @@ RAND_AUGMENT = Space(shear=0.3, translate=None, rotate=30, factor=0.9, lost_bits
 TRIVIAL_AUGMENT_WIDE = Space(shear=0.99, translate=32, rotate=135, factor=0.99, lost_bits=6)
 
 # by the numbers of the operations; the first one changes nothing
+_WARPS = (0, *[changes.map_nearest] * 5)
 CHANGES = (
-    0, *[changes.map_nearest] * 5, changes.change_brightness, changes.change_saturation, changes.change_contrast,
+    *_WARPS, changes.change_brightness, changes.change_saturation, changes.change_contrast,
     changes.change_sharpness, changes.keep_bits, changes.invert_from, changes.stretch_histogram,
     changes.flatten_histogram,
 )  # fmt: skip
+_OF_MASKS = (*_WARPS, *[0] * (kernels.NUM_OPERATIONS - len(_WARPS)))
 
 
 @functools.cache
@@ -73,10 +77,11 @@ class AutoAugmentation(FillingOperation):
     """Base: operations drawn from a space, all equally likely, applied one after another to uint8 images.
 
     The space has identity, shear, translation, rotation (sampled at the nearest pixel), brightness, colour, contrast,
-    sharpness, posterize, solarize, autocontrast and equalize. For images with class labels: a mask cannot follow.
+    sharpness, posterize, solarize, autocontrast and equalize. Masks are warped alone.
     """
 
-    follows_nothing: ClassVar[bool] = True
+    geometric = True
+    joint_parameters: ClassVar[tuple[str, ...]] = ("num_ops", "magnitude", "num_magnitude_bins")
     dtypes: ClassVar[tuple[Any, ...]] = ImageOperation.dtypes
     channels: ClassVar[tuple[int, ...]] = ImageOperation.channels
     space: ClassVar[Space]
@@ -88,11 +93,20 @@ class AutoAugmentation(FillingOperation):
         name = type(self).__name__
         self.num_magnitude_bins = integer(name, "num_magnitude_bins", num_magnitude_bins, 2)
 
+    def maps(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> Maps:
+        """One of each operation; the images are of one size."""
+        height, width = (int(sides[0]) if len(sides) else 0 for sides in (heights, widths))
+        table = magnitude_table(self.space, self.num_magnitude_bins, height, width).reshape(-1)
+        matrices = np.empty((self.num_ops, len(heights), 2, 3))
+        kernels.draw_policy_maps(keys, self.magnitude, table, self.num_magnitude_bins, heights, widths, matrices)
+        return Maps(matrices, heights, widths)
+
     def image_functions(self, shape: tuple[int, ...], dtype: np.dtype) -> tuple[ImageFunction, ...]:
         """One for each operation that an image goes through."""
         sizes, fill = pixel_sizes(shape, dtype), row_of(self.fill, 1, shape[2], dtype)
         table = magnitude_table(self.space, self.num_magnitude_bins, *sizes[:2])
-        shared = self.magnitude, self.num_magnitude_bins, table, *CHANGES, *sizes, fill
+        changed = _OF_MASKS if isinstance(self.field, MaskField) else CHANGES
+        shared = self.magnitude, self.num_magnitude_bins, table, *changed, *sizes, fill
         return tuple(
             ImageFunction(kernels.augment, (number, *shared), math.prod(sizes)) for number in range(self.num_ops)
         )

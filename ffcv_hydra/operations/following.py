@@ -58,15 +58,16 @@ class PlacesDecoder(ChunkDecoder):
         if self.decoder is None:
             return np.empty((0, count, 2, 3)), np.empty((0, count, 2), dtype=np.int64)
         heights, widths, _ = self.decoder.stored(chunk.samples)
-        matrices, sizes = np.empty((len(self.moves), count, 2, 3)), np.empty((len(self.moves) + 1, count, 2), np.int64)
         keys = iter(chunk.fused_keys)
-        sizes[0, :, 0], sizes[0, :, 1] = heights, widths
-        for place, move in enumerate(self.moves):
+        matrices, sizes = [], [np.stack([heights, widths], axis=1)]
+        for move in self.moves:
             maps = move.maps(heights, widths, next(keys) if move.random else None)
             assert maps is not None  # or it would not be followed
-            matrices[place], heights, widths = maps
-            sizes[place + 1, :, 0], sizes[place + 1, :, 1] = heights, widths
-        return matrices, sizes
+            steps, heights, widths = maps
+            steps = steps if steps.ndim == 4 else steps[None]
+            matrices.append(steps)
+            sizes += [np.stack([heights, widths], axis=1)] * len(steps)
+        return np.concatenate(matrices), np.stack(sizes)
 
 
 class FollowedBoxes(PlacesDecoder):

@@ -9,7 +9,8 @@ class Maps(NamedTuple):
     """What an operation does to the places of N images; pixel i of a row covers [i, i + 1).
 
     Attributes:
-        matrices: float64 (N, 2, 3): (x, y) goes to (m[0, 0] x + m[0, 1] y + m[0, 2], m[1, 0] x + m[1, 1] y + m[1, 2]).
+        matrices: float64 (N, 2, 3): (x, y) goes to (m[0, 0] x + m[0, 1] y + m[0, 2], m[1, 0] x + m[1, 1] y + m[1, 2]);
+            or (K, N, 2, 3): one after another, and each leaves only what is in the image after it.
         heights, widths: int64 (N,), of the images after it, in pixels; what is mapped beyond is not in them.
     """
 

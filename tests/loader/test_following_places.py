@@ -363,7 +363,6 @@ class Silent(o.ImageOperation):
     ("operations", "what"),
     [
         ([Silent(), ToTensor()], "cannot follow .*Silent, which does not say where it moves them; use another"),
-        ([o.RandAugment(), ToTensor()], "cannot follow what .*RandAugment does; leave it out"),
         ([o.Mixup(), ToTensor()], "cannot follow what .*Mixup does; leave it out"),
         ([ToTensor(), o.ToTorchImage(), nn.MaxPool2d(2)], "cannot follow .*MaxPool2d"),
     ],

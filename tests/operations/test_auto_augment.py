@@ -3,6 +3,7 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
+from ffcv_hydra.beton import MaskField
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.images import auto_augment as kernels
 from ffcv_hydra.kernels.random.generator import fold, key_of
@@ -53,6 +54,17 @@ def test_each_image_goes_through_what_was_drawn_for_it(operation, space, num_ops
     expected = np.stack([applied(*image, 7) for image in zip(source, operations, magnitudes, strict=True)])
     assert np.array_equal(run(operation, source), expected)
     assert len(np.unique(np.abs(magnitudes[operations == kernels.ROTATE]))) > 1 or magnitude_bin >= 0
+
+
+def test_masks_are_warped_alone():
+    source, operation = np.random.default_rng(0).integers(0, 9, (200, 19, 16, 1), dtype=np.uint8), RandAugment(3, 20)
+    operations, magnitudes = np.empty((200, 3), dtype=np.int64), np.empty((200, 3))
+    draw(KEYS[:200], 20, magnitude_table(RAND_AUGMENT, 31, 19, 16).ravel(), 31, operations, magnitudes)
+    operations[operations > kernels.ROTATE] = kernels.IDENTITY
+    expected = np.stack([applied(*image, 0) for image in zip(source, operations, magnitudes, strict=True)])
+    assert not np.array_equal(run(operation, source), expected)
+    operation.accept_field(MaskField())
+    assert np.array_equal(run(operation, source), expected)
 
 
 def test_no_operations_change_nothing_and_more_change_more():

@@ -6,9 +6,11 @@ import torch
 from torchvision.transforms.v2 import functional
 from torchvision.tv_tensors import BoundingBoxFormat
 
+from ffcv_hydra.beton import MaskField
 from ffcv_hydra.kernels.random.generator import fold, key_of
 from ffcv_hydra.operations import (
     CenterCrop,
+    RandAugment,
     RandomAffine,
     RandomCrop,
     RandomHorizontalFlip,
@@ -18,12 +20,14 @@ from ffcv_hydra.operations import (
     RandomVerticalFlip,
     Resize,
     ResizeShorterSide,
+    TrivialAugmentWide,
 )
 
 HEIGHT, WIDTH, COUNT = 20, 33, 50
 OPERATIONS = [
     RandomHorizontalFlip(), RandomVerticalFlip(), RandomTranslate(5), RandomCrop(14), RandomCrop([24, 9], [1, 2, 3, 4]),
     RandomRotation(180), RandomAffine(40, [0.2, 0.3], [0.6, 1.5], [-20, 20, -10, 10]), RandomAffine(0, [0.3, 0]),
+    RandAugment(1, 30), TrivialAugmentWide(),
 ]  # fmt: skip
 
 
@@ -38,17 +42,20 @@ def sizes(height: int = HEIGHT, width: int = WIDTH) -> tuple[np.ndarray, np.ndar
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: type(operation).__name__)
 def test_each_pixel_is_where_its_place_is_mapped(operation, apply):
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
-    image = np.stack([columns, rows, np.ones_like(rows)], axis=2).astype(np.int32)
-    moved = apply(operation, np.broadcast_to(image, (COUNT, *image.shape)).copy())
+    operation.accept_field(MaskField())  # of which policies change no values
+    masks = [np.tile(mask.astype(np.uint8)[..., None], (COUNT, 1, 1, 1)) for mask in (columns, rows, rows * 0 + 1)]
+    moved = np.concatenate([apply(operation, mask) for mask in masks], axis=3)
     matrices, heights, widths = operation.maps(*sizes(), keys())
+    if matrices.ndim == 4:
+        (matrices,) = matrices
     assert set(heights.tolist()) == {moved.shape[1]} and set(widths.tolist()) == {moved.shape[2]}
+    assert (moved[..., 2] == 1).any((1, 2)).mean() > 0.8
     y, x = np.mgrid[: moved.shape[1], : moved.shape[2]] + 0.5
     for matrix, pixels in zip(matrices, moved, strict=True):
         inverse = np.linalg.inv(matrix[:, :2])
         places = np.stack([x, y], axis=-1) - matrix[:, 2]
         read = places @ inverse.T
         shown = pixels[..., 2] == 1
-        assert shown.any()
         assert (np.abs(read[shown] - (pixels[shown][:, :2] + 0.5)) <= 0.5 + 1e-9).all()
         beyond = read[~shown]
         outside = (beyond <= 1e-9) | (beyond >= [WIDTH - 1e-9, HEIGHT - 1e-9])

@@ -37,6 +37,23 @@ def inverse_affine_matrix(angle, translate_x, translate_y, scale, shear_x, shear
 
 
 @device_function
+def map_of_places(inverse, height, width, matrix):
+    """Compose where an image that is read by a matrix has its places: (x, y) of corners, from the upper left one.
+
+    Args:
+        inverse: float64 (6,), of `inverse_affine_matrix`.
+        height, width: of the image.
+        matrix: float64 (2, 3), written.
+    """
+    determinant = inverse[0] * inverse[4] - inverse[1] * inverse[3]
+    a, b = inverse[4] / determinant, -inverse[1] / determinant
+    c, d = -inverse[3] / determinant, inverse[0] / determinant
+    x, y = 0.5 * width, 0.5 * height
+    matrix[0, 0], matrix[0, 1], matrix[0, 2] = a, b, x - a * (x + inverse[2]) - b * (y + inverse[5])
+    matrix[1, 0], matrix[1, 1], matrix[1, 2] = c, d, y - c * (x + inverse[2]) - d * (y + inverse[5])
+
+
+@device_function
 def _steps(slope, count):
     """What x pixels from the middle of an axis add to a position, float64 (count,)."""
     steps = np.empty(count)

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ffcv_hydra.kernels.compiling.compilation import device_function
+from ffcv_hydra.kernels.compiling.compilation import device_function, kernel
 from ffcv_hydra.kernels.compiling.pointers import float64s_at, int64s_at
-from ffcv_hydra.kernels.geometry.affine import inverse_affine_matrix
+from ffcv_hydra.kernels.geometry.affine import inverse_affine_matrix, map_of_places
 from ffcv_hydra.kernels.images.changes import call_change
 from ffcv_hydra.kernels.memory.image_chain import image_function
 from ffcv_hydra.kernels.random.generator import randint, uniform
@@ -64,14 +64,14 @@ def apply_operation(operation, magnitude, changes, source, target, sizes):
         magnitude: as torchvision's: shear as a slope, translations in pixels (cut to integers), rotation in degrees,
             what is added to the factor 1 of brightness, colour, contrast and sharpness, bits that posterize keeps, the
             share of 255 from which solarize inverts; not used by the others.
-        changes: int64 (NUM_OPERATIONS,), addresses of the changes that the operations are.
+        changes: int64 (NUM_OPERATIONS,), addresses of the changes that the operations are; 0 for what changes nothing.
         source, target: addresses of images, uint8 (H, W, 1 or 3); not the same.
         sizes: that of the images' sizes, behind which is the address of the pixel that fills what is outside.
 
     Returns:
-        `source` for `IDENTITY`, else 0.
+        `source` if nothing is changed, else 0.
     """
-    if operation == IDENTITY:
+    if changes[operation] == 0:
         return source
     amounts = np.empty(6)
     if operation <= ROTATE:
@@ -97,3 +97,23 @@ def augment(source, target, key, parameters):
     magnitudes = float64s_at(values[3], NUM_OPERATIONS * values[2])
     operation, magnitude = draw_operation(np.uint64(key), values[0], values[1], magnitudes, values[2])
     return apply_operation(operation, magnitude, values[_CHANGES:], source, target, parameters + 8 * _SIZES)
+
+
+@kernel("void(uint64[::1], int64, float64[::1], int64, int64[::1], int64[::1], float64[:, :, :, ::1])", brief=True)
+def draw_policy_maps(keys, magnitude_bin, magnitudes, bins, heights, widths, matrices):
+    """Draw what operations do to images, as maps of their places.
+
+    Args:
+        keys: uint64 (N,).
+        magnitude_bin, magnitudes, bins: as of `draw_operation`.
+        heights, widths: int64 (N,), of the images.
+        matrices: float64 (K, N, 2, 3), filled, for each of the operations that an image goes through.
+    """
+    inverse = np.empty(6)
+    for number in range(len(matrices)):
+        for n in range(len(keys)):
+            operation, magnitude = draw_operation(keys[n], number, magnitude_bin, magnitudes, bins)
+            if not SHEAR_X <= operation <= ROTATE:
+                operation, magnitude = TRANSLATE_X, 0.0
+            _warp_matrix(operation, magnitude, heights[n], widths[n], inverse)
+            map_of_places(inverse, heights[n], widths[n], matrices[number, n])

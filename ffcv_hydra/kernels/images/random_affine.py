@@ -4,7 +4,7 @@ import numpy as np
 
 from ffcv_hydra.kernels.compiling.compilation import device_function, kernel
 from ffcv_hydra.kernels.compiling.pointers import float64s_at, int64s_at
-from ffcv_hydra.kernels.geometry.affine import inverse_affine_matrix
+from ffcv_hydra.kernels.geometry.affine import inverse_affine_matrix, map_of_places
 from ffcv_hydra.kernels.images.changes import call_change
 from ffcv_hydra.kernels.memory.image_chain import image_function
 from ffcv_hydra.kernels.random.generator import uniform
@@ -43,23 +43,16 @@ def random_affine(source, target, key, parameters):
 
 @kernel("void(uint64[::1], float64[::1], int64[::1], int64[::1], float64[:, :, ::1])", brief=True)
 def draw_affine_maps(keys, bounds, heights, widths, matrices):
-    """Draw what `random_affine` does to images, as maps of their places, counted from the upper left corner.
+    """Draw what `random_affine` does to images, as maps of their places.
 
     Args:
         keys: uint64 (N,).
         bounds: float64 (10,), of `draw_affine`.
         heights, widths: int64 (N,), of the images.
-        matrices: float64 (N, 2, 3), filled: the inverse of what the image is read by.
+        matrices: float64 (N, 2, 3), filled.
     """
     drawn, inverse = np.empty(6), np.empty(6)
     for n in range(len(keys)):
         draw_affine(keys[n], bounds, drawn)
         inverse_affine_matrix(drawn[0], drawn[1], drawn[2], drawn[3], drawn[4], drawn[5], 0.0, 0.0, inverse)
-        determinant = inverse[0] * inverse[4] - inverse[1] * inverse[3]
-        a, b = inverse[4] / determinant, -inverse[1] / determinant
-        c, d = -inverse[3] / determinant, inverse[0] / determinant
-        x, y = 0.5 * widths[n], 0.5 * heights[n]
-        matrices[n, 0, 0], matrices[n, 0, 1] = a, b
-        matrices[n, 1, 0], matrices[n, 1, 1] = c, d
-        matrices[n, 0, 2] = x - a * (x + inverse[2]) - b * (y + inverse[5])
-        matrices[n, 1, 2] = y - c * (x + inverse[2]) - d * (y + inverse[5])
+        map_of_places(inverse, heights[n], widths[n], matrices[n])

@@ -99,7 +99,7 @@ def test_any_number_of_outputs_is_joint_also_by_way_of_one_another(raw_scenes):
         (
             [Resize([24, 24]), RandAugment()],
             [Resize([24, 24])],
-            "'mask', which is joint with 'image', cannot follow what",
+            r"operation 2 is nothing, but in 'image', .* it is RandAugment\(num_ops=2, magnitude=9, ",
         ),
         ([Resize([24, 24]), Mixup()], [Resize([24, 24])], "'image': 'mask', .*Mixup does; leave it out"),
     ],
