@@ -11,7 +11,7 @@ from ffcv_hydra.kernels.compiling.compilation import device_function, kernel
 from ffcv_hydra.kernels.compiling.pointers import array_at, int64s_at
 from ffcv_hydra.kernels.geometry.resize import span, vertical
 from ffcv_hydra.kernels.geometry.taps import area_or_pair, taps
-from ffcv_hydra.kernels.geometry.weighted_rows import even_taps
+from ffcv_hydra.kernels.geometry.weighted_rows import even_taps, weighted_pixels
 from ffcv_hydra.kernels.memory.copies import copy_bytes
 
 _signature = types.int64(*[types.int64] * 8)
@@ -21,28 +21,6 @@ _signature = types.int64(*[types.int64] * 8)
 def within(value, low, high):
     """A number as an integer dtype from `low` to `high` holds it, rounded; as it is if `low` is not below `high`."""
     return min(max(np.floor(value + 0.5), low), high) if low < high else value
-
-
-@device_function
-def _horizontal(row, first, weights, num_taps, limits, sums, target):
-    """One output row (W * C,): sums of `num_taps` pixels of `row` (pixels * C,) each, from pixel `first[o]` on."""
-    kind, channels, (low, high) = target.dtype.type, len(sums), limits
-    for o in range(len(first)):
-        begin = first[o] * channels
-        if channels == 1:
-            value = weights[o, 0] * row[begin]
-            for t in range(1, num_taps):
-                value += weights[o, t] * row[begin + t]
-            target[o] = kind(within(value, low, high))
-            continue
-        for c in range(channels):
-            sums[c] = weights[o, 0] * row[begin + c]
-        for t in range(1, num_taps):
-            begin += channels
-            for c in range(channels):
-                sums[c] += weights[o, t] * row[begin + c]
-        for c in range(channels):
-            target[o * channels + c] = kind(within(sums[c], low, high))
 
 
 @device_function
@@ -69,14 +47,17 @@ def _resample(source, stride, window, target, height, width, pixel_bytes, interp
     for x in range(width):
         first_x[x] = max(0, first_x[x] - start)  # those that read nothing may begin anywhere
     num_taps = even_taps(first_x, count_x, weights_x, stop - start)
-    row, sums = np.empty(channels * (stop - start), row_like.dtype), np.empty(channels, row_like.dtype)
+    row, sums = np.empty(channels * (stop - start), row_like.dtype), np.empty(width * channels, row_like.dtype)
+    kind, (low, high) = like.dtype.type, limits
     result = array_at(target, (height, width * channels), like)
     for y in range(height):
         if stop == 0 or count_y[y] == 0:
             result[y] = 0
             continue
         vertical(box, channels * start + first_y[y] * step, step, count_y[y], weights_y[y], row)
-        _horizontal(row, first_x, weights_x, num_taps, limits, sums, result[y])
+        weighted_pixels(row, first_x, weights_x, num_taps, channels, sums)
+        for i in range(len(sums)):
+            result[y, i] = kind(within(sums[i], low, high))
     return 0
 
 

@@ -1,8 +1,9 @@
-"""The horizontal pass over rows of three channels, in vector code that LLVM does not find by itself.
+"""The horizontal pass over rows of pixels, in vector code that LLVM does not find by itself.
 
-Each output pixel is the sum of a few input pixels times weights. A pixel of three values is read as four, of which the
-last is thrown away, and two rows go together: each tap is then one operation on eight lanes. All pixels of a row have
-the same number of taps, since a number that varies from pixel to pixel is one that the processor guesses wrong.
+Each output pixel is the sum of a few input pixels times weights. A pixel of three bytes is read as four, of which the
+last is thrown away, and two rows go together: each tap is then one operation on eight lanes. Of other pixels two, four
+or eight channels go together. All pixels of a row have the same number of taps, since a number that varies from pixel
+to pixel is one that the processor guesses wrong.
 """
 
 import numpy as np
@@ -88,6 +89,85 @@ def _weighted_rows(known_taps):
 
 
 _of_two, _of_three, _of_any = _weighted_rows(2), _weighted_rows(3), _weighted_rows(0)
+
+
+def _weighted_pixels(lanes):
+    """An intrinsic of `weighted_pixels` for at least `lanes` channels, so many of which are summed at a time."""
+
+    @intrinsic
+    def weighted(typing_context, row, first, weights, num_taps, channels, target):
+        def generate(context, builder, signature, arguments):
+            source, begins, factors, outcome = (
+                context.make_array(signature.args[position])(context, builder, arguments[position])
+                for position in (0, 1, 2, 5)
+            )
+            number, index = ir.IntType(64), ir.IntType(32)
+            vector = ir.VectorType(context.get_value_type(row.dtype), lanes)
+            stride = cgutils.unpack_tuple(builder, factors.shape)[1]
+            count = cgutils.unpack_tuple(builder, begins.shape)[0]
+            width, one = ir.Constant(number, lanes), ir.Constant(number, 1)
+            blocks = builder.sdiv(builder.sub(builder.add(arguments[4], width), one), width)
+            last = builder.sub(arguments[4], width)
+
+            def product(at, factor, tap):
+                values = builder.load(builder.bitcast(builder.gep(source.data, [at]), vector.as_pointer()))
+                values.align = row.dtype.bitwidth // 8
+                weight = builder.load(builder.gep(factor, [tap]))
+                same = builder.insert_element(ir.Constant(vector, ir.Undefined), weight, ir.Constant(index, 0))
+                same = builder.shuffle_vector(same, same, ir.Constant(ir.VectorType(index, lanes), [0] * lanes))
+                return builder.fmul(same, values)
+
+            kept = cgutils.alloca_once(builder, vector)
+            with cgutils.for_range(builder, count) as pixels:
+                begin = builder.mul(builder.load(builder.gep(begins.data, [pixels.index])), arguments[4])
+                factor = builder.gep(factors.data, [builder.mul(pixels.index, stride)])
+                with cgutils.for_range(builder, blocks) as block:
+                    # the last one begins earlier, and sums some channels again
+                    channel = builder.mul(block.index, width)
+                    channel = builder.select(builder.icmp_signed("<", channel, last), channel, last)
+                    at = builder.add(begin, channel)
+                    builder.store(product(at, factor, ir.Constant(number, 0)), kept)
+                    with cgutils.for_range_slice(builder, one, arguments[3], one, intp=number) as (tap, _):
+                        further = product(builder.add(at, builder.mul(tap, arguments[4])), factor, tap)
+                        builder.store(builder.fadd(builder.load(kept), further), kept)
+                    place = builder.add(builder.mul(pixels.index, arguments[4]), channel)
+                    place = builder.bitcast(builder.gep(outcome.data, [place]), vector.as_pointer())
+                    builder.store(builder.load(kept), place).align = row.dtype.bitwidth // 8
+            return context.get_dummy_value()
+
+        return types.void(row, first, weights, num_taps, channels, target), generate
+
+    return weighted
+
+
+_by_two, _by_four, _by_eight = _weighted_pixels(2), _weighted_pixels(4), _weighted_pixels(8)
+
+
+@device_function
+def weighted_pixels(row, first, weights, num_taps, channels, target):
+    """One output row of any number of channels: sums of `num_taps` pixels each, from pixel `first[o]` on, times
+    `weights[o]`.
+
+    Args:
+        row: float32 or float64, (pixels * channels,).
+        first: int64 (W,).
+        weights: of the dtype of `row`, (W, at least num_taps).
+        num_taps: at least 1.
+        channels: at least 1.
+        target: of the dtype of `row`, (W * channels,), written.
+    """
+    if channels >= 8:
+        _by_eight(row, first, weights, num_taps, channels, target)
+    elif channels >= 4:
+        _by_four(row, first, weights, num_taps, channels, target)
+    elif channels >= 2:
+        _by_two(row, first, weights, num_taps, channels, target)
+    else:
+        for o in range(len(first)):
+            value = weights[o, 0] * row[first[o]]
+            for t in range(1, num_taps):
+                value += weights[o, t] * row[first[o] + t]
+            target[o] = value
 
 
 @device_function

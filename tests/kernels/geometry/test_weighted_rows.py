@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ffcv_hydra.kernels.compiling.compilation import kernel
-from ffcv_hydra.kernels.geometry.weighted_rows import even_taps, weighted_rows
+from ffcv_hydra.kernels.geometry.weighted_rows import even_taps, weighted_pixels, weighted_rows
 
 
 @kernel("void(float32[::1], int64[::1], float32[:, ::1], int64, uint8[:, ::1], int64, int64)")
@@ -13,6 +13,11 @@ def rows_8(rows, first, weights, num_taps, target, row_step, target_step):
 @kernel("void(float64[::1], int64[::1], float64[:, ::1], int64, uint16[:, ::1], int64, int64)")
 def rows_16(rows, first, weights, num_taps, target, row_step, target_step):
     weighted_rows(rows, first, weights, num_taps, target, row_step, target_step)
+
+
+@kernel("void(float32[::1], int64[::1], float32[:, ::1], int64, int64, float32[::1])")
+def pixels_of(row, first, weights, num_taps, channels, target):
+    weighted_pixels(row, first, weights, num_taps, channels, target)
 
 
 @kernel("int64(int64[::1], int64[::1], float32[:, ::1], int64)")
@@ -44,6 +49,22 @@ def test_rows_are_the_rounded_sums_and_nothing_behind_them_is_written(num_rows, 
                 total = total + weights[o, t] * pixels[row, first[o] + t]
             assert np.array_equal(buffer[row, 1 + o], total.astype(whole))
     assert (buffer[:, [0, -1]] == 77).all()
+
+
+@pytest.mark.parametrize("num_taps", [1, 2, 5])
+@pytest.mark.parametrize("channels", [*range(1, 10), 13, 16, 31])
+def test_pixels_of_any_number_of_channels_are_sums_in_the_order_of_the_taps(channels, num_taps):
+    random = np.random.default_rng(channels)
+    row, first = random.normal(size=(20, channels)).astype(np.float32), random.integers(0, 20 - num_taps + 1, 9)
+    first[-1] = 20 - num_taps
+    weights = random.random((9, num_taps + 1)).astype(np.float32)
+    expected = weights[:, :1] * row[first]
+    for t in range(1, num_taps):
+        expected = expected + weights[:, t : t + 1] * row[first + t]
+    buffer = np.full(11 * channels, 77, dtype=np.float32)
+    pixels_of(row.reshape(-1), first, weights, num_taps, channels, buffer[channels:-channels])
+    assert np.array_equal(buffer[channels:-channels], expected.reshape(-1))
+    assert (buffer[:channels] == 77).all() and (buffer[-channels:] == 77).all()
 
 
 def test_even_taps_give_the_same_sums_within_the_row():
