@@ -8,6 +8,7 @@ from ffcv_hydra.imports import without_collecting
 if TYPE_CHECKING:
     from ffcv_hydra.collection.mixture import Mixture
     from ffcv_hydra.conversion import create_beton_wrapper
+    from ffcv_hydra.dataloader import as_dataloader
     from ffcv_hydra.datamodule import FFCVDataModule
     from ffcv_hydra.loader import Loader
     from ffcv_hydra.operations import DivideImage255
@@ -20,10 +21,19 @@ _WHERE = {
     "FFCVPipelineManager": "ffcv_hydra.pipeline",
     "Loader": "ffcv_hydra.loader",
     "Mixture": "ffcv_hydra.collection.mixture",
+    "as_dataloader": "ffcv_hydra.dataloader",
     "create_beton_wrapper": "ffcv_hydra.conversion",
 }
 
-__all__ = ["DivideImage255", "FFCVDataModule", "FFCVPipelineManager", "Loader", "Mixture", "create_beton_wrapper"]
+__all__ = [
+    "DivideImage255",
+    "FFCVDataModule",
+    "FFCVPipelineManager",
+    "Loader",
+    "Mixture",
+    "as_dataloader",
+    "create_beton_wrapper",
+]
 
 
 def __getattr__(name: str) -> Any:

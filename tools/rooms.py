@@ -34,7 +34,7 @@ ROWS = [
     ["datasets", "operations", "ordering"],
     ["pipeline"],
     ["loader", "ffcv_bridge"],
-    ["models", "device_transforms", "lightning_internals", "trainer_facts", "sweeps"],
+    ["models", "device_transforms", "dataloader", "lightning_internals", "trainer_facts", "sweeps"],
     ["datamodule", "callbacks"],
     ["building"],
     ["bench", "preview", "export"],

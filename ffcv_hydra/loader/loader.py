@@ -26,6 +26,7 @@ from ffcv_hydra.loader.engine.storage import Storage
 from ffcv_hydra.loader.identity import identity_of_data, identity_of_fields
 from ffcv_hydra.loader.iteration import Pass, Passes
 from ffcv_hydra.loader.notices import tell_of_left_out, warn_of_whole_reads
+from ffcv_hydra.loader.one_sample import as_stored, outputs_by_name
 from ffcv_hydra.loader.plan.plan import Plan
 from ffcv_hydra.loader.position import Position
 from ffcv_hydra.loader.sampler import InOrderSampler, Sampler
@@ -34,6 +35,8 @@ from ffcv_hydra.ordering import Sequential, as_ordering, split_over_ranks
 from ffcv_hydra.ordering.mixed import Mixed
 from ffcv_hydra.ordering.options import OrderOption
 from ffcv_hydra.pipeline import Pipeline
+
+_EVERYTHING = {"ordering": OrderOption.SEQUENTIAL, "drop_last": False, "rank": 0, "world_size": 1}
 
 
 class Loader:
@@ -197,6 +200,31 @@ class Loader:
         finally:
             look.end()
 
+    def sample(self, sample: int, epoch: int | None = None) -> dict[str, Any]:
+        """What the outputs are of one sample, by name, without the batch's axis or padding; for a look, nothing counts.
+
+        Args:
+            sample: its id.
+            epoch: as augmented in this epoch, when it comes first in it; operations that mix it with others leave it
+                alone. By default each field as it is stored, without this loader's pipelines.
+
+        Raises:
+            IndexError: there is no such sample.
+        """
+        path, count = self._arguments["path"], self._beton.num_samples
+        if not 0 <= sample < count:
+            raise IndexError(f"{self._beton.path}: there is no sample {sample}; it has {count:,}")
+        alone = _EVERYTHING | {"indices": [sample], "num_workers": 1, "on_error": "raise"}
+        if isinstance(path, Mixture):
+            alone["path"] = path.in_turn()
+        if epoch is None:
+            alone["pipelines"] = as_stored(self._beton, sample)
+        other = self._with(**alone)
+        other.sampler.set_epoch(epoch or 0)
+        batch = other.peek()
+        assert batch is not None  # the sample is there
+        return outputs_by_name(other.plan, batch)
+
     def sample_ids(self, batch_index: int) -> np.ndarray:
         """int64: the ids of this rank's batch `batch_index` in the current epoch."""
         epoch, given = self.passes.given
@@ -282,8 +310,7 @@ class Loader:
         if output not in self.output_names:
             known = ", ".join(self.output_names)
             raise PipelineError(f"filter: {self._beton.path} gives no output '{output}'; it gives {known}")
-        everything = {"ordering": OrderOption.SEQUENTIAL, "drop_last": False, "rank": 0, "world_size": 1}
-        whole = self._with(**everything)
+        whole = self._with(**_EVERYTHING)
         place = whole.output_names.index(output)
         kept = (
             sample_id

@@ -1,0 +1,248 @@
+"""A loader as a `torch.utils.data.DataLoader`, for loops that take nothing else: accelerate's, Fabric's, timm's.
+
+Such a loop may make a DataLoader of its own from ours, with other batches: it keeps the dataset and asks this one for
+positions in the order. The dataset serves any of them, and prepares those ahead that the next requests will be for.
+"""
+
+import copy
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from ffcv_hydra.errors import LoaderError
+from ffcv_hydra.loader import Loader
+from ffcv_hydra.loader.iteration import Pass
+from ffcv_hydra.loader.notices import warn_of_whole_reads
+from ffcv_hydra.loader.position import Position
+from ffcv_hydra.loader.sampler import Sampler
+
+
+def as_dataloader(loader: Loader, collate_fn: Callable[[tuple[Any, ...]], Any] | None = None) -> "LoaderDataLoader":
+    """A DataLoader whose batches are the loader's, prepared by the loader's threads.
+
+    Whoever splits DataLoaders over ranks (`accelerate.Accelerator.prepare`, `Fabric.setup_dataloaders`) splits this
+    one, too. Its epoch is `loader.sampler`'s, which `sampler.set_epoch` sets and a complete pass moves on.
+
+    Args:
+        loader: of all samples; its pipelines give tensors.
+        collate_fn: what becomes of a batch, which is a tuple with one entry per output: a dictionary, for
+            Hugging Face's `Trainer`. By default it stays as it is.
+
+    Raises:
+        LoaderError: the loader has a part of the samples only, which would be split twice.
+    """
+    if loader.world_size > 1:
+        raise LoaderError(
+            f"as_dataloader: the loader reads the part of rank {loader.rank} of {loader.world_size}, which a loop that "
+            "takes a DataLoader would split again; give it a loader of all samples, or iterate over the loader itself"
+        )
+    samples = Samples(loader)
+    return LoaderDataLoader(
+        samples,
+        loader.batch_size,
+        sampler=Order(samples),
+        drop_last=loader.drop_last,
+        collate_fn=collate_fn or _as_it_is,  # type: ignore[arg-type]
+    )
+
+
+def _as_it_is(batch: tuple[Any, ...]) -> tuple[Any, ...]:
+    return batch
+
+
+class Samples(torch.utils.data.Dataset):
+    """The samples of a loader by their positions in the order of the epoch that was begun last.
+
+    Args:
+        loader: of all samples.
+    """
+
+    def __init__(self, loader: Loader) -> None:
+        self.loader = loader
+        self.epoch = loader.sampler.epoch
+        self.first_batch = 0  # of the epoch, behind those that were delivered before
+        self.shift: int | None = None  # how far behind one request the next one lies
+        self.is_counted = False  # by the DataLoader that has the state
+        self._last: np.ndarray | None = None
+        self._ahead: tuple[Ahead, Pass] | None = None
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return self.loader.num_samples
+
+    def __getitem__(self, position: int) -> tuple[Any, ...]:
+        """The outputs of one sample."""
+        if not -len(self) <= position < len(self):
+            raise IndexError(f"position {position} of {len(self)}")
+        ids = self.loader.passes.order.ids(self.epoch, np.array([position % len(self)]))
+        return tuple(self.loader.sample(int(ids[0]), self.epoch).values())
+
+    def __getitems__(self, positions: Sequence[int]) -> tuple[Any, ...]:
+        """The batch of the samples at some positions, no more than the loader's batch size.
+
+        Raises:
+            LoaderError: there are more, or neighbours that operations mix are not all there.
+        """
+        wanted = np.array(positions, dtype=np.int64)
+        self._check(wanted)
+        with self._lock:
+            if self._ahead is None or not self._ahead[0].comes_next(wanted):
+                self._begin(wanted)
+            assert self._ahead is not None
+            expected, passing = self._ahead
+            expected.given += 1
+            self._last = wanted
+            batch = next(passing, None)
+        if batch is None:
+            raise LoaderError(f"{self.loader.passes.path}: every sample of a batch is damaged; use on_error=zero")
+        return batch
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether there were requests in this epoch."""
+        return self._last is not None
+
+    def begin(self, epoch: int, first_batch: int) -> None:
+        """Let the requests from now on be for the order of an epoch, from one of its batches on."""
+        with self._lock:
+            self._end()
+            self.epoch, self.first_batch = epoch, first_batch
+            self._last, self.shift, self.is_counted = None, None, False
+
+    def _begin(self, wanted: np.ndarray) -> None:
+        """Begin a pass over what is wanted, and over what will be if requests go on as they do."""
+        is_split = torch.distributed.is_available() and torch.distributed.is_initialized()
+        world_size = torch.distributed.get_world_size() if is_split else 1
+        is_next = self._last is not None and len(self._last) == len(wanted)
+        self.shift = int(wanted[0] - self._last[0]) if is_next else world_size * len(wanted)  # type: ignore[index]
+        if is_next and self.shift == len(wanted):
+            warn_of_whole_reads(torch.distributed.get_rank() if is_split else 0, world_size)
+        self._end()
+        passes = copy.copy(self.loader.passes)  # shares all but what is read, and where it is
+        expected = Ahead(wanted, self.shift, len(self))
+        passes.split, passes.sampler, passes.position = expected, Sampler(), Position({})  # type: ignore[assignment]
+        passes.sampler.set_epoch(self.epoch)
+        self._ahead = expected, Pass(passes)
+
+    def _end(self) -> None:
+        if self._ahead is not None:
+            self._ahead[1].end()
+        self._ahead = None
+
+    def _check(self, wanted: np.ndarray) -> None:
+        size, mixing = self.loader.batch_size, self.loader.plan.mixing
+        if not 0 < len(wanted) <= size:
+            raise LoaderError(f"a batch of {len(wanted)} samples was asked for; the loader's batch size is {size}")
+        if mixing and (wanted[0] % size or (np.diff(wanted) != 1).any()):
+            raise LoaderError(
+                f"pipeline of '{mixing[0].output}': {mixing[0].name} mixes neighbours in the order, which the loop "
+                "that took the DataLoader tears apart; mix on the device, or use the loader's own rank and world_size"
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"loader": self.loader, "epoch": self.epoch}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["loader"])  # type: ignore[misc]
+        self.epoch = state["epoch"]
+
+
+@dataclass
+class Ahead:
+    """The batches of a pass if each lies as far behind the one before as the second behind the first.
+
+    Attributes:
+        first: int64 (N,), the positions of the first one.
+        shift: how far that is.
+        count: how many positions there are.
+        given: how many batches were taken.
+    """
+
+    first: np.ndarray
+    shift: int
+    count: int
+    given: int = 0
+
+    @property
+    def batch_size(self) -> int:
+        """Samples per batch."""
+        return len(self.first)
+
+    def __len__(self) -> int:
+        return 1 + max(0, self.count - 1 - int(self.first.min())) // self.shift if self.shift > 0 else 1
+
+    def batch(self, index: int) -> np.ndarray:
+        """int64: the positions of batch `index`."""
+        positions = self.first + index * self.shift
+        return positions[positions < self.count]
+
+    def comes_next(self, positions: np.ndarray) -> bool:
+        """Whether these are the positions of the next batch."""
+        return self.given < len(self) and np.array_equal(self.batch(self.given), positions)
+
+
+class Order(torch.utils.data.Sampler):
+    """The positions of an epoch that are still to come, one by one: the order itself is the dataset's.
+
+    Args:
+        samples: at these positions.
+    """
+
+    def __init__(self, samples: Samples) -> None:
+        self._samples = samples
+
+    def set_epoch(self, epoch: int) -> None:
+        """Let the next pass be over this epoch."""
+        self._samples.loader.sampler.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __iter__(self) -> Iterator[int]:
+        loader = self._samples.loader
+        epoch, epoch_set = loader.sampler.begin()
+        first = loader.passes.position.begin(epoch, len(loader), epoch_set)
+        self._samples.begin(epoch, first)
+        yield from range(first * loader.batch_size, len(self))
+        if loader.sampler.epoch == epoch:
+            loader.sampler.epoch = epoch + 1
+
+
+class LoaderDataLoader(torch.utils.data.DataLoader):
+    """A DataLoader of `Samples`, with a state. Made by `as_dataloader`."""
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        samples: Samples = self.dataset  # type: ignore[assignment]
+        loader = samples.loader
+        for number, batch in enumerate(super().__iter__(), 1):
+            samples.is_counted = True
+            at_once = max(1, (samples.shift or 0) // loader.batch_size)  # batches of all ranks together
+            batches = min(samples.first_batch + number * at_once, len(loader))
+            loader.passes.position.delivered(samples.epoch, batches, loader.sampler.epoch_set)
+            yield batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """How far the epoch is; a state of the loader, which can go on with it too.
+
+        Raises:
+            LoaderError: another DataLoader was made from this one and gives the batches, perhaps ahead of its loop.
+        """
+        samples: Samples = self.dataset  # type: ignore[assignment]
+        if samples.is_asked and not samples.is_counted:
+            raise LoaderError(
+                "state_dict: the batches are given by a DataLoader that was made from this one, which knows how many "
+                "it gave; go on with accelerate's skip_first_batches and sampler.set_epoch"
+            )
+        return samples.loader.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`.
+
+        Raises:
+            LoaderError: the state is of other data, another order or another batch size; says which.
+        """
+        self.dataset.loader.load_state_dict(dict(state))  # type: ignore[attr-defined]

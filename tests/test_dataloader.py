@@ -1,0 +1,223 @@
+"""Loaders as torch's DataLoaders, alone and in the loops of accelerate, Fabric, Hugging Face and timm."""
+
+import copy
+import multiprocessing
+import os
+import pickle
+import socket
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from ffcv_hydra import Loader, as_dataloader
+from ffcv_hydra.beton import Beton
+from ffcv_hydra.errors import LoaderError, SampleError
+from ffcv_hydra.operations import Mixup, RandomResizedCrop, ToTensor
+from ffcv_hydra.ordering import Random
+
+pytestmark = pytest.mark.timeout(240)
+PIPELINES = {"image": [RandomResizedCrop(16), ToTensor()], "array": "disabled"}
+
+
+def loader_of(beton, **options) -> Loader:
+    return Loader(beton, 8, pipelines=PIPELINES, ordering=Random(), seed=3, num_workers=2, **options)
+
+
+def same(ours, theirs) -> bool:
+    return len(ours) == len(theirs) and all(
+        len(one) == len(other) and all(map(torch.equal, one, other)) for one, other in zip(ours, theirs, strict=True)
+    )
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_batches_are_the_loaders_epoch_after_epoch(beton, drop_last):
+    loader = loader_of(beton, drop_last=drop_last)
+    dataloader = as_dataloader(loader_of(beton, drop_last=drop_last))
+    assert isinstance(dataloader, torch.utils.data.DataLoader)
+    assert (len(dataloader), dataloader.batch_size, dataloader.drop_last) == (len(loader), 8, drop_last)
+    assert len(dataloader.dataset) == loader.num_samples == 90
+    epochs = [list(loader) for _ in range(2)]
+    assert same(list(dataloader), epochs[0]) and same(list(dataloader), epochs[1]) and not same(*epochs)
+    dataloader.sampler.set_epoch(0)
+    assert same(list(dataloader), epochs[0])
+
+
+def test_a_state_goes_on_in_the_middle_of_an_epoch_here_and_in_a_loader(beton):
+    whole = [list(epoch) for epoch in [loader_of(beton)] * 2]
+    dataloader = as_dataloader(loader_of(beton))
+    for _ in zip(range(5), dataloader, strict=False):
+        pass
+    state = dataloader.state_dict()
+    other, loader = as_dataloader(loader_of(beton)), loader_of(beton)
+    other.load_state_dict(state)
+    loader.load_state_dict(state)
+    assert same(list(other), whole[0][5:]) and same(list(loader), whole[0][5:])
+    assert same(list(other), list(loader))
+    assert other.state_dict() == loader.state_dict()
+
+
+def test_any_positions_give_the_samples_that_lie_there(beton):
+    loader = loader_of(beton)
+    samples = as_dataloader(loader_of(beton)).dataset
+    images, labels = (torch.cat(column) for column in zip(*loader, strict=True))
+    for wanted in ([3, 1, 2], [88, 5, 89, 6, 7, 8, 9, 10], [0], list(range(82, 90))):
+        assert same([samples.__getitems__(wanted)], [(images[wanted], labels[wanted])])
+    image, label = samples[17]
+    assert torch.equal(image, images[17]) and label == labels[17]
+    with pytest.raises(IndexError, match="position 90 of 90"):
+        samples[90]
+
+
+def test_copies_and_pickles_are_dataloaders_too(beton):
+    dataloader = as_dataloader(loader_of(beton))
+    batches = list(dataloader)
+    next(iter(dataloader))
+    for other in (copy.deepcopy(dataloader), pickle.loads(pickle.dumps(dataloader))):
+        other.sampler.set_epoch(0)
+        assert same(list(other), batches)
+
+
+def test_damage_is_raised_or_left_out_as_by_the_loader(beton, tmp_path):
+    damaged = tmp_path / "damaged.beton"
+    data = bytearray(beton.read_bytes())
+    offset = int(Beton(beton).extents("image")[0][17])
+    data[offset + 300] ^= 1
+    damaged.write_bytes(data)
+    with pytest.raises(SampleError, match="differ from their checksum"):
+        list(as_dataloader(loader_of(damaged)))
+    skipping = loader_of(damaged, on_error="skip")
+    assert same(list(as_dataloader(skipping)), list(loader_of(damaged, on_error="skip")))
+    assert len(skipping.failed_samples) == 1
+
+
+def test_what_would_be_split_twice_or_torn_apart_is_refused(beton):
+    with pytest.raises(LoaderError, match="rank 1 of 2, which a loop .* would split again"):
+        as_dataloader(loader_of(beton, rank=1, world_size=2))
+    image = [RandomResizedCrop(16), Mixup(0.2), ToTensor()]
+    mixed = Loader(beton, 8, pipelines={"image": image, "label": "disabled", "array": "disabled"})
+    samples = as_dataloader(mixed).dataset
+    assert same([samples.__getitems__(range(8))], [next(iter(mixed))])
+    with pytest.raises(LoaderError, match="Mixup mixes neighbours .* tears apart"):
+        samples.__getitems__(range(1, 9))
+    with pytest.raises(LoaderError, match="a batch of 9 samples was asked for; the loader's batch size is 8"):
+        samples.__getitems__(range(9))
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+def _on_two_ranks(rank: int, port: int, beton: str, kind: str, results) -> None:
+    """The labels of an epoch's steps by accelerate or Fabric, of those behind two skipped ones, and all gathered."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    os.environ |= {"MASTER_PORT": str(port), "NODE_RANK": "0", "LOCAL_WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    dataloader, skipped, gathered = as_dataloader(loader_of(beton, drop_last=True)), [], []
+    if kind == "accelerate":
+        from accelerate import Accelerator
+
+        accelerator = Accelerator(cpu=True)
+        evaluated = accelerator.prepare(as_dataloader(loader_of(beton)))
+        for _, labels in evaluated:
+            gathered += accelerator.gather_for_metrics(labels).flatten().tolist()
+        prepared = accelerator.prepare(dataloader)
+        skipped = accelerator.skip_first_batches(prepared, 2)
+    else:
+        fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
+        fabric.launch()
+        prepared = fabric.setup_dataloaders(dataloader)
+    steps = [labels.flatten().tolist() for _, labels in prepared]
+    dataloader.sampler.set_epoch(0)
+    results.put((rank, steps, [labels.flatten().tolist() for _, labels in skipped], gathered))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["accelerate", "fabric"])
+def test_two_ranks_of_another_loop_share_the_batches(beton, kind):
+    if kind == "accelerate":
+        pytest.importorskip("accelerate")
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    arguments = free_port(), str(beton), kind, results
+    ranks = [context.Process(target=_on_two_ranks, args=(rank, *arguments), daemon=True) for rank in range(2)]
+    for process in ranks:
+        process.start()
+    found = {rank: rest for rank, *rest in (results.get(timeout=120) for _ in ranks)}
+    for process in ranks:
+        process.join()
+    order = torch.cat([labels for _, labels in loader_of(beton, drop_last=True)]).flatten().tolist()
+    steps = [[*found[0][0][step], *found[1][0][step]] for step in range(5)]
+    assert len(found[0][0]) == len(found[1][0]) == 5
+    if kind == "accelerate":
+        assert steps == [order[16 * step : 16 * step + 16] for step in range(5)]  # as ranks of our own
+        assert [rest[1] for rest in found.values()] == [rest[0][2:] for rest in found.values()]
+        assert sorted(found[0][2]) == list(range(90))  # evaluated once each
+    else:
+        assert [sorted(step) for step in steps] == [sorted(order[16 * step : 16 * step + 16]) for step in range(5)]
+
+
+class Seen(torch.nn.Module):
+    """Its loss is of no interest; it keeps the labels that it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.labels: list[int] = []
+
+    def forward(self, pixel_values, labels):
+        self.labels += labels.flatten().tolist()
+        return {"loss": self.weight.sum() + 0 * pixel_values.float().mean()}
+
+
+def test_accelerates_loop_goes_on_behind_skipped_batches(beton):
+    accelerate = pytest.importorskip("accelerate")
+    accelerator = accelerate.Accelerator(cpu=True)
+    model = Seen()
+    dataloader = as_dataloader(loader_of(beton, drop_last=True))
+    model, optimizer, prepared = accelerator.prepare(model, torch.optim.SGD(model.parameters(), 0.1), dataloader)
+    for images, labels in accelerator.skip_first_batches(prepared, 4):
+        accelerator.backward(model(images, labels)["loss"])
+        optimizer.step()
+    order = torch.cat([labels for _, labels in loader_of(beton, drop_last=True)]).flatten().tolist()
+    assert model.labels == order[32:]
+    with pytest.raises(LoaderError, match="given by a DataLoader that was made from this one"):
+        dataloader.state_dict()
+
+
+def test_hugging_faces_trainer_takes_dictionaries(beton, tmp_path):
+    transformers = pytest.importorskip("transformers")
+
+    class Trainer(transformers.Trainer):
+        def get_train_dataloader(self):
+            named = lambda batch: dict(zip(("pixel_values", "labels"), batch, strict=True))  # noqa: E731
+            return self.accelerator.prepare(as_dataloader(loader_of(beton, drop_last=True), named))
+
+    model = Seen()
+    arguments = transformers.TrainingArguments(
+        str(tmp_path), num_train_epochs=2, report_to=[], use_cpu=True, save_strategy="no", disable_tqdm=True
+    )
+    Trainer(model, arguments).train()
+    expected = loader_of(beton, drop_last=True)
+    assert model.labels == torch.cat([labels for _ in range(2) for _, labels in expected]).flatten().tolist()
+
+
+def test_fabric_takes_it(beton):
+    prepared = Fabric(accelerator="cpu", devices=1).setup_dataloaders(as_dataloader(loader_of(beton)))
+    assert len(prepared) == 12 and same(list(prepared), list(loader_of(beton)))
+
+
+def test_a_loop_like_timms(beton):
+    """What timm's training script asks of its loaders."""
+    loader, expected = as_dataloader(loader_of(beton, drop_last=True)), loader_of(beton, drop_last=True)
+    seen = []
+    for epoch in range(2):
+        if hasattr(loader.sampler, "set_epoch"):
+            loader.sampler.set_epoch(epoch)
+        last = len(loader) - 1
+        for index, (_, target) in enumerate(loader):
+            seen.append(target)
+            assert index <= last and len(loader.dataset) == 90
+    assert same([seen], [[labels for _ in range(2) for _, labels in expected]])
