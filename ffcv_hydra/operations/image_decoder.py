@@ -128,6 +128,11 @@ class ImageDecoder(ChunkDecoder):
         return self.field.read_box if isinstance(self.field, OwnImageField) else None
 
     @property
+    def tile(self) -> int:
+        """The side of tiles that kernels read, in pixels; 0 if there are none."""
+        return self.field.kernel_tile if isinstance(self.field, OwnImageField) else 0
+
+    @property
     def checks_itself(self) -> bool:
         """Whether decoding finds damage in what it reads of an image, so that the rest need not be looked at."""
         return isinstance(self.field, OwnImageField) and self.field.checks_itself
@@ -158,7 +163,7 @@ class ImageDecoder(ChunkDecoder):
         """Those of the decoding, and those of what comes after it."""
         modes = self.metadata["mode"]
         stored, is_boxes = range(modes.min(), modes.max() + 1), self.read_box is not None
-        decoding = kernels_for(self.dtype, self.channels, stored, self.interpolation_code, is_boxes)
+        decoding = kernels_for(self.dtype, self.channels, stored, self.interpolation_code, is_boxes, self.tile)
         return (*decoding, *(draw_chosen,) * (self.flip is not None))
 
     def result(self, before: State) -> tuple[tuple[int, ...], Any]:
@@ -224,8 +229,9 @@ def decode_shared(
     heights, widths, modes = one.stored(chunks[0].samples)
     keys = np.zeros(len(heights), dtype=np.uint64) if keys is None else keys
     stored = StoredImages(
-        source.data, source.offsets, source.sizes, modes, heights, widths, keys, one.channels, one.dtype, one.read_box
-    )
+        source.data, source.offsets, source.sizes, modes, heights, widths, keys, one.channels, one.dtype, one.read_box,
+        one.tile,
+    )  # fmt: skip
     chains = [ImageChain((), decoder.image_bytes) for decoder in decoders] if chains is None else chains
     between = max(chain.between_bytes for chain in chains)
     memory = scratch.buffer("images", 2 * between).ctypes.data, between

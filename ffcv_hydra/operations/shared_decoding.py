@@ -33,12 +33,15 @@ from ffcv_hydra.kernels.memory.parts import (
     PARTS_LENGTH,
     PREPARE_TABLES,
     READ_BASELINE,
+    READ_TILES,
     REDUCE,
     RESAMPLE,
     RUN_FUNCTIONS,
     SMALL,
     TABLES,
+    TILE,
 )
+from ffcv_hydra.kernels.memory.tiles import read_tiles
 from ffcv_hydra.operations.base import FailedSample, Scratch
 from ffcv_hydra.operations.views import StoredImages, Views
 
@@ -50,6 +53,7 @@ DEFERRED_KERNELS = {
     NEAREST_WINDOW: nearest_window,
     RUN_FUNCTIONS: run_image_functions,
     REDUCE: transform_reduced,
+    READ_TILES: read_tiles,
 }
 
 RESAMPLE_KERNELS = {
@@ -69,7 +73,12 @@ _LEFT_OUT = 255  # a mode that no kernel decodes
 
 
 def kernels_for(
-    dtype: np.dtype, channels: int, modes: Container[int], interpolation: int, is_read_in_boxes: bool = False
+    dtype: np.dtype,
+    channels: int,
+    modes: Container[int],
+    interpolation: int,
+    is_read_in_boxes: bool = False,
+    tile: int = 0,
 ) -> tuple[Kernel, ...]:
     """Those that `decode_views` certainly calls, the longest first.
 
@@ -78,10 +87,11 @@ def kernels_for(
         modes: of the stored images.
         interpolation: the kernels' number of it.
         is_read_in_boxes: whether they have a `read_box`.
+        tile: the side of tiles that kernels read, or 0.
     """
     jpeg = STORED_AS_JPEG in modes and not is_read_in_boxes
     decode = (decode_box, decode_windows, prepare_tables, read_baseline) if jpeg else (decode_windows,)
-    runs = (decode_runs,) if STORED_AS_RUNS in modes else ()
+    runs = (decode_runs,) if STORED_AS_RUNS in modes else (read_tiles,) if tile else ()
     if interpolation == NEAREST:
         return (*decode, *runs, nearest_window)
     return (*decode, *runs, *(() if _is_common(dtype, channels) else (RESAMPLE_KERNELS[dtype],)))
@@ -97,7 +107,8 @@ def decode_views(images: StoredImages, views: Views, scratch: Scratch) -> None:
 
     One image is in memory at a time, so the scratch is that of the largest image, and its pixels are in the
     processor's cache when views are made of them. A JPEG whose views take several scales is decoded once for each;
-    those that the kernels leave out, by TurboJPEG. Of images with a `read_box`, the box around all views is read.
+    those that the kernels leave out, by TurboJPEG. Of images in tiles or with a `read_box`, the box around all views is
+    read.
 
     Args:
         images: at least one.
@@ -109,9 +120,10 @@ def decode_views(images: StoredImages, views: Views, scratch: Scratch) -> None:
     """
     workplace = _Workplace(images, scratch)
     for_kernels, has_bytes = images, images.dtype.itemsize == 1
-    left_out = (views.scales != views.scales[0]).any(axis=0) | (images.read_box is not None)
-    if not has_bytes:
-        left_out |= images.modes != STORED_RAW
+    left_out = (views.scales != views.scales[0]).any(axis=0)
+    if images.read_box is not None or not has_bytes:
+        only = STORED_AS_TILES if images.tile else STORED_RAW if images.read_box is None else _LEFT_OUT
+        left_out |= images.modes != only
     if left_out.any():
         for_kernels = replace(images, modes=np.where(left_out, np.uint8(_LEFT_OUT), images.modes))
     position = -1
@@ -144,8 +156,8 @@ class _Workplace:
 
     def __init__(self, images: StoredImages, scratch: Scratch) -> None:
         self._scratch = scratch
-        decoded = (images.modes == STORED_AS_JPEG) | (images.modes == STORED_AS_RUNS)
-        num_bytes = int((images.heights * images.widths * decoded).max()) * images.channels
+        decoded = (images.modes == STORED_AS_JPEG) | (images.modes == STORED_AS_RUNS) | (images.tile > 0)
+        num_bytes = int((images.heights * images.widths * decoded).max()) * images.channels * images.dtype.itemsize
         row = 2 * (images.channels * int(images.widths.max()) + 1) * np.dtype(np.float32).itemsize
         has_jpegs = STORED_AS_JPEG in images.modes
         small = int(images.sizes.max()) + EXTRA_BYTES if has_jpegs else 0
@@ -157,6 +169,7 @@ class _Workplace:
         self._parts[list(DEFERRED_KERNELS)] = [kernel.deferred_address for kernel in DEFERRED_KERNELS.values()]
         if not _is_common(images.dtype, images.channels):
             self._parts[RESAMPLE] = RESAMPLE_KERNELS[images.dtype].deferred_address
+        self._parts[TILE] = images.tile
         if has_jpegs:
             self._parts[list(JPEG_KERNELS)] = [kernel.address for kernel in JPEG_KERNELS.values()]
             self._parts[TABLES], self._parts[SMALL] = scratch.jpeg_tables.ctypes.data, self._small.ctypes.data

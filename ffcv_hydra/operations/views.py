@@ -24,6 +24,7 @@ class StoredImages:
         keys: uint64 (N,), of the samples.
         channels, dtype: of the field's pixels.
         read_box: what reads parts of them; None where kernels do.
+        tile: the side, in pixels, of tiles that kernels read, and `read_box` only tells what is wrong with them; or 0.
     """
 
     data: np.ndarray
@@ -36,6 +37,7 @@ class StoredImages:
     channels: int
     dtype: np.dtype
     read_box: ReadBox | None = None
+    tile: int = 0
 
     def one(self, position: int) -> StoredImages:
         """One of them."""

@@ -64,7 +64,9 @@ class ImageArrayField(OwnImageField):
         self.channels, self.write_mode, self.tile, self.level = channels, write_mode, tile, level
         self.dtype = np.dtype(np.float32) if name == "float16" else np.dtype(name)
         self.checks_itself = write_mode != "raw"
-        self.read_box = self._read_box if self.checks_itself or self.dtype != self.stored_dtype else None
+        is_as_given = self.dtype == self.stored_dtype
+        self.read_box = self._read_box if self.checks_itself or not is_as_given else None
+        self.kernel_tile = tile if write_mode == "tiles" and is_as_given else 0
 
     @property
     def modes(self) -> tuple[int, ...]:

@@ -39,12 +39,14 @@ class OwnImageField(OwnField):
         channels: How many.
         dtype: Of the pixels, as pipelines are given them.
         read_box: What reads a part of a stored image; None if kernels do.
+        kernel_tile: Side of the tiles that kernels read, in pixels, and `read_box` only where they fail; 0: none.
         checks_itself: Whether reading a part of an image finds what is damaged in that part.
     """
 
     channels: int = 1
     dtype: np.dtype = np.dtype(np.uint8)
     read_box: ReadBox | None = None
+    kernel_tile: int = 0
     checks_itself: bool = False
 
     @property

@@ -7,9 +7,9 @@ from ffcv_hydra.kernels.compiling.compilation import device_function, inlined_fu
 from ffcv_hydra.kernels.compiling.pointers import array_at, call_address, unowned
 from ffcv_hydra.kernels.geometry.resize import resize_window
 from ffcv_hydra.kernels.jpeg.decoder import REGION_LEFT, REGION_LENGTH, REGION_TOP, REGION_WIDTH
-from ffcv_hydra.kernels.memory.parts import DECODE_BOX, DECODE_RUNS, RUN_FUNCTIONS
+from ffcv_hydra.kernels.memory.parts import DECODE_BOX, DECODE_RUNS, READ_TILES, RUN_FUNCTIONS, TILE
 
-# the mode column; the first two are FFCV's, and kernels leave the last one alone
+# the mode column; the first two are FFCV's
 STORED_AS_JPEG, STORED_RAW, STORED_AS_RUNS, STORED_AS_TILES = 0, 1, 2, 3
 
 # the columns of `targets`; IN_TARGET: whether the functions begin where the result is to be, and not in BETWEEN
@@ -62,6 +62,10 @@ def _decode(parts, address, size, mode, height, width, channels, scale, box, scr
         return pixels if call_address(parts[DECODE_BOX], jpeg) == 1 else 0  # type: ignore[call-arg]  # numba's context
     if mode == STORED_AS_RUNS and channels == 1:
         return pixels if call_address(parts[DECODE_RUNS], (address, size, pixels, count)) == 1 else 0  # type: ignore[call-arg]
+    if mode == STORED_AS_TILES and parts[TILE] > 0:
+        region[REGION_TOP], region[REGION_LEFT], region[REGION_WIDTH] = box[0], box[1], box[3] - box[1]
+        tiles = address, size, height, width, channels, parts[TILE], box[0], box[1], box[2], box[3], pixels
+        return pixels if call_address(parts[READ_TILES], tiles) == 1 else 0  # type: ignore[call-arg]
     return 0
 
 
@@ -93,7 +97,8 @@ def decode_windows(
         parts: int64 (PARTS_LENGTH,), of `parts`.
         data: uint8, the file or a part of it.
         offsets, sizes: int64 (N,), where each image lies in `data`, in bytes.
-        modes: uint8 (N,), `STORED_AS_JPEG`, `STORED_RAW` for pixels (height, width, C), `STORED_AS_RUNS` for masks.
+        modes: uint8 (N,), `STORED_AS_JPEG`, `STORED_RAW` for pixels (height, width, C), `STORED_AS_RUNS` for masks,
+            `STORED_AS_TILES` for tiles of pixels of the side TILE of `parts`.
         heights, widths: int64 (N,), of the whole images.
         channels: C, 1 or 3; with the part RESAMPLE, the bytes of a pixel of whatever dtype and number of channels.
         scales: int64 (N,), 1, 2, 4 or 8: how many times smaller than what the windows are meant for JPEGs are decoded,

@@ -4,7 +4,7 @@ An int64 array (PARTS_LENGTH,). Kernels that few pipelines need stand there by `
 compiled when the first image needs them. What reads raw images alone needs none of the first five.
 """
 
-PARTS_LENGTH = 11
+PARTS_LENGTH = 13
 (
     READ_BASELINE,  # of `jpeg.markers`
     DECODE_BOX,  # of `jpeg.decoder`
@@ -17,4 +17,6 @@ PARTS_LENGTH = 11
     RUN_FUNCTIONS,  # of `image_chain`
     REDUCE,  # of `jpeg.reduction`
     RESAMPLE,  # of `geometry.resample`, of the images' dtype; 0 for uint8 of 1 or 3 channels
+    READ_TILES,  # of `memory.tiles`
+    TILE,  # the side of a tile, in pixels
 ) = range(PARTS_LENGTH)  # fmt: skip
