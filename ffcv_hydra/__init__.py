@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from ffcv_hydra.imports import without_collecting
 
 if TYPE_CHECKING:
+    from ffcv_hydra.building.data import build_datamodule
+    from ffcv_hydra.cli.composition import compose
     from ffcv_hydra.collection.mixture import Mixture
     from ffcv_hydra.conversion import create_beton_wrapper
     from ffcv_hydra.dataloader import as_dataloader
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from ffcv_hydra.loader import Loader
     from ffcv_hydra.operations import DivideImage255
     from ffcv_hydra.pipeline import FFCVPipelineManager
+    from ffcv_hydra.training import build_model, train
 
 # Imported on first use: `--help` and shell completion would otherwise wait for torch, Lightning and FFCV.
 _WHERE = {
@@ -22,7 +25,11 @@ _WHERE = {
     "Loader": "ffcv_hydra.loader",
     "Mixture": "ffcv_hydra.collection.mixture",
     "as_dataloader": "ffcv_hydra.dataloader",
+    "build_datamodule": "ffcv_hydra.building.data",
+    "build_model": "ffcv_hydra.training",
+    "compose": "ffcv_hydra.cli.composition",
     "create_beton_wrapper": "ffcv_hydra.conversion",
+    "train": "ffcv_hydra.training",
 }
 
 __all__ = [
@@ -32,7 +39,11 @@ __all__ = [
     "Loader",
     "Mixture",
     "as_dataloader",
+    "build_datamodule",
+    "build_model",
+    "compose",
     "create_beton_wrapper",
+    "train",
 ]
 
 

@@ -13,12 +13,15 @@ from ffcv_hydra.printable import printable
 class TerminalConsole(Console):
     """A rich console that prints text as it is: brackets are no markup, and control characters are shown.
 
+    In a notebook it writes to its file, too, where rich would show all that any console prints below the cell.
+
     Args:
         options: as rich's `Console` takes them; by default it writes to stdout.
     """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**{"markup": False, "emoji": False, "highlight": False, **options})
+        plain = {"markup": False, "emoji": False, "highlight": False, "force_jupyter": False}
+        super().__init__(**{**plain, **options})
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Rich's text of `text`, made `printable`."""

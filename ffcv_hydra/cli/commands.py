@@ -60,13 +60,7 @@ def _interrupts_end_at_once() -> Iterator[None]:
 
 
 def _convert(config: DictConfig) -> None:
-    from ffcv_hydra.building.targets import check_targets
-    from ffcv_hydra.cli.schema import ConvertConfig, check
-
-    resolved = resolve(config)
-    check(ConvertConfig, resolved)
-    check_targets(resolved["dataset"], "dataset", _made_sources(resolved))
-    check_targets(resolved["conversion"], "conversion")
+    resolved = checked_convert_config(config)
     from ffcv_hydra.beton import BetonSummary, print_summary
     from ffcv_hydra.building.preparation import convert_betons
 
@@ -87,6 +81,18 @@ def _convert(config: DictConfig) -> None:
             f"interrupted; {'the same command begins anew' if if_exists == 'overwrite' else goes_on}", file=sys.stderr
         )
         raise
+
+
+def checked_convert_config(config: DictConfig) -> dict[str, Any]:
+    """The same of the composed config of `convert.py`."""
+    from ffcv_hydra.building.targets import check_targets
+    from ffcv_hydra.cli.schema import ConvertConfig, check
+
+    resolved = resolve(config)
+    check(ConvertConfig, resolved)
+    check_targets(resolved["dataset"], "dataset", _made_sources(resolved))
+    check_targets(resolved["conversion"], "conversion")
+    return resolved
 
 
 def checked_run_config(config: DictConfig) -> dict[str, Any]:

@@ -41,7 +41,8 @@ def execute(
     # A console script does not see the folder it is started in, where a user's own datasets and models are.
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
-    _refuse_secrets(sys.argv[1:] if arguments is None else arguments)
+    if (fault := kept_secret(sys.argv[1:] if arguments is None else arguments)) is not None:
+        sys.exit(fault)
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     reported: list[Exception] = []
     unexpected: list[Exception] = []
@@ -89,13 +90,14 @@ def execute(
         sys.exit(line)
 
 
-def _refuse_secrets(arguments: Sequence[str]) -> None:
-    """End if a beton's URL, as a value of its own or in a mapping, has what a run's folder should not keep."""
+def kept_secret(arguments: Sequence[str]) -> str | None:
+    """What is wrong with a beton's URL, as a value of its own or in a mapping, that a run's folder should not keep."""
     for key, _, value in (given.partition("=") for given in arguments):
         for url in [value] if key.endswith(".beton") else _BETONS_IN_MAPPINGS.findall(value):
             if has_secrets(url):
                 fault = "has a user or a query, which the run's folder would keep; credentials of a store are"
-                sys.exit(f"{key}={shown(url)}: {fault} found where its own tools look for them, or in ~/.netrc")
+                return f"{key}={shown(url)}: {fault} found where its own tools look for them, or in ~/.netrc"
+    return None
 
 
 @contextmanager

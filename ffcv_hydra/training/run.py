@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 _Callback = TypeVar("_Callback", bound=pl.Callback)
 
 
-def train(config: Mapping[str, Any], run_dir: str | Path) -> dict[str, Any]:
+def train(config: Mapping[str, Any], run_dir: str | Path | None = None) -> dict[str, Any]:
     """Fit, validate, test, predict, export or measure the loader, as `config` says; write everything under `run_dir`.
 
     Leaves `config.yaml`, `run.log`, `result.json`, `metrics.csv`, `evaluation.json`, checkpoints, the loggers' files,
@@ -54,7 +54,7 @@ def train(config: Mapping[str, Any], run_dir: str | Path) -> dict[str, Any]:
 
     Args:
         config: the composed run config, resolved, or anything OmegaConf makes a mapping of.
-        run_dir: the run's folder.
+        run_dir: the run's folder; by default the config's `trainer.default_root_dir`.
 
     Returns:
         What `result.json` holds: `status`, `mode`, `metrics` (floats by name, those of the last epoch or evaluation),
@@ -70,7 +70,7 @@ def train(config: Mapping[str, Any], run_dir: str | Path) -> dict[str, Any]:
     """
     plain = OmegaConf.to_container(OmegaConf.create(dict(config)), resolve=True)
     assert isinstance(plain, dict)
-    folder = Path(run_dir).absolute()
+    folder = Path(run_dir or plain["trainer"]["default_root_dir"]).absolute()
     resolved = {str(key): value for key, value in plain.items()}
     if resolved["mode"] == "export":
         resolved = config_of_its_run(resolved, _overrides(), folder)
