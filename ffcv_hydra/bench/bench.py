@@ -83,7 +83,8 @@ def _measured(
 def _shrinkable(executor: MeasuringExecutor, job: BatchJob) -> float:
     """The largest share, of all image fields, of samples that `scaled_decoding` would decode at a fraction."""
     decoders = [[node for node in step.nodes if node.parent is None] for step in executor.plan.steps]
-    return max((shrinkable_share(found, job.samples, job.keys) for found in decoders if found), default=0.0)
+    storage = executor.storage
+    return max((shrinkable_share(storage, found, job.samples, job.keys) for found in decoders if found), default=0.0)
 
 
 def _round(shares: Shares, num_workers: int, account: Account, consumer: Spent) -> Round:

@@ -5,7 +5,7 @@ what the same window costs a second time is the resampling.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -51,23 +51,26 @@ def decoding_parts(
     parts = {f"{field}: {name}": took for name, took in zip(actions, _seconds(actions.values()), strict=True)}
     rest, shares = max(0.0, seconds - sum(parts.values())), [1 / len(decoders)] * len(decoders)
     if not link.is_stored and all(isinstance(node.operation, ImageDecoder) for node in decoders):
-        shares = _resampling(decoders, stored, samples, keys) or shares
+        read = {field: stored} | storage.looked_at(link.looked_at, samples, scratch)
+        shares = _resampling(decoders, read, samples, keys) or shares
         parts[f"{field}: decoding"] = rest * (1 - sum(shares))
     for node, share in zip(decoders, shares, strict=True):
         parts[label(node)] = parts.get(label(node), 0.0) + rest * share
     return parts
 
 
-def _resampling(decoders: Sequence[Node], stored: Extents, samples: np.ndarray, keys: np.ndarray) -> list[float] | None:
+def _resampling(
+    decoders: Sequence[Node], read: Mapping[str, Extents], samples: np.ndarray, keys: np.ndarray
+) -> list[float] | None:
     """Which share of the time of decoders each of them takes from decoded pixels on; None if a sample is damaged."""
     scratch, everything = Scratch(), []
     for node in decoders:
         target = np.empty((len(samples), *node.memory.shape), dtype=node.memory.dtype)
-        everything.append((node.operation, target, chunk_of(node, samples, keys, scratch)))
+        everything.append((node.operation, target, chunk_of(node, samples, keys, scratch, read)))
 
     def decode(*further: Any) -> None:
         operations, targets, chunks = zip(*everything, *further, strict=True)
-        decode_shared(operations, stored, targets, chunks)
+        decode_shared(operations, read[decoders[0].field], targets, chunks)
 
     try:
         once, *more = _seconds([decode, *(partial(decode, one) for one in everything)])
@@ -77,15 +80,17 @@ def _resampling(decoders: Sequence[Node], stored: Extents, samples: np.ndarray, 
     return [share / max(1.0, sum(shares)) for share in shares]
 
 
-def shrinkable_share(decoders: Sequence[Node], samples: np.ndarray, keys: np.ndarray) -> float:
+def shrinkable_share(storage: Storage, decoders: Sequence[Node], samples: np.ndarray, keys: np.ndarray) -> float:
     """The share of some samples whose JPEGs `scaled_decoding` would decode at a fraction of their size; as above."""
-    found = np.zeros(len(samples), dtype=np.bool_)
+    found, scratch = np.zeros(len(samples), dtype=np.bool_), Scratch()
+    read = storage.looked_at([node.looks_at for node in decoders if node.looks_at is not None], samples, scratch)
     for node in decoders:
         decoder = node.operation
         if not isinstance(decoder, ImageDecoder) or decoder.scaled_decoding or decoder.interpolation_code == NEAREST:
             continue
         heights, widths, modes = decoder.stored(samples)
-        parts = decoder.parts(heights, widths, chunk_of(node, samples, keys, Scratch()).keys)
+        chunk = chunk_of(node, samples, keys, scratch, read)
+        parts = decoder.parts(heights, widths, chunk.keys, chunk.boxes)
         kept, resized = parts.boxes[:, 2:], parts.placements[..., :2]
         found |= (modes == STORED_AS_JPEG) & (kept >= 2 * resized).all(axis=1)
     return float(found.mean())

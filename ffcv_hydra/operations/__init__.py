@@ -43,6 +43,7 @@ from ffcv_hydra.operations.image_decoders import ResizeShorterSide as ResizeShor
 from ffcv_hydra.operations.image_decoders import SizedDecoder as SizedDecoder
 from ffcv_hydra.operations.image_decoders import WholeImage as WholeImage
 from ffcv_hydra.operations.image_operation import ImageOperation as ImageOperation
+from ffcv_hydra.operations.iou_crop import RandomIoUCrop as RandomIoUCrop
 from ffcv_hydra.operations.kept_items import KeptItems as KeptItems
 from ffcv_hydra.operations.kept_items import ToList as ToList
 from ffcv_hydra.operations.kept_items import to_targets as to_targets

@@ -82,17 +82,21 @@ class Chunk:
         keys: uint64 (N,), this operation's key of each sample; None for an operation that is not random.
         scratch: of the calling thread.
         fused_keys: the same as `keys` for the random operations that are joined to this one, in their order.
+        boxes: where the stored boxes of the samples lie, for what looks at these.
     """
 
     samples: np.ndarray
     keys: np.ndarray | None
     scratch: Scratch
     fused_keys: tuple[np.ndarray, ...] = ()
+    boxes: Extents | None = None
 
     def part(self, begin: int, end: int) -> "Chunk":
         """That of samples `begin` to `end`."""
         keys = None if self.keys is None else self.keys[begin:end]
-        return Chunk(self.samples[begin:end], keys, self.scratch, tuple(keys[begin:end] for keys in self.fused_keys))
+        fused_keys = tuple(keys[begin:end] for keys in self.fused_keys)
+        boxes = None if self.boxes is None else self.boxes.part(begin, end)
+        return Chunk(self.samples[begin:end], keys, self.scratch, fused_keys, boxes)
 
 
 class FailedSample(Exception):

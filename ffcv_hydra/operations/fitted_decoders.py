@@ -9,6 +9,7 @@ from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.compiling.compilation import Kernel
 from ffcv_hydra.kernels.random.draws import draw_uniforms
 from ffcv_hydra.operations.arguments import interval, is_sequence, number
+from ffcv_hydra.operations.base import Extents
 from ffcv_hydra.operations.image_decoder import Parts
 from ffcv_hydra.operations.image_decoders import SizedDecoder
 
@@ -63,7 +64,9 @@ class RandomShortestSide(SizedDecoder):
         """Those of the decoding, and the one that draws."""
         return (*super().kernels, draw_uniforms)
 
-    def parts(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> Parts:
+    def parts(
+        self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None, boxes: Extents | None = None
+    ) -> Parts:
         """The whole images, and where they are put; draw 0 chooses the side."""
         chosen = np.array(self.min_size)[(_drawn(keys, 1)[:, 0] * len(self.min_size)).astype(np.int64)]
         scales = chosen / np.maximum(1, np.minimum(heights, widths))
@@ -104,7 +107,9 @@ class RandomZoomOut(SizedDecoder):
         """Those of the decoding, and the one that draws."""
         return (*super().kernels, draw_uniforms)
 
-    def parts(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> Parts:
+    def parts(
+        self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None, boxes: Extents | None = None
+    ) -> Parts:
         """The whole images, and where they are put; draws: whether, by how much, top and left."""
         drawn, (low, high), size = _drawn(keys, 4), self.side_range, np.array(self.size)
         factors = np.where(drawn[:, 0] < self.p, low + (high - low) * drawn[:, 1], 1.0)

@@ -3,7 +3,7 @@
 import copy
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -15,6 +15,22 @@ from ffcv_hydra.operations.arguments import number
 from ffcv_hydra.operations.base import Chunk, ChunkDecoder, Extents
 from ffcv_hydra.operations.image_decoder import ImageDecoder
 from ffcv_hydra.operations.operation import Operation, State
+
+_ANYWHERE = np.empty((0, 4), dtype=np.int64)
+
+
+class Moves(NamedTuple):
+    """What kernels take of all that moves the images of a chunk, S maps one after another.
+
+    Attributes:
+        matrices: float64 (S, N, 2, 3).
+        sizes: int64 (S + 1, N, 2), heights and widths of the images before and after each map.
+        centres: int64 (N, 4) or (0, 4), as `follow_boxes` takes them.
+    """
+
+    matrices: np.ndarray
+    sizes: np.ndarray
+    centres: np.ndarray
 
 
 class PlacesDecoder(ChunkDecoder):
@@ -46,28 +62,29 @@ class PlacesDecoder(ChunkDecoder):
         prefixes = target.view(np.int64)
         prefixes[:, 0] = source.sizes // self.field.item_bytes
         prefixes[:, 1] = 0
-        self.move(*self._maps(chunk), target.view(np.float32), target.view(np.int32))
+        self.move(self._moves(chunk), target.view(np.float32), target.view(np.int32))
 
     @abstractmethod
-    def move(self, matrices: np.ndarray, sizes: np.ndarray, rows: np.ndarray, indices: np.ndarray) -> None:
+    def move(self, moves: Moves, rows: np.ndarray, indices: np.ndarray) -> None:
         """Run the kernel, which is given all of this."""
 
-    def _maps(self, chunk: Chunk) -> tuple[np.ndarray, np.ndarray]:
-        """float64 (S, N, 2, 3) and int64 (S + 1, N, 2): how the images are moved, and their heights and widths."""
-        count = len(chunk.samples)
+    def _moves(self, chunk: Chunk) -> Moves:
+        count, centres = len(chunk.samples), None
         if self.decoder is None:
-            return np.empty((0, count, 2, 3)), np.empty((0, count, 2), dtype=np.int64)
+            return Moves(np.empty((0, count, 2, 3)), np.empty((0, count, 2), dtype=np.int64), _ANYWHERE)
         heights, widths, _ = self.decoder.stored(chunk.samples)
         keys = iter(chunk.fused_keys)
         matrices, sizes = [], [np.stack([heights, widths], axis=1)]
         for move in self.moves:
-            maps = move.maps(heights, widths, next(keys) if move.random else None)
+            looks = {"boxes": chunk.boxes} if isinstance(move, ImageDecoder) else {}
+            maps = move.maps(heights, widths, next(keys) if move.random else None, **looks)
             assert maps is not None  # or it would not be followed
-            steps, heights, widths = maps
+            steps, heights, widths = maps[:3]
             steps = steps if steps.ndim == 4 else steps[None]
             matrices.append(steps)
             sizes += [np.stack([heights, widths], axis=1)] * len(steps)
-        return np.concatenate(matrices), np.stack(sizes)
+            centres = maps.centres if centres is None else centres
+        return Moves(np.concatenate(matrices), np.stack(sizes), _ANYWHERE if centres is None else centres)
 
 
 class FollowedBoxes(PlacesDecoder):
@@ -96,10 +113,10 @@ class FollowedBoxes(PlacesDecoder):
         """The one that moves boxes, and that of their bytes."""
         return follow_boxes, gather
 
-    def move(self, matrices: np.ndarray, sizes: np.ndarray, rows: np.ndarray, indices: np.ndarray) -> None:
+    def move(self, moves: Moves, rows: np.ndarray, indices: np.ndarray) -> None:
         """Move, clip and drop boxes."""
         least = np.array([self.min_area, self.min_side, self.min_visibility])
-        follow_boxes(matrices, sizes, BOX_FORMATS.index(self.field.format), least, rows, indices)
+        follow_boxes(*moves, BOX_FORMATS.index(self.field.format), least, rows, indices)
 
 
 class FollowedPoints(PlacesDecoder):
@@ -116,9 +133,9 @@ class FollowedPoints(PlacesDecoder):
         """The one that moves points, and that of their bytes."""
         return follow_points, gather
 
-    def move(self, matrices: np.ndarray, sizes: np.ndarray, rows: np.ndarray, indices: np.ndarray) -> None:
+    def move(self, moves: Moves, rows: np.ndarray, indices: np.ndarray) -> None:
         """Move points."""
         is_labelled = isinstance(self.field, KeypointsField)
         num_points, pairs = (self.field.num_points, self.field.mirrored) if is_labelled else (1, [])
         mirrored = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-        follow_points(matrices, sizes, num_points, mirrored, 0 if is_labelled else 1, rows, indices)
+        follow_points(moves.matrices, moves.sizes, num_points, mirrored, 0 if is_labelled else 1, rows, indices)

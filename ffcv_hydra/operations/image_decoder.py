@@ -6,11 +6,12 @@ import copy
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
 from ffcv_hydra.beton.fields.image_fields import MaskField, OwnImageField, ReadBox
+from ffcv_hydra.beton.fields.places import BoundingBoxesField
 from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.compiling.compilation import Kernel
@@ -36,10 +37,12 @@ class Parts(NamedTuple):
         boxes: int64 (N, 4): top, left, height, width of the part of each image that is kept.
         placements: int64 (N, 4), or (4,) for all: height and width that each box is resized to, and top and left of the
             output in that.
+        keeps_centred: whether boxes whose centres are not in the parts are dropped.
     """
 
     boxes: np.ndarray
     placements: np.ndarray
+    keeps_centred: bool = False
 
 
 class ImageDecoder(ChunkDecoder):
@@ -47,6 +50,7 @@ class ImageDecoder(ChunkDecoder):
 
     Attributes:
         flip: what mirrors images while they are resampled, by the first of the chunk's `fused_keys`; None: nothing.
+        looks_at_boxes: whether the stored boxes in the images say which part is kept.
 
     Args:
         interpolation: `area`: OpenCV's INTER_AREA, which FFCV uses: the mean of the covered pixels, so that they become
@@ -61,6 +65,7 @@ class ImageDecoder(ChunkDecoder):
 
     field_types = (RGBImageField, OwnImageField)
     geometric = True
+    looks_at_boxes: ClassVar[bool] = False
     flip: RandomHorizontalFlip | None = None
 
     def __init__(self, interpolation: str = "area", scaled_decoding: bool = False) -> None:
@@ -99,18 +104,27 @@ class ImageDecoder(ChunkDecoder):
         """
         return np.array([*self.output_size, 0, 0], dtype=np.int64)
 
-    def parts(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> Parts:
-        """`boxes` and `placements`, for what draws both."""
+    def looking_at(self, field: BoundingBoxesField) -> Self:
+        """A copy for stored boxes of that field; itself if it looks at none."""
+        return self
+
+    def parts(
+        self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None, boxes: Extents | None = None
+    ) -> Parts:
+        """`boxes` and `placements`, for what draws both, or looks at the stored boxes in the images."""
         return Parts(self.boxes(heights, widths, keys), self.placements(heights, widths))
 
-    def maps(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> Maps:
+    def maps(
+        self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None, boxes: Extents | None = None
+    ) -> Maps:
         """Those of the parts that are kept, without the flip."""
-        parts = self.parts(heights, widths, keys)
+        parts = self.parts(heights, widths, keys, boxes)
         top, left, height, width = parts.boxes.T
         high, wide, above, before = parts.placements.T
         scale_x, scale_y = wide / np.maximum(width, 1), high / np.maximum(height, 1)
         matrices = upright(scale_x, scale_y, -(left * scale_x + before), -(top * scale_y + above))
-        return Maps(matrices, *(np.full_like(heights, side) for side in self.output_size))
+        heights, widths = (np.full_like(heights, side) for side in self.output_size)
+        return Maps(matrices, heights, widths, parts.boxes if parts.keeps_centred else None)
 
     @property
     def channels(self) -> int:
@@ -182,7 +196,8 @@ class ImageDecoder(ChunkDecoder):
     def windows(self, images: StoredImages, chunk: Chunk) -> np.ndarray:
         """int64 (N, 9): what is wanted of each image, as `Views` has it."""
         windows = np.empty((len(images.offsets), 9), dtype=np.int64)
-        windows[:, :4], windows[:, 4:8] = self.parts(images.heights, images.widths, chunk.keys)
+        parts = self.parts(images.heights, images.widths, chunk.keys, chunk.boxes)
+        windows[:, :4], windows[:, 4:8] = parts.boxes, parts.placements
         windows[:, 8] = self.mirrored(chunk)
         return windows
 

@@ -12,11 +12,14 @@ class Maps(NamedTuple):
         matrices: float64 (N, 2, 3): (x, y) goes to (m[0, 0] x + m[0, 1] y + m[0, 2], m[1, 0] x + m[1, 1] y + m[1, 2]);
             or (K, N, 2, 3): one after another, and each leaves only what is in the image after it.
         heights, widths: int64 (N,), of the images after it, in pixels; what is mapped beyond is not in them.
+        centres: int64 (N, 4), of a decoder: top, left, height, width of the part of each stored image in which a box
+            that is kept has its centre; None: anywhere.
     """
 
     matrices: np.ndarray
     heights: np.ndarray
     widths: np.ndarray
+    centres: np.ndarray | None = None
 
 
 def upright(

@@ -104,7 +104,7 @@ def test_F10_samples_that_scaled_decoding_would_pay_for_are_counted(scenes, size
         job = next(loader.passes.batch_jobs(loader.passes.executor, 0, 0))
         links = [link for step in loader.plan.steps for link in step.links]
         decoders = [node for link in links for node in link.nodes if node.field == "image" and node.parent is None]
-        assert shrinkable_share(decoders, job.samples, job.keys) == share
+        assert shrinkable_share(loader.passes.storage, decoders, job.samples, job.keys) == share
 
 
 def test_a_call_that_did_not_read_did_not_wait_for_the_disk():

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from ffcv_hydra import operations
-from ffcv_hydra.beton import GrayscaleImageField, MaskField, RaggedArrayField
+from ffcv_hydra.beton import BoundingBoxesField, GrayscaleImageField, MaskField, RaggedArrayField
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations import (
     CenterCrop,
@@ -54,6 +55,29 @@ class Scenes:
         return image, mask, depth, index % 5, boxes, f"sample {index}"
 
 
+PLACES = "places.beton"  # beside that of `Scenes`
+PLACES_FIELDS = {
+    "image": None,
+    "boxes": BoundingBoxesField("xywh"),
+    "labels": RaggedArrayField("int64", follows="boxes"),
+}
+
+
+class ScenesWithPlaces:
+    """Small images of different sizes with up to three boxes, as `PLACES_FIELDS` has them."""
+
+    def __len__(self) -> int:
+        return NUM_SAMPLES
+
+    def __getitem__(self, index: int):
+        random = np.random.default_rng(index)
+        width, height = (int(side) for side in random.integers(24, 40, 2))
+        coarse = Image.fromarray(random.integers(0, 256, (4, 3, 3), dtype=np.uint8))
+        corners = random.integers(0, [width // 2, height // 2], (index % 4, 2))
+        boxes = np.concatenate([corners, random.integers(4, 13, (index % 4, 2))], axis=1)
+        return coarse.resize((width, height), Image.Resampling.BICUBIC), boxes, np.arange(len(boxes)) + index
+
+
 RANDOM_OPERATIONS: dict[str, Callable[[], ChunkOperation]] = {
     "ChannelDropout": lambda: operations.ChannelDropout(),
     "ColorJitter": lambda: operations.ColorJitter(0.4, 0.4, 0.4, 0.1),
@@ -75,6 +99,7 @@ RANDOM_OPERATIONS: dict[str, Callable[[], ChunkOperation]] = {
     "RandomHorizontalFlip": lambda: operations.RandomHorizontalFlip(),
     "RandomHue": lambda: operations.RandomHue(0.3),
     "RandomInvert": lambda: operations.RandomInvert(),
+    "RandomIoUCrop": lambda: operations.RandomIoUCrop(24),
     "RandomPosterize": lambda: operations.RandomPosterize(3),
     "RandomResizedCrop": lambda: operations.RandomResizedCrop(24),
     "RandomRotation": lambda: operations.RandomRotation(30),
@@ -88,12 +113,15 @@ RANDOM_OPERATIONS: dict[str, Callable[[], ChunkOperation]] = {
 }
 
 STAY = {"boxes": FieldPipeline(joint_with="disabled")}  # as they were in the whole image
+WITH_PLACES = {"RandomIoUCrop"}
 ONLY_IMAGE = {"mask": "disabled", "depth": "disabled", "boxes": "disabled", "text": "disabled"}
 
 
 def pipelines_with(name: str) -> dict[str, Any]:
     """Pipelines with one random operation after a deterministic decoder, if it is none itself."""
     operation = RANDOM_OPERATIONS[name]()
+    if name in WITH_PLACES:
+        return {"image": [operation, RandomHorizontalFlip(), ToTensor()]}
     if name == "MixedTargets":
         label = FieldPipeline([operation, ToTensor()], joint_with="image")
         return ONLY_IMAGE | {"image": [CenterCrop(24), operations.CutMix(), ToTensor()], "label": label}
@@ -150,7 +178,8 @@ CONFIGURATIONS: dict[str, Callable[[], dict[str, Any]]] = {
 
 
 def make(beton: Any, name: str, batch_size: int = 8, **options: Any) -> Loader:
-    """The loader of a configuration."""
+    """The loader of a configuration, of the beton of `Scenes` or, for some, of the one beside it."""
+    beton = Path(beton).with_name(PLACES) if name in WITH_PLACES else beton
     chosen = {"ordering": Random(), "num_workers": 2, "drop_last": True, "seed": 3}
     return Loader(beton, batch_size, **{**chosen, **CONFIGURATIONS[name](), **options})
 

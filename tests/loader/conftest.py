@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 
 from ffcv_hydra.beton import write_beton
-from tests.loader.configurations import FIELDS, Scenes
+from tests.loader.configurations import FIELDS, PLACES, PLACES_FIELDS, Scenes, ScenesWithPlaces
 
 
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """48 samples with the fields image, mask, depth, label, boxes and text."""
+    """48 samples with the fields image, mask, depth, label, boxes and text; beside it one with places in images."""
     path = tmp_path_factory.mktemp("scenes") / "scenes.beton"
+    write_beton(ScenesWithPlaces(), path.with_name(PLACES), PLACES_FIELDS, num_workers=0)
     write_beton(Scenes(), path, FIELDS, num_workers=0, page_size=1 << 21)
     return path
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 from torchvision.transforms import v2
 
 from ffcv_hydra import FFCVDataModule, FFCVPipelineManager
-from ffcv_hydra.beton import MaskField, RaggedArrayField, write_beton
+from ffcv_hydra.beton import BoundingBoxesField, MaskField, RaggedArrayField, write_beton
 from ffcv_hydra.beton.fields.array_fields import NDArrayField
 from ffcv_hydra.beton.fields.bytes_fields import JSONField
 from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
@@ -42,9 +42,9 @@ pytestmark = pytest.mark.timeout(120)
 
 SIDE, COUNT = 24, 16
 MOVE = {
-    "CutMix", "Mixup", "RandAugment", "RandomAffine", "RandomCrop", "RandomHorizontalFlip", "RandomResizedCrop",
-    "RandomRotation", "RandomShortestSide", "RandomTranslate", "RandomVerticalFlip", "RandomZoomOut",
-    "TrivialAugmentWide",
+    "CutMix", "Mixup", "RandAugment", "RandomAffine", "RandomCrop", "RandomHorizontalFlip", "RandomIoUCrop",
+    "RandomResizedCrop", "RandomRotation", "RandomShortestSide", "RandomTranslate", "RandomVerticalFlip",
+    "RandomZoomOut", "TrivialAugmentWide",
 }  # fmt: skip
 MODULES_THAT_MOVE = [
     v2.RandomHorizontalFlip(), v2.RandomVerticalFlip(), v2.RandomRotation(10), v2.RandomAffine(10),
@@ -75,7 +75,7 @@ def beton(tmp_path_factory):
         random = np.random.default_rng(index)
         image = random.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
         boxes, points = random.random((index % 3, 4), dtype=np.float32), random.random((5, 2), dtype=np.float32)
-        return index, image, image[..., 0] // 64, boxes, points, np.ones(7, np.int64), {"boxes": []}
+        return index, image, image[..., 0] // 64, boxes, points, np.ones(7, np.int64), {"boxes": []}, [[0, 0, 9, 9]]
 
     path = tmp_path_factory.mktemp("together") / "together.beton"
     fields = {
@@ -86,6 +86,7 @@ def beton(tmp_path_factory):
         "face_keypoints": NDArrayField(np.dtype("float32"), (5, 2)),
         "attention_mask": NDArrayField(np.dtype("int64"), (7,)),
         "annotations": JSONField(),
+        "places": BoundingBoxesField(),
     }
     write_beton([sample(index) for index in range(COUNT)], path, fields, num_workers=0)
     return path
@@ -95,7 +96,7 @@ ARRAYS = ("found", "face_keypoints", "attention_mask", "annotations")
 
 
 def load(beton, pipelines, keep=(), **options) -> Loader:
-    others = {name: "disabled" for name in ("label", *ARRAYS) if name not in keep}
+    others = {name: "disabled" for name in ("label", "places", *ARRAYS) if name not in keep}
     return Loader(beton, COUNT, pipelines=others | pipelines, num_workers=1, **options)
 
 

@@ -385,7 +385,7 @@ OTHERS = {
     "AllocationQuery", "ArrayDecoder", "BytesDecoder", "Chunk", "ChunkDecoder", "ChunkOperation", "Extents",
     "FailedSample", "FollowedBoxes", "FollowedPoints", "ImageDecoder", "ImageOperation", "KeptItems", "Maps",
     "LetterBox", "MixedTargets", "MixingOperation", "Operation", "PaddedArray", "PaddedBytes", "PlacesDecoder",
-    "PrefixedDecoder", "RandomShortestSide", "RandomZoomOut", "RandomlyApplied",
+    "PrefixedDecoder", "RandomIoUCrop", "RandomShortestSide", "RandomZoomOut", "RandomlyApplied",
     "ScalarDecoder", "SizedDecoder", "SplitPrefixed", "Squeeze",
     "State", "ToDevice", "ToList", "to_targets", "decode_shared", "default_decoder", "default_operations",
 }  # fmt: skip

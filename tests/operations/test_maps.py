@@ -45,7 +45,7 @@ def test_each_pixel_is_where_its_place_is_mapped(operation, apply):
     operation.accept_field(MaskField())  # of which policies change no values
     masks = [np.tile(mask.astype(np.uint8)[..., None], (COUNT, 1, 1, 1)) for mask in (columns, rows, rows * 0 + 1)]
     moved = np.concatenate([apply(operation, mask) for mask in masks], axis=3)
-    matrices, heights, widths = operation.maps(*sizes(), keys())
+    matrices, heights, widths, *_ = operation.maps(*sizes(), keys())
     if matrices.ndim == 4:
         (matrices,) = matrices
     assert set(heights.tolist()) == {moved.shape[1]} and set(widths.tolist()) == {moved.shape[2]}
@@ -74,7 +74,7 @@ def around(matrix: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("degrees", [-123.4, -17, 0, 31.3, 90, 180])
 def test_rotation_moves_boxes_as_torchvisions(degrees):
-    matrices, _, _ = RandomRotation([degrees, degrees]).maps(*sizes(), keys())
+    matrices, *_ = RandomRotation([degrees, degrees]).maps(*sizes(), keys())
     theirs, _ = functional.rotate_bounding_boxes(BOXES, BoundingBoxFormat.XYXY, (HEIGHT, WIDTH), degrees)
     assert np.allclose(around(matrices[0]), theirs, atol=1e-4)
 
@@ -82,7 +82,7 @@ def test_rotation_moves_boxes_as_torchvisions(degrees):
 @pytest.mark.parametrize("degrees, scale, shear", [(20, 0.8, [11, 11, -7, -7]), (-75, 1.7, [-30, -30]), (5, 1, None)])
 def test_affine_maps_move_boxes_as_torchvisions(degrees, scale, shear):
     shears = [0, 0] if shear is None else [shear[0], shear[2] if len(shear) == 4 else 0]
-    matrices, _, _ = RandomAffine([degrees, degrees], None, [scale, scale], shear).maps(*sizes(), keys())
+    matrices, *_ = RandomAffine([degrees, degrees], None, [scale, scale], shear).maps(*sizes(), keys())
     theirs = functional.affine_bounding_boxes(
         BOXES, BoundingBoxFormat.XYXY, (HEIGHT, WIDTH), degrees, [0, 0], scale, shears
     )
@@ -95,7 +95,7 @@ def test_affine_maps_move_boxes_as_torchvisions(degrees, scale, shear):
 )  # fmt: skip
 def test_decoders_map_the_corners_of_what_they_keep_to_the_corners_of_the_output(decoder):
     heights, widths = np.random.default_rng(0).integers(15, 60, (2, COUNT))
-    matrices, tall, wide = decoder.maps(heights, widths, keys())
+    matrices, tall, wide, *_ = decoder.maps(heights, widths, keys())
     assert (tall == decoder.size[0]).all() and (wide == decoder.size[1]).all()
     parts, placed = decoder.boxes(heights, widths, keys()), decoder.placements(heights, widths)
     placed = np.broadcast_to(placed, (COUNT, 4))

@@ -60,7 +60,7 @@ def _whole(matrices, sizes, n, scratch, total, window):
 
 
 @device_function
-def _to_corners(items, place, box_format):
+def to_corners(items, place, box_format):
     """Write a box of float32 as left, top, right, bottom."""
     if box_format != XYXY:
         width, height = items[place + 2], items[place + 3]
@@ -70,13 +70,24 @@ def _to_corners(items, place, box_format):
         items[place + 2], items[place + 3] = items[place] + width, items[place + 1] + height
 
 
-@kernel("void(float64[:, :, :, ::1], int64[:, :, ::1], int64, float64[::1], float32[:, ::1], int32[:, ::1])")
-def follow_boxes(matrices, sizes, box_format, least, rows, indices):
+@device_function
+def _has_centre(part, box):
+    """Whether the centre of a box is in a part: top, left, height, width."""
+    x, y = 0.5 * (box[0] + box[2]), 0.5 * (box[1] + box[3])
+    return part[1] < x < part[1] + part[3] and part[0] < y < part[0] + part[2]
+
+
+@kernel(
+    "void(float64[:, :, :, ::1], int64[:, :, ::1], int64[:, ::1], int64, float64[::1], float32[:, ::1], int32[:, ::1])"
+)
+def follow_boxes(matrices, sizes, centres, box_format, least, rows, indices):
     """Move boxes, clip them to their images, and drop those of which nothing, or too little, is left.
 
     Args:
         matrices: float64 (S, N, 2, 3).
         sizes: int64 (S + 1, N, 2), heights and widths; (0, N, 2): boxes stay as they are, and all are kept.
+        centres: int64 (N, 4): top, left, height, width of the part of each first image that a box has its centre in, or
+            is dropped; (0, 4): anywhere.
         box_format: of the boxes; they become XYXY.
         least: float64 (3,), what is left of a box that is kept: its area and its sides in pixels, and the share of the
             area that it has before it is clipped.
@@ -92,9 +103,11 @@ def follow_boxes(matrices, sizes, box_format, least, rows, indices):
             _whole(matrices, sizes, n, scratch, total, window)
         for index in range(count):
             place, to = HEADER + 4 * index, HEADER + 4 * kept
-            _to_corners(items, place, box_format)
+            to_corners(items, place, box_format)
             for k in range(4):
                 moved[k] = box[k] = items[place + k]
+            if len(centres) > 0 and not _has_centre(centres[n], box):
+                continue
             if len(sizes) > 0:
                 _around(total, box, moved)
                 area = (moved[2] - moved[0]) * (moved[3] - moved[1])
@@ -137,9 +150,7 @@ def _is_mirrored(matrices, n):
     return mirrored
 
 
-@kernel(
-    "void(float64[:, :, :, ::1], int64[:, :, ::1], int64, int64[:, ::1], int64, float32[:, ::1], int32[:, ::1])"
-)
+@kernel("void(float64[:, :, :, ::1], int64[:, :, ::1], int64, int64[:, ::1], int64, float32[:, ::1], int32[:, ::1])")
 def follow_points(matrices, sizes, num_points, mirrored, first, rows, indices):
     """Move points of three numbers each. Those that are labelled, but not in the image, get visibility 0.
 

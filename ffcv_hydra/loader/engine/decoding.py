@@ -1,5 +1,6 @@
 """From stored bytes to the results of a step's decoders: compared with their checksums, and what becomes of damage."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from ffcv_hydra.loader.engine.failures import FailedSamples, OnError
 from ffcv_hydra.loader.engine.storage import Storage
 from ffcv_hydra.loader.plan.node import Node
 from ffcv_hydra.loader.plan.step import Branch, Link
-from ffcv_hydra.operations import FailedSample, ImageDecoder, decode_shared
+from ffcv_hydra.operations import Extents, FailedSample, ImageDecoder, decode_shared
 from ffcv_hydra.operations.base import Scratch
 from ffcv_hydra.operations.image_chain import images_of
 
@@ -93,16 +94,18 @@ class Decoding:
         self, job: BatchJob, link: Link, targets: list[np.ndarray], start: int, stop: int, scratch: Scratch
     ) -> None:
         samples, keys = job.samples[start:stop], job.keys[start:stop]
+        first = link.nodes[0]
         decoders: list[Any] = [node.operation for node in link.decoders]
-        chunks = [chunk_of(node, samples, keys, scratch) for node in link.decoders]
-        stored = self.storage.extents(link.nodes[0].field, samples, scratch.file_for, job.pages)
+        stored = self.storage.extents(first.field, samples, scratch.file_for, job.pages)
         if all(isinstance(decoder, ImageDecoder) and decoder.checks_itself for decoder in decoders):
             stored = replace(stored, checksums=None)  # they are of whole images, of which a part is read
+        read = {first.field: stored} | self.storage.looked_at(link.looked_at, samples, scratch, job.pages)
+        chunks = [chunk_of(node, samples, keys, scratch, read) for node in link.decoders]
         begin, count = 0, len(samples)
         while begin < count:
-            damaged = stored.first_mismatch(begin)
-            end = count if damaged is None else damaged
-            failure = None if damaged is None else FailedSample(damaged, DAMAGED)
+            damage = _first_damage(read, begin)
+            end, field = damage or (count, first.field)
+            failure = None if damage is None else FailedSample(end, DAMAGED)
             try:
                 if begin < end:
                     data, parts = stored.part(begin, end), [chunk.part(begin, end) for chunk in chunks]
@@ -113,10 +116,10 @@ class Decoding:
                         some = [target[begin:end] for target in targets]
                         decode_shared(decoders, data, some, parts, chains, keys[begin:end])
             except FailedSample as error:
-                failure = FailedSample(begin + error.position, error.reason)
+                failure, field = FailedSample(begin + error.position, error.reason), first.field
             if failure is None:
                 return
-            self.fail(job, link.nodes[0], start + failure.position, failure.reason)
+            self.fail(job, replace(first, field=field), start + failure.position, failure.reason)
             _fill_all(link, targets, failure.position, keys, scratch)
             begin = failure.position + 1
 
@@ -148,6 +151,12 @@ class Decoding:
         named = shown + ", ..." * (len(samples) > MOST_NAMED)
         which = f"sample {named}" if len(samples) == 1 else f"one of the samples {named}"
         return f"{beton.path if len(samples) > 1 else beton.path_of(samples[0])}: field '{node.field}', {which}: "
+
+
+def _first_damage(read: Mapping[str, Extents], begin: int) -> tuple[int, str] | None:
+    """The first position from `begin` on whose bytes differ from their checksum, and in which field; None: nowhere."""
+    mismatches = ((stored.first_mismatch(begin), field) for field, stored in read.items())
+    return min(((position, field) for position, field in mismatches if position is not None), default=None)
 
 
 def _fill_all(link: Link, targets: list[np.ndarray], position: int, keys: np.ndarray, scratch: Scratch) -> None:

@@ -70,7 +70,8 @@ class Executor:
 
     def pages(self) -> PageCache | None:
         """Pages to be kept for a pass; None if the files are mapped."""
-        read = [step.nodes[0].field for step in self._thread_steps if step.is_first and step.kind is Kind.CHUNK]
+        links = [step.links[0] for step in self._thread_steps if step.is_first and step.kind is Kind.CHUNK]
+        read = [field for link in links for field in (link.nodes[0].field, *link.looked_at)]
         return self.storage.pages_for([field for field in read if self.storage.reads(field)])
 
     def start(self, job: BatchJob) -> None:

@@ -4,7 +4,8 @@ With `os_cache` the file is mapped and used in place. Without, what a chunk (or,
 needs is read with `pread` into a buffer of the caller's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from ffcv_hydra.collection.shards import Shards
 from ffcv_hydra.loader.engine.files import Files
 from ffcv_hydra.loader.engine.pages import PageCache
 from ffcv_hydra.operations import Extents
+from ffcv_hydra.operations.base import Scratch
 from ffcv_hydra.operations.image_chain import ImageSource, stored_images
 
 
@@ -111,6 +113,13 @@ class Storage:
         data = data.view()
         data.flags.writeable = False
         return Extents(data, ends - sizes, sizes, checksums)
+
+    def looked_at(
+        self, fields: Sequence[str], samples: np.ndarray, scratch: Scratch, pages: PageCache | None = None
+    ) -> dict[str, Extents]:
+        """By field, the boxes of `samples`, for decoders that look at them; other arguments are those of `extents`."""
+        buffers = {field: partial(scratch.buffer, f"boxes {field}") for field in fields}
+        return {field: self.extents(field, samples, buffer, pages) for field, buffer in buffers.items()}
 
     def images(
         self,

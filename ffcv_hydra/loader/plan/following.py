@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from ffcv_hydra.beton import Beton
+from ffcv_hydra.beton import Beton, BoundingBoxesField
 from ffcv_hydra.beton.fields.image_fields import is_image
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.loader.plan.movement import move_of
@@ -16,6 +16,40 @@ from ffcv_hydra.pipeline import DISABLED
 def follows(node: Node) -> bool:
     """Whether what a node gives goes with an image, or with boxes, by what operations say of their maps."""
     return any(isinstance(one.operation, (PlacesDecoder, KeptItems)) for one in with_parents(node))
+
+
+def with_seen_boxes(plan: Plan, beton: Beton) -> Plan:
+    """Let decoders of images that look at boxes know which field these are in.
+
+    Raises:
+        PipelineError: it is not clear which one, or there is none.
+    """
+
+    def looking(node: Node, parent: Node | None) -> Node:
+        node = node.behind(parent)
+        if not isinstance(node.operation, ImageDecoder) or not node.operation.looks_at_boxes:
+            return node
+        name, boxes = _boxes_in(node, plan, beton)
+        return replace(node, operation=node.operation.looking_at(boxes), looks_at=name)
+
+    return plan.rewritten(looking)
+
+
+def _boxes_in(node: Node, plan: Plan, beton: Beton) -> tuple[str, BoundingBoxesField]:
+    """The field of the boxes in the images that a node decodes: one that is joint with them, or the one that there is.
+
+    It is read in any case, whatever outputs there are.
+    """
+    known = {name: field for name, field in beton.fields.items() if isinstance(field, BoundingBoxesField)}
+    roots = {request.output: request.joint_with for request in plan.requests}
+    joint = {plan.ends(output)[0].field for output, root in roots.items() if root == roots[node.output]}
+    found = sorted(joint & set(known)) or sorted(known)
+    if len(found) == 1:
+        return found[0], known[found[0]]
+    what = f"are {', '.join(found)}; let one alone have joint_with: {roots[node.output]}" if found else "is none"
+    raise PipelineError(
+        f"pipeline of '{node.output}': {node.operation.name} looks at one field of boxes, of which there {what}"
+    )
 
 
 def with_followed_images(plan: Plan, beton: Beton) -> Plan:
@@ -41,9 +75,8 @@ def with_followed_images(plan: Plan, beton: Beton) -> Plan:
         moves = [_followed(one, node.output) for one in path if one is path[0] or move_of(one) is not None]
         decoder = path[0].operation
         assert isinstance(decoder, ImageDecoder)
-        return replace(
-            node, operation=node.operation.following(decoder, [one.operation for one in moves]), fused=(node, *moves)
-        )
+        operation = node.operation.following(decoder, [one.operation for one in moves])
+        return replace(node, operation=operation, fused=(node, *moves), looks_at=path[0].looks_at)
 
     return plan.rewritten(following)
 

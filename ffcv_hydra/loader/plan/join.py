@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from ffcv_hydra.beton import Beton
 from ffcv_hydra.kernels.random.generator import key_of_name
-from ffcv_hydra.loader.plan.following import with_followed_boxes, with_followed_images
+from ffcv_hydra.loader.plan.following import with_followed_boxes, with_followed_images, with_seen_boxes
 from ffcv_hydra.loader.plan.levels import check_levels
 from ffcv_hydra.loader.plan.mixing import check_mixed, with_followers
 from ffcv_hydra.loader.plan.node import Node
@@ -21,15 +21,16 @@ def join(plan: Plan, beton: Beton) -> Plan:
     """Hand out the streams, and refuse what would tear outputs apart or cannot be meant.
 
     Before: nodes know what they make. After: each random node has its stream, targets follow the mixing of their
-    images, places what moves these, and items their boxes; joint outputs move alike, normalisations fit what they are
-    given, and `pictures` are known.
+    images, decoders that look at boxes know these, places follow what moves their images, and items their boxes; joint
+    outputs move alike, normalisations fit what they are given, and `pictures` are known.
 
     Raises:
         PipelineError: naming the output, and what does not fit.
     """
     for node in plan.nodes:
         check_levels(node)
-    plan = with_followed_boxes(with_followed_images(with_followers(_with_streams(plan)), beton))
+    plan = with_seen_boxes(with_followers(_with_streams(plan)), beton)
+    plan = with_followed_boxes(with_followed_images(plan, beton))
     check_joint(plan, beton)
     check_mixed(plan, beton)
     return replace(plan, pictures=pictures(plan, beton))

@@ -34,6 +34,7 @@ class Node:
         code: of an operation that runs on whole batches.
         beside: the node whose result it reads as well, in the same view.
         fused: the nodes that this one was made of, if it does what several did.
+        looks_at: the field of boxes that it is given as they are stored, beside its own.
     """
 
     output: str
@@ -49,6 +50,7 @@ class Node:
     code: BatchCode | None = None
     beside: "Node | None" = None
     fused: "tuple[Node, ...]" = ()
+    looks_at: str | None = None
 
     @property
     def name(self) -> str:

@@ -67,6 +67,12 @@ class Link:
         operation = self.nodes[0].operation
         return bool(self.decoders) and isinstance(operation, ChunkDecoder) and operation.reads_file
 
+    @cached_property
+    def looked_at(self) -> tuple[str, ...]:
+        """The fields of boxes that its decoders look at beside their own, each once."""
+        fields = dict.fromkeys(node.looks_at for node in self.decoders)
+        return tuple(field for field in fields if field not in (None, self.nodes[0].field))
+
     @property
     def is_chain(self) -> bool:
         """Whether each image goes through functions, and nothing else."""

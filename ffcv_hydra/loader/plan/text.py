@@ -90,7 +90,7 @@ def _operations(node: Node) -> Iterator[str]:
         if place and isinstance(node.operation, PlacesDecoder):
             yield f"    follows {part.name}"
             continue
-        notes = []
+        notes = [] if node.looks_at is None or place else [f"looks at '{node.looks_at}' as stored"]
         if node.fused and node.parent is not None:
             notes.append("done image by image, before it is a tensor")
         elif place:

@@ -15,7 +15,7 @@ import numpy as np
 from tests.loader.configurations import CONFIGURATIONS, leaves, make
 
 HERE = Path(__file__).parent
-BETON = HERE / "scenes.beton"  # the first 16 of `Scenes`, as the commit 24ac127 wrote them
+BETON = HERE / "scenes.beton"  # the first 16 of `Scenes`, as the commit 24ac127 wrote them; `PLACES` is beside it
 KEPT = HERE / "batches.json"
 CHANGELOG = HERE.parents[2] / "CHANGELOG.md"
 BATCH_SIZE = 4

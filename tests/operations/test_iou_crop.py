@@ -1,0 +1,324 @@
+"""Crops that boxes choose: torchvision's, the same for all that lies on an image, and read from the boxes as stored."""
+
+import math
+import shutil
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from ffcv_hydra.beton import (
+    Beton,
+    BoundingBoxesField,
+    KeypointsField,
+    MaskField,
+    PolygonsField,
+    RaggedArrayField,
+    RandomAccessImageField,
+    write_beton,
+)
+from ffcv_hydra.collection import write_sharded_beton
+from ffcv_hydra.errors import PipelineError, SampleError
+from ffcv_hydra.kernels.random.draws import draw_uniforms
+from ffcv_hydra.kernels.random.generator import fold, key_of
+from ffcv_hydra.loader import Loader
+from ffcv_hydra.operations import Extents, RandomHorizontalFlip, RandomIoUCrop, Resize, ToTensor
+from ffcv_hydra.ordering import QuasiRandom
+from tests.loader.configurations import digests
+
+pytestmark = pytest.mark.timeout(180)
+
+COUNT = 60
+SIDE = 130  # of outputs: more than any image has, so that no row or column of a crop is left out
+FIELDS = {
+    "image": RandomAccessImageField(write_mode="raw"),
+    "mask": MaskField(),
+    "labels": RaggedArrayField("int64", follows="boxes"),
+    "boxes": BoundingBoxesField("xywh"),
+    "points": KeypointsField(2),
+    "outlines": PolygonsField(),
+}
+CROP = {"size": SIDE, "interpolation": "nearest"}
+
+
+def scene(index: int) -> tuple[np.ndarray, np.ndarray]:
+    """Height and width, and up to three boxes as corners, int64 (n, 4)."""
+    random = np.random.default_rng(index)
+    size = random.integers(60, 120, 2)
+    corners = random.integers(0, size[::-1] - 30, (index % 4, 2))
+    return size, np.concatenate([corners, corners + random.integers(12, 30, (index % 4, 2))], axis=1)
+
+
+class Scenes:
+    """Images whose red and green are x and y, from 1 on, and masks of the boxes, the last one on top."""
+
+    def __len__(self) -> int:
+        return COUNT
+
+    def __getitem__(self, index: int):
+        (height, width), boxes = scene(index)
+        rows, columns = np.mgrid[:height, :width]
+        image = np.stack([columns + 1, rows + 1, np.zeros_like(rows)], axis=2).astype(np.uint8)
+        mask = np.zeros((height, width), dtype=np.uint8)
+        for number, (left, top, right, bottom) in enumerate(boxes):
+            mask[top:bottom, left:right] = number + 1
+        points = boxes.reshape(-1, 2, 2)
+        stored = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+        return image, mask, np.arange(len(boxes)), stored, points, [list(pair) for pair in points]
+
+
+@pytest.fixture(scope="module")
+def beton(tmp_path_factory):
+    path = tmp_path_factory.mktemp("iou_crop") / "scenes.beton"
+    write_beton(Scenes(), path, FIELDS, num_workers=0)
+    return path
+
+
+def load(path, crop: RandomIoUCrop, *others: Any, batch_size: int = COUNT, **options: Any) -> Loader:
+    image = [crop, *others, ToTensor()]
+    pipelines = {"image": image, "mask": {"operations": image, "joint_with": "image"}} | options.pop("pipelines", {})
+    return Loader(path, batch_size, pipelines=pipelines, seed=3, **{"num_workers": 2} | options)
+
+
+def batch(*arguments: Any, **options: Any) -> dict[str, Any]:
+    loader = load(*arguments, **options)
+    (values,) = loader
+    return dict(zip(loader.output_names, values, strict=True))
+
+
+def crops(images: torch.Tensor) -> np.ndarray:
+    """int64 (N, 4): left, top, right, bottom of what `Scenes` show."""
+    low, high = images.amin((1, 2)).long(), images.amax((1, 2)).long()
+    return torch.cat([low[:, :2] - 1, high[:, :2]], dim=1).numpy()
+
+
+def with_centre(boxes: np.ndarray, crop: np.ndarray) -> np.ndarray:
+    """bool (n,): which boxes have their centres in a crop."""
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    return ((crop[:2] < centres) & (centres < crop[2:])).all(axis=1)
+
+
+def ious(boxes: np.ndarray, crop: np.ndarray) -> np.ndarray:
+    """float64 (n,)."""
+    sides = np.minimum(boxes[:, 2:], crop[2:]) - np.maximum(boxes[:, :2], crop[:2])
+    shared = sides.clip(0).prod(axis=1)
+    return shared / ((boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + (crop[2:] - crop[:2]).prod() - shared)
+
+
+def parts(operation: RandomIoUCrop, size: np.ndarray, boxes: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """int64 (N, 4): crops of N images that are alike, as left, top, right, bottom."""
+    data, count = boxes.astype(np.float32).reshape(-1).view(np.uint8), len(keys)
+    stored = Extents(data, np.zeros(count, dtype=np.int64), np.full(count, data.size))
+    found = operation.looking_at(BoundingBoxesField()).parts(
+        *(np.full(count, side) for side in size.tolist()), keys, stored
+    )
+    assert found.placements.tolist() == [*operation.size, 0, 0]
+    top, left, height, width = found.boxes.T
+    return np.stack([left, top, left + width, top + height], axis=1)
+
+
+def plain_crop(operation: RandomIoUCrop, size: np.ndarray, boxes: np.ndarray, key: np.ndarray) -> list[int]:
+    """The same in plain Python."""
+    drawn = np.empty((1, 20 * (1 + 4 * operation.trials)))
+    draw_uniforms(key, drawn)
+    numbers, (height, width) = iter(drawn[0].tolist()), size.tolist()
+    while True:
+        least = operation.sampler_options[int(next(numbers) * len(operation.sampler_options))]
+        if least >= 1:
+            return [0, 0, width, height]
+        for _ in range(operation.trials):
+            shares = [next(numbers) for _ in range(4)]
+            span = operation.max_scale - operation.min_scale
+            w, h = (int(side * (operation.min_scale + span * shares[n])) for n, side in enumerate((width, height)))
+            left, top = int((width - w) * shares[2]), int((height - h) * shares[3])
+            crop = np.array([left, top, left + w, top + h])
+            inside = with_centre(boxes, crop)
+            fits = operation.min_aspect_ratio <= w / h <= operation.max_aspect_ratio
+            if fits and inside.any() and ious(boxes[inside], crop).max() >= least:
+                return crop.tolist()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"min_scale": 0.1, "max_scale": 0.8, "trials": 7}, {"min_aspect_ratio": 0.9, "max_aspect_ratio": 1.1}],
+)
+def test_crops_are_those_of_a_plain_search(options):
+    operation, keys = RandomIoUCrop(SIDE, **options), fold(key_of(1), np.arange(40, dtype=np.uint64))
+    for index in range(1, COUNT, 7):
+        size, boxes = scene(index)
+        if len(boxes):
+            found = parts(operation, size, boxes, keys)
+            assert found.tolist() == [plain_crop(operation, size, boxes, key) for key in keys[:, None]]
+            assert len(np.unique(found, axis=0)) > 10
+
+
+def test_crops_are_distributed_as_torchvisions():
+    size, boxes = np.array([90, 120]), np.array([[10, 10, 60, 50], [70, 30, 115, 85]])
+    ours = parts(RandomIoUCrop(SIDE), size, boxes, fold(key_of(2), np.arange(20000, dtype=np.uint64)))
+    inputs = [
+        tv_tensors.Image(torch.zeros(3, *size)),
+        tv_tensors.BoundingBoxes(torch.tensor(boxes), format="XYXY", canvas_size=tuple(size.tolist())),
+    ]
+    torch.manual_seed(0)
+    crop, theirs = v2.RandomIoUCrop(), []
+    for _ in range(1200):
+        found = crop.make_params(inputs) or {"top": 0, "left": 0, "height": 90, "width": 120}
+        top, left = found["top"], found["left"]
+        theirs.append([left, top, left + found["width"], top + found["height"]])
+    for function in (
+        lambda crops: (crops == [0, 0, 120, 90]).all(axis=1), lambda crops: crops[:, 0] / 120,
+        lambda crops: crops[:, 1] / 90, lambda crops: (crops[:, 2] - crops[:, 0]) / 120,
+        lambda crops: (crops[:, 3] - crops[:, 1]) / 90,
+    ):  # fmt: skip
+        one, other = function(ours), function(np.array(theirs))
+        assert abs(one.mean() - other.mean()) < 4 * math.sqrt(other.var() / len(other) + one.var() / len(one))
+
+
+@pytest.mark.parametrize("least", [0.0, 0.3, 0.6])
+def test_a_box_with_its_centre_in_the_crop_has_the_intersection_over_union(beton, least):
+    found = batch(beton, RandomIoUCrop(**CROP, sampler_options=[least], min_scale=0.1))
+    largest = []
+    for index, crop in enumerate(crops(found["image"])):
+        (height, width), boxes = scene(index)
+        if len(boxes) == 0:
+            assert crop.tolist() == [0, 0, width, height]
+        elif crop.tolist() != [0, 0, width, height]:
+            inside = with_centre(boxes, crop)
+            assert inside.any() and ious(boxes[inside], crop).max() >= least
+            largest.append(ious(boxes[inside], crop).max())
+    assert len(largest) > 20 and (least > 0 or min(largest) < 0.1)
+
+
+def test_what_no_crop_can_have_keeps_the_whole_image(beton):
+    found = batch(beton, RandomIoUCrop(**CROP, sampler_options=[0.999]))
+    assert [crop[2:].tolist() for crop in crops(found["image"])] == [scene(i)[0][::-1].tolist() for i in range(COUNT)]
+    assert found["boxes"].lengths.tolist() == [index % 4 for index in range(COUNT)]
+
+
+def test_all_that_lies_on_an_image_goes_through_its_crop(beton):
+    found = batch(beton, RandomIoUCrop(**CROP), RandomHorizontalFlip(0.5))
+    dropped = 0
+    for index, crop in enumerate(crops(found["image"])):
+        boxes, image, mask = scene(index)[1], found["image"][index], found["mask"][index, ..., 0]
+        scale = SIDE / (crop[2:] - crop[:2])
+        is_mirrored = image[0, 0, 0] > image[0, -1, 0]
+
+        def moved(places: np.ndarray, crop=crop, scale=scale, is_mirrored=is_mirrored) -> np.ndarray:
+            x, y = ((places - crop[:2]) * scale).T
+            return np.stack([SIDE - x if is_mirrored else x, y], axis=1)
+
+        kept = with_centre(boxes, crop)
+        dropped += (~kept).sum()
+        count = int(found["boxes"].lengths[index])
+        assert found["labels"].data[index, :count].tolist() == np.flatnonzero(kept).tolist()
+        assert found["labels"].lengths[index] == count
+        for number, place in zip(np.flatnonzero(kept), found["boxes"].data[index, :count].numpy(), strict=True):
+            corners = moved(boxes[number].reshape(2, 2).astype(float))
+            expected = np.concatenate([corners.min(0), corners.max(0)]).clip(0, SIDE)
+            assert np.abs(place - expected).max() < 1e-3
+            if number == len(boxes) - 1:  # on top
+                rows, columns = (mask == number + 1).nonzero(as_tuple=True)
+                seen = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+                assert np.abs(seen - place).max() <= 0.51
+        x, y = (image[..., axis].long() - 1 for axis in (0, 1))
+        stored = torch.zeros(scene(index)[0].tolist(), dtype=torch.uint8)
+        for number, (left, top, right, bottom) in enumerate(boxes.tolist()):
+            stored[top:bottom, left:right] = number + 1
+        assert torch.equal(stored[y, x], mask)
+        expected = moved(boxes.reshape(-1, 2).astype(float))
+        assert np.allclose(found["points"].data[index, : len(boxes), :, :2].reshape(-1, 2), expected, atol=1e-3)
+        assert np.allclose(found["outlines"].data[index, : 2 * len(boxes), 1:], expected, atol=1e-3)
+    assert dropped > 10
+
+
+def test_boxes_are_looked_at_though_no_output_has_them(beton):
+    crop = RandomIoUCrop(**CROP)
+    whole, alone = batch(beton, crop), batch(beton, crop, pipelines={"boxes": "disabled", "labels": "disabled"})
+    for name in ("image", "mask"):
+        assert torch.equal(whole[name], alone[name])
+    assert torch.equal(whole["points"].data, alone["points"].data)
+    other = {"other": {"source": "image", "operations": [Resize([9, 9]), ToTensor()]}}
+    stays = {name: {"joint_with": "other"} for name in ("points", "outlines", "boxes")}
+    assert torch.equal(batch(beton, crop, pipelines=other | stays)["image"], whole["image"])
+
+
+def test_the_same_comes_from_pages_shards_and_mixtures_by_any_workers(beton, tmp_path):
+    def loader(path, **options) -> Loader:
+        return load(path, RandomIoUCrop(40), RandomHorizontalFlip(), batch_size=12, **options)
+
+    expected = digests(loader(beton))
+    assert digests(loader(beton, os_cache=False, num_workers=1)) == expected
+    write_sharded_beton(Scenes(), tmp_path / "shards", FIELDS, shards=3, num_workers=0)
+    assert digests(loader(tmp_path / "shards", os_cache=False)) == expected
+    by_pages = digests(loader(beton, ordering=QuasiRandom(2)))
+    running = iter(found := loader(beton, os_cache=False, ordering=QuasiRandom(2)))
+    assert digests(running) == by_pages
+    assert digests(found) != by_pages  # of another epoch
+    shutil.copy(beton, tmp_path / "again.beton")
+    twice = digests(loader([beton, tmp_path / "again.beton"]))
+    assert len(twice) == 10 and twice[:5] == expected
+
+
+@pytest.fixture(scope="module")
+def damaged(beton, tmp_path_factory):
+    """The boxes of sample 7 have one bit flipped."""
+    path = tmp_path_factory.mktemp("damaged") / "damaged.beton"
+    content = bytearray(beton.read_bytes())
+    content[int(Beton(beton).extents("boxes")[0][7])] ^= 1
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("os_cache", [True, False])
+@pytest.mark.parametrize("boxes", [None, "disabled"])
+def test_damaged_boxes_are_found_and_named(beton, damaged, os_cache, boxes):
+    crop, options = RandomIoUCrop(**CROP), {"os_cache": os_cache, "pipelines": {"boxes": boxes}}
+    with pytest.raises(SampleError, match="damaged.beton: field 'boxes', sample 7: the stored bytes differ"):
+        batch(damaged, crop, **options)
+    whole, zeros = batch(beton, crop, **options), batch(damaged, crop, on_error="zero", **options)
+    for name, expected in whole.items():
+        expected, found = (getattr(value, "data", value) for value in (expected, zeros[name]))
+        others = torch.arange(COUNT) != 7
+        assert torch.equal(found[others], expected[others])
+        assert name == "labels" or not found[7].any()
+    skipped = batch(damaged, crop, on_error="skip", **options)
+    assert len(skipped["image"]) == COUNT - 1 and torch.equal(skipped["image"][7:], whole["image"][8:])
+
+
+def test_it_looks_at_one_field_of_boxes(beton, tmp_path):
+    samples = [(Scenes()[index][0], scene(index)[1], scene(index)[1]) for index in range(4)]
+    fields = {"image": FIELDS["image"], "first": BoundingBoxesField(), "second": BoundingBoxesField()}
+    write_beton(samples, tmp_path / "two.beton", fields, num_workers=0)
+    pipelines: dict[str, Any] = {"image": [RandomIoUCrop(20)]}
+    what = "pipeline of 'image': RandomIoUCrop looks at one field of boxes, of which there"
+    with pytest.raises(PipelineError, match=f"{what} are first, second; let one alone have joint_with: image$"):
+        Loader(tmp_path / "two.beton", 4, pipelines=pipelines)
+    list(Loader(tmp_path / "two.beton", 4, pipelines=pipelines | {"first": "disabled"}))
+    list(Loader(tmp_path / "two.beton", 4, pipelines=pipelines | {"second": {"joint_with": "disabled"}}))
+    write_beton([sample[:1] for sample in samples], tmp_path / "none.beton", {"image": FIELDS["image"]}, num_workers=0)
+    with pytest.raises(PipelineError, match=f"{what} is none$"):
+        Loader(tmp_path / "none.beton", 4, pipelines=pipelines)
+
+
+def test_the_plan_says_that_boxes_are_looked_at(beton):
+    text = str(load(beton, RandomIoUCrop(20)).plan)
+    assert text.count("RandomIoUCrop: looks at 'boxes' as stored") == 2 and "follows RandomIoUCrop\n" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"min_scale": 0}, r"RandomIoUCrop: \[min_scale, max_scale\] is \[smallest, largest\], above 0, at most 1"),
+        ({"min_scale": 0.9, "max_scale": 0.5}, r"\[min_scale, max_scale\] is"),
+        ({"min_aspect_ratio": 3}, r"RandomIoUCrop: \[min_aspect_ratio, max_aspect_ratio\] is"),
+        ({"sampler_options": []}, "RandomIoUCrop: sampler_options is a list of numbers; got"),
+        ({"sampler_options": [-0.1]}, "RandomIoUCrop: sampler_options are shares from 0 on; got"),
+        ({"trials": 0}, "RandomIoUCrop: trials is an integer, at least 1; got 0"),
+    ],
+)
+def test_impossible_arguments_are_refused(arguments, message):
+    with pytest.raises(PipelineError, match=message):
+        RandomIoUCrop(20, **arguments)
