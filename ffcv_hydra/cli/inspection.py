@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from ffcv_hydra.cli.betons import INFO, MERGE, SUBSET, UNPACK, VERIFY
+from ffcv_hydra.cli.ffcv_programs import RUN_FFCV
 from ffcv_hydra.cli.loading import BENCH, EXPLAIN, PREVIEW
 from ffcv_hydra.cli.remote import FETCH, UPLOAD
 from ffcv_hydra.cli.runs import COMPARE, REPORT, SWEEP
@@ -18,6 +19,7 @@ GROUPS: Mapping[str, Sequence[Tool]] = {
     "betons": (INFO, VERIFY, MERGE, SUBSET, UNPACK, FETCH, UPLOAD),
     "loading": (PREVIEW, EXPLAIN, BENCH),
     "runs": (REPORT, SWEEP, COMPARE),
+    "programs": (RUN_FFCV,),
 }
 
 

@@ -16,6 +16,8 @@ from ffcv_hydra.operations.to_tensor import ToTensor
 from ffcv_hydra.ordering.options import OrderOption
 from ffcv_hydra.pipeline import FieldPipeline
 
+_FFCVS_DEFAULT = (ToTensor(),)  # one object: another one would be another setting
+
 
 def adapt(thing: Any) -> Any:
     """What stands for an object or a class of FFCV's, or of a class derived from one; `thing` itself for others."""
@@ -39,5 +41,7 @@ def adapt(thing: Any) -> Any:
 
 
 def _field_pipeline(spec: PipelineSpec) -> FieldPipeline:
+    if spec.default_pipeline:
+        return FieldPipeline(_FFCVS_DEFAULT, source=spec.source)
     decoder = [] if spec.decoder is None else [spec.decoder]
     return FieldPipeline([*decoder, *spec.transforms], source=spec.source)

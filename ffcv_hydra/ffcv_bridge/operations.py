@@ -39,7 +39,7 @@ _FOLLOWED_BY_NOTHING = (
 _KEEP_LEVELS = (
     transforms.Convert, transforms.Squeeze, transforms.ToDevice, transforms.ToTensor, transforms.ToTorchImage,
 )  # fmt: skip
-_SET_BY_FFCV = frozenset({"field", "memory_read", "metadata"})
+_SET_BY_FFCV = frozenset({"field", "is_decoder", "memory_read", "metadata"})
 
 
 class FFCVOperation(Wrapping, Operation):
@@ -85,11 +85,13 @@ class FFCVOperation(Wrapping, Operation):
 
     @property
     def is_decoder(self) -> bool:
-        """Whether it is derived from one of FFCV's decoders."""
-        return isinstance(self.original, _DECODERS)
+        """Whether it is derived from one of FFCV's decoders, or has been said to be one."""
+        return getattr(self.original, "is_decoder", isinstance(self.original, _DECODERS))
 
     def decodes(self, field: Any) -> bool:
         """Whether it is the decoder that a field of FFCV's kind names, or reads what is stored of one of ours."""
+        if getattr(self.original, "is_decoder", False):
+            return True
         if isinstance(getattr(field, "original", None), ffcv.fields.Field):
             return isinstance(self.original, field.get_decoder_class())
         return any(isinstance(self.original, d) and isinstance(field, kind) for d, kind in _DECODED.items())
@@ -123,7 +125,7 @@ class FFCVOperation(Wrapping, Operation):
         return _own_queries(self.original.declare_shared_memory(_as_ffcvs(previous_state)))
 
     def generate_code(self) -> Callable[..., Any]:
-        """The original's code, made for `num_threads`; FFCV's compiler keeps their number for the whole process."""
+        """The original's code, for `num_threads` and to be compiled, both of which FFCV's compiler keeps for all."""
         return self._for_threads(self.original.generate_code)
 
     def generate_code_for_shared_state(self) -> Callable[..., Any] | None:
@@ -131,12 +133,12 @@ class FFCVOperation(Wrapping, Operation):
         return self._for_threads(self.original.generate_code_for_shared_state)
 
     def _for_threads(self, generate: Callable[[], Any]) -> Any:
-        previous = Compiler.num_threads
-        Compiler.num_threads = self.num_threads
+        before = Compiler.num_threads, Compiler.is_enabled
+        Compiler.num_threads, Compiler.is_enabled = self.num_threads, True
         try:
             return generate()
         finally:
-            Compiler.num_threads = previous
+            Compiler.num_threads, Compiler.is_enabled = before
 
 
 def _as_ffcvs(state: State) -> FFCVsState:

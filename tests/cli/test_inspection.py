@@ -327,8 +327,8 @@ def test_help_lists_every_command_in_its_group(capsys):
         main(["--help"])
     shown = capsys.readouterr().out
     assert shown.startswith("usage: python -m ffcv_hydra [-h] COMMAND ...\n")
-    groups = dict(re.findall(r"^(\w+):\n((?:  \w+ .*\n)+)", shown, re.MULTILINE))
-    names = {group: re.findall(r"^  (\w+)", listed, re.MULTILINE) for group, listed in groups.items()}
+    groups = dict(re.findall(r"^(\w+):\n((?:  [\w-]+ .*\n)+)", shown, re.MULTILINE))
+    names = {group: re.findall(r"^  ([\w-]+)", listed, re.MULTILINE) for group, listed in groups.items()}
     assert names == {group: [tool.name for tool in tools] for group, tools in GROUPS.items()}
 
 

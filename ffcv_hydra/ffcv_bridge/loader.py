@@ -1,0 +1,208 @@
+"""FFCV's `Loader`, by this package's."""
+
+import copy
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from operator import index
+from typing import Any, NoReturn
+
+import numpy as np
+from ffcv.fields import Field
+from ffcv.loader import OrderOption
+from ffcv.loader.loader import DEFAULT_OS_CACHE, ORDER_MAP
+from ffcv.memory_managers import MemoryManager, OSCacheManager, ProcessCacheManager
+from ffcv.pipeline import PipelineSpec
+from ffcv.pipeline.operation import Operation
+from ffcv.traversal_order.base import TraversalOrder
+
+from ffcv_hydra import loader as engine
+from ffcv_hydra.collection.shards import opened
+from ffcv_hydra.ffcv_bridge.both_errors import also_built_in
+from ffcv_hydra.ffcv_bridge.orders import GivenOrder, PagewiseOrder
+from ffcv_hydra.ffcv_bridge.reader import Reader
+from ffcv_hydra.loader.engine.epoch_order import EpochOrder
+from ffcv_hydra.loader.iteration import Pass
+from ffcv_hydra.ordering import options, split_over_ranks
+from ffcv_hydra.pipeline import DISABLED
+
+_INSTEAD = {
+    "graph": "print(loader.plan) shows what runs",
+    "pipeline_specs": "set attributes of the operations that you gave, or make another loader",
+    "pipelines": "set attributes of the operations that you gave, or make another loader",
+    "field_name_to_f_ix": "list(loader.reader.handlers) has the fields in their order",
+}
+
+
+class Loader(engine.Loader):
+    """Batches of a beton, with FFCV's arguments, defaults and attributes; docs/coming-from-ffcv.md lists them.
+
+    The batches, the threads and what becomes of errors are this package's. Each rank reads what FFCV's traversal orders
+    give to it, with the duplicates that fill up an epoch.
+
+    Raises:
+        BetonError, PipelineError, LoaderError: as this package's loader; they are the built-in errors, too, that FFCV
+            raises there.
+    """
+
+    indices: Any = None  # an array, in the place of a property
+
+    def __init__(
+        self,
+        fname: str,
+        batch_size: int,
+        num_workers: int = -1,
+        os_cache: bool = DEFAULT_OS_CACHE,
+        order: Any = OrderOption.SEQUENTIAL,
+        distributed: bool = False,
+        seed: int | None = None,
+        indices: Sequence[int] | np.ndarray | None = None,
+        pipelines: Mapping[str, Sequence[Any] | PipelineSpec | None] = {},  # noqa: B006  (as FFCV has it)
+        custom_fields: Mapping[str, type[Field]] = {},  # noqa: B006
+        drop_last: bool = True,
+        batches_ahead: int = 3,
+        recompile: bool = False,
+    ) -> None:
+        arguments = {**locals()}
+        del arguments["self"], arguments["__class__"]
+        if seed is None:
+            is_shared = distributed and order == OrderOption.RANDOM
+            seed = 0 if is_shared else np.random.randint(0, np.iinfo("int32").max)
+        self._args = {**arguments, "seed": seed}
+        self.fname, self.distributed, self.recompile = fname, distributed, recompile
+        with also_built_in(fname):
+            self.reader = _read(fname, custom_fields)
+            chosen = None if indices is None else np.array(indices)
+            self.indices = np.arange(self.reader.num_samples, dtype="uint64") if chosen is None else chosen
+            if chosen is not None and chosen.dtype == bool:
+                self.indices = np.flatnonzero(chosen)
+            super().__init__(
+                fname,
+                index(batch_size),
+                pipelines=_pipelines(pipelines, self.reader.handlers),
+                ordering=options.OrderOption["SEQUENTIAL" if order == OrderOption.SEQUENTIAL else "RANDOM"],
+                indices=chosen if len(self.indices) else None,  # no samples are no batches, and no error
+                seed=index(seed),
+                num_workers=index(num_workers) if num_workers >= 1 else -1,
+                os_cache=bool(os_cache),
+                batches_ahead=max(1, index(batches_ahead)),
+                custom_fields=custom_fields,
+            )
+        self.drop_last = drop_last
+        self.traversal_order = self._order_of(order)
+        self.first_traversal_order = self.next_traversal_order()
+
+    def _order_of(self, order: Any) -> TraversalOrder:
+        if order == OrderOption.QUASI_RANDOM:
+            return PagewiseOrder(self)
+        if order in ORDER_MAP:
+            return ORDER_MAP[order](self)
+        if isinstance(order, TraversalOrder):
+            return order
+        if callable(order):
+            return order(self)
+        raise ValueError(f"order is an OrderOption or a class derived from TraversalOrder; got {order!r}")
+
+    @property
+    def next_epoch(self) -> int:
+        """Of the next pass; each `iter` counts it up."""
+        return self.sampler.epoch
+
+    @next_epoch.setter
+    def next_epoch(self, epoch: int) -> None:
+        self.sampler.set_epoch(epoch)
+
+    def next_traversal_order(self) -> Any:
+        """The ids of the next pass, of which the first `len(self) * batch_size` are read."""
+        return self.traversal_order.sample_order(self.next_epoch)
+
+    def __len__(self) -> int:
+        whole, rest = divmod(len(self.first_traversal_order), self.batch_size)
+        return whole + (rest > 0 and not self.drop_last)
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        ids = np.asarray(self.next_traversal_order())[: len(self) * self.batch_size]
+        passes = replace(self.passes) if self.recompile else copy.copy(self.passes)  # made again, or shared
+        passes.sampler = copy.copy(self.sampler)
+        self.next_epoch += 1
+        self.passes = passes
+        if not len(ids):
+            return iter(())
+        by_pages = isinstance(self.traversal_order, PagewiseOrder)
+        chosen = passes.order.sample_set.chosen
+        passes.order = EpochOrder(self.passes.storage.beton, chosen, GivenOrder(ids, by_pages), self.seed)
+        passes.split = split_over_ranks(len(ids), self.batch_size, world_size=1, rank=0, drop_last=False)
+        return EpochIterator(passes)
+
+    def filter(self, field_name: str, condition: Callable[[Any], bool]) -> "Loader":
+        """A loader of the samples of this one whose field, as its pipeline makes it, fulfils a condition."""
+        others = {name: None for name in [*self.reader.handlers, *self._args["pipelines"]] if name != field_name}
+        pipelines = {**self._args["pipelines"], **others}
+        of_field = {"order": OrderOption.SEQUENTIAL, "distributed": False, "drop_last": False, "pipelines": pipelines}
+        whole = Loader(**{**self._args, **of_field})
+        kept = [
+            sample_id
+            for number, (batch,) in enumerate(whole)
+            for sample_id, sample in zip(whole.sample_ids(number).tolist(), batch, strict=True)
+            if condition(sample)
+        ]
+        return Loader(**{**self._args, "indices": np.array(kept, dtype=np.int64)})
+
+    @property
+    def code(self) -> Any:
+        """What runs a batch: another object once it was made again."""
+        return self.passes.executor
+
+    def generate_code(self) -> None:
+        """Make all again that runs a batch."""
+        self.passes = replace(self.passes)
+
+    @functools.cached_property
+    def memory_manager(self) -> MemoryManager:
+        """FFCV's, for traversal orders that ask which pages samples are in; nothing is read by it."""
+        return (OSCacheManager if self._args["os_cache"] else ProcessCacheManager)(self.reader)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return functools.partial(type(self), **self._args), (), super().__reduce__()[2]
+
+    def __getattr__(self, name: str) -> NoReturn:
+        instead = f" of FFCV's: {_INSTEAD[name]}" if name in _INSTEAD else ""
+        raise AttributeError(f"{type(self).__name__} has no attribute '{name}'{instead}")
+
+
+class EpochIterator(Pass):
+    """One pass, which can be closed as FFCV's."""
+
+    def close(self) -> None:
+        """End it, and wait for its threads."""
+        self.end()
+
+
+def _read(fname: str, custom_fields: Mapping[str, type[Field]]) -> Reader:
+    try:
+        return Reader(fname, custom_fields)
+    except Exception:
+        opened(fname, custom_fields)  # it says what is wrong
+        raise
+
+
+def _pipelines(
+    pipelines: Mapping[str, Sequence[Any] | PipelineSpec | None], handlers: Mapping[str, Field]
+) -> dict[str, PipelineSpec | str]:
+    """Those of this package: of all fields of a file, and of other outputs."""
+    found: dict[str, PipelineSpec | str] = {}
+    for name, given in {**dict.fromkeys(handlers, ()), **pipelines}.items():
+        if given is None:
+            found[name] = DISABLED
+            continue
+        if not isinstance(given, PipelineSpec | Sequence):
+            raise ValueError(f"the pipeline for '{name}' is a PipelineSpec or a list of operations; got {given!r}")
+        spec = given if isinstance(given, PipelineSpec) else PipelineSpec(name, transforms=list(given))
+        found[name] = spec
+        decoder = spec.decoder
+        if decoder is None and spec.source in handlers and spec.transforms:
+            first = spec.transforms[0]
+            decoder = first if isinstance(first, handlers[spec.source].get_decoder_class()) else None
+        if isinstance(decoder, Operation):
+            decoder.is_decoder = True  # which need not show in its class
+    return found

@@ -1,0 +1,33 @@
+"""Where FFCV's loader and writer are looked for, and what these tell."""
+
+import json
+
+import ffcv.loader.loader
+import ffcv.writer
+from ffcv.fields import IntField
+from ffcv.transforms import ReplaceLabel, ToTensor
+
+from ffcv_hydra.ffcv_bridge import DatasetWriter, Loader
+from ffcv_hydra.ffcv_bridge.standing_in import stand_in
+
+
+def test_they_stand_in_everywhere_and_tell_it(monkeypatch, tmp_path):
+    for module in (ffcv, ffcv.loader, ffcv.loader.loader):
+        monkeypatch.setattr(module, "Loader", None)
+    for module in (ffcv, ffcv.writer):
+        monkeypatch.setattr(module, "DatasetWriter", None)
+    for kind in (Loader, DatasetWriter):
+        monkeypatch.setattr(kind, "__init__", kind.__init__)
+    monkeypatch.setenv("FFCV_HYDRA_RUN_FFCV", f"1:{tmp_path}/records")
+    stand_in()
+    assert ffcv.Loader is ffcv.loader.Loader is ffcv.loader.loader.Loader is Loader
+    assert ffcv.DatasetWriter is ffcv.writer.DatasetWriter is DatasetWriter
+    path = str(tmp_path / "a.beton")
+    ffcv.DatasetWriter(path, {"label": IntField()}, num_workers=1).from_indexed_dataset([(1,), (2,)])
+
+    class Mine(ffcv.Loader):
+        pass
+
+    Mine(path, 1, pipelines={"label": [ReplaceLabel([0], 1), ToTensor()]})
+    told = [json.loads(line) for line in (tmp_path / "records").read_text().splitlines()]
+    assert [(one["what"], one["kept"]) for one in told] == [("DatasetWriter", []), ("Loader", ["ReplaceLabel"])]
