@@ -7,8 +7,6 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
-from torchvision import tv_tensors
-from torchvision.transforms.v2 import functional
 
 from ffcv_hydra import operations as o
 from ffcv_hydra.beton import (
@@ -85,93 +83,6 @@ def batch(beton, *image: Any, **pipelines: Any) -> Any:
     return dict(zip(loader.output_names, values, strict=True))
 
 
-UPRIGHT = [
-    o.RandomHorizontalFlip, o.RandomVerticalFlip, lambda: o.RandomTranslate(9),
-    lambda: o.RandomCrop([40, 44], [14, 13, 12, 19]), lambda: o.RandomCrop(30),
-]  # fmt: skip
-TURNED = [
-    lambda: o.RandomRotation(45), lambda: o.RandomAffine(30, [0.2, 0.1], [0.7, 1.4], [-20, 20, -10, 10]),
-]  # fmt: skip
-DECODERS = [
-    lambda: RandomResizedCrop([48, 52], interpolation="nearest"), lambda: o.CenterCrop(50, 0.8, "nearest"),
-    lambda: o.Resize([52, 48], "nearest"), lambda: o.ResizeShorterSide(44, [50, 48], "nearest"),
-    lambda: o.LetterBox([60, 48], "nearest"), lambda: o.RandomZoomOut(56, [1, 2], 0.7, "nearest"),
-    lambda: o.RandomShortestSide([30, 40], [48, 56], "nearest"),
-]  # fmt: skip
-
-
-def drawn(seed: int, kinds: list[Any]) -> list[Any]:
-    random = np.random.default_rng(seed)
-    chosen = [kinds[place] for place in random.integers(len(kinds), size=random.integers(1, 4))]
-    return [DECODERS[seed % len(DECODERS)](), *(kind() for kind in chosen)]
-
-
-def boxes_seen(image: np.ndarray, number: int) -> np.ndarray | None:
-    """The box around the pixels of one box that nothing lies on top of; None if there are none."""
-    rows, columns = np.nonzero(image[..., 2] == 80 * (number + 1))
-    return np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]) if len(rows) else None
-
-
-@pytest.mark.parametrize("seed", range(14))
-def test_boxes_are_where_their_pixels_are(beton, seed):
-    found = batch(beton, *drawn(seed, UPRIGHT))
-    for sample in range(COUNT):
-        image, labels = found["image"][sample].numpy(), found["labels"].data[sample]
-        places = {int(labels[row]) % 100: row for row in range(found["labels"].lengths[sample])}
-        for number in range(sample % 4):
-            seen = boxes_seen(image, number)
-            if number == sample % 4 - 1:  # on top of all others
-                assert (seen is None) or number in places
-            if number not in places:
-                assert seen is None
-                continue
-            box = found["boxes"].data[sample, places[number]].numpy()
-            if seen is not None:
-                assert (seen[:2] >= box[:2] - 1).all() and (seen[2:] <= box[2:] + 1).all()
-            if number == sample % 4 - 1 and (box[2:] - box[:2] > 2).all():
-                assert np.abs(box - seen).max() <= 1
-    assert (found["boxes"].data[..., :2] <= found["boxes"].data[..., 2:]).all()
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_turned_boxes_hold_their_pixels_and_are_no_larger(beton, seed):
-    steps = drawn(seed, TURNED)
-    found, off = batch(beton, *steps), len(steps)  # each step reads the nearest pixel
-    _, height, width, _ = found["image"].shape
-    compared = 0
-    for sample in range(COUNT):
-        image, last = found["image"][sample].numpy(), sample % 4 - 1
-        labels = found["labels"].data[sample][: found["labels"].lengths[sample]].tolist()
-        seen = boxes_seen(image, last) if last >= 0 else None
-        if seen is None:
-            continue
-        box = found["boxes"].data[sample, labels.index(100 * sample + last)].numpy()
-        assert (seen[:2] >= box[:2] - off).all() and (seen[2:] <= box[2:] + off).all()
-        if (box[:2] > 0).all() and (box[2:] < [width, height]).all() and (box[2:] - box[:2] > 12).all():
-            compared += 1
-            if off == 2:
-                assert np.abs(box - seen).max() <= 2.5  # at sharp corners there are few pixels
-    assert compared > 0
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_corners_of_outlines_and_points_are_where_the_pixels_are(beton, seed):
-    found = batch(beton, *drawn(seed, [*UPRIGHT, *TURNED]), points=[o.FollowedPoints()], boxes="disabled")
-    _, height, width, _ = found["image"].shape
-    errors = []
-    for sample in range(COUNT):
-        image, source = found["image"][sample].numpy().astype(int), Scenes()[sample]
-        corners = found["outlines"].data[sample][: found["outlines"].lengths[sample]].numpy()
-        for place, (number, x, y) in enumerate(corners):
-            assert number == place // 4
-            x0, y0 = source[4][place // 4][place % 4]
-            is_inside = 1 <= x < width - 1 and 1 <= y < height - 1
-            if is_inside and image[int(y) - 1 : int(y) + 2, int(x) - 1 : int(x) + 2].any(-1).all():  # none is empty
-                errors.append(image[int(y), int(x), :2] - 0.5 - [x0, y0])
-    errors = np.array(errors)
-    assert len(errors) > 20 and np.abs(errors).max() <= 5 and np.abs(errors.mean(0)).max() < 0.5
-
-
 def test_points_that_leave_the_image_are_marked_and_change_places_in_a_mirror(beton):
     mirrored = batch(beton, o.Resize([50, 50]), o.RandomHorizontalFlip(1.0))
     turned = batch(beton, o.Resize([50, 50]), o.RandomHorizontalFlip(1.0), o.RandomVerticalFlip(1.0))
@@ -188,43 +99,6 @@ def test_points_that_leave_the_image_are_marked_and_change_places_in_a_mirror(be
     exists = (torch.arange(cropped.data.shape[1]) < cropped.lengths[:, None])[..., None].expand(inside.shape)
     assert torch.equal(cropped.data[..., 2], torch.where(inside & exists, 2.0, 0.0))
     assert (~inside & exists).any() and (inside & exists).any()
-
-
-def test_boxes_are_torchvisions_after_the_same_steps(beton):
-    angle, scale, shear = 17.0, 0.8, 6.0
-    fixed = o.RandomAffine([angle, angle], None, [scale, scale], [shear, shear])
-    flips = o.RandomHorizontalFlip(1.0), o.RandomVerticalFlip(1.0)
-    found, compared = batch(beton, o.ResizeShorterSide(50, [44, 48]), *flips, fixed), 0
-    for sample in range(COUNT):
-        image, labels, boxes, *_ = Scenes()[sample]
-        theirs = tv_tensors.BoundingBoxes(
-            torch.from_numpy(boxes).double(), format="XYWH", canvas_size=image.shape[:2], dtype=torch.float64
-        )
-        theirs = functional.convert_bounding_box_format(theirs, new_format="XYXY")
-        theirs = functional.center_crop(functional.resize(theirs, [50]), [44, 48])
-        theirs = functional.vertical_flip(functional.horizontal_flip(theirs))
-        kept = ((theirs[:, 2:] - theirs[:, :2]) > 0).all(1)
-        theirs = functional.affine(theirs, angle, [0, 0], scale, [shear, 0])
-        kept &= ((theirs[:, 2:] - theirs[:, :2]) > 0).all(1)
-        count = int(found["boxes"].lengths[sample])
-        chosen = kept.numpy() & np.array([is_whole(box, image.shape) for box in boxes], dtype=bool)
-        rows = np.isin(found["labels"].data[sample, :count].numpy(), labels[chosen])
-        assert rows.sum() == chosen.sum()
-        ours = found["boxes"].data[sample, :count][rows]
-        assert torch.allclose(ours.double(), theirs.as_subclass(torch.Tensor)[chosen], atol=2e-3)
-        compared += len(ours)
-    assert compared > 10
-
-
-def is_whole(box: np.ndarray, shape: tuple[int, ...]) -> bool:
-    """Whether a centre crop cuts nothing of a box: torchvision turns what is left, and here the whole box is."""
-    side = 50 / min(shape[:2])
-    left, top, width, height = box * side
-    margin_x, margin_y = (shape[1] * side - 48) / 2 + 1, (shape[0] * side - 44) / 2 + 1
-    return bool(
-        left > margin_x and top > margin_y
-        and left + width < shape[1] * side - margin_x and top + height < shape[0] * side - margin_y
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from ffcv_hydra.kernels.compiling.compilation import device_function, kernel
 
 HEADER = 4  # words of 32 bits before the items
 XYXY, XYWH, CXCYWH = 0, 1, 2
+_SLACK = 1e-6  # pixels: points on the edge of an image stay there, whatever is rounded
 
 
 @device_function
@@ -132,7 +133,8 @@ def _move(matrices, sizes, n, point):
     """Move a point, float64 (2,), through all maps of sample n; whether it was in the image all along."""
     inside = True
     for s in range(len(sizes)):
-        inside = inside and 0 <= point[0] <= sizes[s, n, 1] and 0 <= point[1] <= sizes[s, n, 0]
+        inside = inside and -_SLACK <= point[0] <= sizes[s, n, 1] + _SLACK
+        inside = inside and -_SLACK <= point[1] <= sizes[s, n, 0] + _SLACK
         if s < len(matrices):
             m = matrices[s, n]
             x, y = point[0], point[1]
