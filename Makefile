@@ -4,7 +4,7 @@ ARGS ?=
 STAMP := .venv/.installed
 BENCH_STAMP := .venv/.bench-installed
 BENCHMARKS := random-crop center-crop ffcv-file-random-crop ffcv-file-center-crop small-images large-photos \
-	many-channels operations recipes loader-overhead shards remote shuffling scale start memory conversion gpu-check
+	many-channels detection operations recipes loader-overhead shards remote shuffling scale start memory conversion gpu-check
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run convert test test-exhaustive test-without-ffcv fuzz crash-test state-machine golden pixel-table rooms-picture docs docs-check docs-figures lint wheels clean bench bench-setup $(BENCHMARKS:%=bench-%)

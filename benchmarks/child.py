@@ -29,6 +29,7 @@ from benchmarks.work import Epochs, Work
 from ffcv_hydra.errors import describe_error
 
 EPOCHS_FOR_MEMORY = 3
+EPOCHS_FOR_COST = 9
 CHECKED_CALLS = 32
 WARM_UP = 0.2  # share of the time that is measured
 SAMPLING_INTERVAL = 0.002  # seconds
@@ -104,6 +105,28 @@ def peak_memory(contender: ModuleType, work: Work, say: Callable[[Any], None]) -
     say({"bytes": max(peaks) - before})
 
 
+def places(contender: ModuleType, work: Work, say: Callable[[Any], None]) -> None:
+    """Say what the first batch has besides images, as lists."""
+    say({"places": [tensor.tolist() for tensor in next(iter(contender.batches(work)))[1:]]})
+
+
+def cost_of_places(contender: ModuleType, work: Work, say: Callable[[Any], None]) -> None:
+    """Say by how many percent longer this process works for an epoch with places in the images than for one without.
+
+    That is the median of as many epochs of each, in turn.
+    """
+    spent: list[list[float]] = [[], []]
+    loaders = contender.batches(work), contender.images(work)
+    for _ in range(EPOCHS_FOR_COST + 1):
+        for epochs, seconds in zip(loaders, spent, strict=True):
+            begin = time.process_time()
+            for _ in epochs:
+                pass
+            seconds.append(time.process_time() - begin)
+    shares = [with_places / alone - 1 for with_places, alone in zip(*spent, strict=True)]
+    say({"percent": 100 * statistics.median(shares[1:])})
+
+
 def conversion(contender: ModuleType, work: Work, say: Callable[[Any], None]) -> None:
     """Say how many images are converted per second, and how many bytes the file has; the second of two conversions."""
     with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
@@ -140,7 +163,20 @@ def gpu_checks(contender: ModuleType, work: Work, say: Callable[[Any], None]) ->
 
 TASKS = {
     task.__name__: task
-    for task in (serve, prepare, store, epochs, first_batch, peak_memory, conversion, training, gpu_checks, operate)
+    for task in (
+        serve,
+        prepare,
+        store,
+        epochs,
+        first_batch,
+        peak_memory,
+        conversion,
+        training,
+        gpu_checks,
+        operate,
+        places,
+        cost_of_places,
+    )  # fmt: skip
 }
 
 
@@ -148,8 +184,8 @@ def _describe(epochs: Epochs) -> dict[str, Any]:
     """Shapes and statistics of the first epoch's batches, which also warms caches up."""
     statistics = [[_statistics(tensor) for tensor in _tensors(batch)] for batch in epochs]
     batch = next(iter(epochs))
-    known = torch.uint8, torch.bool, torch.float32
-    assert all(tensor.dtype in known for tensor in _tensors(batch)), "neither uint8 nor float32"
+    known = torch.uint8, torch.bool, torch.float32, torch.int64
+    assert all(tensor.dtype in known for tensor in _tensors(batch)), "neither uint8 nor float32 nor int64"
     return {
         "shapes": [list(tensor.shape[1:]) for tensor in _tensors(batch)],
         "statistics": np.round(np.mean(statistics, axis=0), 1).ravel().tolist(),

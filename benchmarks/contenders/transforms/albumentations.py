@@ -100,7 +100,7 @@ def transform(step: Step, images: np.ndarray) -> Callable[[], list[np.ndarray]]:
 
 def batches(work: Work) -> Epochs:
     """Epochs of the loader."""
-    return data_loader.batches(work, data_loader.Samples(work, _decode, decode_mask, augment))
+    return data_loader.batches(work, data_loader.Samples(work, decode, decode_mask, augment))
 
 
 def augment(view: View, mask: bool) -> Callable[..., list[torch.Tensor]]:
@@ -116,7 +116,8 @@ def augment(view: View, mask: bool) -> Callable[..., list[torch.Tensor]]:
     return run
 
 
-def _decode(jpeg: bytes) -> Any:
+def decode(jpeg: bytes) -> Any:
+    """uint8 (H, W, 3)."""
     return cv2.imdecode(np.frombuffer(jpeg, dtype=np.uint8), cv2.IMREAD_COLOR_RGB)
 
 

@@ -9,10 +9,11 @@ from benchmarks.work import Epochs, Work
 
 PACKAGES = (*albumentations.PACKAGES, "simplejpeg")
 
+decode = partial(simplejpeg.decode_jpeg, colorspace="RGB", fastdct=True, fastupsample=True)
+
 
 def batches(work: Work) -> Epochs:
     """Epochs of the loader."""
-    decode = partial(simplejpeg.decode_jpeg, colorspace="RGB", fastdct=True, fastupsample=True)
     return data_loader.batches(
         work, data_loader.Samples(work, decode, albumentations.decode_mask, albumentations.augment)
     )

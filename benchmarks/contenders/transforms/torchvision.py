@@ -57,7 +57,7 @@ def transform(step: Step, images: np.ndarray) -> Callable[[], list[np.ndarray]]:
 
 def batches(work: Work) -> Epochs:
     """Epochs of the loader."""
-    return data_loader.batches(work, data_loader.Samples(work, _decode, decode_mask, augment))
+    return data_loader.batches(work, data_loader.Samples(work, decode, decode_mask, augment))
 
 
 def augment(view: View, mask: bool) -> Callable[..., list[torch.Tensor]]:
@@ -74,7 +74,8 @@ def augment(view: View, mask: bool) -> Callable[..., list[torch.Tensor]]:
     return run
 
 
-def _decode(jpeg: bytes) -> torch.Tensor:
+def decode(jpeg: bytes) -> torch.Tensor:
+    """uint8 (3, H, W)."""
     return decode_jpeg(as_tensor(jpeg), mode=ImageReadMode.RGB)
 
 

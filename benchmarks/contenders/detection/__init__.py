@@ -1,0 +1,1 @@
+"""What detectors are trained with, from several libraries: photographs and the boxes on them."""
