@@ -73,7 +73,7 @@ class SplitPrefixed(TensorOperation):
 
     def apply(self, batch: torch.Tensor) -> PaddedBytes | PaddedArray:
         """Both parts of the batch."""
-        data, lengths = batch[:, _PREFIX : _PREFIX + self._longest], batch.view(torch.int64)[:, 0]
+        data, lengths = batch[:, _PREFIX : _PREFIX + self._longest], batch.view(torch.int64)[:, 0].clone()
         if not isinstance(self.field, RaggedArrayField):
             return PaddedBytes(data, lengths)
         return PaddedArray(data.view(torch_dtype(self.field.dtype)).view(len(batch), *self._items), lengths)

@@ -51,7 +51,9 @@ class Executor:
         self._fields_by_pointer = sorted({node.field for node in decoders if node.code is not None})
         self._thread_steps = [step for step in plan.steps if step.kind is not Kind.CONSUMER]
         self._consumer_steps = [step for step in plan.steps if step.kind is Kind.CONSUMER]
-        self._read_often = {node for node, times in plan.readers().items() if times > 1}
+        readers = plan.readers()
+        readers.subtract(node.beside for node in plan.nodes if node.beside is not None)  # they read what nobody changes
+        self._read_often = {node for node, times in readers.items() if times > 1}
         delivered = [leaf for end in plan.outputs.values() for leaf in ([end] if isinstance(end, Node) else end)]
         self._handed_over = {*delivered, *(step.nodes[0].parent for step in self._consumer_steps)}
         self._formed = {step.children[0] for step in plan.steps if step.form is not None}
