@@ -1,5 +1,6 @@
 """What `run.py` and `convert.py` do with their composed configs."""
 
+import os
 import signal
 import sys
 import threading
@@ -20,14 +21,18 @@ from ffcv_hydra.imports import without_collecting
 from ffcv_hydra.stages import STAGES
 
 
-def run() -> None:
-    """Train, evaluate or predict, as the command line says."""
-    execute(_run, "run", fresh_processes=True)
+def run(config_dir: str | os.PathLike[str] | None = None) -> None:
+    """Train, evaluate or predict, as the command line says.
+
+    Args:
+        config_dir: a folder of configs beside the shipped ones, if the command line names none.
+    """
+    execute(_run, "run", config_dir=config_dir, fresh_processes=True)
 
 
-def convert() -> None:
-    """Write the betons of a dataset's splits, as the command line says."""
-    execute(_convert, "convert")
+def convert(config_dir: str | os.PathLike[str] | None = None) -> None:
+    """Write the betons of a dataset's splits, as the command line says; `config_dir` as for `run`."""
+    execute(_convert, "convert", config_dir=config_dir)
 
 
 # Heavy modules are imported when a task starts, so that --help, --cfg and shell completion stay fast.

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 
 from ffcv_hydra.cli import composition_errors, task_errors
 from ffcv_hydra.cli.unread import may_be_unread
+from ffcv_hydra.hydra_internals import config_flags
 from ffcv_hydra.sweeps.program import Program
 from ffcv_hydra.urls import has_secrets, shown
 
@@ -25,7 +26,11 @@ _BETONS_IN_MAPPINGS = re.compile(r"""\bbeton\s*:\s*['"]?(\w[\w+.-]*://[^'"\s}\]]
 
 
 def execute(
-    task: Task, config_name: str, arguments: Sequence[str] | None = None, fresh_processes: bool = False
+    task: Task,
+    config_name: str,
+    arguments: Sequence[str] | None = None,
+    config_dir: str | os.PathLike[str] | None = None,
+    fresh_processes: bool = False,
 ) -> None:
     """Compose `config_name` with the command line's overrides and call `task` with it, once or for each job of a sweep.
 
@@ -36,13 +41,17 @@ def execute(
         task: is given the config.
         config_name: of a file in `conf/`.
         arguments: overrides and options in place of the command line's.
+        config_dir: a folder of configs beside the shipped ones, if `arguments` name none.
         fresh_processes: each job of a sweep is this program, started anew, whatever the launcher.
     """
     # A console script does not see the folder it is started in, where a user's own datasets and models are.
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
-    if (fault := kept_secret(sys.argv[1:] if arguments is None else arguments)) is not None:
+    given = sys.argv[1:] if arguments is None else arguments
+    if (fault := kept_secret(given)) is not None:
         sys.exit(fault)
+    if config_dir is not None and not config_flags(given):
+        arguments = [f"--config-dir={os.path.abspath(config_dir)}", *given]
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     reported: list[Exception] = []
     unexpected: list[Exception] = []

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from ffcv_hydra.cli.betons import INFO, MERGE, SUBSET, UNPACK, VERIFY
 from ffcv_hydra.cli.ffcv_programs import RUN_FFCV
 from ffcv_hydra.cli.loading import BENCH, EXPLAIN, PREVIEW
+from ffcv_hydra.cli.new_project import NEW
 from ffcv_hydra.cli.remote import FETCH, UPLOAD
 from ffcv_hydra.cli.runs import COMPARE, REPORT, SWEEP
 from ffcv_hydra.cli.tool import Tool
@@ -19,6 +20,7 @@ GROUPS: Mapping[str, Sequence[Tool]] = {
     "betons": (INFO, VERIFY, MERGE, SUBSET, UNPACK, FETCH, UPLOAD),
     "loading": (PREVIEW, EXPLAIN, BENCH),
     "runs": (REPORT, SWEEP, COMPARE),
+    "projects": (NEW,),
     "programs": (RUN_FFCV,),
 }
 

@@ -33,17 +33,20 @@ def register() -> None:
     OmegaConf.register_new_resolver("either", lambda first, second: first or second, replace=True)
 
 
-def run_folder() -> str:
+def run_folder(task_name: str | None = None) -> str:
     """A new run's folder, relative to `outputs/`: `<date>/<time>_<random>`; in a SLURM job `slurm/<job id>/<digest>`.
+
+    One with a name is in a folder of it.
 
     The digest is that of the command line. So all tasks of a job agree on the folder, a requeued job, which keeps its
     id, finds it again, and another command of the same job does not. Interactive jobs, told by their name as Lightning
     does, count as no job.
     """
+    above = f"{task_name}/" if task_name else ""
     job = os.environ.get("SLURM_JOB_ID")
     if job and "SLURM_NTASKS" in os.environ and os.environ.get("SLURM_JOB_NAME") not in ("bash", "interactive"):
-        return f"slurm/{job}/{sha256(repr(sys.argv[1:]).encode()).hexdigest()[:8]}"
-    return f"{datetime.now():%Y-%m-%d/%H-%M-%S}_{secrets.token_hex(3)}"
+        return f"{above}slurm/{job}/{sha256(repr(sys.argv[1:]).encode()).hexdigest()[:8]}"
+    return f"{above}{datetime.now():%Y-%m-%d/%H-%M-%S}_{secrets.token_hex(3)}"
 
 
 def run_dir() -> str:

@@ -191,6 +191,8 @@ class ConvertConfig(Section):
 class RunConfig(ConvertConfig):
     """What `run.py` composes."""
 
+    task_name: str | None = None
+    tags: list[str] = []
     mode: Literal["fit", "validate", "test", "predict", "export", "bench"]
     ckpt_path: str | None
     trust_checkpoint: bool

@@ -113,6 +113,7 @@ def _header(run: RunFolder, title: str) -> Html:
     config = run.config.get("model")
     model, backbone = _name(config), _name(config.get("backbone")) if isinstance(config, Mapping) else ""
     about = [result.get("mode"), f"{model} of {backbone}" if backbone else model, _date(result.get("started"))]
+    about += [result.get("task_name"), *result.get("tags", ())]
     line = " · ".join(str(part) for part in about if part)
     why = redacted_text(str(result.get("error") or run.ending))
     ended = "" if run.status == COMPLETED else f"<p class=ended>{text(why, 5000)}</p>"

@@ -96,6 +96,7 @@ class _Run:
         """Run, and leave a true `result.json` however it ends."""
         overrides, mode, seed = redacted_words(_overrides()), self.config["mode"], self.config.get("seed")
         origin = {"run_folder": str(self.run_dir), "started": self.started, **provenance()} if self.rank == 0 else {}
+        origin |= {name: self.config[name] for name in ("task_name", "tags") if self.config.get(name)}
         self.record.start(mode=mode, seed=seed, overrides=overrides, error=None, **origin, **self._facts())
         signals = StopSignals(abort=self._abort)
         try:
