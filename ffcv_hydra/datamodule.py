@@ -15,6 +15,7 @@ from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.device_transforms import DeviceTransforms, DeviceTransformSpec
 from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.kernels.random.generator import key_of, key_of_name
+from ffcv_hydra.lightning_copies_internals import OfEveryLightning
 from ffcv_hydra.lightning_internals import begun_batches, go_on_where_it_ended
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.loader.plan.plan import Picture
@@ -25,7 +26,7 @@ from ffcv_hydra.pipeline import FFCVPipelineManager
 from ffcv_hydra.stages import STAGES
 
 
-class FFCVDataModule(pl.LightningDataModule):
+class FFCVDataModule(pl.LightningDataModule, OfEveryLightning):
     """Builds a loader per stage when it is asked for one, for the trainer's number of ranks.
 
     Args:
@@ -157,6 +158,10 @@ class FFCVDataModule(pl.LightningDataModule):
             LoaderError: if there is no `predict_manager`.
         """
         return self._loader("predict")
+
+    def made(self, loader: Any) -> bool:
+        """Whether a loader is one of this module's, which are as the trainer wants them."""
+        return any(loader is one for one in self._loaders.values())
 
     def first_batch(self, stage: str) -> dict[str, Any]:
         """The outputs of the first batch of an epoch, by name; for a look, nothing counts as read."""

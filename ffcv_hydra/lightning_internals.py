@@ -5,7 +5,7 @@ import subprocess
 import warnings
 from collections.abc import Mapping
 from traceback import walk_tb
-from typing import Any
+from typing import Any, TypeGuard
 
 import pytorch_lightning as pl
 import torch
@@ -15,6 +15,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.lightning_copies_internals import OfEveryLightning, in_every
 
 CHATTER = (
     "\N{ELECTRIC LIGHT BULB} Tip:",
@@ -124,7 +125,11 @@ def take_learning_rates(trainer: pl.Trainer) -> None:
 def child_ranks(trainer: pl.Trainer | None) -> list[subprocess.Popen[bytes]]:
     """The processes of the ranks that this one has started."""
     launcher = None if trainer is None else trainer.strategy.launcher
-    return list(launcher.procs) if isinstance(launcher, _SubprocessScriptLauncher) else []
+    return list(launcher.procs) if _starts_scripts(launcher) else []
+
+
+def _starts_scripts(launcher: Any) -> TypeGuard[_SubprocessScriptLauncher]:
+    return isinstance(launcher, in_every(_SubprocessScriptLauncher))
 
 
 def dismiss_observer(trainer: pl.Trainer) -> None:
@@ -133,7 +138,7 @@ def dismiss_observer(trainer: pl.Trainer) -> None:
     The observer looks at the very list that the launcher keeps, so the launcher gets a copy and the list is emptied.
     """
     launcher = trainer.strategy.launcher
-    if isinstance(launcher, _SubprocessScriptLauncher):
+    if _starts_scripts(launcher):
         observed = launcher.procs
         launcher.procs = list(observed)
         observed.clear()
@@ -150,7 +155,7 @@ def move_average(averaging: callbacks.WeightAveraging, device: torch.device) -> 
         averaging._average_model.to(device)
 
 
-class ModelCheckpoint(callbacks.ModelCheckpoint):
+class ModelCheckpoint(callbacks.ModelCheckpoint, OfEveryLightning):
     """Lightning's, with the same arguments; `save_last` saves after each evaluation and at the end of the training.
 
     Lightning saves `last.ckpt` only together with one of the best: when the last epochs of a run were no better, what
@@ -173,7 +178,7 @@ class ModelCheckpoint(callbacks.ModelCheckpoint):
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
 
 
-class EarlyStopping(callbacks.EarlyStopping):
+class EarlyStopping(callbacks.EarlyStopping, OfEveryLightning):
     """Lightning's, with the same arguments; it does not ask for the metric after an epoch that was cut off.
 
     A run that `max_steps` ends within an epoch has not evaluated it: Lightning raises then, when all is done. A metric
@@ -191,7 +196,11 @@ class EarlyStopping(callbacks.EarlyStopping):
             raise MisconfigurationException(str(error)) from error
 
 
-class ProgressBarFromOne(callbacks.RichProgressBar):
+class Callback(pl.Callback, OfEveryLightning):
+    """Lightning's, whichever of its packages the trainer is of."""
+
+
+class ProgressBarFromOne(callbacks.RichProgressBar, OfEveryLightning):
     """Lightning's Rich bar with `Epoch 1/10` for the first one: it counts from 0, other lines of a run from 1."""
 
     def _get_train_description(self, current_epoch: int) -> str:

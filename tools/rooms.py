@@ -23,7 +23,7 @@ GROUND = [
      "process_identity", "process_memory", "redaction"],  # fmt: skip
 
     ["loaded_torch", "atomic_file", "terminal", "foreign", "torch_internals", "hydra_internals", "loader_options",
-     "run_folder", "drawn_text"],  # fmt: skip
+     "lightning_copies_internals", "run_folder", "drawn_text"],  # fmt: skip
 ]
 ROWS = [
     *GROUND,

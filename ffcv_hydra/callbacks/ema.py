@@ -8,10 +8,11 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
 from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.lightning_copies_internals import OfEveryLightning, in_every
 from ffcv_hydra.lightning_internals import move_average
 
 
-class EMA(WeightAveraging):
+class EMA(WeightAveraging, OfEveryLightning):
     """Averages the weights, and the statistics of normalisations, over the steps; evaluations and checkpoints use that.
 
     A checkpoint has the average as its `state_dict`, which is what a test, a prediction or another program loads, and
@@ -51,7 +52,9 @@ class EMA(WeightAveraging):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Begin with a copy of the model."""
-        super().setup(trainer, pl_module, stage)
+        # of the model's package of Lightning, which alone knows what the model overrides
+        is_ours = isinstance(pl_module, pl.LightningModule)
+        in_every(WeightAveraging)[0 if is_ours else -1].setup(self, trainer, pl_module, stage)
         if stage == "fit":
             self._is_swapped = False
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.strategies import DDPStrategy
@@ -9,12 +10,14 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import nn
 
 from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.lightning_copies_internals import in_every
+from ffcv_hydra.lightning_internals import Callback
 from ffcv_hydra.nearest import hint
 
 log = logging.getLogger(__name__)
 
 
-class Finetuning(pl.Callback):
+class Finetuning(Callback):
     """Keeps a network as it is, but for its head, until an epoch begins: neither its weights nor its statistics change.
 
     The optimizer has all weights from the start, and leaves out those that have no gradient; so schedules, checkpoints
@@ -65,9 +68,10 @@ class Finetuning(pl.Callback):
             wrapper.training = True
         for child in kept.values():
             child.train()
-        if isinstance(trainer.strategy, DDPStrategy):  # it reduces the gradients that were wanted when it was made
-            trainer.strategy.model = pl_module
-            trainer.strategy.configure_ddp()
+        strategy: Any = trainer.strategy
+        if isinstance(strategy, in_every(DDPStrategy)):  # it reduces the gradients that were wanted when it was made
+            strategy.model = pl_module
+            strategy.configure_ddp()
         if not is_frozen:
             rank_zero_only(log.info)("from epoch %d on all of %s is trained", trainer.current_epoch + 1, self.network)
             return

@@ -10,10 +10,10 @@ from torch import Tensor, distributed
 
 from ffcv_hydra.callbacks.stop_signals import RunInterrupted, StopSignals
 from ffcv_hydra.errors import WriteError
-from ffcv_hydra.lightning_internals import dismiss_observer, is_resumable, validate_anew
+from ffcv_hydra.lightning_internals import Callback, dismiss_observer, is_resumable, validate_anew
 
 
-class GracefulStop(pl.Callback):
+class GracefulStop(Callback):
     """Raises `RunInterrupted` on every rank at the same batch boundary once any rank has received a stop signal.
 
     While fitting, a checkpoint is saved first. Lightning's own way (`trainer.should_stop`) would validate and end the

@@ -6,8 +6,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from ffcv_hydra.lightning_internals import Callback
 
-class Lookahead(pl.Callback):
+
+class Lookahead(Callback):
     """Average floating-point weights and buffers while training, and go on from the average.
 
     As airbench has it (Jordan, arXiv:2404.00498, after "Lookahead Optimizer", arXiv:1907.08610). The average forgets by

@@ -7,10 +7,11 @@ from pytorch_lightning.utilities.model_summary import get_human_readable_count
 from rich import box
 from rich.table import Table
 
+from ffcv_hydra.lightning_copies_internals import OfEveryLightning
 from ffcv_hydra.terminal import TerminalConsole
 
 
-class ParameterSummary(ModelSummary):
+class ParameterSummary(ModelSummary, OfEveryLightning):
     """Lightning's summary of the modules that have parameters, without those that count metrics.
 
     FLOPs are told where Lightning knows them: for models with an `example_input_array`.

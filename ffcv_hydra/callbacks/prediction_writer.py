@@ -11,6 +11,7 @@ from torch import Tensor, distributed
 from ffcv_hydra.atomic_file import save_whole
 from ffcv_hydra.callbacks.prediction_table import prediction_columns, write_table
 from ffcv_hydra.errors import ConfigError, LoaderError
+from ffcv_hydra.lightning_internals import Callback
 
 CLASS_NAMES = "ffcv_hydra.class_names"
 """Under which a checkpoint has what the training's classes are called, by number."""
@@ -19,7 +20,7 @@ Predictions = dict[str, Tensor]  # a tensor that is no entry of a dictionary is 
 Batch = tuple[Tensor, Predictions, Tensor | None]  # ids, predictions and labels
 
 
-class PredictionWriter(pl.Callback):
+class PredictionWriter(Callback):
     """Writes what `predict_step` returns, with the samples' ids, in the dataset's order.
 
     The file holds `{"sample_ids": int64 (N,), "predictions": (N, ...)}`, or a dictionary of such tensors where

@@ -13,9 +13,10 @@ import pytorch_lightning as pl
 from ffcv_hydra.atomic_file import write_whole
 from ffcv_hydra.callbacks.throughput import Throughput
 from ffcv_hydra.callbacks.time_left import TimeLeft
+from ffcv_hydra.lightning_internals import Callback
 
 
-class ProgressFile(pl.Callback):
+class ProgressFile(Callback):
     """Rank 0 writes a JSON file when the training starts and at the end of each epoch.
 
     It holds `epoch` (those done), `max_epochs` (null without a limit), `metrics` (floats by name),

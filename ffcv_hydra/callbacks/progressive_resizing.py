@@ -6,10 +6,11 @@ As in "Fixing the train-test resolution discrepancy" (Touvron et al., arXiv:1906
 import pytorch_lightning as pl
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from ffcv_hydra.lightning_internals import Callback
 from ffcv_hydra.loader import Loader
 
 
-class ProgressiveResizing(pl.Callback):
+class ProgressiveResizing(Callback):
     """Let the size of training images grow linearly over the epochs; evaluation keeps the pipeline's own size.
 
     Args:

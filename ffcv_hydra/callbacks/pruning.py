@@ -7,10 +7,11 @@ import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
+from ffcv_hydra.lightning_internals import Callback
 from ffcv_hydra.sweeps.trial import ReportedTrial
 
 
-class Pruning(pl.Callback):
+class Pruning(Callback):
     """Rank 0 reports a metric after each epoch and asks whether to go on; the answer is broadcast to all ranks.
 
     A pruned run ends like one that is over: `pruned` is then true, checkpoints stay.

@@ -7,9 +7,10 @@ import pytorch_lightning as pl
 import torch
 
 from ffcv_hydra.callbacks.batch_size import global_batch_size
+from ffcv_hydra.lightning_internals import Callback
 
 
-class Throughput(pl.Callback):
+class Throughput(Callback):
     """Measures training samples per second over all ranks, without the first batches and without validation.
 
     Logs `samples_per_second` of each epoch at its end; afterwards `samples_per_second` is that of the whole run, and

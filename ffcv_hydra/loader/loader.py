@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.collection.mixture import Mixture, Readable, named
@@ -25,7 +24,7 @@ from ffcv_hydra.loader.engine.indices import (
 from ffcv_hydra.loader.engine.storage import Storage
 from ffcv_hydra.loader.identity import identity_of_data, identity_of_fields
 from ffcv_hydra.loader.iteration import Pass, Passes
-from ffcv_hydra.loader.notices import tell_of_left_out, warn_of_whole_reads
+from ffcv_hydra.loader.notices import tell_of_left_out, tell_of_ranks
 from ffcv_hydra.loader.one_sample import as_stored, outputs_by_name
 from ffcv_hydra.loader.plan.plan import Plan
 from ffcv_hydra.loader.position import Position
@@ -167,8 +166,7 @@ class Loader:
         return len(self.passes.split)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        if self.world_size == 1 and torch.distributed.is_available() and torch.distributed.is_initialized():
-            warn_of_whole_reads(torch.distributed.get_rank(), torch.distributed.get_world_size())
+        tell_of_ranks(self.world_size)
         return Pass(self.passes)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -219,7 +217,7 @@ class Loader:
             alone["path"] = path.in_turn()
         if epoch is None:
             alone["pipelines"] = as_stored(self._beton, sample)
-        other = self._with(**alone)
+        other = self.with_options(**alone)
         other.sampler.set_epoch(epoch or 0)
         batch = other.peek()
         assert batch is not None  # the sample is there
@@ -310,7 +308,7 @@ class Loader:
         if output not in self.output_names:
             known = ", ".join(self.output_names)
             raise PipelineError(f"filter: {self._beton.path} gives no output '{output}'; it gives {known}")
-        whole = self._with(**_EVERYTHING)
+        whole = self.with_options(**_EVERYTHING)
         place = whole.output_names.index(output)
         kept = (
             sample_id
@@ -318,10 +316,10 @@ class Loader:
             for sample_id, sample in zip(whole.sample_ids(index).tolist(), _samples(batch[place]), strict=True)
             if condition(sample)
         )
-        return self._with(indices=np.fromiter(kept, dtype=np.int64))
+        return self.with_options(indices=np.fromiter(kept, dtype=np.int64))
 
-    def _with(self, **arguments: Any) -> "Loader":
-        """The same loader with other arguments, at the beginning of the epoch."""
+    def with_options(self, **arguments: Any) -> "Loader":
+        """The same loader with other arguments, such as another `batch_size`, at the beginning of the epoch."""
         other = type(self)(**{**self._arguments, **arguments})
         other.sampler.set_epoch(self.sampler.epoch)
         other.passes.sizes = dict(self.passes.sizes)

@@ -6,7 +6,10 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from ffcv_hydra.beton import Beton
+from ffcv_hydra.lightning_copies_internals import is_only_looked_at
 from ffcv_hydra.pipeline import DISABLED
 
 logger = logging.getLogger(__name__)
@@ -25,6 +28,14 @@ def tell_of_left_out(beton: Beton, pipelines: Any) -> None:
             " is none, and the pipeline '%s' says that a field is not wanted",
             ", ".join(f"{name} (not in {path})" for name, path in told.items()), DISABLED,
         )  # fmt: skip
+
+
+def tell_of_ranks(world_size: int) -> None:
+    """Warn if a loader of so many ranks is read by more, unless a trainer looks at it first, which splits it."""
+    if is_only_looked_at() or world_size > 1:
+        return
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        warn_of_whole_reads(torch.distributed.get_rank(), torch.distributed.get_world_size())
 
 
 @functools.cache

@@ -16,11 +16,13 @@ _OPTIONS: dict[OrderOption, type[Ordering]] = {
 
 
 def as_ordering(ordering: Any) -> Ordering:
-    """The `Ordering` that an `OrderOption`, an FFCV `OrderOption` or `TraversalOrder` class, or itself stands for.
+    """The `Ordering` that an `OrderOption`, its name, or an FFCV `OrderOption` or `TraversalOrder` class stands for.
 
     Raises:
         LoaderError: for anything else.
     """
+    if isinstance(ordering, str) and ordering.upper() in OrderOption.__members__:
+        ordering = OrderOption[ordering.upper()]
     found = adapted(ordering)
     if isinstance(found, Ordering):
         return found
