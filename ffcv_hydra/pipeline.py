@@ -51,7 +51,8 @@ class FFCVPipelineManager:
         file_path: the beton, the folder of a sharded one, a list of these, or a `Mixture`; paths become absolute.
         pipeline_transforms: the operations of each field: a list in the order of the file's fields, or a mapping by
             field name. None stands for the field's default pipeline, 'disabled' leaves the field out.
-        ordering: an FFCV `OrderOption`, an `ffcv_hydra.ordering.Ordering`, or an FFCV `TraversalOrder` class.
+        ordering: `sequential`, `random`, `quasi_random`, an `ffcv_hydra.ordering.Ordering`, or an FFCV `OrderOption`
+            or `TraversalOrder` class.
         indices: ids of the samples to read, a boolean mask, or a callable that takes the number of samples in the file
             and gives either; all samples by default.
         custom_fields: field classes by field name, for types that FFCV does not know.

@@ -48,7 +48,8 @@ class Loader:
         pipelines: the operations of each field, by field name or in the order of the file's fields; None for the
             field's default ones, 'disabled' to leave it out. Other names are further outputs, given as a mapping
             or a `FieldPipeline` with a source.
-        ordering: an FFCV `OrderOption`, an `ffcv_hydra.ordering.Ordering`, or an FFCV `TraversalOrder` class.
+        ordering: `sequential`, `random`, `quasi_random`, an `ffcv_hydra.ordering.Ordering`, or an FFCV `OrderOption`
+            or `TraversalOrder` class.
         indices: ids of the samples to use, a boolean mask, or a callable that takes the number of samples in the file
             and gives either; all samples by default.
         seed: of the order and of every random operation.

@@ -29,5 +29,6 @@ def as_ordering(ordering: Any) -> Ordering:
     if isinstance(found, OrderOption):
         return _OPTIONS[found]()
     raise LoaderError(
-        f"ordering must be an OrderOption, an ffcv_hydra Ordering or an FFCV TraversalOrder class; got {ordering!r}"
+        "ordering must be sequential, random or quasi_random, an OrderOption, an ffcv_hydra Ordering or an FFCV "
+        f"TraversalOrder class; got {ordering!r}"
     )

@@ -113,11 +113,11 @@ def test_samples_know_their_ids_with_and_without_an_array(indices):
 
 
 def test_options_of_ffcv_stand_for_our_orderings():
-    assert isinstance(as_ordering(OrderOption.RANDOM), Random)
+    assert isinstance(as_ordering(OrderOption.RANDOM), Random) and isinstance(as_ordering("random"), Random)
     assert isinstance(as_ordering(OrderOption.SEQUENTIAL), Sequential)
     assert isinstance(as_ordering(OrderOption.QUASI_RANDOM), QuasiRandom)
     with pytest.raises(LoaderError, match="ordering must be"):
-        as_ordering("random")
+        as_ordering("randon")
 
 
 def test_a_traversal_order_class_of_the_users_is_used():
