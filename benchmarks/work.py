@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.photos import FOLDER, jpeg_photos, other_photos
 
-RANDOM_CROP, CENTER_CROP, SMALL = "random_crop", "center_crop", "small"
+RANDOM_CROP, CENTER_CROP, SMALL, CUT = "random_crop", "center_crop", "small", "cut"
 CENTER_RATIO = 224 / 256
 SCALE, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
 SHIFT, HOLE = 2, 8  # pixels
@@ -25,8 +25,9 @@ class Work:
 
     Attributes:
         name: `random_crop`: RandomResizedCrop and horizontal flip; `center_crop`: the central square of 224 / 256 of
-            the shorter side; `small`: raw images of 32 x 32, flipped, shifted by up to 2 pixels, with a hole of 8 x 8;
-            or one of `steps.RECIPES`, each with sizes of its own.
+            the shorter side; `cut`: a random part of the output's size and horizontal flip; `small`: raw images of
+            32 x 32, flipped, shifted by up to 2 pixels, with a hole of 8 x 8; one of `steps.RECIPES`, each with sizes
+            of its own; or one of `boxes`.
         photos: how many different images there are.
         batch_size: images per batch.
         size: height and width of the output, in pixels.
@@ -99,6 +100,8 @@ def box(work: Work, height: int, width: int) -> Box:
     if work.name == CENTER_CROP:
         side = int(min(height, width) * CENTER_RATIO)
         return (height - side) // 2, (width - side) // 2, side, side
+    if work.name == CUT:
+        return random.randint(0, height - work.size), random.randint(0, width - work.size), work.size, work.size
     for _ in range(10):
         area, aspect = height * width * random.uniform(*SCALE), random.uniform(RATIO[0] ** 0.5, RATIO[1] ** 0.5) ** 2
         columns, rows = round((area * aspect) ** 0.5), round((area / aspect) ** 0.5)
@@ -110,4 +113,4 @@ def box(work: Work, height: int, width: int) -> Box:
 
 def flipped(work: Work) -> bool:
     """Whether the next image is to be mirrored."""
-    return work.name == RANDOM_CROP and random.random() < 0.5
+    return work.name in (RANDOM_CROP, CUT) and random.random() < 0.5

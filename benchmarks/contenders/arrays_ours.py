@@ -3,10 +3,17 @@
 from pathlib import Path
 
 from benchmarks.arrays import CHANNELS, MadeUp
-from benchmarks.work import Epochs, Work, made
+from benchmarks.work import CUT, Epochs, Work, made
 from ffcv_hydra import Loader
 from ffcv_hydra.beton import ImageArrayField, write_beton
-from ffcv_hydra.operations import RandomHorizontalFlip, RandomResizedCrop, ToTensor, ToTorchImage
+from ffcv_hydra.operations import (
+    RandomCrop,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
+    ToTensor,
+    ToTorchImage,
+    WholeImage,
+)
 from ffcv_hydra.ordering.options import OrderOption
 
 PACKAGES = ("ffcv_hydra",)
@@ -20,8 +27,10 @@ def batches(work: Work, write_mode: str = "raw") -> Epochs:
         write_beton(MadeUp(work.photos), path, {"image": field}, num_workers=work.workers, progress=False)
 
     path = made(f"arrays-{write_mode}-{work.photos}.beton", write)
-    crop = RandomResizedCrop(work.size, interpolation="bilinear")
-    images = [crop, RandomHorizontalFlip(), ToTensor(), ToTorchImage()]
+    crop = [RandomResizedCrop(work.size, interpolation="bilinear")]
+    if work.name == CUT:
+        crop = [WholeImage(), RandomCrop(work.size)]
+    images = [*crop, RandomHorizontalFlip(), ToTensor(), ToTorchImage()]
     loader = Loader(
         path,
         work.batch_size,

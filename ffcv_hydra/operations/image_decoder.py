@@ -49,7 +49,7 @@ class ImageDecoder(ChunkDecoder):
     """Base: decodes each image and resamples one box of it, to the field's dtype and channels.
 
     Attributes:
-        flip: what mirrors images while they are resampled, by the first of the chunk's `fused_keys`; None: nothing.
+        flip: what mirrors images while they are resampled, by the last of the chunk's `fused_keys`; None: nothing.
         looks_at_boxes: whether the stored boxes in the images say which part is kept.
 
     Args:
@@ -164,7 +164,7 @@ class ImageDecoder(ChunkDecoder):
         if self.flip is None:
             return False
         mirrored = np.empty(len(chunk.samples), dtype=np.bool_)
-        draw_chosen(chunk.fused_keys[0], self.flip.p, mirrored)
+        draw_chosen(chunk.fused_keys[-1], self.flip.p, mirrored)
         return mirrored
 
     @property

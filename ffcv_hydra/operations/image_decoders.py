@@ -11,9 +11,13 @@ import numpy as np
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.compiling.compilation import Kernel
 from ffcv_hydra.kernels.geometry.crop import random_resized_crop_boxes
+from ffcv_hydra.kernels.geometry.pad_crop import draw_corners
 from ffcv_hydra.kernels.images.windows import STORED_RAW
 from ffcv_hydra.operations.arguments import interval, size_pair
+from ffcv_hydra.operations.base import Chunk
 from ffcv_hydra.operations.image_decoder import ImageDecoder
+from ffcv_hydra.operations.random_crop import RandomCrop
+from ffcv_hydra.operations.views import StoredImages
 
 
 class SizedDecoder(ImageDecoder):
@@ -184,23 +188,52 @@ class ResizeShorterSide(SizedDecoder):
 
 
 class WholeImage(ImageDecoder):
-    """Decode images that all have one size, as they are; the default decoder of image fields."""
+    """Decode images that all have one size, as they are; the default decoder of image fields.
+
+    Attributes:
+        crop: what cuts parts out, without padding, by the first of the chunk's `fused_keys`; only they are decoded.
+    """
+
+    crop: RandomCrop | None = None
 
     def __init__(self) -> None:
         super().__init__()
 
+    def with_crop(self, crop: RandomCrop) -> Self:
+        """A copy that decodes what `crop` cuts out."""
+        other = copy.copy(self)
+        other.crop = crop
+        return other
+
     def accept_globals(self, metadata: np.ndarray, memory_read: Any) -> None:
         """FFCV's hook: which images there are."""
         super().accept_globals(metadata, memory_read)
-        vars(self).pop("output_size", None)
+        vars(self).pop("_stored_size", None)
 
-    @cached_property
+    @property
     def output_size(self) -> tuple[int, int]:
-        """Height and width of the stored images, in pixels.
+        """Height and width of the stored images, or of what is cut out of them, in pixels.
 
         Raises:
-            PipelineError: if they differ.
+            PipelineError: if the images' differ.
         """
+        return self._stored_size if self.crop is None else self.crop.size
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """Those of the decoding, and the one that draws where it is cut out."""
+        return (*super().kernels, *(draw_corners,) * (self.crop is not None))
+
+    def windows(self, images: StoredImages, chunk: Chunk) -> np.ndarray:
+        """int64 (N, 9), with the parts that are cut out."""
+        windows = super().windows(images, chunk)
+        if self.crop is not None:
+            windows[:, :2] = self.crop.corners(images.heights, images.widths, chunk.fused_keys[0])
+            windows[:, 2:4] = self.crop.size
+        return windows
+
+    @cached_property
+    def _stored_size(self) -> tuple[int, int]:
         heights, widths = self.metadata["height"], self.metadata["width"]
         if heights.min() != heights.max() or widths.min() != widths.max():
             raise PipelineError(
@@ -210,7 +243,12 @@ class WholeImage(ImageDecoder):
         return int(heights.min()), int(widths.min())
 
     def is_stored_as_made(self, sizes: np.ndarray) -> bool:
-        """Whether all images are stored as pixels."""
+        """Whether all images are stored as pixels, and whole ones are made."""
+        is_whole = self.is_raw and self.crop is None
+        return bool(is_whole and sizes.min() == sizes.max() == self.image_bytes and self.image_bytes)
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether all images are stored as pixels, all of which are looked at in any case."""
         modes = self.metadata["mode"]
-        is_raw = modes.min() == modes.max() == STORED_RAW and self.read_box is None
-        return bool(is_raw and sizes.min() == sizes.max() == self.image_bytes and self.image_bytes)
+        return bool(modes.min() == modes.max() == STORED_RAW and self.read_box is None)

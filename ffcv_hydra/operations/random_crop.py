@@ -62,6 +62,10 @@ class RandomCrop(FillingOperation):
             )
         return (*self.size, channels), dtype
 
+    def corners(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray) -> np.ndarray:
+        """int64 (N, 2): top and left of the parts in padded images of these sizes, by their keys."""
+        return _corners(heights, widths, keys, self.size, self.padding)
+
     def maps(self, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> Maps:
         """The shifts by which parts are cut out."""
         return _pad_crop_maps(heights, widths, keys, self.size, self.padding)
@@ -129,11 +133,22 @@ def _pad_crop_maps(
     padding: tuple[int, ...],
 ) -> Maps:
     """Those of `_pad_crop_functions`, by the same draws."""
+    corners = _corners(heights, widths, keys, size, padding)
+    matrices = upright(1, 1, padding[0] - corners[:, 1], padding[1] - corners[:, 0])
+    return Maps(matrices, *(np.full_like(heights, side) for side in size))
+
+
+def _corners(
+    heights: np.ndarray,
+    widths: np.ndarray,
+    keys: np.ndarray | None,
+    size: tuple[int | np.ndarray, int | np.ndarray],
+    padding: tuple[int, ...],
+) -> np.ndarray:
     left, top, right, bottom = padding
     corners = np.stack([heights + (top + bottom) - size[0], widths + (left + right) - size[1]], axis=1)
     draw_corners(keys, corners)
-    matrices = upright(1, 1, left - corners[:, 1], top - corners[:, 0])
-    return Maps(matrices, *(np.full_like(heights, side) for side in size))
+    return corners
 
 
 def _sides(padding: int | Sequence[int]) -> tuple[int, ...]:

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from benchmarks.work import CENTER_CROP, RANDOM_CROP, Work, box, endless, flipped, made
+from benchmarks.work import CENTER_CROP, CUT, RANDOM_CROP, Work, box, endless, flipped, made
 
 
 def test_random_boxes_lie_in_the_image_and_cover_what_they_should():
@@ -21,8 +21,14 @@ def test_central_box_has_224_of_256_of_the_shorter_side():
     assert box(Work(CENTER_CROP, 1, 1), 400, 500) == (25, 75, 350, 350)
 
 
+def test_what_is_cut_has_the_outputs_size_and_lies_anywhere():
+    boxes = {box(Work(CUT, 1, 1, size=30), 31, 32) for _ in range(200)}
+    assert boxes == {(top, left, 30, 30) for top in range(2) for left in range(3)}
+
+
 def test_only_random_crops_are_mirrored():
-    assert {flipped(Work(RANDOM_CROP, 1, 1)) for _ in range(50)} == {True, False}
+    for name in (RANDOM_CROP, CUT):
+        assert {flipped(Work(name, 1, 1)) for _ in range(50)} == {True, False}
     assert not any(flipped(Work(CENTER_CROP, 1, 1)) for _ in range(50))
 
 

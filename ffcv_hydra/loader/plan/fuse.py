@@ -1,6 +1,7 @@
 """The fifth pass: operations joined with those before them. The same results, made in one pass over each image.
 
-A flip costs nothing when the resampling writes from right to left. Functions of single values (normalisation, the
+A flip costs nothing when the resampling writes from right to left, and of what is cut out of whole images the rest need
+not be decoded. Functions of single values (normalisation, the
 division by 255) are a table, which is applied image by image, and so is channels first: as tensors they would be
 computed for whole batches at once, by one thread, in new memory. Each operation keeps its own random numbers. An
 operation whose result something else reads as well stays on its own.
@@ -8,6 +9,7 @@ operation whose result something else reads as well stays on its own.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +17,7 @@ import torch
 from ffcv_hydra.errors import PipelineError, describe_error
 from ffcv_hydra.loader.plan.node import Kind, Node
 from ffcv_hydra.loader.plan.plan import Plan
-from ffcv_hydra.operations import ImageDecoder
+from ffcv_hydra.operations import ImageDecoder, RandomCrop, WholeImage
 from ffcv_hydra.operations.finish import Finish
 from ffcv_hydra.operations.operation import Layout
 
@@ -23,7 +25,7 @@ _TABLE_DTYPES = (torch.float32, torch.float16, torch.int64)
 
 
 def fuse(plan: Plan) -> Plan:
-    """Give flips to decoders, and one node to all functions of single values and the layout behind an image.
+    """Give crops and flips to decoders, and one node to all functions of single values and the layout behind an image.
 
     Before: a node for each operation. After: the same outputs from fewer nodes, each of which says in `fused` what it
     was made of.
@@ -38,7 +40,7 @@ def fuse(plan: Plan) -> Plan:
     for node in plan.nodes:
         if node not in gone and _makes_images(node):
             behind = found[node] = _behind(node, only_reader)
-            gone.update(behind.finished, () if behind.flip is None else (behind.flip,))
+            gone.update(behind.decoded, behind.finished)
 
     def joined(node: Node, parent: Node | None) -> Node:
         if node in gone:
@@ -59,13 +61,13 @@ class _Behind:
     """What stands behind images, and can be done to each of them.
 
     Attributes:
-        flip: what the decoder does, if it makes them.
+        decoded: what the decoder does, if it makes them: a crop, a flip, or both.
         finished: what looks values up, or puts channels first.
         values: what each byte becomes, (256, C); uint8 if it stays what it is.
         channels_first: whether the result is to be (C, H, W).
     """
 
-    flip: Node | None
+    decoded: tuple[Node, ...]
     finished: tuple[Node, ...]
     values: torch.Tensor
     channels_first: bool
@@ -75,7 +77,7 @@ def _behind(first: Node, only_reader: Mapping[Node, Node]) -> _Behind:
     """What follows `first`, as far as nothing else reads it."""
     decodes, is_of_bytes = isinstance(first.operation, ImageDecoder), first.state.dtype == np.uint8
     values = torch.arange(256, dtype=torch.uint8)[:, None].expand(256, first.state.shape[2])
-    flip, channels_first, has_moved, finished = None, False, False, []
+    crop, flip, channels_first, has_moved, finished = None, None, False, False, []
     node = only_reader.get(first)
     while node is not None:
         layout = node.operation.as_layout()
@@ -83,6 +85,8 @@ def _behind(first: Node, only_reader: Mapping[Node, Node]) -> _Behind:
         mirrors = node.stream is not None and node.operation.as_flip() is not None
         if decodes and flip is None and mirrors:
             flip = node
+        elif crop is None and flip is None and node is only_reader.get(first) and _cuts(first, node):
+            crop = node
         elif table is not None and table.dtype in _TABLE_DTYPES:
             values = table
             finished.append(node)
@@ -94,7 +98,14 @@ def _behind(first: Node, only_reader: Mapping[Node, Node]) -> _Behind:
         else:
             break
         node = only_reader.get(node)
-    return _Behind(flip, tuple(finished), values, channels_first)
+    decoded = tuple(one for one in (crop, flip) if one is not None)
+    return _Behind(decoded, tuple(finished), values, channels_first)
+
+
+def _cuts(first: Node, node: Node) -> bool:
+    """Whether `node` cuts parts out of whole images, so that a decoder need not make the rest of them."""
+    whole, crop = first.operation, node.operation
+    return type(whole) is WholeImage and not whole.is_raw and type(crop) is RandomCrop and not any(crop.padding)
 
 
 def _table(node: Node, values: torch.Tensor) -> torch.Tensor | None:
@@ -113,12 +124,14 @@ def _table(node: Node, values: torch.Tensor) -> torch.Tensor | None:
 
 
 def _with(first: Node, behind: _Behind) -> Node:
-    """The node with its flip, and what finishes its images."""
-    if behind.flip is not None:
-        assert isinstance(first.operation, ImageDecoder)
-        p = behind.flip.operation.as_flip()
-        assert p is not None
-        first = replace(first, operation=first.operation.with_flip(p), fused=(first, behind.flip))
+    """The node with its crop and flip, and what finishes its images."""
+    if behind.decoded:
+        decoder: Any = first.operation
+        for node in behind.decoded:
+            p = node.operation.as_flip()
+            decoder = decoder.with_crop(node.operation) if p is None else decoder.with_flip(p)
+        last, fused = behind.decoded[-1], (first, *behind.decoded)
+        first = replace(first, operation=decoder, state=last.state, memory=last.memory, fused=fused)
     if not behind.finished:
         return first
     operation = Finish(behind.values.numpy(), behind.channels_first)

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from ffcv.pipeline.pipeline_spec import PipelineSpec
 from ffcv.transforms import ToTensor as FFCVToTensor
 
-from ffcv_hydra.beton import Beton, GrayscaleImageField, write_beton
+from ffcv_hydra.beton import Beton, GrayscaleImageField, ImageArrayField, RandomAccessImageField, write_beton
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.loader.plan import passes
@@ -20,6 +21,7 @@ from ffcv_hydra.operations import (
     ImageDecoder,
     NormalizeImage,
     NormalizeTensor,
+    RandomCrop,
     RandomHorizontalFlip,
     RandomResizedCrop,
     Resize,
@@ -27,6 +29,7 @@ from ffcv_hydra.operations import (
     Squeeze,
     ToTensor,
     ToTorchImage,
+    WholeImage,
 )
 from ffcv_hydra.operations.tensor_operation import TensorOperation
 from ffcv_hydra.ordering import Random
@@ -108,6 +111,18 @@ def test_each_decoder_mirrors_and_looks_values_up_as_separate_operations_do(imag
     values = ARRAY_VALUES["float32"](channels)
     operations = [DECODERS[decoder](), RandomHorizontalFlip(), *values, ToTensor(), ToTorchImage(False)]
     compare(path, ONLY_IMAGE | {"image": operations})
+
+
+@pytest.mark.parametrize(("write_mode", "padding", "joined"), [
+    ("jpg", 0, 1), ("tiles", 0, 1), ("zstd", 0, 1), ("raw", 0, 0), ("tiles", 2, 0),
+])  # fmt: skip
+def test_of_whole_images_that_are_cropped_only_the_crops_are_decoded(tmp_path, compare, write_mode, padding, joined):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 40, 50, 3), dtype=np.uint8)
+    field = RandomAccessImageField("jpg") if write_mode == "jpg" else ImageArrayField(3, "uint8", write_mode, tile=16)
+    write_beton([(one,) for one in pixels], path := tmp_path / "a.beton", {"image": field}, num_workers=0)
+    operations = [WholeImage(), RandomCrop((24, 30), padding), RandomHorizontalFlip(), ToTensor(), ToTorchImage()]
+    loader = compare(path, {"image": operations}, joined=joined)
+    assert not joined or loader.plan.nodes[0].name == "WholeImage + RandomCrop + RandomHorizontalFlip"
 
 
 @pytest.mark.parametrize("values", ARRAY_VALUES)
