@@ -19,7 +19,7 @@ from ffcv_hydra.lightning_copies_internals import OfEveryLightning
 from ffcv_hydra.lightning_internals import begun_batches, go_on_where_it_ended
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.loader.plan.plan import Picture
-from ffcv_hydra.loader_options import OPTIONS, SIZES, STAGE_OPTIONS
+from ffcv_hydra.loader_options import OPTIONS, SIZES, STAGE_OPTIONS, takes_stage_options
 from ffcv_hydra.nearest import nearest
 from ffcv_hydra.ordering.options import OrderOption
 from ffcv_hydra.pipeline import FFCVPipelineManager
@@ -325,10 +325,11 @@ class FFCVDataModule(pl.LightningDataModule, OfEveryLightning):
 def _check_options(options: Mapping[str, Any]) -> None:
     for name, value in options.items():
         if name not in STAGE_OPTIONS:
-            arguments = [
-                one.name for one in inspect.signature(FFCVDataModule).parameters.values() if one.kind != one.VAR_KEYWORD
-            ]
-            match = nearest(name, [*arguments, *STAGE_OPTIONS])
+            match = nearest(name, inspect.signature(FFCVDataModule).parameters)
             advice = f"did you mean '{match}'?" if match else f"options are {', '.join((*SIZES[:1], *OPTIONS))}"
             raise LoaderError(f"FFCVDataModule has no option '{name}'; {advice}")
         STAGE_OPTIONS[name].check(name, value)
+
+
+# LightningCLI makes arguments of a command line of them, and notebooks complete them
+takes_stage_options(FFCVDataModule.__init__)

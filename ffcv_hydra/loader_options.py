@@ -4,6 +4,7 @@ A new one is a field here, an argument of `Loader`, whose docstring says what it
 `conf/loader/default.yaml`; a test compares the three. The data module and the config's schema follow.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
@@ -23,12 +24,14 @@ class Option:
         text: what it must be, for errors.
         is_in_range: of a value of that kind.
         may_be_open: whether None leaves it to whoever makes the loader.
+        default: what it is if nothing is said; None where it may be open.
     """
 
     kind: Any
     text: str
     is_in_range: Callable[[Any], bool]
     may_be_open: bool = False
+    default: Any = None
 
     def check(self, name: str, value: Any) -> None:
         """Raise `LoaderError` unless the option, here called `name`, may be `value`."""
@@ -73,7 +76,9 @@ class LoaderOptions:
             option.check(name, getattr(self, name))
 
 
-OPTIONS: Mapping[str, Option] = {one.name: Option(one.type, **one.metadata) for one in fields(LoaderOptions)}
+OPTIONS: Mapping[str, Option] = {
+    one.name: Option(one.type, **one.metadata, default=one.default) for one in fields(LoaderOptions)
+}
 
 SIZES = ("global_batch_size", "batch_size")
 """What says how large a batch is, over all ranks or per rank; the first one that is given decides."""
@@ -81,8 +86,20 @@ SIZES = ("global_batch_size", "batch_size")
 _OPEN = (*SIZES, "seed", "drop_last")  # may be None for all stages: the data module finds them
 
 STAGE_OPTIONS: Mapping[str, Option] = {
-    f"{prefix}{name}": replace(option, may_be_open=bool(prefix) or name in _OPEN)
+    f"{prefix}{name}": replace(option, may_be_open=True, default=None) if prefix or name in _OPEN else option
     for prefix in ("", *(f"{stage}_" for stage in STAGES))
     for name, option in {"global_batch_size": OPTIONS["batch_size"], **OPTIONS}.items()
 }
 """Those of several loaders, each for all stages and, unless it is None, for one alone: `drop_last`, `val_drop_last`."""
+
+
+def takes_stage_options(function: Any) -> None:
+    """Have the signature of a function that ends with **options name each of `STAGE_OPTIONS`, with type and default."""
+    signature = inspect.signature(function)
+    *parameters, _ = signature.parameters.values()
+    for name, option in STAGE_OPTIONS.items():
+        if name not in signature.parameters:
+            kind = option.kind | None if option.may_be_open else option.kind
+            keyword = inspect.Parameter.KEYWORD_ONLY
+            parameters.append(inspect.Parameter(name, keyword, default=option.default, annotation=kind))
+    function.__signature__ = signature.replace(parameters=parameters)

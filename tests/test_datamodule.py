@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.tuner import Tuner
 
-from ffcv_hydra import FFCVDataModule, FFCVPipelineManager
+from ffcv_hydra import FFCVDataModule, FFCVPipelineManager, Loader
 from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.operations import (
     CenterCrop,
@@ -195,6 +195,22 @@ def test_F17_lightnings_search_for_a_batch_size_scales_the_loader(beton, tmp_pat
     run.fit(model, datamodule=module)
     assert {len(labels) for _, labels, _ in model.seen} == {found}
     assert len(model.seen) == 90 // found
+
+
+@pytest.mark.parametrize("has_module", [True, False])
+def test_a_finder_scales_the_loader_of_a_module_or_of_the_model(beton, tmp_path, has_module):
+    class OfItsOwn(FullAt):
+        def train_dataloader(self):
+            pipelines = train_manager(beton).pipeline_transforms
+            return Loader(beton, self.batch_size, pipelines=pipelines, ordering="random", num_workers=2)
+
+        val_dataloader = train_dataloader
+
+    model = FullAt(24) if has_module else OfItsOwn(24)
+    finder = pl.callbacks.BatchSizeFinder(init_val=4, steps_per_trial=1)
+    trainer(tmp_path, max_epochs=1, callbacks=[finder]).fit(model, data(beton) if has_module else None)
+    assert finder.optimal_batch_size == 16
+    assert {len(labels) for _, labels, _ in model.seen[:5]} == {16}
 
 
 def test_prepare_is_called_before_loaders_are_built(beton, tmp_path):

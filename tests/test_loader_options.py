@@ -2,8 +2,12 @@
 
 import inspect
 import re
+import subprocess
+import sys
 from dataclasses import MISSING, fields
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from omegaconf import OmegaConf
@@ -39,11 +43,39 @@ def test_the_config_lists_them_with_their_defaults():
 def test_the_schema_and_the_data_module_take_each_for_one_stage_alone():
     assert set(LoaderSection.model_fields) == STAGE_OPTIONS.keys() - {"seed"}
     assert {f"{stage}_{name}" for stage in ("train", "val", "test", "predict") for name in OPTIONS} < set(STAGE_OPTIONS)
+
+
+def test_the_signature_of_the_data_module_names_each_with_type_and_default():
     arguments = inspect.signature(FFCVDataModule).parameters
-    assert {name: arguments[name].default for name in ("num_workers", "os_cache")} == {
-        "num_workers": -1,
-        "os_cache": True,
-    }
+    assert set(arguments) > STAGE_OPTIONS.keys()
+    open_for_all = {"seed": None, "drop_last": None}
+    assert {name: arguments[name].default for name in DEFAULTS} == DEFAULTS | open_for_all
+    assert [name for name in STAGE_OPTIONS if name.startswith("val_") and arguments[name].default is not None] == []
+    types = [arguments[name].annotation for name in ("batches_ahead", "val_batches_ahead", "val_on_error")]
+    assert types == [int, int | None, Literal["raise", "skip", "zero"] | None]
+
+
+CLI = """
+import sys
+from pytorch_lightning.cli import LightningCLI
+from pytorch_lightning.demos.boring_classes import BoringModel
+from ffcv_hydra import FFCVDataModule
+
+data = LightningCLI(BoringModel, FFCVDataModule, run=False, save_config_callback=None).datamodule
+train, val = data.train_dataloader(), data.val_dataloader()
+print(type(train.passes.order.ordering).__name__, train.batch_size, val.batch_size, train.drop_last, train.num_workers)
+"""
+
+
+@pytest.mark.skipif(find_spec("jsonargparse") is None, reason="jsonargparse is not installed")
+def test_lightnings_command_line_takes_each_by_its_name(beton, tmp_path):
+    crop = "{class_path: ffcv_hydra.operations.CenterCrop, init_args: {size: 8}}"
+    of_managers = {"file_path": beton, "pipeline_transforms": f"{{image: [{crop}]}}"}
+    options = [f"{stage}_manager.{key}={value}" for stage in ("train", "val") for key, value in of_managers.items()]
+    options += ["train_manager.ordering=random", "batch_size=8", "val_batch_size=4", "train_drop_last=false"]
+    command = [f"--data.{option}" for option in [*options, "num_workers=1"]]
+    done = subprocess.run([sys.executable, "-c", CLI, *command], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1:] == ["Random 8 4 False 1"], done.stderr
 
 
 @pytest.mark.parametrize(
