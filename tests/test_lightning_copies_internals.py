@@ -171,7 +171,16 @@ def test_a_trainer_leaves_alone_what_needs_no_change(beton):
     assert not is_only_looked_at()
 
 
-def _on_two_ranks(rank: int, port: int, beton: str, results) -> None:
+class SaveAt(pl.Callback):
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def on_train_batch_end(self, trainer, module, *_):
+        if len(module.trained) == 2:
+            trainer.save_checkpoint(self.path)
+
+
+def _on_two_ranks(rank: int, port: int, beton: str, checkpoint: str, results) -> None:
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
     os.environ |= {"MASTER_PORT": str(port), "NODE_RANK": "0", "OMP_NUM_THREADS": "1"}
     told: list[str] = []
@@ -179,12 +188,15 @@ def _on_two_ranks(rank: int, port: int, beton: str, results) -> None:
     handler.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]
     logging.getLogger("pytorch_lightning").addHandler(handler)
     two = {"devices": 2, "strategy": "ddp"}
-    model, whole, few = Records(), Records(), Records()
+    model, resumed, whole, few = Records(), Records(), Records(), Records()
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        fit = trainer(max_epochs=2, limit_train_batches=4, **two)
+        fit = trainer(max_epochs=2, limit_train_batches=4, callbacks=[SaveAt(checkpoint)], **two)
         fit.fit(model, loader_of(beton, drop_last=True), loader_of(beton, ordering="sequential"))
         threads = [fit.train_dataloader.num_workers]
+        trainer(max_epochs=2, limit_train_batches=4, **two).fit(
+            resumed, CombinedLoader([loader_of(beton, drop_last=True)]), ckpt_path=checkpoint
+        )
         fit.test(model, loader_of(beton, num_workers=-1), verbose=False)
         threads.append(fit.test_dataloaders.num_workers)
         trainer(max_epochs=2, overfit_batches=0.2, **two).fit(few, loader_of(beton))
@@ -193,30 +205,32 @@ def _on_two_ranks(rank: int, port: int, beton: str, results) -> None:
     after = [str(warning.message) for warning in warned][len(before) :]
     reads = [sum("reads all samples" in text for text in texts) for texts in (before, after)]
     splits = sum("Loaders that were given no rank are split" in text for text in told)
-    results.put((rank, model.trained, model.evaluated, few.trained, whole.trained, reads, splits, threads))
+    trained = [one.trained for one in (model, resumed, few, whole)]
+    results.put((rank, *trained, model.evaluated, reads, splits, threads))
     torch.distributed.destroy_process_group()
 
 
 @pytest.mark.slow
-def test_two_ranks_share_bare_loaders(beton):
+def test_two_ranks_share_bare_loaders(beton, tmp_path):
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
-    arguments = free_port(), str(beton), results
+    arguments = free_port(), str(beton), str(tmp_path / "saved.ckpt"), results
     ranks = [context.Process(target=_on_two_ranks, args=(rank, *arguments), daemon=True) for rank in range(2)]
     for process in ranks:
         process.start()
     found = {rank: rest for rank, *rest in (results.get(timeout=200) for _ in ranks)}
     for process in ranks:
         process.join()
-    for rank, (trained, evaluated, few, whole, reads, splits, threads) in found.items():
+    for rank, (trained, resumed, few, whole, evaluated, reads, splits, threads) in found.items():
         mine = loader_of(beton, drop_last=True, rank=rank, world_size=2)
         epochs = [[labels.flatten().tolist() for (labels,) in mine] for _ in range(2)]
         assert trained == epochs[0][:4] + epochs[1][:4]
+        assert resumed == trained[2:]
         assert len(evaluated) == 3 * 6  # validation of two epochs, and the test: as many batches on each rank
         assert few == [[*range(8 * rank, 8 * rank + 8)]] * 2  # a fifth of six batches, again and again
         assert [sorted(labels) for labels in whole] and sorted(sum(whole, [])) == list(range(16))
         assert (reads, splits) == (([0, 1], 1) if rank == 0 else ([0, 0], 0))
         assert threads[0] == 1 and threads[1] >= 1
     for stage in range(3):
-        read = sum((sum(rest[1][6 * stage : 6 * stage + 6], []) for rest in found.values()), [])
+        read = sum((sum(rest[4][6 * stage : 6 * stage + 6], []) for rest in found.values()), [])
         assert sorted(read) == list(range(90))
