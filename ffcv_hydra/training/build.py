@@ -147,8 +147,16 @@ def build_trainer(config: Config, callbacks: list[Callback], loggers: list[Logge
     """Build the trainer, which writes under `run_dir` only.
 
     Raises:
-        ConfigError: Lightning refuses the arguments, such as more devices than there are.
+        ConfigError: Lightning refuses the arguments, such as more devices than there are, or its ranks would have to
+            be sent the trainer.
     """
+    strategy = (config.get("trainer") or {}).get("strategy")
+    if isinstance(strategy, str) and strategy.endswith("_spawn"):
+        started = strategy.removesuffix("_spawn")
+        raise ConfigError(
+            f"trainer.strategy={strategy}: it sends the whole trainer to new processes, which a run's cannot be; "
+            f"use trainer.strategy={started}, which starts the command once per rank"
+        )
     node = {"_target_": "pytorch_lightning.Trainer", **(config.get("trainer") or {}), "default_root_dir": str(run_dir)}
     factory = build("trainer", node, _partial_=True)
     try:

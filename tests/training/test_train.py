@@ -318,6 +318,11 @@ def test_more_devices_than_there_are_is_one_line(train, tmp_path, monkeypatch):
     assert "\n" not in str(caught.value)
 
 
+def test_ranks_that_would_be_sent_the_trainer_are_refused(train, tmp_path):
+    with pytest.raises(ConfigError, match="strategy=ddp_spawn: .* use trainer.strategy=ddp, which starts the command"):
+        train(config(trainer={"strategy": "ddp_spawn"}), tmp_path)
+
+
 @pytest.mark.parametrize("epochs", [1, 100])
 def test_F44_an_optimized_metric_that_is_not_logged_is_named_after_an_epoch(train, result, tmp_path, epochs):
     trainer = {**config()["trainer"], "max_epochs": epochs}
