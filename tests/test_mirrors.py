@@ -65,6 +65,7 @@ ELSEWHERE = {
     "kernels/memory/test_image_chain.py": "kernels/compiling/pointers",
     "operations/test_flip.py": "kernels/geometry/flip",
     "operations/test_iou_crop.py": "kernels/geometry/iou_crop",
+    "operations/test_mosaic.py": "kernels/geometry/mosaic",
     "operations/test_image_arrays.py": (
         "kernels/geometry/resample kernels/images/array_changes kernels/images/channel_dropout"
         " operations/channel_dropout"

@@ -20,7 +20,7 @@ from ffcv_hydra.loader.engine.execution import Executor
 from ffcv_hydra.loader.engine.failures import FailedSamples, OnError
 from ffcv_hydra.loader.engine.storage import Storage
 from ffcv_hydra.loader.engine.threads import Engine
-from ffcv_hydra.loader.plan.mixing import check_pairs
+from ffcv_hydra.loader.plan.mixing import check_groups
 from ffcv_hydra.loader.plan.passes import make_plan
 from ffcv_hydra.loader.plan.settings import settings_of
 from ffcv_hydra.loader.position import Position
@@ -82,7 +82,7 @@ class Passes:
         settings = settings_of(self.pipelines, self.storage.beton)
         options = self.options
         plan = make_plan(self.pipelines, self.storage.beton, options, sizes)
-        check_pairs(plan, options, self.world_size)
+        check_groups(plan, options, self.world_size)
         pool, on_error = BufferPool(pinned=can_pin()), OnError(options.on_error)
         self.executor = Executor(plan, self.storage, pool, options.batch_size, on_error, self.failures)
         self._settings = settings

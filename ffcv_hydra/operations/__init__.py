@@ -52,6 +52,7 @@ from ffcv_hydra.operations.mixing import CutMix as CutMix
 from ffcv_hydra.operations.mixing import MixedTargets as MixedTargets
 from ffcv_hydra.operations.mixing import MixingOperation as MixingOperation
 from ffcv_hydra.operations.mixing import Mixup as Mixup
+from ffcv_hydra.operations.mosaic import Mosaic as Mosaic
 from ffcv_hydra.operations.normalize import NormalizeImage as NormalizeImage
 from ffcv_hydra.operations.normalize import NormalizeTensor as NormalizeTensor
 from ffcv_hydra.operations.operation import AllocationQuery as AllocationQuery

@@ -64,6 +64,12 @@ class Extents:
         checksums = None if self.checksums is None else self.checksums[begin:end]
         return Extents(self.data, self.offsets[begin:end], self.sizes[begin:end], checksums)
 
+    def without(self, positions: list[int]) -> "Extents":
+        """The same, but that nothing is stored of some samples."""
+        sizes = self.sizes.copy()
+        sizes[positions] = 0
+        return Extents(self.data, self.offsets, sizes)
+
     def first_mismatch(self, begin: int) -> int | None:
         """The first position from `begin` on whose bytes differ from their checksum."""
         if self.checksums is None:
@@ -162,10 +168,21 @@ class ChunkOperation(Operation):
 
 
 class ChunkDecoder(ChunkOperation):
-    """Base of the operations that a pipeline starts with: from stored bytes, or the metadata alone, to arrays."""
+    """Base of the operations that a pipeline starts with: from stored bytes, or the metadata alone, to arrays.
+
+    Attributes:
+        group_sizes: of the operations that put several images into one, in their order, for what goes with these: it
+            makes each outcome of all samples that have come together in an image.
+    """
 
     field_types: ClassVar[tuple[type[Field], ...]] = ()
     reads_file: ClassVar[bool] = True
+    group_sizes: tuple[int, ...] = ()
+
+    @property
+    def num_sources(self) -> int:
+        """How many samples each outcome is made of."""
+        return math.prod(self.group_sizes)
 
     @property
     def is_decoder(self) -> bool:

@@ -14,22 +14,23 @@ from ffcv_hydra.kernels.memory.gather import gather
 from ffcv_hydra.operations.arguments import number
 from ffcv_hydra.operations.base import Chunk, ChunkDecoder, Extents
 from ffcv_hydra.operations.image_decoder import ImageDecoder
+from ffcv_hydra.operations.maps import spread
 from ffcv_hydra.operations.operation import Operation, State
-
-_ANYWHERE = np.empty((0, 4), dtype=np.int64)
 
 
 class Moves(NamedTuple):
-    """What kernels take of all that moves the images of a chunk, S maps one after another.
+    """What kernels take of all that moves the images of a chunk: S maps of K images, one after another.
 
     Attributes:
-        matrices: float64 (S, N, 2, 3).
-        sizes: int64 (S + 1, N, 2), heights and widths of the images before and after each map.
-        centres: int64 (N, 4) or (0, 4), as `follow_boxes` takes them.
+        sources: int64 (K, N), the samples whose images are put into that of each.
+        matrices: float64 (S, K, N, 2, 3).
+        windows: float64 (S + 1, K, N, 4), or (0, K, N, 4) where there are no images, as `follow_boxes` takes them.
+        centres: int64 (K, N, 4) or (0, N, 4), as `follow_boxes` takes them.
     """
 
+    sources: np.ndarray
     matrices: np.ndarray
-    sizes: np.ndarray
+    windows: np.ndarray
     centres: np.ndarray
 
 
@@ -39,52 +40,74 @@ class PlacesDecoder(ChunkDecoder):
     Attributes:
         decoder: of the images; None if there are none to follow.
         moves: the operations that move the images, from the decoder on, whose keys are the chunk's `fused_keys`.
+        is_beside: whether the rows are read beside boxes, whose indices say which items are kept.
     """
 
     decoder: ImageDecoder | None = None
     moves: tuple[Operation, ...] = ()
+    is_beside = False
 
-    def following(self, decoder: ImageDecoder, moves: Sequence[Operation]) -> Self:
-        """A copy for the places in images that `decoder` decodes and `moves` move."""
+    def following(self, decoder: ImageDecoder, moves: Sequence[Operation], is_beside: bool = False) -> Self:
+        """A copy for the places in images that `decoder` decodes and `moves` move; maybe beside boxes."""
         other = copy.copy(self)
-        other.decoder, other.moves = decoder, tuple(moves)
+        other.decoder, other.moves, other.is_beside = decoder, tuple(moves), is_beside
+        other.group_sizes = tuple(move.group_size for move in moves if move.group_size > 1)
         return other
 
     def result(self, before: State) -> tuple[tuple[int, ...], Any]:
         """uint8, with room for the largest number of items."""
-        longest = int(self.metadata["size"].max(initial=0)) // self.field.item_bytes
-        words = HEADER + longest * (self.field.item_bytes // 4 + 1)
+        words = HEADER + self.num_sources * self._longest * (self.field.item_bytes // 4 + 1)
         return (4 * words + -4 * words % 16,), np.dtype(np.uint8)
+
+    @property
+    def _longest(self) -> int:
+        return int(self.metadata["size"].max(initial=0)) // self.field.item_bytes
 
     def run(self, source: Extents, target: np.ndarray, chunk: Chunk) -> None:
         """Fill `target`, uint8 (N, B)."""
-        gather(source.data, source.offsets, source.sizes, target, 4 * HEADER)
-        prefixes = target.view(np.int64)
-        prefixes[:, 0] = source.sizes // self.field.item_bytes
-        prefixes[:, 1] = 0
-        self.move(self._moves(chunk), target.view(np.float32), target.view(np.int32))
+        count, num_bytes = len(target), max(1, self._longest) * self.field.item_bytes
+        stored = chunk.scratch.buffer("places", count * num_bytes)[: count * num_bytes].reshape(count, num_bytes)
+        gather(source.data, source.offsets, source.sizes, stored, 0)
+        counts = source.sizes // self.field.item_bytes
+        self.move(self._moves(chunk), stored.view(np.float32), counts, target.view(np.float32), target.view(np.int32))
 
     @abstractmethod
-    def move(self, moves: Moves, rows: np.ndarray, indices: np.ndarray) -> None:
+    def move(
+        self, moves: Moves, stored: np.ndarray, counts: np.ndarray, rows: np.ndarray, indices: np.ndarray
+    ) -> None:
         """Run the kernel, which is given all of this."""
 
     def _moves(self, chunk: Chunk) -> Moves:
-        count, centres = len(chunk.samples), None
+        sources, centres = np.arange(len(chunk.samples))[None], np.empty((0, len(chunk.samples), 4), dtype=np.int64)
         if self.decoder is None:
-            return Moves(np.empty((0, count, 2, 3)), np.empty((0, count, 2), dtype=np.int64), _ANYWHERE)
+            return Moves(sources, np.empty((0, *sources.shape, 2, 3)), np.empty((0, *sources.shape, 4)), centres)
         heights, widths, _ = self.decoder.stored(chunk.samples)
         keys = iter(chunk.fused_keys)
-        matrices, sizes = [], [np.stack([heights, widths], axis=1)]
+        matrices, windows = [], [_windows(heights, widths)[None]]
         for move in self.moves:
             looks = {"boxes": chunk.boxes} if isinstance(move, ImageDecoder) else {}
             maps = move.maps(heights, widths, next(keys) if move.random else None, **looks)
             assert maps is not None  # or it would not be followed
-            steps, heights, widths = maps[:3]
-            steps = steps if steps.ndim == 4 else steps[None]
-            matrices.append(steps)
-            sizes += [np.stack([heights, widths], axis=1)] * len(steps)
-            centres = maps.centres if centres is None else centres
-        return Moves(np.concatenate(matrices), np.stack(sizes), _ANYWHERE if centres is None else centres)
+            heights, widths, count = maps.heights, maps.widths, len(sources)
+            if maps.centres is not None:
+                centres = maps.centres[None]
+            if maps.sources is None or maps.windows is None:
+                steps = maps.matrices if maps.matrices.ndim == 4 else maps.matrices[None]
+                seen = np.broadcast_to(_windows(heights, widths), (count, len(heights), 4))
+                matrices += [np.broadcast_to(step, (count, *step.shape)) for step in steps]
+                windows += [seen] * len(steps)
+                continue
+            sources, centres = (spread(known, maps.sources) for known in (sources, centres))
+            matrices, windows = ([spread(known, maps.sources) for known in of_maps] for of_maps in (matrices, windows))
+            matrices.append(np.repeat(maps.matrices, count, axis=0))
+            windows.append(np.repeat(maps.windows, count, axis=0))
+        return Moves(sources, np.stack(matrices), np.stack(windows), centres)
+
+
+def _windows(heights: np.ndarray, widths: np.ndarray) -> np.ndarray:
+    """float64 (N, 4): left, top, right, bottom of whole images."""
+    zeros = np.zeros(len(heights))
+    return np.stack([zeros, zeros, widths, heights], axis=1)
 
 
 class FollowedBoxes(PlacesDecoder):
@@ -113,10 +136,12 @@ class FollowedBoxes(PlacesDecoder):
         """The one that moves boxes, and that of their bytes."""
         return follow_boxes, gather
 
-    def move(self, moves: Moves, rows: np.ndarray, indices: np.ndarray) -> None:
+    def move(
+        self, moves: Moves, stored: np.ndarray, counts: np.ndarray, rows: np.ndarray, indices: np.ndarray
+    ) -> None:
         """Move, clip and drop boxes."""
         least = np.array([self.min_area, self.min_side, self.min_visibility])
-        follow_boxes(*moves, BOX_FORMATS.index(self.field.format), least, rows, indices)
+        follow_boxes(*moves, BOX_FORMATS.index(self.field.format), least, stored, counts, rows, indices)
 
 
 class FollowedPoints(PlacesDecoder):
@@ -133,9 +158,13 @@ class FollowedPoints(PlacesDecoder):
         """The one that moves points, and that of their bytes."""
         return follow_points, gather
 
-    def move(self, moves: Moves, rows: np.ndarray, indices: np.ndarray) -> None:
+    def move(
+        self, moves: Moves, stored: np.ndarray, counts: np.ndarray, rows: np.ndarray, indices: np.ndarray
+    ) -> None:
         """Move points."""
         is_labelled = isinstance(self.field, KeypointsField)
         num_points, pairs = (self.field.num_points, self.field.mirrored) if is_labelled else (1, [])
         mirrored = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-        follow_points(moves.matrices, moves.sizes, num_points, mirrored, 0 if is_labelled else 1, rows, indices)
+        follow_points(
+            *moves[:3], num_points, mirrored, 0 if is_labelled else 1, self.is_beside, stored, counts, rows, indices
+        )

@@ -14,12 +14,34 @@ class Maps(NamedTuple):
         heights, widths: int64 (N,), of the images after it, in pixels; what is mapped beyond is not in them.
         centres: int64 (N, 4), of a decoder: top, left, height, width of the part of each stored image in which a box
             that is kept has its centre; None: anywhere.
+        sources: int64 (P, N), if several images are put into each one: which of the N they are; matrices are then
+            (P, N, 2, 3), those of each.
+        windows: int64 (P, N, 4), then: left, top, right, bottom of where each can be seen.
     """
 
     matrices: np.ndarray
     heights: np.ndarray
     widths: np.ndarray
     centres: np.ndarray | None = None
+    sources: np.ndarray | None = None
+    windows: np.ndarray | None = None
+
+
+def turned(count: int, group_size: int) -> np.ndarray:
+    """int64 (group_size, N): for each of N images those of its group, itself first; a last group may be smaller."""
+    places = np.arange(count)
+    begins = places // group_size * group_size
+    return begins + (places - begins + np.arange(group_size)[:, None]) % np.minimum(group_size, count - begins)
+
+
+def spread(values: np.ndarray, sources: np.ndarray) -> np.ndarray:
+    """(P * K, N, ...): of the images `sources`, int64 (P, N), that are put into one, what is known of K in each.
+
+    Args:
+        values: (K, N, ...), before they are put into one.
+        sources: of `Maps`.
+    """
+    return values[:, sources].swapaxes(0, 1).reshape(-1, *values.shape[1:])
 
 
 def upright(

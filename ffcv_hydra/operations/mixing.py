@@ -28,6 +28,7 @@ class MixingOperation(ImageOperation):
 
     random: ClassVar[bool] = True
     follows_nothing: ClassVar[bool] = True
+    group_size: ClassVar[int] = 2
     mixed_targets: ClassVar[str | None] = "MixedTargets"
     dtypes: ClassVar[tuple[Any, ...]] = (np.uint8, np.float32)
     channels: ClassVar[tuple[int, ...]] = ()

@@ -68,6 +68,7 @@ class Operation(ABC):
         geometric: whether it moves pixels; None if nobody has said.
         follows_nothing: whether no other output can be moved as it moves images.
         keeps_levels: whether the values of images stay what they are, maybe in another dtype.
+        group_size: how many samples, neighbours in the order, each one is made of.
         mixed_targets: the name of the operation that mixes labels as this one mixes images; None if it mixes nothing.
         num_threads: that its compiled code may use; the loader sets it before it asks for code.
         field, metadata, memory_read: of what is read; the loader sets them.
@@ -77,6 +78,7 @@ class Operation(ABC):
     geometric: bool | None = None
     follows_nothing: ClassVar[bool] = False
     keeps_levels: ClassVar[bool] = False
+    group_size: ClassVar[int] = 1
     mixed_targets: ClassVar[str | None] = None
     num_threads: int = 1
     field: Any = None

@@ -1,7 +1,8 @@
 """Values of different lengths in one batch, padded with zeros, with their lengths: bytes, text and ragged arrays."""
 
+import copy
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from ffcv_hydra.beton.fields.bytes_fields import BytesField
 from ffcv_hydra.kernels.memory.gather import gather
 from ffcv_hydra.operations.base import Chunk, ChunkDecoder, Extents
 from ffcv_hydra.operations.dtypes import torch_dtype
+from ffcv_hydra.operations.maps import spread, turned
 from ffcv_hydra.operations.operation import State
 from ffcv_hydra.operations.tensor_operation import TensorOperation
 
@@ -43,29 +45,49 @@ class PaddedArray(NamedTuple):
 
 
 class PrefixedDecoder(ChunkDecoder):
-    """Rows uint8 (N, 16 + longest): the length as an int64, eight zeros, the data, zeros up to the longest."""
+    """Rows uint8 (N, 16 + longest): the length as an int64, eight zeros, the data, zeros up to the longest.
+
+    With several sources the data of each comes at a place of its own, as long as the longest, behind the first.
+    """
 
     field_types = (BytesField, TextField, RaggedArrayField)
 
     def result(self, before: State) -> tuple[tuple[int, ...], Any]:
         """uint8, a whole multiple of 16 bytes."""
-        longest = int(self.metadata["size"].max(initial=0))
+        longest = self.num_sources * _longest(self.metadata)
         return (_PREFIX + -(-longest // _PREFIX) * _PREFIX,), np.dtype(np.uint8)
+
+    def of_groups(self, group_sizes: tuple[int, ...]) -> Self:
+        """A copy for what goes with images that operations of such groups make."""
+        other = copy.copy(self)
+        other.group_sizes = group_sizes
+        return other
 
     def run(self, source: Extents, target: np.ndarray, chunk: Chunk) -> None:
         """Fill `target`, uint8 (N, 16 + longest)."""
         prefixes = target.view(np.int64)
         prefixes[:, 0] = source.sizes // _item_bytes(self.field)
         prefixes[:, 1] = 0
-        gather(source.data, source.offsets, source.sizes, target, _PREFIX)
+        sources = np.arange(len(target))[None]
+        for size in self.group_sizes:
+            sources = spread(sources, turned(len(target), size))
+        for place, samples in enumerate(sources):  # in this order, since zeros come behind each
+            column = _PREFIX + place * _longest(self.metadata)
+            gather(source.data, source.offsets[samples], source.sizes[samples], target, column)
 
 
 class SplitPrefixed(TensorOperation):
-    """From the tensor of `PrefixedDecoder` to `PaddedBytes`, or `PaddedArray` for ragged arrays."""
+    """From the tensor of `PrefixedDecoder` to `PaddedBytes`, or `PaddedArray` for ragged arrays.
+
+    Attributes:
+        num_sources: of the decoder.
+    """
+
+    num_sources = 1
 
     def after(self, before: State) -> State:
         """Of the data; how long they are is found here, once."""
-        self._longest = int(self.metadata["size"].max(initial=0))
+        self._longest = self.num_sources * _longest(self.metadata)
         if not isinstance(self.field, RaggedArrayField):
             return replace(before, shape=(self._longest,))
         self._items = (self._longest // self.field.item_bytes, *self.field.item_shape)
@@ -77,6 +99,10 @@ class SplitPrefixed(TensorOperation):
         if not isinstance(self.field, RaggedArrayField):
             return PaddedBytes(data, lengths)
         return PaddedArray(data.view(torch_dtype(self.field.dtype)).view(len(batch), *self._items), lengths)
+
+
+def _longest(metadata: np.ndarray) -> int:
+    return int(metadata["size"].max(initial=0))
 
 
 def _item_bytes(field: Field) -> int:

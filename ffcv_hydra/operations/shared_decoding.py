@@ -102,6 +102,15 @@ def _is_common(dtype: np.dtype, channels: int) -> bool:
     return dtype == np.uint8 and channels in (1, 3)
 
 
+def resampling_parts(dtype: np.dtype, channels: int) -> np.ndarray:
+    """int64 (PARTS_LENGTH,): what resamples decoded pixels, as `kernels.memory.parts` has it."""
+    parts = np.zeros(PARTS_LENGTH, dtype=np.int64)
+    parts[list(DEFERRED_KERNELS)] = [kernel.deferred_address for kernel in DEFERRED_KERNELS.values()]
+    if not _is_common(dtype, channels) and dtype in RESAMPLE_KERNELS:
+        parts[RESAMPLE] = RESAMPLE_KERNELS[dtype].deferred_address
+    return parts
+
+
 def decode_views(images: StoredImages, views: Views, scratch: Scratch) -> None:
     """Decode each image once, and resample each of its views; the same as if each view were made alone.
 
@@ -165,10 +174,7 @@ class _Workplace:
         memory = scratch.buffer("pixels", num_bytes + row + small)
         self.pixels, self._row = memory[:num_bytes], memory[num_bytes : num_bytes + row].view(np.float32)
         self._small = memory[num_bytes + row :][:small]
-        self._parts = np.zeros(PARTS_LENGTH, dtype=np.int64)
-        self._parts[list(DEFERRED_KERNELS)] = [kernel.deferred_address for kernel in DEFERRED_KERNELS.values()]
-        if not _is_common(images.dtype, images.channels):
-            self._parts[RESAMPLE] = RESAMPLE_KERNELS[images.dtype].deferred_address
+        self._parts = resampling_parts(images.dtype, images.channels)
         self._parts[TILE] = images.tile
         if has_jpegs:
             self._parts[list(JPEG_KERNELS)] = [kernel.address for kernel in JPEG_KERNELS.values()]

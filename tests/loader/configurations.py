@@ -1,6 +1,7 @@
 """Every kind of pipeline and order, and what drives each through the promises that all loaders make."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,7 @@ RANDOM_OPERATIONS: dict[str, Callable[[], ChunkOperation]] = {
     "GaussianBlur": lambda: operations.GaussianBlur(5, [0.1, 2.0]),
     "MixedTargets": lambda: MixedTargets(5),
     "Mixup": lambda: operations.Mixup(0.4),
+    "Mosaic": lambda: operations.Mosaic(28, fill=114),
     "RandAugment": lambda: operations.RandAugment(),
     "RandomAdjustSharpness": lambda: operations.RandomAdjustSharpness(2.0),
     "RandomAffine": lambda: operations.RandomAffine(30, [0.1, 0.1], [0.8, 1.2], 10),
@@ -113,7 +115,7 @@ RANDOM_OPERATIONS: dict[str, Callable[[], ChunkOperation]] = {
 }
 
 STAY = {"boxes": FieldPipeline(joint_with="disabled")}  # as they were in the whole image
-WITH_PLACES = {"RandomIoUCrop"}
+WITH_PLACES = {"Mosaic", "RandomIoUCrop"}
 ONLY_IMAGE = {"mask": "disabled", "depth": "disabled", "boxes": "disabled", "text": "disabled"}
 
 
@@ -121,7 +123,8 @@ def pipelines_with(name: str) -> dict[str, Any]:
     """Pipelines with one random operation after a deterministic decoder, if it is none itself."""
     operation = RANDOM_OPERATIONS[name]()
     if name in WITH_PLACES:
-        return {"image": [operation, RandomHorizontalFlip(), ToTensor()]}
+        decoder = [] if operation.is_decoder else [operations.LetterBox(24)]
+        return {"image": [*decoder, operation, RandomHorizontalFlip(), ToTensor()]}
     if name == "MixedTargets":
         label = FieldPipeline([operation, ToTensor()], joint_with="image")
         return ONLY_IMAGE | {"image": [CenterCrop(24), operations.CutMix(), ToTensor()], "label": label}
@@ -185,7 +188,8 @@ def make(beton: Any, name: str, batch_size: int = 8, **options: Any) -> Loader:
 
 
 def of_chunks(loader: Loader, size: int) -> Loader:
-    """The loader, with tasks of `size` samples."""
+    """The loader, with tasks of `size` samples, or of a few more where that would tear groups apart."""
+    size += -size % math.lcm(*(node.operation.group_size for node in loader.plan.mixing))
     for step in loader.plan.steps:
         if step.chunk_size is not None:
             vars(step)["chunk_size"] = size  # a frozen dataclass keeps its attributes there

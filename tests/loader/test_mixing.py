@@ -64,7 +64,7 @@ def test_the_last_sample_of_an_odd_number_stays_as_it_is(scenes):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 5}, "batch size must be even; it is 5"),
+        ({"batch_size": 5}, "batch size must be divisible by 2; it is 5"),
         ({"on_error": "skip"}, "use on_error=raise or zero"),
         ({"rank": 1, "world_size": 2, "drop_last": False}, "with drop_last=true only"),
     ],

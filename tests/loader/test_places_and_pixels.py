@@ -120,7 +120,7 @@ Step = Callable[[Any], Any]
 
 def steps_of(operation: Any, heights: np.ndarray, widths: np.ndarray, keys: np.ndarray | None) -> list[list[Step]]:
     """Per sample, what torchvision does to places by the parameters that an operation draws."""
-    matrices, tall, wide, _ = operation.maps(heights, widths, keys)
+    matrices, tall, wide, *_ = operation.maps(heights, widths, keys)
     if isinstance(operation, o.ImageDecoder):
         boxes, placed, *_ = operation.parts(heights, widths, keys)
         return [
@@ -249,7 +249,7 @@ def load(beton: Any, composition: list[Any], seed: int) -> Found:
         own = None if part.stream is None else fold(keys, *part.stream)
         for one, more in zip(steps, steps_of(move, heights, widths, own), strict=True):
             one += more
-        _, heights, widths, _ = move.maps(heights, widths, own)
+        _, heights, widths, *_ = move.maps(heights, widths, own)
     (values,) = loader
     ways = [way_of(one, way) for one, way in zip(SCENES, steps, strict=True)]
     return Found(dict(zip(loader.output_names, values, strict=True)), steps, ways)

@@ -45,8 +45,8 @@ def test_T8_an_epoch_does_not_depend_on_threads_chunks_or_how_the_file_is_read(s
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_T8_two_ranks_get_the_batches_of_one(scenes, name):
-    expected = digests(joined([batch]) for batch in make(scenes, name, 12))
-    ranks = [make(scenes, name, 6, rank=rank, world_size=2) for rank in (0, 1)]
+    expected = digests(joined([batch]) for batch in make(scenes, name, 16))
+    ranks = [make(scenes, name, 8, rank=rank, world_size=2) for rank in (0, 1)]
     assert digests(joined(list(parts)) for parts in zip(*ranks, strict=True)) == expected
 
 

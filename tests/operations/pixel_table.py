@@ -384,8 +384,8 @@ ROWS = [
 OTHERS = {
     "AllocationQuery", "ArrayDecoder", "BytesDecoder", "Chunk", "ChunkDecoder", "ChunkOperation", "Extents",
     "FailedSample", "FollowedBoxes", "FollowedPoints", "ImageDecoder", "ImageOperation", "KeptItems", "Maps",
-    "LetterBox", "MixedTargets", "MixingOperation", "Operation", "PaddedArray", "PaddedBytes", "PlacesDecoder",
-    "PrefixedDecoder", "RandomIoUCrop", "RandomShortestSide", "RandomZoomOut", "RandomlyApplied",
+    "LetterBox", "MixedTargets", "MixingOperation", "Mosaic", "Operation", "PaddedArray", "PaddedBytes",
+    "PlacesDecoder", "PrefixedDecoder", "RandomIoUCrop", "RandomShortestSide", "RandomZoomOut", "RandomlyApplied",
     "ScalarDecoder", "SizedDecoder", "SplitPrefixed", "Squeeze",
     "State", "ToDevice", "ToList", "to_targets", "decode_shared", "default_decoder", "default_operations",
 }  # fmt: skip

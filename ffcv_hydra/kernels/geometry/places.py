@@ -2,7 +2,7 @@
 
 A row is the number of its items as an int64, eight zeros, the items as float32, and the index that each item had before
 some were dropped, as int32. Images go through S maps, one after another; what one leaves outside of its image is gone
-for those behind it.
+for those behind it. Into each K images may be put, whose items come one after another.
 """
 
 import numpy as np
@@ -34,30 +34,27 @@ def _around(matrix, box, result):
 
 
 @device_function
-def _whole(matrices, sizes, n, scratch, total, window):
-    """Write the map from first to last of sample n, and what can be seen of the last image: a box.
+def _whole(matrices, windows, k, n, scratch, total, window):
+    """Write the map from first to last of image k in sample n, and what can be seen of it in the last: a box.
 
     Args:
-        matrices: float64 (S, N, 2, 3).
-        sizes: int64 (S + 1, N, 2), heights and widths of the images before and after each map.
-        scratch: float64 (4, 4).
+        matrices: float64 (S, K, N, 2, 3).
+        windows: float64 (S + 1, K, N, 4), what can be seen before and after each map.
+        scratch: float64 (3, 4).
         total: float64 (2, 3), written.
         window: float64 (4,), written: left, top, right, bottom.
     """
     last = len(matrices)
     total[:, :] = 0.0
     total[0, 0] = total[1, 1] = 1.0
-    window[0] = window[1] = 0.0
-    window[2], window[3] = sizes[last, n, 1], sizes[last, n, 0]
-    before, canvas, seen = scratch[:2, :3], scratch[2], scratch[3]
+    window[:] = windows[last, k, n]
+    before, seen = scratch[:2, :3], scratch[2]
     for s in range(last - 1, -1, -1):
         before[:, :] = total
-        _behind(matrices[s, n], before, total)
-        canvas[0] = canvas[1] = 0.0
-        canvas[2], canvas[3] = sizes[s, n, 1], sizes[s, n, 0]
-        _around(total, canvas, seen)
-        for k in range(2):
-            window[k], window[k + 2] = max(window[k], seen[k]), min(window[k + 2], seen[k + 2])
+        _behind(matrices[s, k, n], before, total)
+        _around(total, windows[s, k, n], seen)
+        for side in range(2):
+            window[side], window[side + 2] = max(window[side], seen[side]), min(window[side + 2], seen[side + 2])
 
 
 @device_function
@@ -78,65 +75,76 @@ def _has_centre(part, box):
     return part[1] < x < part[1] + part[3] and part[0] < y < part[0] + part[2]
 
 
-@kernel(
-    "void(float64[:, :, :, ::1], int64[:, :, ::1], int64[:, ::1], int64, float64[::1], float32[:, ::1], int32[:, ::1])"
-)
-def follow_boxes(matrices, sizes, centres, box_format, least, rows, indices):
+_MOVES = "int64[:, ::1], float64[:, :, :, :, ::1], float64[:, :, :, ::1]"
+_ROWS = "float32[:, ::1], int64[::1], float32[:, ::1], int32[:, ::1]"
+
+
+@kernel(f"void({_MOVES}, int64[:, :, ::1], int64, float64[::1], {_ROWS})")
+def follow_boxes(sources, matrices, windows, centres, box_format, least, stored, counts, rows, indices):
     """Move boxes, clip them to their images, and drop those of which nothing, or too little, is left.
 
     Args:
-        matrices: float64 (S, N, 2, 3).
-        sizes: int64 (S + 1, N, 2), heights and widths; (0, N, 2): boxes stay as they are, and all are kept.
-        centres: int64 (N, 4): top, left, height, width of the part of each first image that a box has its centre in, or
-            is dropped; (0, 4): anywhere.
-        box_format: of the boxes; they become XYXY.
+        sources: int64 (K, N), the samples whose images are in that of sample n.
+        matrices: float64 (S, K, N, 2, 3).
+        windows: float64 (S + 1, K, N, 4): left, top, right, bottom of what can be seen of an image before and after
+            each map; (0, K, N, 4): boxes stay as they are, and all are kept.
+        centres: int64 (K, N, 4): top, left, height, width of the part of each first image that a box has its centre in,
+            or is dropped; (0, N, 4): anywhere.
+        box_format: of the boxes.
         least: float64 (3,), what is left of a box that is kept: its area and its sides in pixels, and the share of the
             area that it has before it is clipped.
-        rows: float32 (N, W), with boxes, overwritten.
-        indices: int32 (N, W), the same memory.
+        stored: float32 (N, 4 L), boxes of the samples; they become XYXY.
+        counts: int64 (N,), how many they are.
+        rows: float32 (N, W), filled with boxes, XYXY.
+        indices: int32 (N, W), the same memory; image k has the indices from k L on.
     """
-    scratch, total, window = np.empty((4, 4)), np.empty((2, 3)), np.empty(4)
+    scratch, total, window = np.empty((3, 4)), np.empty((2, 3)), np.empty(4)
     box, moved = np.empty(4), np.empty(4)
     longest = (rows.shape[1] - HEADER) // 5
     for n in range(len(rows)):
-        items, count, kept = rows[n], np.int64(indices[n, 0]), 0
-        if len(sizes) > 0:
-            _whole(matrices, sizes, n, scratch, total, window)
-        for index in range(count):
-            place, to = HEADER + 4 * index, HEADER + 4 * kept
-            to_corners(items, place, box_format)
-            for k in range(4):
-                moved[k] = box[k] = items[place + k]
-            if len(centres) > 0 and not _has_centre(centres[n], box):
-                continue
-            if len(sizes) > 0:
-                _around(total, box, moved)
-                area = (moved[2] - moved[0]) * (moved[3] - moved[1])
-                for k in range(2):
-                    moved[k], moved[k + 2] = max(moved[k], window[k]), min(moved[k + 2], window[k + 2])
-                width, height = moved[2] - moved[0], moved[3] - moved[1]
-                left = width * height
-                if not (width > 0 and height > 0) or left < least[0] or min(width, height) < least[1]:
+        for place in range(0, 4 * counts[n], 4):
+            to_corners(stored[n], place, box_format)
+    for n in range(len(rows)):
+        rows[n] = 0
+        kept = 0
+        for k in range(len(sources)):
+            sample = sources[k, n]
+            if len(windows) > 0:
+                _whole(matrices, windows, k, n, scratch, total, window)
+            for index in range(counts[sample]):
+                for side in range(4):
+                    moved[side] = box[side] = stored[sample, 4 * index + side]
+                if len(centres) > 0 and not _has_centre(centres[k, n], box):
                     continue
-                if left < least[2] * area:
-                    continue
-            for k in range(4):
-                items[to + k] = moved[k]
-            indices[n, HEADER + 4 * longest + kept] = index
-            kept += 1
-        items[HEADER + 4 * kept : HEADER + 4 * count] = 0
+                if len(windows) > 0:
+                    _around(total, box, moved)
+                    area = (moved[2] - moved[0]) * (moved[3] - moved[1])
+                    for side in range(2):
+                        moved[side] = max(moved[side], window[side])
+                        moved[side + 2] = min(moved[side + 2], window[side + 2])
+                    width, height = moved[2] - moved[0], moved[3] - moved[1]
+                    left = width * height
+                    if not (width > 0 and height > 0) or left < least[0] or min(width, height) < least[1]:
+                        continue
+                    if left < least[2] * area:
+                        continue
+                for side in range(4):
+                    rows[n, HEADER + 4 * kept + side] = moved[side]
+                indices[n, HEADER + 4 * longest + kept] = k * (longest // len(sources)) + index
+                kept += 1
         indices[n, 0] = kept
 
 
 @device_function
-def _move(matrices, sizes, n, point):
-    """Move a point, float64 (2,), through all maps of sample n; whether it was in the image all along."""
+def _move(matrices, windows, k, n, point):
+    """Move a point, float64 (2,), through all maps of image k in sample n; whether it could be seen all along."""
     inside = True
-    for s in range(len(sizes)):
-        inside = inside and -_SLACK <= point[0] <= sizes[s, n, 1] + _SLACK
-        inside = inside and -_SLACK <= point[1] <= sizes[s, n, 0] + _SLACK
+    for s in range(len(windows)):
+        seen = windows[s, k, n]
+        inside = inside and seen[0] - _SLACK <= point[0] <= seen[2] + _SLACK
+        inside = inside and seen[1] - _SLACK <= point[1] <= seen[3] + _SLACK
         if s < len(matrices):
-            m = matrices[s, n]
+            m = matrices[s, k, n]
             x, y = point[0], point[1]
             point[0] = m[0, 0] * x + m[0, 1] * y + m[0, 2]
             point[1] = m[1, 0] * x + m[1, 1] * y + m[1, 2]
@@ -144,42 +152,57 @@ def _move(matrices, sizes, n, point):
 
 
 @device_function
-def _is_mirrored(matrices, n):
+def _is_mirrored(matrices, k, n):
     mirrored = False
     for s in range(len(matrices)):
-        m = matrices[s, n]
+        m = matrices[s, k, n]
         mirrored ^= m[0, 0] * m[1, 1] < m[0, 1] * m[1, 0]
     return mirrored
 
 
-@kernel("void(float64[:, :, :, ::1], int64[:, :, ::1], int64, int64[:, ::1], int64, float32[:, ::1], int32[:, ::1])")
-def follow_points(matrices, sizes, num_points, mirrored, first, rows, indices):
-    """Move points of three numbers each. Those that are labelled, but not in the image, get visibility 0.
+@kernel(f"void({_MOVES}, int64, int64[:, ::1], int64, boolean, {_ROWS})")
+def follow_points(
+    sources, matrices, windows, num_points, mirrored, first, has_places, stored, counts, rows, indices
+):  # fmt: skip
+    """Move points of three numbers each. Those that are labelled, but cannot be seen in the image, get visibility 0.
 
     Args:
-        matrices, sizes, rows, indices: as of `follow_boxes`.
+        sources, matrices, windows, stored, counts, rows, indices: as of `follow_boxes`.
         num_points: of an item.
         mirrored: int64 (P, 2): points of an item that change places in a mirror.
-        first: which of a point's numbers is x, and the next one y: 0, with the visibility behind; 1: there is none.
+        first: which of a point's numbers is x, and the next one y: 0, with the visibility behind; 1: there is none, but
+            the number of a polygon, of which those of each image are counted on.
+        has_places: whether each item comes where its index is, and not behind the one before it.
     """
     point = np.empty(2)
     length = 3 * num_points
     longest = (rows.shape[1] - HEADER) // (length + 1)
     for n in range(len(rows)):
-        items, count, turned = rows[n], np.int64(indices[n, 0]), _is_mirrored(matrices, n)
-        for index in range(count):
-            begin = HEADER + length * index
-            indices[n, HEADER + length * longest + index] = index
-            for place in range(begin, begin + length, 3):
-                if first == 0 and items[place + 2] == 0:
-                    continue  # there is no such point
-                point[0], point[1] = items[place + first], items[place + first + 1]
-                inside = _move(matrices, sizes, n, point)
-                items[place + first], items[place + first + 1] = point[0], point[1]
-                if first == 0 and not inside:
-                    items[place + 2] = 0
-            if turned:
-                for pair in range(len(mirrored)):
-                    one, other = begin + 3 * mirrored[pair, 0], begin + 3 * mirrored[pair, 1]
-                    for k in range(3):
-                        items[one + k], items[other + k] = items[other + k], items[one + k]
+        rows[n] = 0
+        items, end, polygons = rows[n], 0, np.int64(0)
+        for k in range(len(sources)):
+            sample, slot, turned = sources[k, n], k * (longest // len(sources)), _is_mirrored(matrices, k, n)
+            end = slot if has_places else end
+            for index in range(counts[sample]):
+                begin = HEADER + length * (end + index)
+                items[begin : begin + length] = stored[sample, length * index : length * (index + 1)]
+                indices[n, HEADER + length * longest + end + index] = slot + index
+                for place in range(begin, begin + length, 3):
+                    if first == 0 and items[place + 2] == 0:
+                        continue  # there is no such point
+                    point[0], point[1] = items[place + first], items[place + first + 1]
+                    inside = _move(matrices, windows, k, n, point)
+                    items[place + first], items[place + first + 1] = point[0], point[1]
+                    if first == 0 and not inside:
+                        items[place + 2] = 0
+                if first == 1:
+                    items[begin] += polygons
+                if turned:
+                    for pair in range(len(mirrored)):
+                        one, other = begin + 3 * mirrored[pair, 0], begin + 3 * mirrored[pair, 1]
+                        for i in range(3):
+                            items[one + i], items[other + i] = items[other + i], items[one + i]
+            end += counts[sample]
+            if first == 1 and counts[sample] > 0:
+                polygons = np.int64(items[HEADER + length * (end - 1)]) + 1
+        indices[n, 0] = end

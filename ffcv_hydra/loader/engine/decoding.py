@@ -14,7 +14,7 @@ from ffcv_hydra.loader.engine.failures import FailedSamples, OnError
 from ffcv_hydra.loader.engine.storage import Storage
 from ffcv_hydra.loader.plan.node import Node
 from ffcv_hydra.loader.plan.step import Branch, Link
-from ffcv_hydra.operations import Extents, FailedSample, ImageDecoder, decode_shared
+from ffcv_hydra.operations import Chunk, Extents, FailedSample, ImageDecoder, decode_shared
 from ffcv_hydra.operations.base import Scratch
 from ffcv_hydra.operations.image_chain import images_of
 
@@ -70,6 +70,8 @@ class Decoding:
         try:
             self._decode_at_once(job, link, targets, start, stop, scratch)
         except MemoryError:
+            if link.nodes[0].operation.num_sources > 1:  # type: ignore[attr-defined]  # it reads the file
+                raise  # one sample cannot be left out of its group
             needed = self._memory_for(link.nodes[0], job.samples[start:stop])
             largest = int(needed.argmax())
             what = f"there is not enough memory for the {needed[largest]:,} bytes that it takes by the file's tables"
@@ -101,6 +103,9 @@ class Decoding:
             stored = replace(stored, checksums=None)  # they are of whole images, of which a part is read
         read = {first.field: stored} | self.storage.looked_at(link.looked_at, samples, scratch, job.pages)
         chunks = [chunk_of(node, samples, keys, scratch, read) for node in link.decoders]
+        if decoders[0].num_sources > 1:
+            self._decode_groups(job, first, read, targets[0], start, chunks[0])
+            return
         begin, count = 0, len(samples)
         while begin < count:
             damage = _first_damage(read, begin)
@@ -122,6 +127,19 @@ class Decoding:
             self.fail(job, replace(first, field=field), start + failure.position, failure.reason)
             _fill_all(link, targets, failure.position, keys, scratch)
             begin = failure.position + 1
+
+    def _decode_groups(
+        self, job: BatchJob, node: Node, read: Mapping[str, Extents], target: np.ndarray, start: int, chunk: Chunk
+    ) -> None:
+        """Decode what is made of several samples each: of one that is damaged nothing comes along."""
+        decoder: Any = node.operation
+        damaged: list[int] = []
+        while (damage := _first_damage(read, damaged[-1] + 1 if damaged else 0)) is not None:
+            position, field = damage
+            self.fail(job, replace(node, field=field), start + position, DAMAGED)
+            damaged.append(position)
+        boxes = None if chunk.boxes is None else chunk.boxes.without(damaged)
+        decoder.run(read[node.field].without(damaged), target, replace(chunk, boxes=boxes))
 
     def damaged(self, job: BatchJob, node: Node) -> list[int]:
         """Positions whose stored bytes differ from their checksum, before FFCV's decoders, which do not look, run."""

@@ -1,5 +1,6 @@
 """Boxes, points and polygons that follow the images they lie in, and items that follow their boxes."""
 
+import copy
 from dataclasses import replace
 
 from ffcv_hydra.beton import Beton, BoundingBoxesField
@@ -8,7 +9,15 @@ from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.loader.plan.movement import move_of
 from ffcv_hydra.loader.plan.node import Node, with_parents
 from ffcv_hydra.loader.plan.plan import Plan
-from ffcv_hydra.operations import FollowedBoxes, ImageDecoder, KeptItems, PlacesDecoder, SplitPrefixed
+from ffcv_hydra.operations import (
+    ChunkDecoder,
+    FollowedBoxes,
+    ImageDecoder,
+    KeptItems,
+    PlacesDecoder,
+    PrefixedDecoder,
+    SplitPrefixed,
+)
 from ffcv_hydra.operations.operation import Operation
 from ffcv_hydra.pipeline import DISABLED
 
@@ -16,6 +25,15 @@ from ffcv_hydra.pipeline import DISABLED
 def follows(node: Node) -> bool:
     """Whether what a node gives goes with an image, or with boxes, by what operations say of their maps."""
     return any(isinstance(one.operation, (PlacesDecoder, KeptItems)) for one in with_parents(node))
+
+
+def moves_along(node: Node) -> bool:
+    """Whether what a node gives goes through the maps of images, or with boxes that do."""
+    return any(
+        one.beside is not None if isinstance(one.operation, KeptItems) else bool(one.operation.moves)
+        for one in with_parents(node)
+        if isinstance(one.operation, (PlacesDecoder, KeptItems))
+    )
 
 
 def with_seen_boxes(plan: Plan, beton: Beton) -> Plan:
@@ -62,7 +80,7 @@ def with_followed_images(plan: Plan, beton: Beton) -> Plan:
     images = [output for output in plan.outputs if is_image(beton.fields[plan.ends(output)[0].field])]
 
     def following(node: Node, parent: Node | None) -> Node:
-        node = node.behind(parent)
+        node = _of_sources(node.behind(parent), parent)
         request = requests[node.output]
         if not isinstance(node.operation, PlacesDecoder) or request.stays or not images:
             return node
@@ -75,8 +93,8 @@ def with_followed_images(plan: Plan, beton: Beton) -> Plan:
         moves = [_followed(one, node.output) for one in path if one is path[0] or move_of(one) is not None]
         decoder = path[0].operation
         assert isinstance(decoder, ImageDecoder)
-        operation = node.operation.following(decoder, [one.operation for one in moves])
-        return replace(node, operation=operation, fused=(node, *moves), looks_at=path[0].looks_at)
+        operation = node.operation.following(decoder, [one.operation for one in moves], request.follows is not None)
+        return replace(node.with_operation(operation, None), fused=(node, *moves), looks_at=path[0].looks_at)
 
     return plan.rewritten(following)
 
@@ -101,11 +119,25 @@ def with_followed_boxes(plan: Plan) -> Plan:
     requests = {request.output: request for request in plan.requests}
 
     def following(node: Node, parent: Node | None) -> Node:
-        node, boxes = node.behind(parent), requests[node.output].follows
-        if not isinstance(node.operation, KeptItems) or boxes is None:
+        node, boxes = _of_sources(node.behind(parent), parent), requests[node.output].follows
+        path = [] if boxes is None else with_parents(plan.ends(boxes)[node.view])
+        if not path or not isinstance(decoder := path[-1].operation, FollowedBoxes):
             return node
-        path = with_parents(plan.ends(boxes)[node.view])
+        if isinstance(node.operation, PrefixedDecoder) and decoder.group_sizes:
+            return node.with_operation(node.operation.of_groups(decoder.group_sizes), None)
         rows = next((one.parent for one in path if isinstance(one.operation, SplitPrefixed)), None)
-        return replace(node, beside=rows) if isinstance(path[-1].operation, FollowedBoxes) else node
+        return replace(node, beside=rows) if isinstance(node.operation, KeptItems) else node
 
     return plan.rewritten(following)
+
+
+def _of_sources(node: Node, parent: Node | None) -> Node:
+    """A node that splits rows, for rows of as many samples as the decoder before it puts into each."""
+    if parent is None or not isinstance(node.operation, SplitPrefixed):
+        return node
+    decoder = with_parents(parent)[-1].operation
+    if not isinstance(decoder, ChunkDecoder) or decoder.num_sources == node.operation.num_sources:
+        return node
+    operation = copy.copy(node.operation)
+    operation.num_sources = decoder.num_sources
+    return node.with_operation(operation, parent)

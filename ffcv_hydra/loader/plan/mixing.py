@@ -1,10 +1,11 @@
-"""Targets that follow the mixing of their images, labels that would not, and pairs that would be torn apart."""
+"""Targets that follow the mixing of their images, labels that would not, and groups that would be torn apart."""
 
 from dataclasses import replace
 
 from ffcv_hydra.beton import Beton
 from ffcv_hydra.beton.fields.image_fields import is_image
 from ffcv_hydra.errors import LoaderError, PipelineError
+from ffcv_hydra.loader.plan.following import moves_along
 from ffcv_hydra.loader.plan.node import Node, with_parents
 from ffcv_hydra.loader.plan.plan import Plan
 from ffcv_hydra.loader_options import LoaderOptions
@@ -49,12 +50,14 @@ def check_mixed(plan: Plan, beton: Beton) -> None:
     """
     ends = {request.output: plan.ends(request.output)[0] for request in plan.requests}
     nodes = [node for end in ends.values() for node in with_parents(end)]
-    followers = {node: _followers(node, nodes) for node in nodes if node.operation.mixed_targets is not None}
+    mixing = [node for node in nodes if node.operation.mixed_targets is not None or node.operation.group_size > 1]
+    followers = {node: _followers(node, nodes) for node in mixing}
     following = {follower.output for found in followers.values() for follower in found}
     labels = [
         request.output
         for request in plan.requests
         if not (request.stays or request.output in following or is_image(beton.fields[ends[request.output].field]))
+        and not moves_along(ends[request.output])
     ]
     for node, found in followers.items():
         if labels and not found:
@@ -62,24 +65,27 @@ def check_mixed(plan: Plan, beton: Beton) -> None:
             remedy = targets if node.stream is None else f"{targets} and joint_with: {node.output}"
             raise PipelineError(
                 f"pipeline of '{labels[0]}': {node.name} mixes '{node.output}', and this would say what it was; "
-                f"add {remedy}, or say joint_with: {DISABLED} for what shall not follow"
+                f"{f'add {remedy}, or ' if targets else ''}say joint_with: {DISABLED} for what shall not follow"
             )
 
 
-def check_pairs(plan: Plan, options: LoaderOptions, world_size: int) -> None:
-    """Check that pairs stay together, and that no sample is mixed with one that is not there.
+def check_groups(plan: Plan, options: LoaderOptions, world_size: int) -> None:
+    """Check that groups stay together, and that no sample is mixed with one that is not there.
 
     Raises:
         LoaderError: samples are mixed, and an option would leave one alone.
     """
     for node in plan.mixing:
-        what = f"pipeline of '{node.output}': {node.name} mixes neighbours in the order"
-        if options.batch_size % 2:
-            raise LoaderError(f"{what}, so the batch size must be even; it is {options.batch_size}")
+        size = node.operation.group_size
+        what = f"pipeline of '{node.output}': {node.name} mixes {size} neighbours in the order"
+        if options.batch_size % size:
+            raise LoaderError(f"{what}, so the batch size must be divisible by {size}; it is {options.batch_size}")
+        if size > 2 and not options.drop_last:
+            raise LoaderError(f"{what}, all of which there are with drop_last=true only; it is for training")
         if world_size > 1 and not options.drop_last:
             raise LoaderError(f"{what}, which several ranks keep together with drop_last=true only")
         if options.on_error == "skip":
-            raise LoaderError(f"{what}, and the partner of a skipped sample has none; use on_error=raise or zero")
+            raise LoaderError(f"{what}, and those of a skipped sample lack it; use on_error=raise or zero")
 
 
 def _followers(mixing: Node, nodes: list[Node]) -> list[Node]:

@@ -6,7 +6,7 @@ from enum import Enum, auto
 from typing import Any
 
 from ffcv_hydra.loader.plan.batch_code import BatchCode
-from ffcv_hydra.operations.operation import Operation, State
+from ffcv_hydra.operations.operation import INITIAL_STATE, Operation, State
 
 
 class Kind(Enum):
@@ -63,9 +63,13 @@ class Node:
             return self
         if parent is None or self.parent is None or parent.state == self.parent.state:
             return replace(self, parent=parent)
-        operation = copy.copy(self.operation)
-        state, memory = operation.declare_state_and_memory(parent.state)
-        shared = operation.declare_shared_memory(parent.state)
+        return self.with_operation(copy.copy(self.operation), parent)
+
+    def with_operation(self, operation: Operation, parent: "Node | None") -> "Node":
+        """The node with another operation, which is declared, and is given what `parent` makes."""
+        before = INITIAL_STATE if parent is None else parent.state
+        state, memory = operation.declare_state_and_memory(before)
+        shared = operation.declare_shared_memory(before)
         code = None if self.code is None else BatchCode(operation, state.jit_mode, decodes=False)
         return replace(self, operation=operation, parent=parent, state=state, memory=memory, shared=shared, code=code)
 

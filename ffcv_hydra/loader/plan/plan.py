@@ -9,7 +9,6 @@ from ffcv_hydra.loader.plan.node import Node, with_parents
 from ffcv_hydra.loader.plan.request import Request
 from ffcv_hydra.loader.plan.step import Step
 from ffcv_hydra.loader.plan.text import Times, output_in_words
-from ffcv_hydra.operations import MixingOperation
 from ffcv_hydra.operations.operation import State
 
 Delivered = Node | tuple[Node, ...]
@@ -112,5 +111,5 @@ class Plan:
 
     @property
     def mixing(self) -> tuple[Node, ...]:
-        """The nodes that mix pairs of samples."""
-        return tuple(node for node in self.nodes if isinstance(node.operation, MixingOperation))
+        """The nodes that make each sample of several, which are neighbours in the order."""
+        return tuple(node for node in self.nodes if node.operation.group_size > 1)

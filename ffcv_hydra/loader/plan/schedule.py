@@ -36,6 +36,7 @@ def schedule(plan: Plan, beton: Beton, batch_size: int, num_workers: int, batche
         batches_ahead: how many batches are made at the same time.
     """
     readers = plan.readers()
+    multiple = math.lcm(*(node.operation.group_size for node in plan.mixing))
     groups = _groups(plan.nodes, readers)
     children: dict[int, list[Step]] = {}
     steps: list[Step] = []
@@ -45,9 +46,9 @@ def schedule(plan: Plan, beton: Beton, batch_size: int, num_workers: int, batche
             links = links_of(step, beton)
             is_chain = len(links) == 1 and links[0].is_chain
             size = (
-                chain_chunk_size(step, batch_size, num_workers, batches_ahead)
+                chain_chunk_size(step, batch_size, num_workers, batches_ahead, multiple)
                 if is_chain
-                else chunk_size(step, links, batch_size, num_workers)
+                else chunk_size(step, links, batch_size, num_workers, multiple)
             )
             step = replace(step, links=links, chunk_size=size, form=_form_behind(step, readers))
         steps.append(step)
@@ -102,8 +103,8 @@ def _form_behind(step: Step, readers: Counter[Node]) -> Form | None:
     return Form(nodes) if is_view and not is_read_elsewhere else None
 
 
-def chunk_size(step: Step, links: Sequence[Link], batch_size: int, num_workers: int) -> int:
-    """Samples per task: an even number, which keeps the pairs that are mixed together.
+def chunk_size(step: Step, links: Sequence[Link], batch_size: int, num_workers: int, multiple: int = 1) -> int:
+    """Samples per task: an even number, and a multiple of one that keeps together what is mixed.
 
     A chunk that one link passes on to the next should stay in a core's cache; images that go through one call alone do
     so in any case. Fewer than 16 samples are not worth a call; as long as they are more, there are as many chunks for
@@ -114,16 +115,17 @@ def chunk_size(step: Step, links: Sequence[Link], batch_size: int, num_workers: 
     most = max(_LEAST_SAMPLES, min(num_bytes // max(1, _sample_bytes(step)), -(-batch_size // num_workers)))
     num_chunks = -(-batch_size // most)
     for_each = -(-num_chunks // num_workers) * num_workers
-    return _even_share(batch_size, for_each if batch_size >= _LEAST_SAMPLES * for_each else num_chunks)
+    return _share(batch_size, for_each if batch_size >= _LEAST_SAMPLES * for_each else num_chunks, multiple)
 
 
-def chain_chunk_size(step: Step, batch_size: int, num_workers: int, batches_ahead: int) -> int:
+def chain_chunk_size(step: Step, batch_size: int, num_workers: int, batches_ahead: int, multiple: int = 1) -> int:
     """Samples per task of a step that is one chain, in which single images stay in the cache whatever the task's size.
 
     A whole batch, if there is work for all threads in the batches that are made at the same time.
     """
     most = max(_LEAST_SAMPLES, _CHAIN_BYTES // max(1, _sample_bytes(step)))
-    return _even_share(batch_size, max(-(-batch_size // most), -(-num_workers // max(1, batches_ahead - 1))))
+    num_chunks = max(-(-batch_size // most), -(-num_workers // max(1, batches_ahead - 1)))
+    return _share(batch_size, num_chunks, multiple)
 
 
 def _sample_bytes(step: Step) -> int:
@@ -131,5 +133,6 @@ def _sample_bytes(step: Step) -> int:
     return max((math.prod(q.shape) * torch_dtype(q.dtype).itemsize for q in queries), default=0)
 
 
-def _even_share(batch_size: int, num_chunks: int) -> int:
-    return -(-batch_size // (2 * num_chunks)) * 2
+def _share(batch_size: int, num_chunks: int, multiple: int) -> int:
+    multiple = math.lcm(2, multiple)
+    return -(-batch_size // (multiple * num_chunks)) * multiple
