@@ -7,7 +7,7 @@ BENCHMARKS := random-crop center-crop ffcv-file-random-crop ffcv-file-center-cro
 	many-channels detection operations recipes loader-overhead shards remote shuffling scale start memory conversion gpu-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run convert test test-exhaustive test-without-ffcv fuzz crash-test state-machine golden pixel-table rooms-picture docs docs-check docs-figures lint wheels clean bench bench-setup $(BENCHMARKS:%=bench-%)
+.PHONY: help setup run convert test test-exhaustive test-without-ffcv fuzz crash-test state-machine ffcv-suite golden pixel-table rooms-picture docs docs-check docs-figures lint wheels clean bench bench-setup $(BENCHMARKS:%=bench-%)
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ crash-test: setup  ## kill 1,000 conversions and downloads; each must leave noth
 
 state-machine: setup  ## drive loaders through 20,000 sequences of everything that one can do to them
 	STATE_MACHINE_EXAMPLES=20000 .venv/bin/python -m pytest -n 2 tests/loader/test_state_machine.py $(ARGS)
+
+ffcv-suite: setup  ## run FFCV's own tests and example, downloaded from PyPI, on FFCV and on its stand-in here; 15 minutes
+	.venv/bin/python -m tools.ffcv_suite $(ARGS)
 
 bench: $(BENCHMARKS:%=bench-%)  ## all comparisons with other loaders, an hour; bench-NAME for one of them, see benchmarks/
 

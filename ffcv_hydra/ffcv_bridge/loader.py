@@ -18,13 +18,14 @@ from ffcv.traversal_order.base import TraversalOrder
 
 from ffcv_hydra import loader as engine
 from ffcv_hydra.collection.shards import opened
+from ffcv_hydra.ffcv_bridge.adapting import adapt
 from ffcv_hydra.ffcv_bridge.both_errors import also_built_in
 from ffcv_hydra.ffcv_bridge.orders import GivenOrder, PagewiseOrder
 from ffcv_hydra.ffcv_bridge.reader import Reader
 from ffcv_hydra.loader.engine.epoch_order import EpochOrder
 from ffcv_hydra.loader.iteration import Pass
 from ffcv_hydra.ordering import options, split_over_ranks
-from ffcv_hydra.pipeline import DISABLED
+from ffcv_hydra.pipeline import DISABLED, FieldPipeline
 
 _INSTEAD = {
     "graph": "print(loader.plan) shows what runs",
@@ -188,9 +189,9 @@ def _read(fname: str, custom_fields: Mapping[str, type[Field]]) -> Reader:
 
 def _pipelines(
     pipelines: Mapping[str, Sequence[Any] | PipelineSpec | None], handlers: Mapping[str, Field]
-) -> dict[str, PipelineSpec | str]:
-    """Those of this package: of all fields of a file, and of other outputs."""
-    found: dict[str, PipelineSpec | str] = {}
+) -> dict[str, FieldPipeline | str]:
+    """Those of this package: of all fields of a file, and of other outputs; none follows another, as in FFCV."""
+    found: dict[str, FieldPipeline | str] = {}
     for name, given in {**dict.fromkeys(handlers, ()), **pipelines}.items():
         if given is None:
             found[name] = DISABLED
@@ -198,7 +199,7 @@ def _pipelines(
         if not isinstance(given, PipelineSpec | Sequence):
             raise ValueError(f"the pipeline for '{name}' is a PipelineSpec or a list of operations; got {given!r}")
         spec = given if isinstance(given, PipelineSpec) else PipelineSpec(name, transforms=list(given))
-        found[name] = spec
+        found[name] = replace(adapt(spec), joint_with=DISABLED)
         decoder = spec.decoder
         if decoder is None and spec.source in handlers and spec.transforms:
             first = spec.transforms[0]

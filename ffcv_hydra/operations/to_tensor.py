@@ -26,7 +26,7 @@ class ToTensor(TensorOperation):
         Raises:
             PipelineError: it is a tensor already, or torch has no such dtype.
         """
-        if not before.jit_mode:
+        if isinstance(before.dtype, torch.dtype):
             raise PipelineError("takes arrays, and here is a tensor already; leave it out")
         try:
             return replace(before, jit_mode=False, dtype=torch_dtype(before.dtype))

@@ -23,10 +23,11 @@ from ffcv.pipeline.allocation_query import AllocationQuery
 from ffcv.pipeline.compiler import Compiler
 from ffcv.pipeline.operation import Operation
 from ffcv.reader import Reader
-from ffcv.transforms import ToTensor, ToTorchImage
+from ffcv.transforms import RandomHorizontalFlip, ToTensor, ToTorchImage
 from ffcv.traversal_order import Random
 from ffcv.traversal_order.base import TraversalOrder
 
+from ffcv_hydra import loader as engine
 from ffcv_hydra.errors import BetonError, ConversionError, LoaderError, PipelineError
 from ffcv_hydra.ffcv_bridge import DatasetWriter, Loader
 
@@ -77,7 +78,8 @@ def labels(loader: Loader) -> list[list[int]]:
 
 
 def test_the_table_has_these_rows():
-    listed = re.findall(r"^\| (.+?) \|", PAGE.read_text().partition("## Every name")[2], re.MULTILINE)
+    table = PAGE.read_text().partition("## Every name")[2].partition("\n## ")[0]
+    listed = re.findall(r"^\| (.+?) \|", table, re.MULTILINE)
     assert listed == ["name", *ROWS]
 
 
@@ -525,3 +527,32 @@ def test_numbers_and_bytes(tmp_path):
     DatasetWriter(path, fields, num_workers=1).from_indexed_dataset([(np.array([3]), torch.tensor([0.5]), np.ones(2))])
     ((whole, part, data),) = Loader(path, 1)
     assert (whole.item(), part.item(), data.tolist()) == (3, 0.5, [[1, 1]])
+
+
+def test_outputs_do_not_follow_each_other(tmp_path):
+    path = str(tmp_path / "a.beton")
+    fields = {"image": RGBImageField(), "boxes": NDArrayField(np.dtype("f4"), (2, 4))}
+    sample = (np.arange(192, dtype=np.uint8).reshape(8, 8, 3), np.ones((2, 4), "f4"))
+    DatasetWriter(path, fields, num_workers=1).from_indexed_dataset([sample])
+    pipelines = {"image": [SimpleRGBImageDecoder(), RandomHorizontalFlip(1.0), ToTensor()]}
+    with pytest.raises(PipelineError, match="boxes"):
+        engine.Loader(path, 1, pipelines=pipelines)
+    ((image, boxes),) = Loader(path, 1, pipelines=pipelines)
+    assert np.array_equal(image[0], sample[0][:, ::-1]) and (boxes == 1).all()
+
+
+class OfPython(Operation):
+    """Not compiled, and makes an array of another dtype."""
+
+    def declare_state_and_memory(self, previous_state):
+        return replace(previous_state, jit_mode=False, dtype=np.dtype("f4")), None
+
+    def generate_code(self):
+        return lambda batch, _: np.array([float(str(number)) / 2 for number in batch.ravel()], "f4").reshape(
+            batch.shape
+        )
+
+
+def test_arrays_need_not_be_compiled(path):
+    pipelines = {**REST, "label": [IntDecoder(), OfPython(), ToTensor()]}
+    assert labels(Loader(path, 3, pipelines=pipelines))[0] == [0, 0.5, 1]
