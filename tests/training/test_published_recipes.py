@@ -18,6 +18,7 @@ pytestmark = pytest.mark.timeout(240)
 SHORT = (
     "logger=none", "trainer.max_epochs=1", "trainer.max_steps=-1", "trainer.limit_train_batches=2", "trainer.devices=1",
     "trainer.limit_val_batches=1", "trainer.accelerator=cpu", "trainer.num_sanity_val_steps=0", "loader.num_workers=2",
+    "trainer.precision=32",  # bfloat16 takes several times as long on processors that do not have it
 )  # fmt: skip
 
 
