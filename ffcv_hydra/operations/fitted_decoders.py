@@ -1,6 +1,7 @@
-"""Decoders that keep whole images, made to fit into one size with black around them, as detection wants them."""
+"""Decoders that keep whole images, made to fit into one size with one colour around them, as detection wants them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,15 +13,52 @@ from ffcv_hydra.operations.arguments import interval, is_sequence, number
 from ffcv_hydra.operations.base import Extents
 from ffcv_hydra.operations.image_decoder import Parts
 from ffcv_hydra.operations.image_decoders import SizedDecoder
+from ffcv_hydra.operations.operation import State
+from ffcv_hydra.operations.pixels import check_colour, colour, row_of
 
 
-class LetterBox(SizedDecoder):
-    """Decode the whole image as large as it fits into the output, in its middle, with black around it.
+class FittedDecoder(SizedDecoder):
+    """Base of those whose images may be smaller than the output.
+
+    Args:
+        size, interpolation, scaled_decoding: as in `SizedDecoder`.
+        fill: the colour around the images, in levels: a number, or a list of one per channel.
+    """
+
+    def __init__(
+        self,
+        size: int | Sequence[int],
+        interpolation: str = "area",
+        scaled_decoding: bool = False,
+        fill: float | Sequence[float] = 0,
+    ) -> None:
+        super().__init__(size, interpolation, scaled_decoding)
+        self.fill = colour(type(self).__name__, "fill", fill)
+
+    @property
+    def around(self) -> np.ndarray | None:
+        """The pixel of `fill`."""
+        return row_of(self.fill, 1, self.channels, self.dtype) if any(self.fill) else None
+
+    def result(self, before: State) -> tuple[tuple[int, ...], Any]:
+        """(H, W, C) of the field's dtype.
+
+        Raises:
+            PipelineError: images cannot hold `fill`.
+        """
+        shape, dtype = super().result(before)
+        check_colour("fill", self.fill, replace(before, shape=shape, dtype=dtype))
+        return shape, dtype
+
+
+class LetterBox(FittedDecoder):
+    """Decode the whole image as large as it fits into the output, in its middle, with one colour around it.
 
     Args:
         size: (height, width) of the output in pixels, or one number for both.
         interpolation: `area`, `bilinear` (antialiased) or `nearest`; for masks always `nearest`.
         scaled_decoding: faster for photographs much larger than the output, with other pixels; see `ImageDecoder`.
+        fill: the colour around it, in levels: a number, or a list of one per channel; masks have their own.
     """
 
     joint_parameters: ClassVar[tuple[str, ...]] = ("size",)
@@ -31,8 +69,8 @@ class LetterBox(SizedDecoder):
         return np.concatenate([resized, -((np.array(self.size) - resized) // 2)], axis=1)
 
 
-class RandomShortestSide(SizedDecoder):
-    """Decode the whole image with a shorter side that is drawn, in the output's upper left, with black around it.
+class RandomShortestSide(FittedDecoder):
+    """Decode the whole image with a shorter side that is drawn, in the output's upper left, with one colour around it.
 
     As `torchvision.transforms.v2.RandomShortestSize`, but that batches are of one size, which no image exceeds.
 
@@ -41,6 +79,7 @@ class RandomShortestSide(SizedDecoder):
         size: (height, width) of the output in pixels, or one number for both.
         interpolation: `area`, `bilinear` (antialiased) or `nearest`; for masks always `nearest`.
         scaled_decoding: faster for photographs much larger than the output, with other pixels; see `ImageDecoder`.
+        fill: the colour around it, in levels: a number, or a list of one per channel; masks have their own.
     """
 
     random: ClassVar[bool] = True
@@ -52,8 +91,9 @@ class RandomShortestSide(SizedDecoder):
         size: int | Sequence[int],
         interpolation: str = "area",
         scaled_decoding: bool = False,
+        fill: float | Sequence[float] = 0,
     ) -> None:
-        super().__init__(size, interpolation, scaled_decoding)
+        super().__init__(size, interpolation, scaled_decoding, fill)
         sides: Any = tuple(min_size) if is_sequence(min_size) else (min_size,)  # type: ignore[arg-type]
         if not sides or not all(type(side) is int and side > 0 for side in sides):
             raise PipelineError(f"RandomShortestSide: min_size is a list of numbers of pixels; got {min_size}")
@@ -74,8 +114,8 @@ class RandomShortestSide(SizedDecoder):
         return Parts(self.boxes(heights, widths, keys), np.concatenate([resized, np.zeros_like(resized)], axis=1))
 
 
-class RandomZoomOut(SizedDecoder):
-    """Decode the whole image, stretched to the output; with probability `p` smaller, at a random place in black.
+class RandomZoomOut(FittedDecoder):
+    """Decode the whole image, stretched to the output; with probability `p` smaller, at a random place in one colour.
 
     As `torchvision.transforms.v2.RandomZoomOut`, and `Resize` to the output after it.
 
@@ -85,6 +125,7 @@ class RandomZoomOut(SizedDecoder):
         p: how often it is zoomed at all.
         interpolation: `area`, `bilinear` (antialiased) or `nearest`; for masks always `nearest`.
         scaled_decoding: faster for photographs much larger than the output, with other pixels; see `ImageDecoder`.
+        fill: the colour around it, in levels: a number, or a list of one per channel; masks have their own.
     """
 
     random: ClassVar[bool] = True
@@ -97,8 +138,9 @@ class RandomZoomOut(SizedDecoder):
         p: float = 0.5,
         interpolation: str = "area",
         scaled_decoding: bool = False,
+        fill: float | Sequence[float] = 0,
     ) -> None:
-        super().__init__(size, interpolation, scaled_decoding)
+        super().__init__(size, interpolation, scaled_decoding, fill)
         self.side_range = interval("RandomZoomOut", "side_range", side_range, 1)
         self.p = number("RandomZoomOut", "p", p, 0, 1)
 

@@ -147,6 +147,11 @@ class ImageDecoder(ChunkDecoder):
         return self.field.kernel_tile if isinstance(self.field, OwnImageField) else 0
 
     @property
+    def around(self) -> np.ndarray | None:
+        """The pixel (1, C) around images that do not fill the output; None for zeros."""
+        return None
+
+    @property
     def checks_itself(self) -> bool:
         """Whether decoding finds damage in what it reads of an image, so that the rest need not be looked at."""
         return isinstance(self.field, OwnImageField) and self.field.checks_itself
@@ -251,9 +256,11 @@ def decode_shared(
     between = max(chain.between_bytes for chain in chains)
     memory = scratch.buffer("images", 2 * between).ctypes.data, between
     rows = np.empty((len(decoders), TARGET_COLUMNS), dtype=np.int64)
-    for row, decoder, chain, target in zip(rows, decoders, chains, targets, strict=True):
+    around = [decoder.around for decoder in decoders]
+    fills = [0 if pixel is None else pixel.ctypes.data for pixel in around]
+    for row, decoder, chain, target, fill in zip(rows, decoders, chains, targets, fills, strict=True):
         chain.check(target, len(heights))
-        row[:] = target.ctypes.data, *decoder.output_size, chain.result_bytes, *chain.described, *memory
+        row[:] = target.ctypes.data, *decoder.output_size, fill, chain.result_bytes, *chain.described, *memory
     windows = [decoder.windows(stored, chunk) for decoder, chunk in zip(decoders, chunks, strict=True)]
     scales = [decoder.scales(stored, wanted) for decoder, wanted in zip(decoders, windows, strict=True)]
     codes = [decoder.interpolation_code for decoder in decoders]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ffcv_hydra.kernels.compiling.compilation import Kernel
-from ffcv_hydra.kernels.geometry.picked_pixels import copy_window, nearest_window
+from ffcv_hydra.kernels.geometry.picked_pixels import copy_window, fill_around, nearest_window
 from ffcv_hydra.kernels.geometry.resample import resample_float32, resample_int16, resample_uint8, resample_uint16
 from ffcv_hydra.kernels.geometry.taps import NEAREST
 from ffcv_hydra.kernels.images.windows import (
@@ -29,6 +29,7 @@ from ffcv_hydra.kernels.memory.parts import (
     COPY_WINDOW,
     DECODE_BOX,
     DECODE_RUNS,
+    FILL_AROUND,
     NEAREST_WINDOW,
     PARTS_LENGTH,
     PREPARE_TABLES,
@@ -51,6 +52,7 @@ DEFERRED_KERNELS = {
     DECODE_RUNS: decode_runs,
     COPY_WINDOW: copy_window,
     NEAREST_WINDOW: nearest_window,
+    FILL_AROUND: fill_around,
     RUN_FUNCTIONS: run_image_functions,
     REDUCE: transform_reduced,
     READ_TILES: read_tiles,

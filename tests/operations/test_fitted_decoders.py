@@ -5,11 +5,11 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional
 
-from ffcv_hydra.beton import RandomAccessImageField, write_beton
+from ffcv_hydra.beton import ImageArrayField, MaskField, RandomAccessImageField, write_beton
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.random.generator import fold, key_of
 from ffcv_hydra.loader import Loader
-from ffcv_hydra.operations import LetterBox, RandomShortestSide, RandomZoomOut, ToTensor
+from ffcv_hydra.operations import LetterBox, RandomHorizontalFlip, RandomShortestSide, RandomZoomOut, ToTensor
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -31,9 +31,9 @@ def beton(tmp_path_factory):
     return path
 
 
-def decoded(beton, decoder) -> torch.Tensor:
+def decoded(beton, *operations) -> torch.Tensor:
     """uint8 (N, 3, H, W)."""
-    ((images,),) = Loader(beton, len(SIZES), pipelines={"image": [decoder, ToTensor()]}, num_workers=1)
+    ((images,),) = Loader(beton, len(SIZES), pipelines={"image": [*operations, ToTensor()]}, num_workers=1)
     return images.permute(0, 3, 1, 2)
 
 
@@ -108,8 +108,53 @@ def test_zooms_are_distributed_as_torchvisions(beton):
         (lambda: RandomZoomOut(20, (0.5, 2)), r"RandomZoomOut: side_range is \[smallest, largest\], at least 1"),
         (lambda: RandomZoomOut(20, p=2), "RandomZoomOut: p is a number, at least 0, at most 1; got 2"),
         (lambda: LetterBox("20"), "LetterBox: size is"),
+        (lambda: LetterBox(20, fill="grey"), "LetterBox: fill is a number, or a list of one per channel; got grey"),
     ],
 )
 def test_impossible_arguments_are_refused(make, message):
     with pytest.raises(PipelineError, match=message):
         make()
+
+
+MAKE = [
+    lambda size, **more: LetterBox(size, **more),
+    lambda size, **more: RandomShortestSide([10, 70], size, **more),
+    lambda size, **more: RandomZoomOut(size, p=0.7, **more),
+]
+
+
+@pytest.mark.parametrize("flip", [[], [RandomHorizontalFlip(0.5)]], ids=["upright", "mirrored"])
+@pytest.mark.parametrize("make", MAKE, ids=["LetterBox", "RandomShortestSide", "RandomZoomOut"])
+def test_the_fill_is_wherever_the_image_is_not(beton, make, flip):
+    plain, filled = (decoded(beton, make([50, 60], fill=fill), *flip) for fill in (0, [1, 200, 3]))
+    is_empty = (plain == 0).all(1, keepdim=True)  # no pixel of an image is black
+    assert is_empty.any() and not is_empty.all()
+    assert torch.equal(filled, torch.where(is_empty, torch.tensor([1, 200, 3])[:, None, None], plain))
+
+
+FIELDS = {
+    "image": RandomAccessImageField(write_mode="raw"),
+    "mask": MaskField(),
+    "deep": ImageArrayField(2, "float32", write_mode="raw"),
+}
+
+
+def test_masks_and_deep_images_have_fills_of_their_own(tmp_path):
+    image, mask, deep = np.full((20, 40, 3), 9, np.uint8), np.full((20, 40), 4, np.uint8), np.ones((20, 40, 2), "f4")
+    write_beton([(image, mask, deep)] * 3, tmp_path / "a.beton", FIELDS, num_workers=0)
+    pipelines = {
+        name: {"operations": [RandomZoomOut(30, (2, 2), 1, fill=fill), ToTensor()], "joint_with": joint}
+        for name, fill, joint in (("image", 5, None), ("mask", 255, "image"), ("deep", [0.5, -3], "image"))
+    }
+    ((images, masks, deep),) = Loader(tmp_path / "a.beton", 3, pipelines=pipelines, num_workers=1)
+    shown = images[..., :1] == 9
+    assert shown.sum((1, 2, 3)).tolist() == [15 * 15] * 3 and (images[~shown[..., 0]] == 5).all()
+    assert torch.equal(masks, torch.where(shown, 4, 255).byte())
+    assert torch.equal(deep, torch.where(shown, torch.ones(2), torch.tensor([0.5, -3])))
+    for name, fill, message in (
+        ("mask", [1, 2], "fill has 2 values, but images have 1 channels"),
+        ("image", 256, "fill 256: uint8 images hold integers up to 255"),
+    ):
+        wrong = {**dict.fromkeys(FIELDS, "disabled"), name: {"operations": [LetterBox(30, fill=fill)]}}
+        with pytest.raises(PipelineError, match=f"pipeline of '{name}': LetterBox: {message}"):
+            Loader(tmp_path / "a.beton", 3, pipelines=wrong)

@@ -62,6 +62,22 @@ def copy_window(source, stride, window, target, height, width, pixel_bytes):
     return 0
 
 
+@kernel(types.int64(*[types.int64] * 6))
+def fill_around(target, height, width, pixel_bytes, window, pixel):
+    """Write one pixel, at the address `pixel`, wherever the outcome of `copy_window` reaches beyond its image."""
+    part = int64s_at(window, 9)
+    top, bottom = _larger(0, -part[6]), _smaller(height, part[4] - part[6])
+    left, right = _larger(0, -part[7]), _smaller(width, part[5] - part[7])
+    if part[8] != 0:
+        left, right = width - right, width - left
+    for y in range(height):
+        is_empty = not top <= y < bottom
+        for x in range(width):
+            if is_empty or not left <= x < right:
+                copy_bytes(target + (y * width + x) * pixel_bytes, pixel, pixel_bytes)
+    return 0
+
+
 @kernel(_signature)
 def nearest_window(source, stride, window, target, height, width, pixel_bytes):
     """Resize a part of an image by the nearest pixel; arguments and result are those of `copy_window`."""

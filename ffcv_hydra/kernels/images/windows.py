@@ -7,15 +7,16 @@ from ffcv_hydra.kernels.compiling.compilation import device_function, inlined_fu
 from ffcv_hydra.kernels.compiling.pointers import array_at, call_address, unowned
 from ffcv_hydra.kernels.geometry.resize import resize_window
 from ffcv_hydra.kernels.jpeg.decoder import REGION_LEFT, REGION_LENGTH, REGION_TOP, REGION_WIDTH
-from ffcv_hydra.kernels.memory.parts import DECODE_BOX, DECODE_RUNS, READ_TILES, RUN_FUNCTIONS, TILE
+from ffcv_hydra.kernels.memory.parts import DECODE_BOX, DECODE_RUNS, FILL_AROUND, READ_TILES, RUN_FUNCTIONS, TILE
 
 # the mode column; the first two are FFCV's
 STORED_AS_JPEG, STORED_RAW, STORED_AS_RUNS, STORED_AS_TILES = 0, 1, 2, 3
 
-# the columns of `targets`; IN_TARGET: whether the functions begin where the result is to be, and not in BETWEEN
-TARGET_COLUMNS = 9
+# the columns of `targets`; FILL: the address of the pixel around images that do not fill the window, or 0 for zeros;
+# IN_TARGET: whether the functions begin where the result is to be, and not in BETWEEN
+TARGET_COLUMNS = 10
 (
-    ADDRESS, HEIGHT, WIDTH, RESULT_BYTES, FUNCTIONS, NUM_FUNCTIONS, IN_TARGET, BETWEEN, BETWEEN_BYTES,
+    ADDRESS, HEIGHT, WIDTH, FILL, RESULT_BYTES, FUNCTIONS, NUM_FUNCTIONS, IN_TARGET, BETWEEN, BETWEEN_BYTES,
 ) = range(TARGET_COLUMNS)  # fmt: skip
 
 _int64s = types.Array(types.int64, 1, "C")
@@ -78,6 +79,9 @@ def _place(parts, target, n, key, pixels, region, window, scale, interpolation, 
     address = result if target[IN_TARGET] != 0 else target[BETWEEN]
     image = array_at(address, (target[HEIGHT], target[WIDTH], channels), pixels)
     resize_window(parts, pixels, region[REGION_WIDTH], window, scale, interpolation, row, image)
+    if target[FILL] != 0:
+        filled = address, target[HEIGHT], target[WIDTH], channels, window.ctypes.data, target[FILL]
+        call_address(parts[FILL_AROUND], filled)  # type: ignore[call-arg]
     if target[NUM_FUNCTIONS] > 0:
         arguments = (
             target[FUNCTIONS], target[NUM_FUNCTIONS], address, np.int64(key), target[BETWEEN], target[BETWEEN_BYTES],
@@ -106,8 +110,9 @@ def decode_windows(
         windows: int64 (V, N, 9), as `resize_window` takes them; those of images that are decoded are overwritten.
         interpolations: int64 (V,), of `resample_taps`.
         targets: int64 (V, TARGET_COLUMNS): the address of what is made of each image n, one after another; H and W of
-            the window; the bytes of a result; and, as `run_image_functions` takes them, what each image goes through
-            next, with memory between. Without functions windows are the results.
+            the window; the address of the pixel around images, or 0; the bytes of a result; and, as
+            `run_image_functions` takes them, what each image goes through next, with memory between. Without functions
+            windows are the results.
         keys: uint64 (N,), one per image.
         scratch: as long as the largest image is, decoded (height * width * C), except that raw ones take none.
         row: twice C times the width of the widest image, and 1.

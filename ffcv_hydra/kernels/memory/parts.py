@@ -4,7 +4,7 @@ An int64 array (PARTS_LENGTH,). Kernels that few pipelines need stand there by `
 compiled when the first image needs them. What reads raw images alone needs none of the first five.
 """
 
-PARTS_LENGTH = 13
+PARTS_LENGTH = 14
 (
     READ_BASELINE,  # of `jpeg.markers`
     DECODE_BOX,  # of `jpeg.decoder`
@@ -14,6 +14,7 @@ PARTS_LENGTH = 13
     DECODE_RUNS,  # of `mask_codec`
     COPY_WINDOW,  # of `picked_pixels`
     NEAREST_WINDOW,  # of `picked_pixels`
+    FILL_AROUND,  # of `picked_pixels`
     RUN_FUNCTIONS,  # of `image_chain`
     REDUCE,  # of `jpeg.reduction`
     RESAMPLE,  # of `geometry.resample`, of the images' dtype; 0 for uint8 of 1 or 3 channels

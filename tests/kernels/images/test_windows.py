@@ -48,7 +48,7 @@ def decode(
         np.array([mode], dtype=np.uint8), np.array([height]), np.array([width]), channels,
         np.ones(1, dtype=np.int64),
         np.array([[[0, 0, height, width, height, width, 0, 0, 0]]]), np.zeros(1, dtype=np.int64),
-        np.array([[target.ctypes.data, height, width, target.nbytes, 0, 0, 1, 0, 0]]),
+        np.array([[target.ctypes.data, height, width, 0, target.nbytes, 0, 0, 1, 0, 0]]),
         np.zeros(1, dtype=np.uint64), np.empty(channels * height * width, dtype=np.uint8),
         np.empty(2 * (channels * width + 1), dtype=np.float32), 0,
     )  # fmt: skip
