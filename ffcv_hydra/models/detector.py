@@ -20,9 +20,10 @@ class Detector(EvaluatedModule):
 
     A batch is a tuple `(images, boxes, labels, ...)`: images `(N, C, H, W)`, floats or `uint8` (scaled to [0, 1]);
     boxes `(N, most, 4)` with lengths `(N,)`, left, top, right and bottom in pixels; classes `(N, most)` with the same
-    lengths, whole numbers: `PaddedArray`s, as fields of any number of items give them. Logs `train_loss`, and for
-    validation and test the loss (a mean over the cells that answer for a box, and one more for each image) and the mean
-    average precision: `val_loss`, `val_map`, `val_map_50`, and `val_ap/CLASS`, by class. Predicts `boxes` (N,
+    lengths, whole numbers: `PaddedArray`s, as fields of any number of items give them. Or lists of tensors of these, as
+    `ToList` gives them; or one list of dictionaries of `boxes` and `labels`, as `to_targets` makes. Logs `train_loss`,
+    and for validation and test the loss (a mean over the cells that answer for a box, and one more for each image) and
+    the mean average precision: `val_loss`, `val_map`, `val_map_50`, and `val_ap/CLASS`, by class. Predicts `boxes` (N,
     max_detections, 4), `scores` (N, max_detections) and `labels` (N, max_detections), the best first; from where no
     more are found, scores are 0 and labels -1.
 
@@ -69,7 +70,8 @@ class Detector(EvaluatedModule):
         """Refuse what is no batch of boxes, or has classes out of range, by a `ConfigError`."""
         if len(batch) > 1:
             _, labels, exists = _targets(batch)
-            if not torch.equal(batch[1].lengths, batch[2].lengths):
+            boxes, classes = map(_padded, _both(batch))
+            if boxes is None or classes is None or not torch.equal(boxes[1], classes[1]):
                 raise ConfigError("a sample has another number of boxes than of classes; store as many of both")
             check_range(labels[exists], self.num_classes)
 
@@ -134,13 +136,32 @@ def _targets(batch: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
     Raises:
         ConfigError: the batch holds none.
     """
-    padded = batch[1:3]
-    fits = len(padded) == 2 and all(hasattr(one, "lengths") and len(one.data) == len(batch[0]) for one in padded)
-    if not fits or padded[0].data.shape != (*padded[1].data.shape, 4) or padded[1].data.is_floating_point():
+    padded = [one for one in map(_padded, _both(batch)) if one is not None and len(one[0]) == len(batch[0])]
+    fits = len(padded) == 2 and padded[0][0].shape == (*padded[1][0].shape, 4)
+    if not fits or padded[1][0].is_floating_point():
         raise ConfigError(
             "the detector needs images, boxes (N, most, 4) with lengths and classes (N, most) with lengths, in this "
             "order: store boxes as BoundingBoxesField, and their classes as RaggedArrayField int64 of items []"
         )
-    boxes, labels = padded
-    exists = torch.arange(boxes.data.shape[1], device=boxes.data.device) < boxes.lengths[:, None]
-    return boxes.data.float(), labels.data.long(), exists
+    (boxes, lengths), (labels, _) = padded
+    exists = torch.arange(boxes.shape[1], device=boxes.device) < lengths[:, None]
+    return boxes.float(), labels.long(), exists
+
+
+def _both(batch: Sequence[Any]) -> Sequence[Any]:
+    """What a batch has of boxes, and of classes."""
+    targets = batch[1] if len(batch) > 1 else None
+    if isinstance(targets, list) and all(isinstance(one, Mapping) and {"boxes", "labels"} <= {*one} for one in targets):
+        return [[one[name] for one in targets] for name in ("boxes", "labels")]
+    return batch[1:3]
+
+
+def _padded(items: Any) -> tuple[Tensor, Tensor] | None:
+    """(N, most, ...) and the lengths (N,), of a `PaddedArray` or a list of tensors of one kind; None for all else."""
+    if hasattr(items, "lengths"):
+        return items.data, items.lengths
+    is_list = isinstance(items, list) and len({one.shape[1:] for one in items if isinstance(one, Tensor)}) == 1
+    if not is_list or not all(isinstance(one, Tensor) for one in items):
+        return None
+    lengths = torch.tensor([len(one) for one in items], device=items[0].device)
+    return nn.utils.rnn.pad_sequence(items, batch_first=True), lengths

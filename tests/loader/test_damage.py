@@ -13,11 +13,11 @@ from ffcv.fields.basics import IntDecoder
 from ffcv.fields.rgb_image import CenterCropRGBImageDecoder
 from ffcv.writer import DatasetWriter
 
-from ffcv_hydra.beton import Beton
+from ffcv_hydra.beton import Beton, BoundingBoxesField, RandomAccessImageField, write_beton
 from ffcv_hydra.errors import LoaderError, SampleError
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.loader.engine.rows import rows_of
-from ffcv_hydra.operations import CenterCrop, PaddedArray, RandomHorizontalFlip, RandomResizedCrop
+from ffcv_hydra.operations import CenterCrop, PaddedArray, RandomHorizontalFlip, RandomResizedCrop, ToList
 from ffcv_hydra.operations.operation import Operation, State
 from ffcv_hydra.operations.to_tensor import ToTensor
 
@@ -197,6 +197,23 @@ def test_F34_named_parts_and_lists_of_views_are_cut():
     assert [part.tolist() for part in rows_of([rows, rows, rows], kept, 3)] == [[0, 2]] * 3
     assert rows_of(("a", "b", "c"), kept, 3) == ("a", "c")
     assert [len(item) for item in rows_of([np.zeros(1), np.zeros(2), np.zeros(3)], kept, 3)] == [1, 3]
+
+
+@pytest.mark.parametrize("views", [None, 2])
+def test_a_damaged_samples_items_are_left_out_of_lists_of_any_lengths(tmp_path, views):
+    """Also where all samples of a batch have as many items as it has samples."""
+    samples = [(np.full((8, 8, 3), index, np.uint8), [[index, 1, 5, 6]] * 4) for index in range(4)]
+    fields = {"image": RandomAccessImageField(write_mode="raw"), "boxes": BoundingBoxesField()}
+    path = tmp_path / "a.beton"
+    write_beton(samples, path, fields, num_workers=0)
+    content = bytearray(path.read_bytes())
+    content[int(Beton(path).extents("image")[0][2])] ^= 1
+    path.write_bytes(content)
+    pipelines = {"image": {"operations": [CenterCrop(8), ToTensor()], "views": views}, "boxes": [ToList()]}
+    ((images, boxes),) = Loader(path, 4, pipelines=pipelines, num_workers=1, on_error="skip")
+    for image, of_view in [(images, boxes)] if views is None else zip(images, boxes, strict=True):
+        assert image[:, 0, 0, 0].tolist() == [rows[0, 0] for rows in of_view] == [0, 1, 3]
+        assert [rows.shape for rows in of_view] == [(4, 4)] * 3
 
 
 @pytest.mark.parametrize(("value", "what"), [(torch.zeros(2, 1), r"an array \(2, 1\)"), ({"x": object()}, "a object")])

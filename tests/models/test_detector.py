@@ -7,6 +7,8 @@ from torch import nn
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.models import DetectionNet, Detector
 from ffcv_hydra.models import average_precision as module
+from ffcv_hydra.operations import to_targets
+from ffcv_hydra.operations.kept_items import to_list
 from ffcv_hydra.operations.padded import PaddedArray
 
 pytest.importorskip("pycocotools")
@@ -87,6 +89,21 @@ def test_what_is_exact_has_a_precision_of_one_and_is_predicted():
     assert torch.allclose(found["boxes"][1:, 0], batch[1].data[1:, 0], atol=1e-4)
     assert found["labels"][1:, 0].equal(batch[2].data[1:, 0])
     assert (found["labels"][0] == -1).all() and (found["labels"][1:, 1:] == -1).all()
+
+
+@pytest.mark.parametrize("of", ["lists", "dictionaries"])
+def test_lists_say_the_same_as_padded_arrays(of):
+    images, *padded = batch = squares()
+    boxes, labels = map(to_list, padded)
+    targets = [to_targets(boxes=boxes, labels=labels)] if of == "dictionaries" else [boxes, labels]
+    model = Detector(DetectionNet(2, width=2), 2, ADAM).eval()
+    model.check_batch((images, *targets))
+    assert evaluated(model, (images, *targets))["loss"] == evaluated(model, batch)["loss"]
+    assert evaluated(perfect(batch), (images, *targets))["map"] == pytest.approx(1.0)
+    wrong = [dict(one, labels=one["labels"][:0]) for one in to_targets(boxes=boxes, labels=labels)]
+    for other in (wrong, labels, [*boxes[:-1], "box"], targets[0][1:]):
+        with pytest.raises(ConfigError, match="another number of boxes than of classes|the detector needs images"):
+            model.check_batch((images, other, *targets[1:]))
 
 
 def test_the_loss_of_evaluations_is_the_same_however_batches_are_cut():

@@ -24,7 +24,7 @@ from ffcv_hydra.loader.plan.node import Kind, Node
 from ffcv_hydra.loader.plan.plan import Plan
 from ffcv_hydra.loader.plan.step import Link, Step
 from ffcv_hydra.loader.plan.torch_module import TorchModule
-from ffcv_hydra.operations import FailedSample
+from ffcv_hydra.operations import FailedSample, ToList
 from ffcv_hydra.operations.base import Scratch
 from ffcv_hydra.operations.image_chain import images_of
 
@@ -203,24 +203,17 @@ class Executor:
             with torch.no_grad():  # as the loader's threads always work
                 for step in self._consumer_steps:
                     self._run_batch(job, step)
-        values = tuple(
-            job.values[delivered] if isinstance(delivered, Node) else [job.values[view] for view in delivered]
-            for delivered in self.plan.outputs.values()
-        )
-        return self._without_damaged(values, job) if skips else values
-
-    def _without_damaged(self, values: tuple[Any, ...], job: BatchJob) -> tuple[Any, ...]:
-        count = len(job.samples)
-        kept = np.delete(np.arange(count), list(job.damaged))
-        found = []
-        for output, value in zip(self.plan.outputs, values, strict=True):
+        kept = np.delete(np.arange(len(job.samples)), list(job.damaged)) if skips else None
+        found: list[Any] = []
+        for output, delivered in self.plan.outputs.items():
             try:
-                found.append(rows_of(value, kept, count))
+                parts = [_rows(job, node, kept) for node in self.plan.ends(output)]
             except TypeError as error:
                 raise LoaderError(
                     f"on_error=skip cannot leave a damaged sample out of output '{output}', {error}: let its pipeline "
                     "give one row per sample, or use on_error=zero"
                 ) from None
+            found.append(parts[0] if isinstance(delivered, Node) else parts)
         return tuple(found)
 
     def complete(self, job: BatchJob, scratch: Scratch) -> BatchJob:
@@ -271,3 +264,11 @@ def _check_declared(node: Node, result: Any, count: int) -> None:
         raise TypeError(f"it declared {declared} {shape} and gave {type(given).__name__}")
     if tuple(given.shape) != shape or given.dtype != declared:
         raise TypeError(f"it declared {declared} {shape} and gave {given.dtype} {tuple(given.shape)}")
+
+
+def _rows(job: BatchJob, node: Node, kept: np.ndarray | None) -> Any:
+    """What a node gives of the samples at the positions `kept`; None: of all."""
+    value = job.values[node]
+    if kept is None:
+        return value
+    return [value[i] for i in kept] if isinstance(node.operation, ToList) else rows_of(value, kept, len(job.samples))
