@@ -51,23 +51,29 @@ def preprocess(path: str) -> np.ndarray:
         picture = picture[top : top + side, left : left + side]
     if (resize := SPEC["resize"]) is not None:
         height, width = picture.shape[:2]
-        shorter = resize.get("shorter_side")
-        to = resize.get("size") or [shorter * side // min(height, width) for side in (height, width)]
+        shorter, box = resize.get("shorter_side"), resize.get("letter_box")
+        if shorter is not None:
+            to = [shorter * side // min(height, width) for side in (height, width)]
+        elif box is not None:
+            to = [max(1, round(side * min(box[0] / height, box[1] / width))) for side in (height, width)]
+        else:
+            to = resize["size"]
         grows = height < to[0] or width < to[1]
         rows, columns = weights(height, to[0], grows), weights(width, to[1], grows)
         picture = np.einsum("hwc,xw->hxc", np.einsum("yh,hwc->ywc", rows, picture), columns)
         picture = np.floor(picture + 0.5)
-        if shorter is not None:
-            picture = center(picture, *resize["center_crop"])
+        picture = center(picture, *(resize.get("center_crop") or box or to), fill=resize.get("fill", 0))
     image = ((picture - np.array(SPEC["mean"])) / np.array(SPEC["std"])).astype(SPEC["dtype"])
     return image.transpose(2, 0, 1) if SPEC["layout"] == "NCHW" else image
 
 
-def center(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The middle of a picture, with zeros around one that is smaller."""
+def center(picture: np.ndarray, height: int, width: int, fill: int | list[int]) -> np.ndarray:
+    """The middle of a picture, with a colour around one that is smaller."""
     missing = [max(0, wanted - had) for wanted, had in zip((height, width), picture.shape, strict=False)]
     before = [one // 2 for one in missing]
-    picture = np.pad(picture, [*((lead, one - lead) for lead, one in zip(before, missing, strict=True)), (0, 0)])
+    padded = np.full([*(had + more for had, more in zip(picture.shape, missing, strict=False)), 3], fill, picture.dtype)
+    padded[before[0] :, before[1] :][: picture.shape[0], : picture.shape[1]] = picture
+    picture = padded
     top, left = (round((had - wanted) / 2) for had, wanted in zip(picture.shape, (height, width), strict=False))
     return picture[top : top + height, left : left + width]
 

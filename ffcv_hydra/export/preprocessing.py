@@ -14,6 +14,7 @@ from ffcv_hydra.operations import (
     CenterCrop,
     Convert,
     ImageDecoder,
+    LetterBox,
     Resize,
     ResizeShorterSide,
     ToDevice,
@@ -33,8 +34,9 @@ def describe(loader: Loader) -> dict[str, Any]:
     Returns:
         Plain values, in the order in which they are applied: `crop`: the side of the central square that is kept, as a
         share of the shorter side, null for the whole picture; `resize`: `size` (height, width) or `shorter_side`, then
-        `center_crop` (height, width), and `filter`; null for none; levels are rounded; `mean` and `std`, in levels:
-        (x - mean) / std; `layout`, NCHW or NHWC; `dtype`; `shape` of one image.
+        `center_crop` (height, width), or `letter_box` (height, width) with `fill` around, and `filter`; null for none;
+        levels are rounded; `mean` and `std`, in levels: (x - mean) / std; `layout`, NCHW or NHWC; `dtype`; `shape` of
+        one image.
 
     Raises:
         PipelineError: an operation of the pipeline has no such description; names it.
@@ -90,10 +92,12 @@ def _decoding(output: str, node: Node) -> dict[str, Any]:
         crop, resize = None, {"size": list(decoder.size)}
     elif isinstance(decoder, ResizeShorterSide):
         crop, resize = None, {"shorter_side": decoder.shorter_side, "center_crop": list(decoder.size)}
+    elif isinstance(decoder, LetterBox):
+        fill = np.broadcast_to(decoder.fill, 3).astype(int).tolist()
+        crop, resize = None, {"letter_box": list(decoder.size), "fill": fill}
     else:
-        raise _error(
-            output, node.name, "is not for evaluations: CenterCrop, Resize, ResizeShorterSide and WholeImage are"
-        )
+        known = "CenterCrop, LetterBox, Resize, ResizeShorterSide and WholeImage are"
+        raise _error(output, node.name, f"is not for evaluations: {known}")
     return {"crop": crop, "resize": {**resize, "filter": decoder.interpolation}}
 
 

@@ -12,6 +12,7 @@ from ffcv_hydra.operations import (
     CenterCrop,
     Convert,
     DivideImage255,
+    LetterBox,
     NormalizeImage,
     NormalizeTensor,
     Resize,
@@ -46,6 +47,8 @@ def both(pictures, example, operations, only_photographs=False):
         Resize([48, 70], "bilinear"),
         ResizeShorterSide(40, 32, "bilinear"),
         ResizeShorterSide(50, 64),
+        LetterBox((60, 33), fill=114),
+        LetterBox(150, "bilinear", fill=[1, 2, 3]),
     ],
     ids=lambda decoder: f"{type(decoder).__name__}-{decoder.interpolation}-{decoder.size[0]}",
 )
