@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from ffcv_hydra.nearest import nearest
+from ffcv_hydra.nearest import is_slip
 from ffcv_hydra.sizes import parse_size
 
 Positive = Annotated[int, Field(gt=0)]
@@ -27,8 +27,8 @@ Size = Annotated[int | str | None, AfterValidator(_size)]
 class Section(BaseModel):
     """Base of the sections: exact types, and no key that is not listed.
 
-    Where `free_keys` are allowed (values that other keys refer to), one that resembles a listed key still counts as a
-    mistyped one.
+    Where `free_keys` are allowed (values that other keys refer to), one that is a slip away from a listed key still
+    counts as a mistyped one.
     """
 
     model_config = ConfigDict(strict=True, extra="allow")
@@ -39,7 +39,7 @@ class Section(BaseModel):
     def _no_unknown_keys(cls, values: Any) -> Any:
         known = {field.alias or name for name, field in cls.model_fields.items()}
         for key in values if isinstance(values, Mapping) else ():
-            if key not in known and (not cls.free_keys or nearest(str(key), known)):
+            if key not in known and (not cls.free_keys or is_slip(str(key), known)):
                 raise PydanticCustomError("unknown_key", "{key}", {"key": str(key), "known": known})
         return values
 

@@ -46,6 +46,9 @@ def test_composed_config_is_accepted(config):
         ("dataset.splits.train.betn", "x", r"unknown key 'dataset.splits.train.betn'"),
         ("dataset.splits.val.indices", "all", r"dataset.splits.val.indices='all'"),
         ("pipeline.trian", {}, r"unknown key 'pipeline.trian': did you mean 'pipeline.train'\?"),
+        ("pipeline.training", {}, r"unknown key 'pipeline.training': did you mean 'pipeline.train'\?"),
+        ("pipeline.tset", {}, r"unknown key 'pipeline.tset': did you mean 'pipeline.test'\?"),
+        ("pipeline.predcit", {}, r"unknown key 'pipeline.predcit': did you mean 'pipeline.predict'\?"),
         ("pipeline.train.image", "disabld", r"pipeline.train.image='disabld': did you mean 'disabled'\?"),
         ("pipeline.train.image", [{"p": 1}], r"pipeline.train.image\[0\]._target_ is missing"),
         (
@@ -81,6 +84,11 @@ def test_wrong_key_or_value_is_named(config, key, value, message):
         ("pipeline.train.label", None),
         ("callbacks.early", None),
         ("my_image_size", 64),
+        ("pipeline.ratio", [0.75, 1.33]),
+        ("pipeline.aspect", 1.5),
+        ("pipeline.sets", 2),
+        ("pipeline.train_size", 224),
+        ("dataset.root", "x"),
         ("conversion.shard_size", "1.5 GiB"),
     ],
 )
