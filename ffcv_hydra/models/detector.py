@@ -105,12 +105,13 @@ class Detector(EvaluatedModule):
             boxes[row, :count], scores[row, :count], labels[row, :count] = found.boxes, found.scores, found.labels
         return {"boxes": boxes, "scores": scores, "labels": labels}
 
-    def evaluate(self, batch: Sequence[Any], stage: str) -> None:
+    def evaluate(self, batch: Sequence[Any], stage: str) -> dict[str, list[dict[str, Tensor]]]:
         outputs = self(batch[0])
         boxes, labels, exists = _targets(batch)
         truth = [{"boxes": b[e], "labels": c[e]} for b, c, e in zip(boxes, labels, exists, strict=True)]
         found = [vars(one) for one in self._found(outputs, batch[0])]
         self.evaluations[stage].update(*self._loss(outputs, batch), found, truth)  # type: ignore[operator]
+        return {"found": found, "truth": truth}
 
     def _found(self, outputs: Tensor, images: Tensor) -> list[Found]:
         height, width = images.shape[2:]

@@ -116,14 +116,9 @@ def _marks(
     field: PlacesField, places: np.ndarray, classes: np.ndarray | None, class_names: Sequence[str] | None
 ) -> list[Mark]:
     """The marks of one sample, from its items (n, *field.item_shape) and the numbers of their classes (n,)."""
-    colours = [*range(len(places))] if classes is None else classes.tolist()
     if isinstance(field, BoundingBoxesField):
-        lines = [_corners(box) for box in places]
-        texts = [""] * len(lines) if classes is None else [in_words(one, class_names) for one in classes.tolist()]
-        return [
-            Mark(line, colour, is_line=True, text=text)
-            for line, colour, text in zip(lines, colours, texts, strict=True)
-        ]
+        return box_marks(places, classes, class_names)
+    colours = [*range(len(places))] if classes is None else classes.tolist()
     if isinstance(field, KeypointsField):
         return [
             Mark(group[seen, :2], colour, is_filled=is_visible)
@@ -133,6 +128,21 @@ def _marks(
         ]
     numbers = places[:, 0].astype(np.int64)
     return [Mark(places[numbers == number, 1:], int(number), is_line=True) for number in np.unique(numbers)]
+
+
+def box_marks(
+    boxes: np.ndarray,
+    classes: np.ndarray | None,
+    class_names: Sequence[str] | None,
+    notes: Sequence[str] | None = None,
+) -> list[Mark]:
+    """Those of boxes (n, 4), left, top, right and bottom, with the names of their classes (n,) and notes behind."""
+    if classes is None:
+        return [Mark(_corners(box), colour, is_line=True) for colour, box in enumerate(boxes)]
+    return [
+        Mark(_corners(box), number, is_line=True, text=in_words(number, class_names) + note)
+        for box, number, note in zip(boxes, classes.tolist(), notes or [""] * len(boxes), strict=True)
+    ]
 
 
 def _corners(box: np.ndarray) -> np.ndarray:

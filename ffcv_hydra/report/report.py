@@ -1,5 +1,6 @@
 """Writes `report.html`: a run's folder as one page that needs no network and runs no code."""
 
+import base64
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -80,6 +81,7 @@ def _page(run: RunFolder, evaluation: Evaluation) -> str:
             shown = folded("Show", shown)
         parts.append(section(f"Which class is confused: {stage}{when}", shown))
     parts += [
+        section("Boxes that were found", _boxes(run.path)),
         section("Data", data_table(evaluation["data"], class_names)),
         section("Speed and memory", _speed(run.result)),
         section("What it was made with", _origin(run)),
@@ -91,6 +93,19 @@ def _page(run: RunFolder, evaluation: Evaluation) -> str:
         f"<style>{STYLE}</style></head><body><main>\n{join(parts)}\n"
         f"<footer>{text(run.path, 500)}<br>python -m ffcv_hydra report makes this page anew.</footer>"
         "</main></body></html>\n"
+    )
+
+
+def boxes_file(run_dir: Path, stage: str) -> Path:
+    """Where the picture of a stage's true and predicted boxes is, if a run has made one."""
+    return run_dir / f"boxes_{stage}.png"
+
+
+def _boxes(run_dir: Path) -> Html:
+    pictures = [path.read_bytes() for stage in ("test", "val") if (path := boxes_file(run_dir, stage)).is_file()]
+    return join(
+        Html(f'<img src="data:image/png;base64,{base64.b64encode(content).decode()}" alt="true and predicted boxes">')
+        for content in pictures
     )
 
 

@@ -32,6 +32,7 @@ from ffcv_hydra.report.evaluation import FILE as EVALUATION
 from ffcv_hydra.run_folder import LAST, PREDICTIONS
 from ffcv_hydra.sweeps.job_process import PROGRESS_VARIABLE
 from ffcv_hydra.sweeps.trial import TRIAL_VARIABLE
+from ffcv_hydra.training.box_samples import BoxSamples
 from ffcv_hydra.training.checkpoint_io import AtomicCheckpointIO
 from ffcv_hydra.training.class_names import ClassNames
 from ffcv_hydra.training.epoch_metrics import EpochMetrics
@@ -106,7 +107,7 @@ def build_callbacks(config: Config, signals: StopSignals, run_dir: Path) -> list
     if config["mode"] == "predict":
         callbacks.append(PredictionWriter(run_dir / PREDICTIONS))
     else:
-        callbacks.append(EvaluationRecord(run_dir / EVALUATION))
+        callbacks += [EvaluationRecord(run_dir / EVALUATION), BoxSamples(run_dir)]
     callbacks.append(FirstStep())
     callbacks.append(ClassNames())
     # Behind Throughput, whose figure it takes, and before what logs of the next epoch when that begins.

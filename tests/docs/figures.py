@@ -10,6 +10,7 @@ from tests.docs.shell import in_folder
 
 FIGURES = {
     "report.png": ("docs/guides/report.md", "outputs/digits/report.html"),
+    "boxes.png": ("docs/guides/boxes.md", "boxes.png"),
     "preview.png": ("docs/guides/looking.md", "preview.png"),
     "sweep.png": ("docs/guides/sweeps.md", "multirun/workers/results.png"),
 }

@@ -6,6 +6,7 @@ import shutil
 from html.parser import HTMLParser
 
 import pytest
+from PIL import Image
 
 from ffcv_hydra.cli.inspection import main
 from ffcv_hydra.errors import ConfigError
@@ -88,6 +89,16 @@ def test_pictures_come_from_whichever_of_several_betons(make_run, evaluation, ph
         mistake["id"] += 8
     page = page_of(make_run(found=found))
     assert sum(name == "src" for name, _ in page.attributes) == 8 and "missing" not in page.text
+
+
+def test_a_detectors_boxes_are_shown(make_run):
+    folder = make_run(found={"class_names": None, "data": {}, "evaluations": {}})
+    assert "Boxes that were found" not in page_of(folder).text
+    Image.new("RGB", (4, 4)).save(folder / "boxes_val.png")
+    page = page_of(folder)
+    assert "Boxes that were found" in page.text
+    [source] = [value for name, value in page.attributes if name == "src"]
+    assert source.startswith("data:image/png;base64,iVBOR")
 
 
 def test_the_pictures_are_missing_where_the_beton_is_gone(make_run, evaluation):
