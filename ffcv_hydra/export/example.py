@@ -62,20 +62,20 @@ def preprocess(path: str) -> np.ndarray:
         rows, columns = weights(height, to[0], grows), weights(width, to[1], grows)
         picture = np.einsum("hwc,xw->hxc", np.einsum("yh,hwc->ywc", rows, picture), columns)
         picture = np.floor(picture + 0.5)
-        picture = center(picture, *(resize.get("center_crop") or box or to), fill=resize.get("fill", 0))
+        picture = center(picture, resize.get("center_crop") or box or to, resize.get("fill", 0))
     image = ((picture - np.array(SPEC["mean"])) / np.array(SPEC["std"])).astype(SPEC["dtype"])
     return image.transpose(2, 0, 1) if SPEC["layout"] == "NCHW" else image
 
 
-def center(picture: np.ndarray, height: int, width: int, fill: int | list[int]) -> np.ndarray:
+def center(picture: np.ndarray, size: list[int], fill: int | list[int]) -> np.ndarray:
     """The middle of a picture, with a colour around one that is smaller."""
-    missing = [max(0, wanted - had) for wanted, had in zip((height, width), picture.shape, strict=False)]
+    missing = [max(0, wanted - had) for wanted, had in zip(size, picture.shape, strict=False)]
     before = [one // 2 for one in missing]
     padded = np.full([*(had + more for had, more in zip(picture.shape, missing, strict=False)), 3], fill, picture.dtype)
     padded[before[0] :, before[1] :][: picture.shape[0], : picture.shape[1]] = picture
     picture = padded
-    top, left = (round((had - wanted) / 2) for had, wanted in zip(picture.shape, (height, width), strict=False))
-    return picture[top : top + height, left : left + width]
+    top, left = (round((had - wanted) / 2) for had, wanted in zip(picture.shape, size, strict=False))
+    return picture[top : top + size[0], left : left + size[1]]
 
 
 def load() -> Callable[[np.ndarray], np.ndarray]:
