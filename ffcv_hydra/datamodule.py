@@ -1,5 +1,6 @@
 """The loaders of all stages, for Lightning: `FFCVDataModule`."""
 
+import atexit
 import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ from ffcv_hydra.nearest import nearest
 from ffcv_hydra.ordering.options import OrderOption
 from ffcv_hydra.pipeline import FFCVPipelineManager
 from ffcv_hydra.stages import STAGES
+from ffcv_hydra.torch_internals import leave_ranks
 
 
 class FFCVDataModule(pl.LightningDataModule, OfEveryLightning):
@@ -162,6 +164,15 @@ class FFCVDataModule(pl.LightningDataModule, OfEveryLightning):
     def made(self, loader: Any) -> bool:
         """Whether a loader is one of this module's, which are as the trainer wants them."""
         return any(loader is one for one in self._loaders.values())
+
+    def teardown(self, stage: str) -> None:
+        """The trainer has done what it was asked for: let this process end quietly, as Lightning does on GPUs."""
+        atexit.unregister(leave_ranks)
+        atexit.register(leave_ranks)
+
+    def on_exception(self, exception: BaseException) -> None:
+        """Other ranks may be waiting for this one, which then had to wait for them."""
+        atexit.unregister(leave_ranks)
 
     def first_batch(self, stage: str) -> dict[str, Any]:
         """The outputs of the first batch of an epoch, by name; for a look, nothing counts as read."""

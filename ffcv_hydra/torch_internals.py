@@ -29,3 +29,13 @@ def can_pin() -> bool:
 def is_of_memory(error: Exception) -> bool:
     """Whether there is not enough memory, which torch says by a RuntimeError of its allocator."""
     return isinstance(error, MemoryError) or "alloc" in str(error)
+
+
+def leave_ranks() -> None:
+    """At the end of a process whose work is done, leave the ranks it is one of, with the threads that serve them.
+
+    A thread of gloo's that lets go of its last tensor while the interpreter ends aborts the process
+    (https://github.com/pytorch/pytorch/issues/190489); on a loaded machine that happens.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

@@ -1,8 +1,10 @@
 """The data module under Lightning, and without it."""
 
+import atexit
 import gc
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytorch_lightning as pl
@@ -20,6 +22,7 @@ from ffcv_hydra.operations import (
     ToTorchImage,
 )
 from ffcv_hydra.ordering.options import OrderOption
+from ffcv_hydra.torch_internals import leave_ranks
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -422,6 +425,24 @@ def test_a_loader_that_is_there_follows_the_trainer_and_the_seed(beton, tmp_path
     labels = [labels for _, labels, _ in model.seen]
     assert labels[:11] != labels[11:22]
     assert labels[22:] == [tuple(range(8)), tuple(range(8, 16))]
+
+
+def test_a_process_leaves_its_ranks_at_its_end_if_all_went_well(beton, tmp_path, monkeypatch):
+    registered: list[Any] = []
+    monkeypatch.setattr(atexit, "register", registered.append)
+    monkeypatch.setattr(atexit, "unregister", lambda what: registered.remove(what) if what in registered else None)
+
+    class Fails(Records):
+        def training_step(self, batch, batch_idx):
+            raise ZeroDivisionError
+
+    module = data(beton)
+    for _ in range(2):
+        trainer(tmp_path, max_steps=1).fit(Records(), module)
+        assert registered == [leave_ranks]
+    with pytest.raises(ZeroDivisionError):
+        trainer(tmp_path).fit(Fails(), module)
+    assert registered == []
 
 
 def test_an_error_in_a_step_leaves_no_thread(beton, tmp_path):

@@ -47,3 +47,11 @@ def test_memory_is_not_pinned_where_the_gpu_is_the_parents(has_gpu, is_in_bad_fo
     monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
     monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: is_in_bad_fork)
     assert torch_internals.can_pin() is expected
+
+
+def test_a_process_leaves_its_ranks_where_it_is_one(tmp_path):
+    torch_internals.leave_ranks()
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    torch.distributed.all_reduce(torch.zeros(1), async_op=True)
+    torch_internals.leave_ranks()
+    assert not torch.distributed.is_initialized()
