@@ -37,7 +37,7 @@ ROWS = [
     ["ffcv_bridge"],
     ["models", "device_transforms", "dataloader", "lightning_internals", "trainer_facts", "sweeps"],
     ["datamodule", "callbacks"],
-    ["building"],
+    ["building", "ffcv_pl"],
     ["bench", "preview", "export"],
     ["report"],
     ["training"],
