@@ -75,7 +75,8 @@ def preview(
 
 
 def _first_ids(loader: Loader, count: int) -> np.ndarray:
-    """int64: the ids of the first samples of the loader's epoch."""
+    """int64: the ids of the first samples of the loader's epoch, or of a few more where these are mixed."""
+    count += -count % loader.plan.group_size
     needed = min(len(loader), -(-count // loader.batch_size))
     return np.concatenate([loader.sample_ids(index) for index in range(needed)])[:count]
 
@@ -91,6 +92,7 @@ def _batches(
         indices=ids,
         seed=whole.seed,
         num_workers=1,
+        drop_last=True,  # of one batch, which is full
         replace_ffcv_operations=replace,
         custom_fields=manager.custom_fields,
     )

@@ -1,7 +1,6 @@
 """Every kind of pipeline and order, and what drives each through the promises that all loaders make."""
 
 import hashlib
-import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -189,7 +188,7 @@ def make(beton: Any, name: str, batch_size: int = 8, **options: Any) -> Loader:
 
 def of_chunks(loader: Loader, size: int) -> Loader:
     """The loader, with tasks of `size` samples, or of a few more where that would tear groups apart."""
-    size += -size % math.lcm(*(node.operation.group_size for node in loader.plan.mixing))
+    size += -size % loader.plan.group_size
     for step in loader.plan.steps:
         if step.chunk_size is not None:
             vars(step)["chunk_size"] = size  # a frozen dataclass keeps its attributes there

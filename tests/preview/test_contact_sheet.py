@@ -7,7 +7,7 @@ from PIL import Image
 from ffcv_hydra import Loader
 from ffcv_hydra.beton import Beton, GrayscaleImageField, ImageArrayField, Manifest, MaskField, write_beton
 from ffcv_hydra.errors import ConfigError
-from ffcv_hydra.operations import RandomHorizontalFlip, RandomResizedCrop
+from ffcv_hydra.operations import Mosaic, RandomHorizontalFlip, RandomResizedCrop
 from ffcv_hydra.ordering import Random
 from ffcv_hydra.preview import contact_sheet, preview
 from ffcv_hydra.preview.pictures import overlay
@@ -184,6 +184,17 @@ def test_fewer_samples_than_asked_for_are_all_shown(sheet):
     columns, notes = sheet({"image": AUGMENT}, num_samples=100)
     assert len(columns["stored"].pictures) == 20
     assert notes == ["20 of 20 samples of scenes.beton"]
+
+
+def test_samples_that_are_mixed_are_shown_with_those_that_they_are_mixed_with(sheet, beton):
+    mosaic = [*AUGMENT[:2], {"_target_": f"{OPERATIONS}.Mosaic"}, *TENSOR]
+    columns, _ = sheet({"image": mosaic}, num_samples=6, num_epochs=1)
+    operations = [RandomResizedCrop(16), RandomHorizontalFlip(), Mosaic()]
+    pipelines = {**NO_OTHERS, "image": operations}
+    loader = Loader(beton, 4, ordering=Random(), seed=5, pipelines=pipelines, drop_last=True)
+    read = [image for (images,) in loader for image in images]
+    for shown, expected in zip(columns["epoch 0"].pictures, read[:8], strict=True):
+        assert np.allclose(shown, np.asarray(expected) / 255)
 
 
 def test_a_pipeline_without_images_is_refused(sheet):

@@ -1,5 +1,6 @@
 """What a loader does to every batch, as a value. Knows nothing of threads and epochs; passes make one of another."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -113,3 +114,8 @@ class Plan:
     def mixing(self) -> tuple[Node, ...]:
         """The nodes that make each sample of several, which are neighbours in the order."""
         return tuple(node for node in self.nodes if node.operation.group_size > 1)
+
+    @property
+    def group_size(self) -> int:
+        """How many samples, neighbours in the order, have to stay together, so that nothing is torn apart."""
+        return math.lcm(*(node.operation.group_size for node in self.mixing))

@@ -36,7 +36,6 @@ def schedule(plan: Plan, beton: Beton, batch_size: int, num_workers: int, batche
         batches_ahead: how many batches are made at the same time.
     """
     readers = plan.readers()
-    multiple = math.lcm(*(node.operation.group_size for node in plan.mixing))
     groups = _groups(plan.nodes, readers)
     children: dict[int, list[Step]] = {}
     steps: list[Step] = []
@@ -46,9 +45,9 @@ def schedule(plan: Plan, beton: Beton, batch_size: int, num_workers: int, batche
             links = links_of(step, beton)
             is_chain = len(links) == 1 and links[0].is_chain
             size = (
-                chain_chunk_size(step, batch_size, num_workers, batches_ahead, multiple)
+                chain_chunk_size(step, batch_size, num_workers, batches_ahead, plan.group_size)
                 if is_chain
-                else chunk_size(step, links, batch_size, num_workers, multiple)
+                else chunk_size(step, links, batch_size, num_workers, plan.group_size)
             )
             step = replace(step, links=links, chunk_size=size, form=_form_behind(step, readers))
         steps.append(step)
