@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,8 @@ class COCO(AnnotatedImages):
         annotations: By split, the path of its JSON file.
         images: By split, the folder of its pictures.
         items: What an item of the dataset holds, in this order: `image`; `boxes`; `labels`; `crowd`, uint8 (n,), 1 for
-            a box around a crowd; `keypoints`, float32 (n, K, 3): x, y, visibility; `polygons`, a list of float32
-            (k, 2). Without `crowd`, boxes around crowds are left out.
+            a box around a crowd; `keypoints`, float32 (n, K, 3): x, y, visibility; `polygons`, for each box a list
+            of float32 (k, 2). Without `crowd`, boxes around crowds are left out.
         clip: Clip boxes and polygons that reach over their image, and count points outside as not labelled, instead of
             refusing them. Up to one pixel is clipped anyway.
 
@@ -76,9 +77,9 @@ class COCO(AnnotatedImages):
             rows = kept[starts[place] : starts[place + 1]]
             marks: dict[str, Any] = {item: column[rows] for item, column in columns.items()}
             if "polygons" in items:
-                marks["polygons"] = [points for row in rows for points in self._polygons(records[row], size)]
+                marks["polygons"] = [self._polygons(records[row], size) for row in rows]
             stamp = zlib.crc32(b"".join(part.tobytes() for part in (*marks.values(),) if isinstance(part, np.ndarray)))
-            for points in marks.get("polygons", ()):
+            for points in chain.from_iterable(marks.get("polygons", ())):
                 stamp = zlib.crc32(points.tobytes(), stamp)
             self._samples.append(Annotated(name, size, marks, stamp))
 

@@ -38,7 +38,7 @@ class YOLO(AnnotatedImages):
             called (`names`); for poses also `kpt_shape`.
         keys: By split, what it is called in `data`.
         items: What an item of the dataset holds, in this order: `image`; `boxes`; `labels`; `keypoints`, float32
-            (n, K, 3): x, y, visibility; `polygons`, a list of float32 (k, 2).
+            (n, K, 3): x, y, visibility; `polygons`, for each box a list of float32 (k, 2), one or none.
         clip: Clip boxes and polygons that reach over their image, and count points outside as not labelled, instead of
             refusing them. Up to 1 % of the side is clipped anyway.
 
@@ -115,10 +115,11 @@ class YOLO(AnnotatedImages):
                 points = np.concatenate([points, np.full((*points.shape[:2], 1), 2.0)], axis=2)
             marks["keypoints"] = checked_keypoints(points, (1, 1), self._clip, where, OVERHANG)[kept]
         if "polygons" in self.items:
-            polygons = [
-                values[1:].reshape(-1, 2) for row, (_, values) in enumerate(rows) if kept[row] and len(values) > 5
+            marks["polygons"] = [
+                [np.clip(values[1:].reshape(-1, 2), 0, 1).astype(np.float32)] if self._is_polygon(values) else []
+                for row, (_, values) in enumerate(rows)
+                if kept[row]
             ]
-            marks["polygons"] = [np.clip(points, 0, 1).astype(np.float32) for points in polygons]
         return Annotated(os.path.relpath(path, self._root).replace(os.sep, "/"), None, marks, zlib.crc32(content))
 
     def _values(self, texts: list[str], where: str) -> np.ndarray:
@@ -153,7 +154,7 @@ class YOLO(AnnotatedImages):
         if "keypoints" in marks:
             marks["keypoints"] = marks["keypoints"] * np.append(size, np.float32(1))
         if "polygons" in marks:
-            marks["polygons"] = [polygon * size for polygon in marks["polygons"]]
+            marks["polygons"] = [[polygon * size for polygon in polygons] for polygons in marks["polygons"]]
         return marks
 
 

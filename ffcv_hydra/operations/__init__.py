@@ -32,6 +32,7 @@ from ffcv_hydra.operations.flip import RandomHorizontalFlip as RandomHorizontalF
 from ffcv_hydra.operations.flip import RandomVerticalFlip as RandomVerticalFlip
 from ffcv_hydra.operations.following import FollowedBoxes as FollowedBoxes
 from ffcv_hydra.operations.following import FollowedPoints as FollowedPoints
+from ffcv_hydra.operations.following import FollowedPolygons as FollowedPolygons
 from ffcv_hydra.operations.following import PlacesDecoder as PlacesDecoder
 from ffcv_hydra.operations.gaussian_blur import GaussianBlur as GaussianBlur
 from ffcv_hydra.operations.image_decoder import ImageDecoder as ImageDecoder

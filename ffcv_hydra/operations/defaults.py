@@ -2,7 +2,7 @@
 
 import torch
 
-from ffcv_hydra.beton import BFloat16TensorField, BoundingBoxesField, RaggedArrayField, TextField
+from ffcv_hydra.beton import BFloat16TensorField, RaggedArrayField, TextField
 from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.bytes_fields import BytesField
 from ffcv_hydra.beton.fields.places import PlacesField
@@ -11,7 +11,7 @@ from ffcv_hydra.foreign import adapted
 from ffcv_hydra.operations.base import ChunkDecoder
 from ffcv_hydra.operations.basic_decoders import ArrayDecoder, BytesDecoder, ScalarDecoder
 from ffcv_hydra.operations.convert import View
-from ffcv_hydra.operations.following import FollowedBoxes, FollowedPoints
+from ffcv_hydra.operations.following import FollowedBoxes, FollowedPoints, FollowedPolygons, PlacesDecoder
 from ffcv_hydra.operations.image_decoders import WholeImage
 from ffcv_hydra.operations.kept_items import KeptItems
 from ffcv_hydra.operations.operation import Operation
@@ -19,6 +19,7 @@ from ffcv_hydra.operations.padded import PrefixedDecoder, SplitPrefixed
 from ffcv_hydra.operations.to_tensor import ToTensor
 
 DEFAULT_DECODERS: tuple[type[ChunkDecoder], ...] = (WholeImage, ScalarDecoder, ArrayDecoder, BytesDecoder)
+FOLLOWING: tuple[type[PlacesDecoder], ...] = (FollowedBoxes, FollowedPoints, FollowedPolygons)
 
 
 def default_decoder(field: Field) -> Operation:
@@ -28,7 +29,7 @@ def default_decoder(field: Field) -> Operation:
         PipelineError: if the field has none that needs no arguments.
     """
     if isinstance(field, PlacesField):
-        return FollowedBoxes() if isinstance(field, BoundingBoxesField) else FollowedPoints()
+        return next(decoder() for decoder in FOLLOWING if isinstance(field, decoder.field_types))
     if isinstance(field, RaggedArrayField):
         raise PipelineError(
             "RaggedArrayField has no decoder that gives one array; leave the pipeline null, or begin with "

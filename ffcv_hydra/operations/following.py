@@ -3,19 +3,22 @@
 import copy
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from ffcv_hydra.beton.fields.places import BOX_FORMATS, BoundingBoxesField, KeypointsField, PlacesField, PolygonsField
+from ffcv_hydra.beton.fields.places import BOX_FORMATS, BoundingBoxesField, KeypointsField, PolygonsField
 from ffcv_hydra.kernels.compiling.compilation import Kernel
 from ffcv_hydra.kernels.geometry.places import HEADER, follow_boxes, follow_points
+from ffcv_hydra.kernels.geometry.polygons import follow_polygons
 from ffcv_hydra.kernels.memory.gather import gather
 from ffcv_hydra.operations.arguments import number
 from ffcv_hydra.operations.base import Chunk, ChunkDecoder, Extents
 from ffcv_hydra.operations.image_decoder import ImageDecoder
 from ffcv_hydra.operations.maps import spread
 from ffcv_hydra.operations.operation import Operation, State
+
+_ADDED = 8  # corners of clipped polygons, also where few are stored
 
 
 class Moves(NamedTuple):
@@ -72,9 +75,7 @@ class PlacesDecoder(ChunkDecoder):
         self.move(self._moves(chunk), stored.view(np.float32), counts, target.view(np.float32), target.view(np.int32))
 
     @abstractmethod
-    def move(
-        self, moves: Moves, stored: np.ndarray, counts: np.ndarray, rows: np.ndarray, indices: np.ndarray
-    ) -> None:
+    def move(self, moves: Moves, stored: np.ndarray, counts: np.ndarray, rows: np.ndarray, indices: np.ndarray) -> None:
         """Run the kernel, which is given all of this."""
 
     def _moves(self, chunk: Chunk) -> Moves:
@@ -136,35 +137,51 @@ class FollowedBoxes(PlacesDecoder):
         """The one that moves boxes, and that of their bytes."""
         return follow_boxes, gather
 
-    def move(
-        self, moves: Moves, stored: np.ndarray, counts: np.ndarray, rows: np.ndarray, indices: np.ndarray
-    ) -> None:
+    def move(self, moves: Moves, stored: np.ndarray, counts: np.ndarray, rows: np.ndarray, indices: np.ndarray) -> None:
         """Move, clip and drop boxes."""
         least = np.array([self.min_area, self.min_side, self.min_visibility])
         follow_boxes(*moves, BOX_FORMATS.index(self.field.format), least, stored, counts, rows, indices)
 
 
 class FollowedPoints(PlacesDecoder):
-    """Points and polygons in pixels of the image as it is delivered: the default of `KeypointsField`, `PolygonsField`.
+    """Points in pixels of the image as it is delivered: the default of `KeypointsField`.
 
-    Points that come to lie outside of the image get visibility 0 and stay; corners of polygons stay where they are
-    moved to. Where the image is mirrored, pairs of points that the field calls `mirrored` change places.
+    Those that come to lie outside of the image get visibility 0 and stay. Where the image is mirrored, pairs of points
+    that the field calls `mirrored` change places.
     """
 
-    field_types: ClassVar[tuple[type[PlacesField], ...]] = (KeypointsField, PolygonsField)
+    field_types = (KeypointsField,)
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:
         """The one that moves points, and that of their bytes."""
         return follow_points, gather
 
-    def move(
-        self, moves: Moves, stored: np.ndarray, counts: np.ndarray, rows: np.ndarray, indices: np.ndarray
-    ) -> None:
+    def move(self, moves: Moves, stored: np.ndarray, counts: np.ndarray, rows: np.ndarray, indices: np.ndarray) -> None:
         """Move points."""
-        is_labelled = isinstance(self.field, KeypointsField)
-        num_points, pairs = (self.field.num_points, self.field.mirrored) if is_labelled else (1, [])
-        mirrored = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-        follow_points(
-            *moves[:3], num_points, mirrored, 0 if is_labelled else 1, self.is_beside, stored, counts, rows, indices
-        )
+        mirrored = np.array(self.field.mirrored, dtype=np.int64).reshape(-1, 2)
+        follow_points(*moves[:3], self.field.num_points, mirrored, self.is_beside, stored, counts, rows, indices)
+
+
+class FollowedPolygons(PlacesDecoder):
+    """Polygons in pixels of the image as it is delivered: the default of `PolygonsField`.
+
+    They are clipped to the image, which may add corners: there is room for twice as many as a sample of the file has at
+    most, and some. Polygons of which nothing is left are dropped.
+    """
+
+    field_types = (PolygonsField,)
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """The one that moves polygons, and that of their bytes."""
+        return follow_polygons, gather
+
+    def result(self, before: State) -> tuple[tuple[int, ...], Any]:
+        """uint8, with room for corners that clipping adds."""
+        size = (2 * self.num_sources * self._longest + _ADDED) * self.field.item_bytes
+        return (4 * HEADER + size + -size % 16,), np.dtype(np.uint8)
+
+    def move(self, moves: Moves, stored: np.ndarray, counts: np.ndarray, rows: np.ndarray, indices: np.ndarray) -> None:
+        """Move and clip polygons."""
+        follow_polygons(*moves[:3], self.field.item_shape[0], self.is_beside, stored, counts, rows, indices)

@@ -4,8 +4,10 @@ from typing import Any
 
 import torch
 
+from ffcv_hydra.beton import PolygonsField
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.geometry.places import HEADER
+from ffcv_hydra.kernels.geometry.polygons import BOXES
 from ffcv_hydra.operations.operation import State
 from ffcv_hydra.operations.padded import PaddedArray, SplitPrefixed
 from ffcv_hydra.operations.tensor_operation import TensorOperation, check_is_tensor
@@ -19,13 +21,43 @@ class KeptItems(SplitPrefixed):
 
     def apply_beside(self, batch: torch.Tensor, boxes: torch.Tensor) -> PaddedArray:
         """The items of uint8 rows (N, B), kept as the boxes of rows (N, C) of `FollowedBoxes` are."""
-        data, _ = self.apply(batch)
+        data, given = self.apply(batch)
         lengths, words = boxes.view(torch.int64)[:, 0].clone(), boxes.view(torch.int32)
         longest = (words.shape[1] - HEADER) // 5
         indices = words[:, HEADER + 4 * longest : HEADER + 5 * longest].long()
+        if isinstance(self.field, PolygonsField):
+            of_boxes = data[..., 0].long()
+            numbers = of_boxes // BOXES * (longest // self.num_sources) + of_boxes % BOXES
+            return _polygons_of(indices, lengths, numbers, data, given)
         kept = data[torch.arange(len(data))[:, None], indices]
         beyond = torch.arange(longest) >= lengths[:, None]
         return PaddedArray(kept.masked_fill_(beyond.view(*beyond.shape, *[1] * (kept.ndim - 2)), 0), lengths)
+
+
+def _polygons_of(
+    indices: torch.Tensor, counts: torch.Tensor, boxes: torch.Tensor, corners: torch.Tensor, lengths: torch.Tensor
+) -> PaddedArray:
+    """The corners of polygons of boxes that are kept, with the numbers that these have now.
+
+    Args:
+        indices: int64 (N, most boxes), the numbers that the kept ones had.
+        counts: int64 (N,), of them.
+        boxes: int64 (N, longest), the numbers of the corners' boxes then.
+        corners: float32 (N, longest, 4), padded, of `PolygonsField`.
+        lengths: int64 (N,), of them.
+    """
+    samples, places = (torch.arange(indices.shape[1]) < counts[:, None]).nonzero(as_tuple=True)
+    numbers = torch.full_like(indices, -1)
+    numbers[samples, indices[samples, places]] = places
+    samples, places = (torch.arange(corners.shape[1]) < lengths[:, None]).nonzero(as_tuple=True)
+    numbers = numbers[samples, boxes[samples, places]]
+    samples, places, numbers = (values[numbers >= 0] for values in (samples, places, numbers))
+    left = torch.bincount(samples, minlength=len(corners))
+    behind = torch.arange(len(samples)) - (left.cumsum(0) - left)[samples]
+    kept = torch.zeros_like(corners)
+    kept[samples, behind] = corners[samples, places]
+    kept[samples, behind, 0] = numbers.to(kept.dtype)
+    return PaddedArray(kept, left)
 
 
 class ToList(TensorOperation):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ffcv_hydra.beton import Beton, BoundingBoxesField, KeypointsField, RaggedArrayField
+from ffcv_hydra.beton import Beton, BoundingBoxesField, PolygonsField, RaggedArrayField
 from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.places import VISIBLE, PlacesField
 from ffcv_hydra.loader.plan.request import Request
@@ -72,7 +72,8 @@ class Places:
         )
         if places is None or any(row.shape[1:] != self.field.item_shape for row in places):
             return []
-        if classes is None or [len(row) for row in classes] != [len(row) for row in places]:
+        is_one_each = not isinstance(self.field, PolygonsField)
+        if classes is None or (is_one_each and [len(row) for row in classes] != [len(row) for row in places]):
             return [_marks(self.field, row, None, None) for row in places]
         return [_marks(self.field, *both, class_names) for both in zip(places, classes, strict=True)]
 
@@ -115,19 +116,23 @@ def _rows(batch: Any, view: int | None) -> list[np.ndarray] | None:
 def _marks(
     field: PlacesField, places: np.ndarray, classes: np.ndarray | None, class_names: Sequence[str] | None
 ) -> list[Mark]:
-    """The marks of one sample, from its items (n, *field.item_shape) and the numbers of their classes (n,)."""
+    """The marks of one sample, from its items (n, *field.item_shape) and the numbers of the boxes' classes."""
+    if isinstance(field, PolygonsField):
+        polygons = np.unique(places[:, :-2], axis=0)
+        numbers = polygons[:, 0].astype(np.int64)
+        return [
+            Mark(places[(places[:, :-2] == polygon).all(axis=1), -2:], int(colour), is_line=True)
+            for polygon, colour in zip(polygons, numbers if classes is None else classes[numbers], strict=True)
+        ]
     if isinstance(field, BoundingBoxesField):
         return box_marks(places, classes, class_names)
     colours = [*range(len(places))] if classes is None else classes.tolist()
-    if isinstance(field, KeypointsField):
-        return [
-            Mark(group[seen, :2], colour, is_filled=is_visible)
-            for group, colour in zip(places, colours, strict=True)
-            for is_visible in (True, False)
-            if (seen := (group[:, 2] == VISIBLE) if is_visible else (group[:, 2] > 0) & (group[:, 2] < VISIBLE)).any()
-        ]
-    numbers = places[:, 0].astype(np.int64)
-    return [Mark(places[numbers == number, 1:], int(number), is_line=True) for number in np.unique(numbers)]
+    return [
+        Mark(group[seen, :2], colour, is_filled=is_visible)
+        for group, colour in zip(places, colours, strict=True)
+        for is_visible in (True, False)
+        if (seen := (group[:, 2] == VISIBLE) if is_visible else (group[:, 2] > 0) & (group[:, 2] < VISIBLE)).any()
+    ]
 
 
 def box_marks(

@@ -62,7 +62,7 @@ def test_the_whole_way_into_a_batch(tmp_path):
         "boxes": BoundingBoxesField(),
         "labels": RaggedArrayField("int64", follows="boxes"),
         "keypoints": KeypointsField(2, follows="boxes"),
-        "polygons": PolygonsField(),
+        "polygons": PolygonsField(follows="boxes"),
     }
     write_beton(opened(tmp_path, items=list(fields)), tmp_path / "a.beton", fields, num_workers=0)
     [values] = Loader(tmp_path / "a.beton", batch_size=2)
@@ -76,7 +76,7 @@ def test_the_whole_way_into_a_batch(tmp_path):
     assert batch["boxes"].data[0, :2].tolist() == [[1, 2, 11, 22], [3, 3, 7, 7]]
     assert batch["labels"].data[0, :2].tolist() == [1, 0]
     assert batch["keypoints"].data[0, 0].tolist() == [[5, 6, 2], [0, 0, 0]]
-    assert batch["polygons"].data[0, :9, 0].tolist() == [0] * 3 + [1] * 3 + [2] * 3
+    assert batch["polygons"].data[0, :9, :2].tolist() == [[0, 0]] * 3 + [[1, 0]] * 3 + [[1, 1]] * 3
 
 
 def test_an_image_without_annotations_and_a_file_without_any_have_no_boxes(tmp_path):
@@ -97,7 +97,7 @@ def test_crowds_are_left_out_unless_they_are_asked_for(tmp_path):
     write(tmp_path, [annotation(1), annotation(2, bbox=(0, 0, 30, 20), iscrowd=1, segmentation=runs)])
     assert len(opened(tmp_path)[0][1]) == 1
     crowd, polygons = opened(tmp_path, items=["crowd", "polygons"])[0]
-    assert (crowd.dtype, crowd.tolist(), polygons) == ("u1", [0, 1], [])
+    assert (crowd.dtype, crowd.tolist(), polygons) == ("u1", [0, 1], [[], []])
 
 
 def test_boxes_without_an_area_are_left_out_and_told(tmp_path, caplog):
@@ -201,7 +201,7 @@ def test_wrong_polygons_are_named(tmp_path, outline, told):
 def test_what_reaches_over_its_image_can_be_clipped(tmp_path):
     marks = {"keypoints": [40, 5, 2, 5, 5, 1], "segmentation": [[5, 5, 40, 5, 40, 9]]}
     write(tmp_path, [annotation(1, bbox=(-5, 5, 50, 4), **marks), annotation(2, bbox=(50, 5, 5, 5), **marks)])
-    boxes, points, [polygon] = opened(tmp_path, items=["boxes", "keypoints", "polygons"], clip=True)[0]
+    boxes, points, [[polygon]] = opened(tmp_path, items=["boxes", "keypoints", "polygons"], clip=True)[0]
     assert boxes.tolist() == [[0, 5, 32, 9]]
     assert points.tolist() == [[[0, 0, 0], [5, 5, 1]]]
     assert polygon.tolist() == [[5, 5], [32, 5], [32, 9]]

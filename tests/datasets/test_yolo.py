@@ -48,10 +48,11 @@ def test_the_whole_way_into_a_batch(tmp_path):
 def test_a_line_may_be_a_polygon(tmp_path):
     labels = {"a": "0 0.25 0.25 0.75 0.25 0.75 0.5\n1 0.5 0.5 0.5 0.25"}
     items = ["boxes", "polygons"]
-    boxes, [polygon] = YOLO(write(tmp_path, labels), "train", items=items)[0]
+    boxes, [[polygon], others] = YOLO(write(tmp_path, labels), "train", items=items)[0]
     assert boxes.tolist() == [[16, 8, 48, 16], [16, 12, 48, 20]]
     assert (polygon.dtype, polygon.tolist()) == ("f4", [[16, 8], [48, 8], [48, 16]])
-    fields = {"boxes": BoundingBoxesField(), "polygons": PolygonsField()}
+    assert others == []
+    fields = {"boxes": BoundingBoxesField(), "polygons": PolygonsField(follows="boxes")}
     write_beton(YOLO(tmp_path, "train", items=items), tmp_path / "a.beton", fields, num_workers=0)
 
 

@@ -34,6 +34,7 @@ FIELDS = {
     "boxes": BoundingBoxesField("xywh"),
     "points": KeypointsField(2, [[0, 1]], follows="boxes"),
     "outlines": PolygonsField(),
+    "parts": PolygonsField(follows="boxes"),
 }
 
 
@@ -58,7 +59,8 @@ class Scenes:
             [(left, top), (right, top), (right, bottom), (left, bottom)]
             for (left, top), (right, bottom) in points.tolist()
         ]
-        return image, 100 * index + np.arange(index % 4), np.concatenate([corners, ends - corners], 1), points, outlines
+        labels, boxes = 100 * index + np.arange(index % 4), np.concatenate([corners, ends - corners], axis=1)
+        return image, labels, boxes, points, outlines, [[outline] * (index % 3) for outline in outlines]
 
 
 @pytest.fixture(scope="module")
@@ -113,14 +115,14 @@ def test_points_that_leave_the_image_are_marked_and_change_places_in_a_mirror(be
 def test_boxes_with_too_little_left_are_dropped(beton, options, keeps):
     image = RandomResizedCrop(40, [0.3, 0.6])
     every = batch(beton, image, outlines="disabled")
-    corners = batch(beton, image, boxes="disabled", labels="disabled")["outlines"]
+    corners = batch(beton, image, boxes="disabled", labels="disabled")["points"]
     some = batch(beton, image, boxes=[FollowedBoxes(**options)], outlines="disabled")
     dropped = 0
     for sample in range(COUNT):
         expected = []
         for row in range(every["boxes"].lengths[sample]):
             label, box = int(every["labels"].data[sample, row]), every["boxes"].data[sample, row]
-            before = corners.data[sample, 4 * (label % 100) : 4 * (label % 100) + 4, 1:]
+            before = corners.data[sample, label % 100, :, :2]
             width, height = (box[2:] - box[:2]).tolist()
             share = width * height / float((before.amax(0) - before.amin(0)).prod())
             if keeps(width * height, min(width, height), share):
@@ -131,6 +133,26 @@ def test_boxes_with_too_little_left_are_dropped(beton, options, keeps):
         assert some["labels"].data[sample, :count].tolist() == expected
         assert not some["boxes"].data[sample, count:].any() and not some["labels"].data[sample, count:].any()
         assert not some["points"].data[sample, count:].any() and some["points"].lengths[sample] == count
+    assert dropped > 3
+
+
+def test_polygons_go_with_their_boxes_and_have_the_numbers_of_these(beton):
+    crop = RandomResizedCrop(40, [0.3, 0.6]), o.RandomHorizontalFlip()
+    found = batch(beton, *crop, boxes=[FollowedBoxes(min_side=5)])
+    boxes, parts, outlines = (found[name] for name in ("boxes", "parts", "outlines"))
+    dropped = 0
+    for sample in range(COUNT):
+        rows = parts.data[sample, : parts.lengths[sample]]
+        numbers = range(int(boxes.lengths[sample]))
+        expected = [(number, part) for number in numbers for part in range(sample % 3)]
+        assert list(dict.fromkeys(map(tuple, rows[:, :2].int().tolist()))) == expected
+        for number, part in expected:
+            corners = rows[(rows[:, 0] == number) & (rows[:, 1] == part), 2:]
+            around = torch.cat([corners.amin(0), corners.amax(0)])
+            assert torch.allclose(around, boxes.data[sample, number], atol=1e-3)
+        every = outlines.data[sample, : outlines.lengths[sample], 0].unique()
+        dropped += len(every) - len(numbers)
+        assert not parts.data[sample, len(rows) :].any()
     assert dropped > 3
 
 
@@ -145,14 +167,14 @@ def test_what_is_cut_away_stays_away(beton):
 
 
 def test_without_an_image_or_disabled_they_are_as_stored(beton):
-    stays = {name: {"joint_with": "disabled"} for name in ("boxes", "points", "outlines", "labels")}
+    stays = {name: {"joint_with": "disabled"} for name in ("boxes", "outlines")}  # and what follows the boxes
     moved = batch(beton, RandomResizedCrop(20), **stays)
     alone = batch(beton, RandomResizedCrop(20), **stays)
     loader = Loader(beton, COUNT, pipelines={"image": "disabled"}, num_workers=1)
     (found,) = loader
     for values in (moved, alone, dict(zip(loader.output_names, found, strict=True))):
         for sample in range(COUNT):
-            _, labels, boxes, points, outlines = Scenes()[sample]
+            _, labels, boxes, points, outlines, parts = Scenes()[sample]
             count = sample % 4
             assert values["labels"].data[sample, :count].tolist() == labels.tolist()
             expected = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
@@ -160,12 +182,14 @@ def test_without_an_image_or_disabled_they_are_as_stored(beton):
             assert values["points"].data[sample, :count, :, :2].tolist() == points.tolist()
             corners = [list(corner) for outline in outlines for corner in outline]
             assert values["outlines"].data[sample, : 4 * count, 1:].tolist() == corners
+            corners = [list(corner) for outlines in parts for outline in outlines for corner in outline]
+            assert values["parts"].data[sample, : len(corners), 2:].tolist() == corners
 
 
 def test_views_have_boxes_of_their_own(beton):
     image = {"operations": [RandomResizedCrop(30), ToTensor()], "views": 3}
     loader = load(beton, image, outlines="disabled")
-    ((images, labels, boxes, points),) = loader
+    ((images, labels, boxes, points, _),) = loader
     assert len(images) == len(labels) == len(boxes) == len(points) == 3
     assert len({tuple(one.data.ravel().tolist()) for one in boxes}) == 3
     for label, box, point in zip(labels, boxes, points, strict=True):
@@ -175,7 +199,7 @@ def test_views_have_boxes_of_their_own(beton):
 def test_one_view_is_the_first_of_several(beton):
     one = batch(beton, RandomResizedCrop(30), o.RandomHorizontalFlip())
     several = load(beton, {"operations": [RandomResizedCrop(30), o.RandomHorizontalFlip(), ToTensor()], "views": 2})
-    ((_, _, boxes, _, _),) = several
+    ((_, _, boxes, *_),) = several
     assert torch.equal(one["boxes"].data, boxes[0].data)
 
 

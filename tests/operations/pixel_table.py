@@ -383,10 +383,10 @@ ROWS = [
 # what makes no pixels, or leaves them alone
 OTHERS = {
     "AllocationQuery", "ArrayDecoder", "BytesDecoder", "Chunk", "ChunkDecoder", "ChunkOperation", "Extents",
-    "FailedSample", "FollowedBoxes", "FollowedPoints", "ImageDecoder", "ImageOperation", "KeptItems", "Maps",
-    "LetterBox", "MixedTargets", "MixingOperation", "Mosaic", "Operation", "PaddedArray", "PaddedBytes",
-    "PlacesDecoder", "PrefixedDecoder", "RandomIoUCrop", "RandomShortestSide", "RandomZoomOut", "RandomlyApplied",
-    "ScalarDecoder", "SizedDecoder", "SplitPrefixed", "Squeeze",
+    "FailedSample", "FollowedBoxes", "FollowedPoints", "FollowedPolygons", "ImageDecoder", "ImageOperation",
+    "KeptItems", "Maps", "LetterBox", "MixedTargets", "MixingOperation", "Mosaic", "Operation", "PaddedArray",
+    "PaddedBytes", "PlacesDecoder", "PrefixedDecoder", "RandomIoUCrop", "RandomShortestSide", "RandomZoomOut",
+    "RandomlyApplied", "ScalarDecoder", "SizedDecoder", "SplitPrefixed", "Squeeze",
     "State", "ToDevice", "ToList", "to_targets", "decode_shared", "default_decoder", "default_operations",
 }  # fmt: skip
 

@@ -15,7 +15,6 @@ from ffcv_hydra.beton import (
     BoundingBoxesField,
     KeypointsField,
     MaskField,
-    PolygonsField,
     RaggedArrayField,
     RandomAccessImageField,
     write_beton,
@@ -39,7 +38,6 @@ FIELDS = {
     "labels": RaggedArrayField("int64", follows="boxes"),
     "boxes": BoundingBoxesField("xywh"),
     "points": KeypointsField(2),
-    "outlines": PolygonsField(),
 }
 CROP = {"size": SIDE, "interpolation": "nearest"}
 
@@ -67,7 +65,7 @@ class Scenes:
             mask[top:bottom, left:right] = number + 1
         points = boxes.reshape(-1, 2, 2)
         stored = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-        return image, mask, np.arange(len(boxes)), stored, points, [list(pair) for pair in points]
+        return image, mask, np.arange(len(boxes)), stored, points
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +228,6 @@ def test_all_that_lies_on_an_image_goes_through_its_crop(beton):
         assert torch.equal(stored[y, x], mask)
         expected = moved(boxes.reshape(-1, 2).astype(float))
         assert np.allclose(found["points"].data[index, : len(boxes), :, :2].reshape(-1, 2), expected, atol=1e-3)
-        assert np.allclose(found["outlines"].data[index, : 2 * len(boxes), 1:], expected, atol=1e-3)
     assert dropped > 10
 
 
@@ -241,7 +238,7 @@ def test_boxes_are_looked_at_though_no_output_has_them(beton):
         assert torch.equal(whole[name], alone[name])
     assert torch.equal(whole["points"].data, alone["points"].data)
     other = {"other": {"source": "image", "operations": [Resize([9, 9]), ToTensor()]}}
-    stays = {name: {"joint_with": "other"} for name in ("points", "outlines", "boxes")}
+    stays = {name: {"joint_with": "other"} for name in ("points", "boxes")}
     assert torch.equal(batch(beton, crop, pipelines=other | stays)["image"], whole["image"])
 
 

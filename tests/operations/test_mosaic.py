@@ -39,6 +39,7 @@ FIELDS = {
     "corners": KeypointsField(2, follows="boxes"),
     "points": KeypointsField(2),
     "outlines": PolygonsField(),
+    "parts": PolygonsField(follows="boxes"),
 }
 
 
@@ -66,7 +67,8 @@ class Scenes:
             mask[top:bottom, left:right] = number
         stored = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
         points = boxes.reshape(-1, 2, 2)
-        return image, mask, 100 * index + numbers, stored, points, points, [list(pair) for pair in points]
+        parts = [[[(left, top), (right, top), (right, bottom), (left, bottom)]] for left, top, right, bottom in boxes]
+        return image, mask, 100 * index + numbers, stored, points, points, [list(pair) for pair in points], parts
 
 
 @pytest.fixture(scope="module")
@@ -196,11 +198,17 @@ def test_points_and_polygons_of_all_come_one_after_another_and_labels_with_their
             sources = turned(COUNT, 4)[:, sources].T.ravel()
         points, outlines = items(found, "points", sample), items(found, "outlines", sample)
         expected = [(source, number) for source in sources for number in range(source % 4)]
-        assert len(points) == len(expected) == len(outlines) / 2
-        assert np.allclose(outlines[:, 1:], points[..., :2].reshape(-1, 2), atol=1e-3)
-        assert outlines[::2, 0].tolist() == outlines[1::2, 0].tolist() == list(range(len(points)))
+        assert len(points) == len(expected)
+        for number, pair in enumerate(points):
+            if (pair[:, 2] == 2).all():  # of others a part is cut off
+                assert np.allclose(outlines[outlines[:, 0] == number, 1:], pair[:, :2], atol=1e-3)
         for (source, number), pair in zip(expected, points, strict=True):
             check_shape(source, number, pair)
+        parts = items(found, "parts", sample)
+        for number, box in enumerate(items(found, "boxes", sample)):
+            corners = parts[parts[:, 0] == number, 2:]
+            assert np.allclose([*corners.min(0), *corners.max(0)], box, atol=1e-3)
+        assert (np.diff(parts[:, 0]) >= 0).all() and (parts[:, 0] <= number).all()
         labels, corners = items(found, "labels", sample), items(found, "corners", sample)
         for label, pair in zip(labels.tolist(), corners, strict=True):
             source = label // 100

@@ -14,6 +14,7 @@ from ffcv_hydra.beton import (
     RaggedArrayField,
     write_beton,
 )
+from ffcv_hydra.loader import Loader
 from ffcv_hydra.loader.plan.request import request
 from ffcv_hydra.operations.padded import PaddedArray
 from ffcv_hydra.preview import contact_sheet, preview
@@ -95,6 +96,20 @@ def test_points_and_polygons_lie_over_their_image_too(beton, tmp_path, monkeypat
     assert first.is_line and np.allclose(first.xy, TRIANGLE * [1, 2])
     assert np.allclose(second.xy, (TRIANGLE + 4) * [1, 2]) and second.colour != first.colour
     assert columns["stored"].marks[1] == columns["epoch 0"].marks[1] == []
+
+
+def test_polygons_of_boxes_have_their_classes_colours(tmp_path):
+    fields = {"boxes": BoundingBoxesField(), "labels": RaggedArrayField("int64", follows="boxes")}
+    fields["shapes"] = PolygonsField(follows="boxes")
+    shapes = [[TRIANGLE], [TRIANGLE, TRIANGLE + 4]]
+    write_beton([([[0, 0, 8, 8]] * 2, np.array([7, 5]), shapes)], tmp_path / "a.beton", fields, num_workers=0)
+    beton = Beton(tmp_path / "a.beton")
+    _, polygons = places_of(request({}, beton), beton)
+    ((boxes, labels, rows),) = Loader(tmp_path / "a.beton", 1)
+    [marks] = polygons.marks({"boxes": boxes, "labels": labels, "shapes": rows}, None)
+    assert [(mark.colour, mark.xy.tolist()) for mark in marks] == [
+        (7, TRIANGLE.tolist()), (5, TRIANGLE.tolist()), (5, (TRIANGLE + 4).tolist()),
+    ]  # fmt: skip
 
 
 def test_what_a_pipeline_made_into_something_else_is_not_drawn(beton):

@@ -126,33 +126,55 @@ class KeypointsField(PlacesField):
 class PolygonsField(PlacesField):
     """Polygons: a list of arrays (k, 2) of x and y, k from 1 on; any number of them.
 
-    Stored as one row per corner, (n, 3): number of the polygon, x, y.
+    Stored as one row per corner, (n, 3): number of the polygon, x, y. Of polygons that follow boxes a value is a list
+    with a list of polygons for each box, and a row, (n, 4), begins with the number of the box.
+
+    Args:
+        follows: the field of boxes that lists of polygons go with, one each; those of boxes that are dropped are, too.
+
+    Raises:
+        ConversionError: if that is no name.
     """
 
     kind = "polygons"
-    item_shape = (3,)
 
-    def __init__(self) -> None:
-        pass
+    def __init__(self, follows: str | None = None) -> None:
+        self.follows = name_of_followed("PolygonsField", follows)
+        self.item_shape = (3,) if follows is None else (4,)
 
     def parameters(self) -> dict[str, Any]:
-        """None."""
-        return {}
+        """The field that is followed, if there is one."""
+        return self._followed()
+
+    def num_owners(self, value: Any, metadata: np.ndarray) -> int:
+        """How many boxes the polygons of a sample are of."""
+        return len(value)
 
     def items(self, value: Any) -> np.ndarray:
-        """float32 (n, 3). Raises `ConversionError` for anything but a list of corners' places."""
+        """float32 (n, 3) or (n, 4). Raises `ConversionError` for anything but lists of corners' places."""
+        if self.follows is None:
+            return _corners(value, "")
         if not isinstance(value, (list, tuple)):
-            raise ConversionError(f"expected a list of arrays of shape (k, 2), got {describe_value(value)}")
-        rows = [np.empty((0, 3), dtype=np.float32)]
-        for number, polygon in enumerate(value):
-            try:
-                corners = _finite(polygon, "(k, 2)", [2])
-            except ConversionError as error:
-                raise ConversionError(f"polygon {number}: {error}") from error
-            if len(corners) == 0:
-                raise ConversionError(f"polygon {number} has no corners; leave it out")
-            rows.append(np.insert(corners, 0, number, axis=1))
-        return np.concatenate(rows)
+            raise ConversionError(f"expected a list of polygons for each box, got {describe_value(value)}")
+        of_boxes = [_corners(polygons, f"box {number}: ") for number, polygons in enumerate(value)]
+        rows = [np.insert(corners, 0, number, axis=1) for number, corners in enumerate(of_boxes)]
+        return np.concatenate([np.empty((0, 4), dtype=np.float32), *rows])
+
+
+def _corners(polygons: Any, where: str) -> np.ndarray:
+    """float32 (n, 3) of a list of polygons; errors begin with `where`."""
+    if not isinstance(polygons, (list, tuple)):
+        raise ConversionError(f"{where}expected a list of arrays of shape (k, 2), got {describe_value(polygons)}")
+    rows = [np.empty((0, 3), dtype=np.float32)]
+    for number, polygon in enumerate(polygons):
+        try:
+            corners = _finite(polygon, "(k, 2)", [2])
+        except ConversionError as error:
+            raise ConversionError(f"{where}polygon {number}: {error}") from error
+        if len(corners) == 0:
+            raise ConversionError(f"{where}polygon {number} has no corners; leave it out")
+        rows.append(np.insert(corners, 0, number, axis=1))
+    return np.concatenate(rows)
 
 
 def _pairs(pairs: Any, num_points: int) -> list[list[int]]:

@@ -75,6 +75,10 @@ class RaggedArrayField(OwnField):
         """uint64 (N,): how many items samples with that metadata (N,) have."""
         return metadata["size"] // np.uint64(self.item_bytes)
 
+    def num_owners(self, value: Any, metadata: np.ndarray) -> int:
+        """Of how many things a sample's items are, with its value and metadata (1,): of one each."""
+        return int(self.num_items(metadata)[0])
+
     def description(self) -> str:
         """As `ragged float32 (n, 4)`."""
         followed = "" if self.follows is None else f" of {self.follows}"

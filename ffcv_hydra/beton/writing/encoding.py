@@ -191,16 +191,22 @@ class _PartBuilder:
                 self._warnings.extend(f"{where}: {line}" for line in damage)
                 damage.clear()
         for follower, followed in encoder.followed:
-            self._compare_items(record, index, follower, followed)
+            self._compare_items(record, item, index, follower, followed)
         self.records.append(record.view(np.uint8))  # bytes: NumPy does not copy the gaps between columns
         self._indices.append(index)
         self.num_bytes += record.nbytes
 
-    def _compare_items(self, record: np.ndarray, index: int | str, follower: int, followed: int) -> None:
+    def _compare_items(
+        self, record: np.ndarray, item: Sequence[Any], index: int | str, follower: int, followed: int
+    ) -> None:
         """Refuse a sample whose field `follower` has not as many items as field `followed`, both by their places."""
+        if isinstance(item[follower], StoredValue):
+            return  # it was looked at when it was made
         encoder, columns = self.encoder, self.encoder.dtype.names or ()
         fields: list[Any] = encoder.fields
-        mine, theirs = (int(fields[place].num_items(record[columns[place]])[0]) for place in (follower, followed))
+        mine, theirs = (
+            fields[place].num_owners(item[place], record[columns[place]]) for place in (follower, followed)
+        )
         if mine != theirs:
             name, followed_name = encoder.names[follower], encoder.names[followed]
             raise ConversionError(

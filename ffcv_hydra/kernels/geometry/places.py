@@ -1,4 +1,4 @@
-"""Boxes, points and polygons moved as the images that they lie in, in rows that are padded with zeros.
+"""Boxes and points moved as the images that they lie in, in rows that are padded with zeros.
 
 A row is the number of its items as an int64, eight zeros, the items as float32, and the index that each item had before
 some were dropped, as int32. Images go through S maps, one after another; what one leaves outside of its image is gone
@@ -75,11 +75,11 @@ def _has_centre(part, box):
     return part[1] < x < part[1] + part[3] and part[0] < y < part[0] + part[2]
 
 
-_MOVES = "int64[:, ::1], float64[:, :, :, :, ::1], float64[:, :, :, ::1]"
-_ROWS = "float32[:, ::1], int64[::1], float32[:, ::1], int32[:, ::1]"
+MOVES = "int64[:, ::1], float64[:, :, :, :, ::1], float64[:, :, :, ::1]"
+ROWS = "float32[:, ::1], int64[::1], float32[:, ::1], int32[:, ::1]"
 
 
-@kernel(f"void({_MOVES}, int64[:, :, ::1], int64, float64[::1], {_ROWS})")
+@kernel(f"void({MOVES}, int64[:, :, ::1], int64, float64[::1], {ROWS})")
 def follow_boxes(sources, matrices, windows, centres, box_format, least, stored, counts, rows, indices):
     """Move boxes, clip them to their images, and drop those of which nothing, or too little, is left.
 
@@ -160,18 +160,14 @@ def _is_mirrored(matrices, k, n):
     return mirrored
 
 
-@kernel(f"void({_MOVES}, int64, int64[:, ::1], int64, boolean, {_ROWS})")
-def follow_points(
-    sources, matrices, windows, num_points, mirrored, first, has_places, stored, counts, rows, indices
-):  # fmt: skip
-    """Move points of three numbers each. Those that are labelled, but cannot be seen in the image, get visibility 0.
+@kernel(f"void({MOVES}, int64, int64[:, ::1], boolean, {ROWS})")
+def follow_points(sources, matrices, windows, num_points, mirrored, has_places, stored, counts, rows, indices):
+    """Move points: x, y and visibility. Those that are labelled, but cannot be seen in the image, get visibility 0.
 
     Args:
         sources, matrices, windows, stored, counts, rows, indices: as of `follow_boxes`.
         num_points: of an item.
         mirrored: int64 (P, 2): points of an item that change places in a mirror.
-        first: which of a point's numbers is x, and the next one y: 0, with the visibility behind; 1: there is none, but
-            the number of a polygon, of which those of each image are counted on.
         has_places: whether each item comes where its index is, and not behind the one before it.
     """
     point = np.empty(2)
@@ -179,7 +175,7 @@ def follow_points(
     longest = (rows.shape[1] - HEADER) // (length + 1)
     for n in range(len(rows)):
         rows[n] = 0
-        items, end, polygons = rows[n], 0, np.int64(0)
+        items, end = rows[n], 0
         for k in range(len(sources)):
             sample, slot, turned = sources[k, n], k * (longest // len(sources)), _is_mirrored(matrices, k, n)
             end = slot if has_places else end
@@ -188,21 +184,17 @@ def follow_points(
                 items[begin : begin + length] = stored[sample, length * index : length * (index + 1)]
                 indices[n, HEADER + length * longest + end + index] = slot + index
                 for place in range(begin, begin + length, 3):
-                    if first == 0 and items[place + 2] == 0:
+                    if items[place + 2] == 0:
                         continue  # there is no such point
-                    point[0], point[1] = items[place + first], items[place + first + 1]
+                    point[0], point[1] = items[place], items[place + 1]
                     inside = _move(matrices, windows, k, n, point)
-                    items[place + first], items[place + first + 1] = point[0], point[1]
-                    if first == 0 and not inside:
+                    items[place], items[place + 1] = point[0], point[1]
+                    if not inside:
                         items[place + 2] = 0
-                if first == 1:
-                    items[begin] += polygons
                 if turned:
                     for pair in range(len(mirrored)):
                         one, other = begin + 3 * mirrored[pair, 0], begin + 3 * mirrored[pair, 1]
                         for i in range(3):
                             items[one + i], items[other + i] = items[other + i], items[one + i]
             end += counts[sample]
-            if first == 1 and counts[sample] > 0:
-                polygons = np.int64(items[HEADER + length * (end - 1)]) + 1
         indices[n, 0] = end

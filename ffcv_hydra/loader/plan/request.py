@@ -126,9 +126,12 @@ def _with_image(
 def _with_boxes(
     output: str, pipeline: FieldPipeline, outputs: Mapping[str, FieldPipeline], beton: Beton
 ) -> FieldPipeline:
-    """Items that say nothing go with their boxes."""
+    """Items that say nothing go with their boxes, or stay with them."""
     boxes = _boxes_of(output, outputs, beton)
-    return pipeline if boxes is None or pipeline.joint_with is not None else _joint(pipeline, boxes, outputs)
+    if boxes is None or pipeline.joint_with is not None:
+        return pipeline
+    joint = _joint(pipeline, boxes, outputs)
+    return replace(joint, joint_with=DISABLED) if outputs[boxes].joint_with == DISABLED else joint
 
 
 def _joint(pipeline: FieldPipeline, partner: str, outputs: Mapping[str, FieldPipeline]) -> FieldPipeline:

@@ -12,6 +12,7 @@ from ffcv_hydra.beton import (
     write_beton,
 )
 from ffcv_hydra.errors import ConversionError
+from ffcv_hydra.loader import Loader
 
 BOXES = [[1.0, 2.0, 3.0, 4.0], [0.0, 0.5, 0.0, 9.0]]
 
@@ -123,6 +124,26 @@ def test_polygons_are_rows_with_their_number(tmp_path):
     found = stored(tmp_path, PolygonsField(), [[[1, 2], [3, 4], [5, 6]], np.ones((1, 2))], [])
     assert found[0].tolist() == [[0, 1, 2], [0, 3, 4], [0, 5, 6], [1, 1, 1]]
     assert found[1].shape == (0, 3)
+
+
+def test_polygons_of_boxes_have_their_number_as_well(tmp_path):
+    fields = {"boxes": BoundingBoxesField(), "polygons": PolygonsField(follows="boxes")}
+    samples = [(np.zeros((3, 4)), [[[(1, 2), (3, 4)], np.ones((1, 2))], [], [[(5, 6)]]]), (np.zeros((0, 4)), [])]
+    write_beton(samples, tmp_path / "a.beton", fields, num_workers=0)
+    field, ((found, lengths),) = Beton(tmp_path / "a.beton").fields["polygons"], [
+        polygons for _, polygons in Loader(tmp_path / "a.beton", 2)
+    ]  # fmt: skip
+    assert (field.follows, field.description()) == ("boxes", "polygons float32 (n, 4) of boxes")
+    assert found[0, :4].tolist() == [[0, 0, 1, 2], [0, 0, 3, 4], [0, 1, 1, 1], [2, 0, 5, 6]]
+    assert lengths.tolist() == [4, 0] and not found[1].any()
+    for value, message in (
+        ([[], []], "2 items, but 'boxes', which it follows, has 3; give one for each"),
+        ([[], [], [[(1, 2)], []]], "box 2: polygon 1 has no corners"),
+        ([[], [(1, 2)], []], r"box 1: polygon 0: expected numbers of shape \(k, 2\)"),
+        (np.zeros((3, 2)), "expected a list of polygons for each box, got float64 array"),
+    ):
+        with pytest.raises(ConversionError, match=f"^sample 0, field 'polygons': {message}"):
+            write_beton([(samples[0][0], value)], tmp_path / "b.beton", fields, num_workers=0)
 
 
 @pytest.mark.parametrize(
