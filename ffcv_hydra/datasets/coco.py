@@ -14,6 +14,7 @@ from ffcv_hydra.datasets.annotated_images import Annotated, AnnotatedImages
 from ffcv_hydra.datasets.coco_file import numbers_of, read_class_names, read_instances
 from ffcv_hydra.datasets.marks import checked_keypoints, fitted_boxes, fitted_points, have_area
 from ffcv_hydra.datasets.progress import report
+from ffcv_hydra.datasets.run_masks import mask_of_runs, outlines_of
 from ffcv_hydra.errors import ConfigError
 
 Record = Mapping[str, Any]
@@ -32,7 +33,8 @@ class COCO(AnnotatedImages):
         images: By split, the folder of its pictures.
         items: What an item of the dataset holds, in this order: `image`; `boxes`; `labels`; `crowd`, uint8 (n,), 1 for
             a box around a crowd; `keypoints`, float32 (n, K, 3): x, y, visibility; `polygons`, for each box a list
-            of float32 (k, 2). Without `crowd`, boxes around crowds are left out.
+            of float32 (k, 2), of masks of runs (RLE) their outer outlines. Without `crowd`, boxes around crowds are
+            left out.
         clip: Clip boxes and polygons that reach over their image, and count points outside as not labelled, instead of
             refusing them. Up to one pixel is clipped anyway.
 
@@ -137,13 +139,8 @@ class COCO(AnnotatedImages):
     def _polygons(self, record: Record, size: tuple[int, int]) -> list[np.ndarray]:
         """float32 (k, 2) each."""
         parts = record.get("segmentation", [])
-        if not isinstance(parts, list):
-            if record.get("iscrowd"):
-                return []
-            raise ConfigError(
-                f"{self._where(record)}: its segmentation is a mask of runs; write polygons, or leave them out of"
-                " dataset.fields"
-            )
+        if isinstance(parts, dict):
+            return self._outlines(record, parts, size)
         found = []
         for part in parts:
             if not isinstance(part, list) or len(part) < 6 or len(part) % 2:
@@ -153,6 +150,18 @@ class COCO(AnnotatedImages):
             points = np.array(part, dtype=np.float64).reshape(-1, 2)
             found.append(fitted_points(points, size, self._clip, lambda _: f"{self._where(record)}: polygon"))
         return found
+
+    def _outlines(self, record: Record, runs: Mapping[str, Any], size: tuple[int, int]) -> list[np.ndarray]:
+        """Those of a mask of runs, float32 (k, 2) each."""
+        width, height = size
+        try:
+            if runs.get("size") != [height, width]:
+                raise ValueError(f"its size is {runs.get('size')}, and its image is {height} x {width}")
+            return outlines_of(mask_of_runs(runs.get("counts", []), height, width))
+        except ValueError as error:
+            raise ConfigError(
+                f"{self._where(record)}: segmentation: {error}; correct it, or store no polygons"
+            ) from error
 
     def _known(self, record: Record, key: str, known: Mapping[Any, int], what: str) -> int:
         number = known.get(record[key])

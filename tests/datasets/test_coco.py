@@ -1,4 +1,5 @@
 import json
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -93,11 +94,12 @@ def test_an_image_without_annotations_and_a_file_without_any_have_no_boxes(tmp_p
 
 
 def test_crowds_are_left_out_unless_they_are_asked_for(tmp_path):
-    runs = {"counts": [1], "size": [1, 1]}
+    runs = {"counts": [24, 2, 22, 2, 718], "size": [24, 32]}
     write(tmp_path, [annotation(1), annotation(2, bbox=(0, 0, 30, 20), iscrowd=1, segmentation=runs)])
     assert len(opened(tmp_path)[0][1]) == 1
     crowd, polygons = opened(tmp_path, items=["crowd", "polygons"])[0]
-    assert (crowd.dtype, crowd.tolist(), polygons) == ("u1", [0, 1], [[], []])
+    assert (crowd.dtype, crowd.tolist(), polygons) == ("u1", [0, 1], [[], ANY])
+    assert [outline.tolist() for outline in polygons[1]] == [[[1, 0], [3, 0], [3, 2], [1, 2]]]
 
 
 def test_boxes_without_an_area_are_left_out_and_told(tmp_path, caplog):
@@ -186,7 +188,9 @@ def test_wrong_points_are_named(tmp_path, points, told):
 @pytest.mark.parametrize(
     ("outline", "told"),
     [
-        ({"counts": "abc", "size": [24, 32]}, "its segmentation is a mask of runs; write polygons"),
+        ({"counts": [5, 6], "size": [24, 32]}, "segmentation: its counts are of 11 pixels, not of 24 x 32; correct it"),
+        ({"counts": "5", "size": [32, 24]}, r"segmentation: its size is \[32, 24\], and its image is 24 x 32"),
+        ({"size": [24, 32]}, "segmentation: its counts are"),
         ([[1, 2, 3, 4]], "a polygon is no list of x, y of three points or more"),
         ([[1, 2, 3, 4, 5, 60]], "polygon: the point 5, 60 is outside"),
     ],
