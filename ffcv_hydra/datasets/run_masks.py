@@ -21,8 +21,8 @@ def mask_of_runs(counts: Sequence[int] | str, height: int, width: int) -> np.nda
     lengths = _unpacked(counts) if isinstance(counts, str) else np.asarray(counts)
     if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or (lengths < 0).any():
         raise ValueError("its counts are no lengths of runs")
-    if lengths.sum() != height * width:
-        raise ValueError(f"its counts are of {lengths.sum()} pixels, not of {height} x {width}")
+    if (pixels := sum(lengths.tolist())) != height * width:
+        raise ValueError(f"its counts are of {pixels} pixels, not of {height} x {width}")
     return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(width, height).T
 
 
@@ -42,7 +42,10 @@ def _unpacked(text: str) -> np.ndarray:
             number = shift = 0
     if shift:
         raise ValueError("its counts end within a number")
-    return np.array(lengths, dtype=np.int64)
+    try:
+        return np.array(lengths, dtype=np.int64)
+    except OverflowError:
+        raise ValueError("its counts are more than any mask has pixels") from None
 
 
 def outlines_of(mask: np.ndarray) -> list[np.ndarray]:
@@ -74,8 +77,8 @@ def outlines_of(mask: np.ndarray) -> list[np.ndarray]:
             place = place[0] + step[0], place[1] + step[1]
             if place == start:
                 break
-        outline = np.array(corners, dtype=np.float32)
+        outline = np.array(corners, dtype=np.int64)
         following = np.roll(outline, -1, axis=0)
         if (outline[:, 0] * following[:, 1] - following[:, 0] * outline[:, 1]).sum() > 0:
-            outlines.append(outline)
+            outlines.append(outline.astype(np.float32))
     return outlines

@@ -209,6 +209,7 @@ class Loader:
 
         Raises:
             IndexError: there is no such sample.
+            LoaderError: an operation needs its neighbours, as `Mosaic` does.
         """
         path, count = self._arguments["path"], self._beton.num_samples
         if not 0 <= sample < count:

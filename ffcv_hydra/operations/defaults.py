@@ -33,7 +33,7 @@ def default_decoder(field: Field) -> Operation:
     if isinstance(field, RaggedArrayField):
         raise PipelineError(
             "RaggedArrayField has no decoder that gives one array; leave the pipeline null, or begin with "
-            "PrefixedDecoder, ToTensor and SplitPrefixed"
+            "PrefixedDecoder, ToTensor and SplitPrefixed (KeptItems, if it follows boxes)"
         )
     for decoder in DEFAULT_DECODERS:
         if isinstance(field, decoder.field_types):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from ffcv_hydra.beton.fields.places import BOX_FORMATS, BoundingBoxesField, KeypointsField, PolygonsField
+from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.compiling.compilation import Kernel
 from ffcv_hydra.kernels.geometry.places import HEADER, follow_boxes, follow_points
 from ffcv_hydra.kernels.geometry.polygons import follow_polygons
@@ -92,12 +93,14 @@ class PlacesDecoder(ChunkDecoder):
             heights, widths, count = maps.heights, maps.widths, len(sources)
             if maps.centres is not None:
                 centres = maps.centres[None]
-            if maps.sources is None or maps.windows is None:
+            if maps.sources is None:
                 steps = maps.matrices if maps.matrices.ndim == 4 else maps.matrices[None]
                 seen = np.broadcast_to(_windows(heights, widths), (count, len(heights), 4))
                 matrices += [np.broadcast_to(step, (count, *step.shape)) for step in steps]
                 windows += [seen] * len(steps)
                 continue
+            if maps.windows is None:
+                raise PipelineError(f"{move.full_name}: maps of several images say their windows, too")
             sources, centres = (spread(known, maps.sources) for known in (sources, centres))
             matrices, windows = ([spread(known, maps.sources) for known in of_maps] for of_maps in (matrices, windows))
             matrices.append(np.repeat(maps.matrices, count, axis=0))

@@ -27,6 +27,7 @@ from ffcv_hydra.operations.shared_decoding import decode_views, kernels_for
 from ffcv_hydra.operations.views import StoredImages, Views
 
 INTERPOLATIONS = {"area": AREA, "bilinear": BILINEAR, "nearest": NEAREST}
+_ANYWHERE = np.array([-(1 << 40), -(1 << 40), 1 << 41, 1 << 41])  # a part that all boxes have their centres in
 _FACTORS = (2, 4, 8)  # that JPEGs are decoded smaller by
 
 
@@ -37,7 +38,7 @@ class Parts(NamedTuple):
         boxes: int64 (N, 4): top, left, height, width of the part of each image that is kept.
         placements: int64 (N, 4), or (4,) for all: height and width that each box is resized to, and top and left of the
             output in that.
-        keeps_centred: whether boxes whose centres are not in the parts are dropped.
+        keeps_centred: whether boxes whose centres are not in the parts are dropped, but where the part is all.
     """
 
     boxes: np.ndarray
@@ -123,8 +124,12 @@ class ImageDecoder(ChunkDecoder):
         high, wide, above, before = parts.placements.T
         scale_x, scale_y = wide / np.maximum(width, 1), high / np.maximum(height, 1)
         matrices = upright(scale_x, scale_y, -(left * scale_x + before), -(top * scale_y + above))
+        centres = None
+        if parts.keeps_centred:
+            is_whole = (height == heights) & (width == widths)
+            centres = np.where(is_whole[:, None], _ANYWHERE, parts.boxes)
         heights, widths = (np.full_like(heights, side) for side in self.output_size)
-        return Maps(matrices, heights, widths, parts.boxes if parts.keeps_centred else None)
+        return Maps(matrices, heights, widths, centres)
 
     @property
     def channels(self) -> int:

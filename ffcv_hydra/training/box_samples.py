@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 
 from ffcv_hydra.preview.drawing import Column, draw
 from ffcv_hydra.preview.marks import Mark, box_marks
@@ -53,6 +54,8 @@ class BoxSamples(pl.Callback):
     ) -> None:
         is_first = trainer.is_global_zero and not (batch_idx or loader or trainer.sanity_checking)
         if not is_first or not isinstance(outputs, Mapping) or not {"found", "truth"} <= {*outputs}:
+            return
+        if not isinstance(batch, (list, tuple)) or not isinstance(batch[0], torch.Tensor):
             return
         images = as_images(batch[0][:_SAMPLES].float().cpu(), batch[0].shape[1])
         if images is None:

@@ -33,11 +33,20 @@ def test_masks_are_those_that_pycocotools_has_packed(seed):
         ("\n", "are no packed lengths"),
         ("0\x7f", "are no packed lengths"),
         ("5o", "end within a number"),
+        ("o" * 20 + "0", "are more than any mask has pixels"),
+        ([2**62] * 4, "are of 18446744073709551616 pixels"),
     ],
 )
 def test_what_are_no_runs_of_a_mask_is_told(counts, told):
     with pytest.raises(ValueError, match=f"its counts {told}"):
         mask_of_runs(counts, 2, 3)
+
+
+def test_no_part_of_a_large_mask_is_lost():
+    mask, part = np.zeros((5200, 5200), dtype=bool), blobs(3)
+    mask[5001 : 5001 + part.shape[0], 5001 : 5001 + part.shape[1]] = part
+    found, expected = outlines_of(mask), outlines_of(part)
+    assert {tuple(map(tuple, outline - 5001)) for outline in found} == {tuple(map(tuple, one)) for one in expected}
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -272,6 +272,15 @@ def test_an_image_that_cannot_be_followed_is_refused(beton, operations, what):
     assert "\n" not in str(error.value)
 
 
+def test_items_of_boxes_are_split_by_what_drops_them_too(beton):
+    split = [o.PrefixedDecoder(), ToTensor(), o.SplitPrefixed()]
+    with pytest.raises(PipelineError, match="'labels': its items go with 'boxes'; put KeptItems in the place of Split"):
+        load(beton, [o.CenterCrop(20)], labels={"operations": split, "joint_with": "boxes"})
+    kept = [*split[:2], o.KeptItems()]
+    found = batch(beton, o.CenterCrop(20), labels={"operations": kept, "joint_with": "boxes"})
+    assert torch.equal(found["labels"].lengths, found["boxes"].lengths)
+
+
 def test_of_several_images_one_has_to_be_named(beton):
     other = {"source": "image", "operations": [o.CenterCrop(20), ToTensor()]}
     with pytest.raises(PipelineError, match="'boxes': it holds places in one of image, other; say which by joint_with"):

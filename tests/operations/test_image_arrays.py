@@ -18,6 +18,7 @@ from ffcv_hydra.operations import (
     ColorJitter,
     Cutout,
     GaussianBlur,
+    LetterBox,
     NormalizeImage,
     RandAugment,
     RandomAffine,
@@ -149,6 +150,20 @@ def test_whole_images_come_back(tmp_path, dtype, write_mode):
     for operations in ([WholeImage()], [RandomVerticalFlip(1.0), RandomVerticalFlip(1.0)]):
         [(batch,)] = Loader(path, 3, pipelines={"image": [*operations, ToTensor()]}, num_workers=1)
         assert np.array_equal(batch.numpy().astype(dtype), images)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5, 13])
+def test_what_is_no_number_stays_where_it_is(tmp_path, channels):
+    stored = np.arange(40 * 20 * channels, dtype=np.float32).reshape(40, 20, channels)
+    stored[:, 0], stored[5, 7], stored[9, 12] = np.nan, np.inf, -np.inf
+    write_beton([(stored,)], tmp_path / "nan.beton", {"image": ImageArrayField(channels, "float32")}, num_workers=0)
+    ((fitted,),) = Loader(tmp_path / "nan.beton", 1, pipelines={"image": [LetterBox(40, "bilinear"), ToTensor()]})
+    expected = np.zeros((40, 40, channels), dtype=np.float32)
+    expected[:, 10:30] = stored
+    np.testing.assert_array_equal(fitted[0].numpy(), expected)
+    ((half,),) = Loader(tmp_path / "nan.beton", 1, pipelines={"image": [LetterBox(20, "bilinear"), ToTensor()]})
+    is_nan = np.isnan(half[0].numpy())
+    assert is_nan[:, 5].all() and not is_nan[:, :5].any() and not is_nan[:, 6:].any() and not half[0, :, :5].any()
 
 
 def test_views_of_one_decode_are_those_of_their_own(beton):

@@ -196,6 +196,15 @@ def test_what_no_crop_can_have_keeps_the_whole_image(beton):
     assert found["boxes"].lengths.tolist() == [index % 4 for index in range(COUNT)]
 
 
+def test_no_box_is_dropped_where_the_whole_image_is_kept(tmp_path):
+    image = np.zeros((60, 100, 3), dtype=np.uint8)
+    path = tmp_path / "outside.beton"  # the first box has its centre outside
+    fields = {"image": RandomAccessImageField(write_mode="raw"), "boxes": BoundingBoxesField()}
+    write_beton([(image, [[-20, 10, 10, 30], [40, 20, 60, 40]])], path, fields, num_workers=0)
+    (batch,) = Loader(path, 1, pipelines={"image": [RandomIoUCrop((60, 100), sampler_options=[1])]})
+    assert batch[1].data[0].tolist() == [[0, 10, 10, 30], [40, 20, 60, 40]]
+
+
 def test_all_that_lies_on_an_image_goes_through_its_crop(beton):
     found = batch(beton, RandomIoUCrop(**CROP), RandomHorizontalFlip(0.5))
     dropped = 0
@@ -291,7 +300,7 @@ def test_it_looks_at_one_field_of_boxes(beton, tmp_path):
     write_beton(samples, tmp_path / "two.beton", fields, num_workers=0)
     pipelines: dict[str, Any] = {"image": [RandomIoUCrop(20)]}
     what = "pipeline of 'image': RandomIoUCrop looks at one field of boxes, of which there"
-    with pytest.raises(PipelineError, match=f"{what} are first, second; let one alone have joint_with: image$"):
+    with pytest.raises(PipelineError, match=f"{what} are first, second; say joint_with: disabled for all but one$"):
         Loader(tmp_path / "two.beton", 4, pipelines=pipelines)
     list(Loader(tmp_path / "two.beton", 4, pipelines=pipelines | {"first": "disabled"}))
     list(Loader(tmp_path / "two.beton", 4, pipelines=pipelines | {"second": {"joint_with": "disabled"}}))

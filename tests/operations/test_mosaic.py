@@ -295,6 +295,13 @@ def test_what_would_not_come_along_is_refused(beton, tmp_path):
     write_beton(samples, tmp_path / "labels.beton", {"image": FIELDS["image"], "label": None}, num_workers=0)
     with pytest.raises(PipelineError, match=f"pipeline of 'label': {remedy}"):
         Loader(tmp_path / "labels.beton", 4, pipelines={"image": [RESIZE, Mosaic()]}, drop_last=True)
+    pipelines = {"image": [RESIZE, Mosaic(), o.Mixup()]}
+    pipelines |= {"label": {"operations": [o.MixedTargets(4)], "joint_with": "image"}}
+    with pytest.raises(PipelineError, match=f"pipeline of 'label': {remedy}"):  # the targets are Mixup's alone
+        Loader(tmp_path / "labels.beton", 4, pipelines=pipelines, drop_last=True)
+    with pytest.raises(PipelineError, match="'corners': it moves with 'image', and 'boxes', .* does not; let both"):
+        torn = {"boxes": {"joint_with": "disabled"}, "corners": {"joint_with": "image"}}
+        load(beton, RESIZE, Mosaic(), pipelines=torn)
     with pytest.raises(PipelineError, match="'mask': geometric operation 2 is nothing, but in .* it is Mosaic"):
         load(beton, RESIZE, Mosaic(), pipelines={"mask": {"operations": [RESIZE], "joint_with": "image"}})
 

@@ -63,6 +63,14 @@ def test_what_is_no_evaluation_of_boxes_leaves_none(tmp_path, here, outputs):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("batch", [([*IMAGES],), {"image": IMAGES}, IMAGES])
+def test_batches_of_other_kinds_leave_none(tmp_path, batch):
+    callback = BoxSamples(tmp_path)
+    callback.on_validation_batch_end(trainer(), MODULE, OUTPUTS, batch, 0)
+    callback.on_train_end(trainer(), MODULE)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_that_cannot_be_written_ends_no_training(tmp_path, caplog):
     callback = BoxSamples(tmp_path / "gone")
     callback.on_validation_batch_end(trainer(), MODULE, OUTPUTS, (IMAGES,), 0)

@@ -37,7 +37,7 @@ def _clipped(corners, count, axis, limit, sign, result, most):
         if kept + is_in + crosses > most:
             return _NO_ROOM
         if crosses:
-            share, other = was_beyond / (was_beyond - beyond), 1 - axis
+            share, other = min(1.0, was_beyond / (was_beyond - beyond)), 1 - axis  # one end may be out within the slack
             result[kept, axis] = limit
             result[kept, other] = corners[before, other] + share * (corners[place, other] - corners[before, other])
             kept += 1

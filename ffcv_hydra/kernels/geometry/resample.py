@@ -1,4 +1,4 @@
-"""Resampling of parts of images of any number of channels and several dtypes: the filters of `resize`, in plain loops.
+"""Resampling of parts of images of any number of channels and several dtypes: the filters of `resize`.
 
 Each kernel is of one dtype, and is called by `resize_window` at its address, so that nobody compiles what is not used.
 Addresses in a file need not be aligned.
@@ -11,7 +11,7 @@ from ffcv_hydra.kernels.compiling.compilation import device_function, kernel
 from ffcv_hydra.kernels.compiling.pointers import array_at, int64s_at
 from ffcv_hydra.kernels.geometry.resize import span, vertical
 from ffcv_hydra.kernels.geometry.taps import area_or_pair, taps
-from ffcv_hydra.kernels.geometry.weighted_rows import even_taps, weighted_pixels
+from ffcv_hydra.kernels.geometry.weighted_rows import even_taps, weighted_pixels, without_unread
 from ffcv_hydra.kernels.memory.copies import copy_bytes
 
 _signature = types.int64(*[types.int64] * 8)
@@ -56,6 +56,7 @@ def _resample(source, stride, window, target, height, width, pixel_bytes, interp
             continue
         vertical(box, channels * start + first_y[y] * step, step, count_y[y], weights_y[y], row)
         weighted_pixels(row, first_x, weights_x, num_taps, channels, sums)
+        without_unread(row, first_x, weights_x, num_taps, channels, sums)
         for i in range(len(sums)):
             result[y, i] = kind(within(sums[i], low, high))
     return 0

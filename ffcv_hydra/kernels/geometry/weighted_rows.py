@@ -213,3 +213,26 @@ def even_taps(first, count, weights, stop):
             for t in range(most - 1, -1, -1):
                 weights[o, t] = weights[o, t - shift] if t >= shift else 0
     return most
+
+
+@device_function
+def without_unread(row, first, weights, num_taps, channels, sums):
+    """Mend the sums of `weighted_pixels` that are NaN: pixels without a weight, times which NaN is NaN, have no part.
+
+    Args:
+        row, first, weights, num_taps, channels: as there.
+        sums: one-dimensional, changed.
+    """
+    has_nan = False
+    for i in range(len(sums)):
+        has_nan |= sums[i] != sums[i]
+    if not has_nan:
+        return
+    for i in range(len(sums)):
+        if sums[i] != sums[i]:
+            o, channel = i // channels, i % channels
+            total = weights[o, 0] * 0  # of their dtype
+            for t in range(num_taps):
+                if weights[o, t] != 0:
+                    total += weights[o, t] * row[(first[o] + t) * channels + channel]
+            sums[i] = total

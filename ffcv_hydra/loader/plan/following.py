@@ -64,7 +64,7 @@ def _boxes_in(node: Node, plan: Plan, beton: Beton) -> tuple[str, BoundingBoxesF
     found = sorted(joint & set(known)) or sorted(known)
     if len(found) == 1:
         return found[0], known[found[0]]
-    what = f"are {', '.join(found)}; let one alone have joint_with: {roots[node.output]}" if found else "is none"
+    what = f"are {', '.join(found)}; say joint_with: {DISABLED} for all but one" if found else "is none"
     raise PipelineError(
         f"pipeline of '{node.output}': {node.operation.name} looks at one field of boxes, of which there {what}"
     )
@@ -88,6 +88,11 @@ def with_followed_images(plan: Plan, beton: Beton) -> Plan:
             raise PipelineError(
                 f"pipeline of '{node.output}': it holds places in one of {', '.join(images)}; say which by joint_with, "
                 f"or joint_with: {DISABLED} for what shall not follow"
+            )
+        if request.follows is not None and requests[request.follows].stays:
+            raise PipelineError(
+                f"pipeline of '{node.output}': it moves with '{request.joint_with}', and '{request.follows}', which "
+                f"its items go with, does not; let both follow, or say joint_with: {DISABLED} for both"
             )
         path = with_parents(plan.ends(request.joint_with)[node.view])[::-1]
         moves = [_followed(one, node.output) for one in path if one is path[0] or move_of(one) is not None]
@@ -125,6 +130,10 @@ def with_followed_boxes(plan: Plan) -> Plan:
             return node
         if isinstance(node.operation, PrefixedDecoder) and decoder.group_sizes:
             return node.with_operation(node.operation.of_groups(decoder.group_sizes), None)
+        if type(node.operation) is SplitPrefixed:
+            raise PipelineError(
+                f"pipeline of '{node.output}': its items go with '{boxes}'; put KeptItems in the place of SplitPrefixed"
+            )
         rows = next((one.parent for one in path if isinstance(one.operation, SplitPrefixed)), None)
         return replace(node, beside=rows) if isinstance(node.operation, KeptItems) else node
 

@@ -1,10 +1,10 @@
 """The fifth pass: operations joined with those before them. The same results, made in one pass over each image.
 
 A flip costs nothing when the resampling writes from right to left, and of what is cut out of whole images the rest need
-not be decoded. Functions of single values (normalisation, the
-division by 255) are a table, which is applied image by image, and so is channels first: as tensors they would be
-computed for whole batches at once, by one thread, in new memory. Each operation keeps its own random numbers. An
-operation whose result something else reads as well stays on its own.
+not be decoded. Functions of single values (normalisation, the division by 255) are a table, which is applied image by
+image, and so is channels first: as tensors they would be computed for whole batches at once, by one thread, in new
+memory. Each operation keeps its own random numbers. An operation whose result something else reads as well stays on its
+own.
 """
 
 from collections.abc import Mapping

@@ -53,13 +53,16 @@ def check_mixed(plan: Plan, beton: Beton) -> None:
     mixing = [node for node in nodes if node.operation.mixed_targets is not None or node.operation.group_size > 1]
     followers = {node: _followers(node, nodes) for node in mixing}
     following = {follower.output for found in followers.values() for follower in found}
-    labels = [
+    told = [
         request.output
         for request in plan.requests
-        if not (request.stays or request.output in following or is_image(beton.fields[ends[request.output].field]))
+        if not (request.stays or is_image(beton.fields[ends[request.output].field]))
         and not moves_along(ends[request.output])
     ]
     for node, found in followers.items():
+        beside = {follower.output for other in mixing if other.output == node.output for follower in followers[other]}
+        has_targets = node.operation.mixed_targets is not None  # others tell nothing of what they mix
+        labels = [output for output in told if output not in (following if has_targets else following - beside)]
         if labels and not found:
             targets = node.operation.mixed_targets
             remedy = targets if node.stream is None else f"{targets} and joint_with: {node.output}"
