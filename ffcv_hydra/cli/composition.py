@@ -44,6 +44,8 @@ def compose(
     if (fault := kept_secret(overrides)) is not None:
         raise ConfigError(fault)
     if config_dir is not None:
+        if not os.path.isdir(config_dir):
+            raise ConfigError(f"compose: config_dir={config_dir} is no folder")
         overrides.append(f"hydra.searchpath=['file://{Path(config_dir).absolute()}']")
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # as for the commands: a user's own datasets and models are there

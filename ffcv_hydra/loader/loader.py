@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -212,8 +213,17 @@ class Loader:
             LoaderError: an operation needs its neighbours, as `Mosaic` does.
         """
         path, count = self._arguments["path"], self._beton.num_samples
-        if not 0 <= sample < count:
+        if not 0 <= operator.index(sample) < count:
             raise IndexError(f"{self._beton.path}: there is no sample {sample}; it has {count:,}")
+        if epoch is not None and operator.index(epoch) < 0:
+            raise LoaderError(f"sample: epochs are numbers from 0 on; got {epoch}")
+        for node in self.plan.mixing:
+            if epoch is not None and node.operation.group_size > 2:  # in a pair one may be left alone
+                size = node.operation.group_size
+                raise LoaderError(
+                    f"sample: {node.name} makes the images of '{node.output}' of {size} samples each; "
+                    "leave the epoch out to see one as it is stored, or look at a batch"
+                )
         alone = _EVERYTHING | {"indices": [sample], "num_workers": 1, "on_error": "raise"}
         if isinstance(path, Mixture):
             alone["path"] = path.in_turn()

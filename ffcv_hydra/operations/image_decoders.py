@@ -238,7 +238,8 @@ class WholeImage(ImageDecoder):
         if heights.min() != heights.max() or widths.min() != widths.max():
             raise PipelineError(
                 f"images have sizes from {heights.min()} x {widths.min()} to {heights.max()} x {widths.max()} pixels; "
-                "start the pipeline with RandomResizedCrop, CenterCrop, Resize or ResizeShorterSide"
+                "start the pipeline with RandomResizedCrop, CenterCrop, Resize, LetterBox or another decoder of one "
+                "size; WholeImage is what a pipeline begins with that says nothing, that of another stage, too"
             )
         return int(heights.min()), int(widths.min())
 

@@ -66,6 +66,8 @@ def test_groups_of_ones_own_are_found(tmp_path):
     (tmp_path / "mine" / "experiment" / "small.yaml").write_text("# @package _global_\nseed: 77\n")
     assert compose("run", ["experiment=small"], config_dir=tmp_path / "mine")["seed"] == 77
     assert compose("run", ["experiment=small"], config_dir="mine")["seed"] == 77
+    with pytest.raises(ConfigError, match="config_dir=yours is no folder"):
+        compose("run", ["experiment=small"], config_dir="yours")
 
 
 def test_its_parts_are_built_and_it_is_trained(tmp_path):

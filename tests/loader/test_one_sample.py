@@ -6,7 +6,8 @@ import torch
 
 from ffcv_hydra import Loader, Mixture
 from ffcv_hydra.beton import write_beton
-from ffcv_hydra.operations import Mixup, RandomHorizontalFlip, RandomResizedCrop, ToTensor
+from ffcv_hydra.errors import LoaderError
+from ffcv_hydra.operations import Mixup, Mosaic, RandomHorizontalFlip, RandomResizedCrop, ToTensor
 from ffcv_hydra.ordering import Random
 from tests.loader.configurations import FIELDS, Scenes
 
@@ -33,6 +34,13 @@ def test_it_is_that_of_its_batch_in_any_epoch_and_moves_nothing(beton):
         loader.sample(90)
     with pytest.raises(IndexError, match="there is no sample -1"):
         loader.sample(-1)
+    with pytest.raises(LoaderError, match="epochs are numbers from 0 on; got -1"):
+        loader.sample(7, -1)
+    pipelines = {"image": [RandomResizedCrop(16), Mosaic()], "label": "disabled", "array": "disabled"}
+    mosaic = Loader(beton, 8, pipelines=pipelines, drop_last=True)
+    with pytest.raises(LoaderError, match="Mosaic makes the images of 'image' of 4 samples each; leave the epoch out"):
+        mosaic.sample(7, 0)
+    assert mosaic.sample(7)["label"] == 7
 
 
 def test_what_is_stored_is_shown_in_its_own_size_without_padding(scenes):
