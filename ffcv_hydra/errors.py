@@ -30,6 +30,17 @@ class LoaderError(FFCVHydraError):
     """A loader cannot be built from its options, or cannot split its samples over the ranks."""
 
 
+class FewSamplesError(LoaderError):
+    """A loader has fewer samples, `num_samples`, than ranks or than one global batch of those that have to be full."""
+
+    def __init__(self, text: str, num_samples: int) -> None:
+        super().__init__(text)
+        self.num_samples = num_samples
+
+    def __reduce__(self) -> tuple[type, tuple[str, int]]:
+        return type(self), (str(self), self.num_samples)
+
+
 class SampleError(FFCVHydraError):
     """A stored sample cannot be decoded or transformed; names the file, the field and the sample."""
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ffcv_hydra.errors import LoaderError
+from ffcv_hydra.errors import FewSamplesError
 
 
 def are_distinct(ids: np.ndarray) -> bool:
@@ -68,17 +68,15 @@ def split_over_ranks(num_samples: int, batch_size: int, world_size: int, rank: i
     it to their batch before instead).
 
     Raises:
-        LoaderError: if there is not one batch for each rank.
+        FewSamplesError: if there is not one batch for each rank.
     """
     whole, rest = divmod(num_samples, batch_size * world_size)
     needed = batch_size * world_size if drop_last else world_size
     if num_samples < needed:
-        what = (
-            f"one global batch ({batch_size} x {world_size} ranks)"
-            if drop_last
-            else f"the number of ranks ({world_size})"
-        )
-        raise LoaderError(f"{num_samples} samples are fewer than {what}: lower batch_size or devices, or add data")
+        of_ranks = f"the number of ranks ({world_size})"
+        what = f"one global batch ({batch_size} x {world_size} ranks), and it has to be full" if drop_last else of_ranks
+        advice = "lower batch_size or devices, set drop_last=false, or add data" if drop_last else "use fewer devices"
+        raise FewSamplesError(f"{num_samples} samples are fewer than {what}: {advice}", num_samples)
 
     def batches(regular: int, *rest: np.ndarray) -> RankBatches:
         return RankBatches(rank * batch_size, batch_size, batch_size * world_size, regular, rest)

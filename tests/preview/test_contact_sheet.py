@@ -55,7 +55,7 @@ def beton(tmp_path_factory):
 def sheet(beton, tmp_path, monkeypatch):
     """`sheet({"image": [...]}, samples=3)`: the columns by title, and the notes."""
 
-    def look(pipelines, stage="train", splits=("train", "val"), **options):
+    def look(pipelines, stage="train", splits=("train", "val"), batch_size=4, indices=None, **options):
         config = {
             "mode": "fit",
             "seed": 5,
@@ -63,11 +63,11 @@ def sheet(beton, tmp_path, monkeypatch):
             "dataset": {
                 "name": "scenes",
                 "fields": None,
-                "splits": {name: {"source": None, "beton": str(beton), "indices": None} for name in splits},
+                "splits": {name: {"source": None, "beton": str(beton), "indices": indices} for name in splits},
             },
             "pipeline": {stage: {**NO_OTHERS, **pipelines}},
             "ordering": ORDERING,
-            "loader": {"batch_size": 4, "replace_ffcv_operations": True},
+            "loader": {"batch_size": batch_size, "replace_ffcv_operations": True},
             "conversion": {"indices": None},
         }  # fmt: skip
         seen = []
@@ -227,3 +227,12 @@ def test_images_of_many_channels_show_those_that_are_chosen(tmp_path, monkeypatc
         shown = np.stack(column.pictures)
         expected = np.stack([image for (image,) in images])[..., [4, 0, 2]].astype(float)
         assert np.allclose(shown, (expected - expected.min()) / (expected.max() - expected.min()), atol=1e-6)
+
+
+@pytest.mark.parametrize(("mixing", "shown"), [([], 7), (["Mosaic"], 4)])  # only whole groups of four
+def test_fewer_samples_than_a_batch_are_shown_with_a_warning(sheet, caplog, mixing, shown):
+    pipeline = [*AUGMENT[:2], *({"_target_": f"{OPERATIONS}.{name}"} for name in mixing), *TENSOR]
+    columns, notes = sheet({"image": pipeline}, batch_size=16, indices=[*range(7)])
+    assert len(columns["epoch 0"].pictures) == shown
+    assert notes == [f"{shown} of 7 samples of scenes.beton"]
+    assert "a run would be refused: 7 samples are fewer than one global batch (16 x 1 ranks)" in caplog.text
