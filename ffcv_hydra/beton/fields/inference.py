@@ -24,7 +24,7 @@ from ffcv_hydra.loaded_torch import is_tensor, tv_tensor_kind
 if TYPE_CHECKING:
     import torch
 
-MASK_NAMES = frozenset({"mask", "masks"})
+_MASK_NAMES = frozenset({"mask", "masks", "seg", "segmentation", "label", "labels"})  # of images
 MAX_NAME_LENGTH = 16  # FFCV stores a name in 16 bytes and cuts what is longer, so that two names may collide
 STORABLE_KINDS = "biufc"  # NumPy dtype kinds that are plain numbers; objects, strings and records are not
 
@@ -98,11 +98,16 @@ def scalar_field(value: Any) -> Field | None:
     return None
 
 
+def is_mask_name(name: str) -> bool:
+    """Whether the last word of an image field's name says that it holds masks."""
+    return name.lower().split("_")[-1] in _MASK_NAMES
+
+
 def infer_field(value: Any, name: str, where: str) -> Field:
     """The field that stores one entry of an item.
 
-    A PIL image under a name whose last word is `mask` or `masks` is stored without loss: one of the modes L, P, 1 and I
-    by a `MaskField`, another one raw.
+    A PIL image under a name whose last word is `mask`, `seg`, `label` or the like is stored without loss: one of the
+    modes L, P, 1 and I by a `MaskField`, another one raw.
 
     Args:
         value: The entry.
@@ -113,7 +118,7 @@ def infer_field(value: Any, name: str, where: str) -> Field:
         ConversionError: if it cannot be stored.
     """
     if isinstance(value, Image.Image):
-        is_mask = name.lower().split("_")[-1] in MASK_NAMES
+        is_mask = is_mask_name(name)
         if is_mask and (value.mode in ("L", "P", "1") or value.mode.startswith("I")):
             return MaskField()
         return RandomAccessImageField(write_mode="raw" if is_mask else "jpg")

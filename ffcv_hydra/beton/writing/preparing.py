@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from ffcv_hydra.beton import layout
 from ffcv_hydra.beton.fields.base import Field
+from ffcv_hydra.beton.fields.lossy_masks import lossy_masks
 from ffcv_hydra.beton.fields.options import FieldSpecs, resolve_fields
 from ffcv_hydra.beton.manifest import Manifest
 from ffcv_hydra.beton.writing.encoding import OnWarning, SampleEncoder
@@ -18,6 +20,8 @@ from ffcv_hydra.beton.writing.source import IndexedSource, Source, is_iterable_o
 from ffcv_hydra.beton.writing.source_manifest import manifest_of
 from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.errors import ConversionError, describe_error
+
+logger = logging.getLogger(__name__)
 
 Indices = Sequence[int] | np.ndarray | Callable[[int], np.ndarray]
 
@@ -82,6 +86,11 @@ def prepare(
     resolved = resolve_fields(item, fields, index=first)
     encoder = SampleEncoder(resolved, seed, on_warning)
     of_first = encoder.encode_item(item, first)
+    for name in lossy_masks(resolved, item):
+        logger.warning(
+            "field '%s' holds masks, as it seems, and is stored as JPEG, which changes their numbers: keep them by"
+            " _target_: ffcv_hydra.beton.MaskField, or write_mode: raw", name,
+        )  # fmt: skip
     if isinstance(source, IndexedSource):
         source.keep_portions_below(of_first.nbytes)
     if page_size is None:
