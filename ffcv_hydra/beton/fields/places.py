@@ -15,6 +15,7 @@ from ffcv_hydra.beton.fields.base import Malloc
 from ffcv_hydra.beton.fields.coercion import dense_tensor, describe_value
 from ffcv_hydra.beton.fields.ragged_field import RaggedArrayField, name_of_followed
 from ffcv_hydra.errors import ConversionError
+from ffcv_hydra.kernels.geometry.polygons import BOXES
 from ffcv_hydra.loaded_torch import is_tensor, tv_tensor_kind
 
 BOX_FORMATS = ("xyxy", "xywh", "cxcywh")
@@ -127,7 +128,7 @@ class PolygonsField(PlacesField):
     """Polygons: a list of arrays (k, 2) of x and y, k from 1 on; any number of them.
 
     Stored as one row per corner, (n, 3): number of the polygon, x, y. Of polygons that follow boxes a value is a list
-    with a list of polygons for each box, and a row, (n, 4), begins with the number of the box.
+    with a list of polygons for each box, of 65,536 at most, and a row, (n, 4), begins with the number of the box.
 
     Args:
         follows: the field of boxes that lists of polygons go with, one each; those of boxes that are dropped are, too.
@@ -156,6 +157,8 @@ class PolygonsField(PlacesField):
             return _corners(value, "")
         if not isinstance(value, (list, tuple)):
             raise ConversionError(f"expected a list of polygons for each box, got {describe_value(value)}")
+        if len(value) > BOXES:
+            raise ConversionError(f"polygons of {len(value):,} boxes, which can be {BOXES:,} at most; use fewer")
         of_boxes = [_corners(polygons, f"box {number}: ") for number, polygons in enumerate(value)]
         rows = [np.insert(corners, 0, number, axis=1) for number, corners in enumerate(of_boxes)]
         return np.concatenate([np.empty((0, 4), dtype=np.float32), *rows])

@@ -8,7 +8,7 @@ import numpy as np
 from ffcv_hydra.kernels.compiling.compilation import device_function, kernel
 from ffcv_hydra.kernels.geometry.places import HEADER, MOVES, ROWS
 
-BOXES = 1 << 16  # more than any image has
+BOXES = 1 << 16  # at most of a sample whose polygons follow them
 _SLACK = 1e-6  # pixels: corners on the edge of an image stay there, whatever is rounded
 _NO_ROOM = -1
 

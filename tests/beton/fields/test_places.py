@@ -141,6 +141,7 @@ def test_polygons_of_boxes_have_their_number_as_well(tmp_path):
         ([[], [], [[(1, 2)], []]], "box 2: polygon 1 has no corners"),
         ([[], [(1, 2)], []], r"box 1: polygon 0: expected numbers of shape \(k, 2\)"),
         (np.zeros((3, 2)), "expected a list of polygons for each box, got float64 array"),
+        ([[]] * 65537, "polygons of 65,537 boxes, which can be 65,536 at most; use fewer"),
     ):
         with pytest.raises(ConversionError, match=f"^sample 0, field 'polygons': {message}"):
             write_beton([(samples[0][0], value)], tmp_path / "b.beton", fields, num_workers=0)
