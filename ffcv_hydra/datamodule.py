@@ -19,6 +19,7 @@ from ffcv_hydra.kernels.random.generator import key_of, key_of_name
 from ffcv_hydra.lightning_copies_internals import OfEveryLightning
 from ffcv_hydra.lightning_internals import begun_batches, go_on_where_it_ended
 from ffcv_hydra.loader import Loader
+from ffcv_hydra.loader.plan.mixing import check_evaluated
 from ffcv_hydra.loader.plan.plan import Picture
 from ffcv_hydra.loader_options import OPTIONS, SIZES, STAGE_OPTIONS, takes_stage_options
 from ffcv_hydra.nearest import nearest
@@ -297,6 +298,8 @@ class FFCVDataModule(pl.LightningDataModule, OfEveryLightning):
             world_size=world_size,
             **options,
         )
+        if stage != "train":
+            check_evaluated(loader.plan, stage)
         self._loaders[stage], self._made_for[stage] = loader, made_for
         if self._device_modules.get(stage):
             modules = self._device_modules[stage]

@@ -16,6 +16,7 @@ from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.operations import (
     CenterCrop,
     DivideImage255,
+    Mosaic,
     RandomHorizontalFlip,
     RandomResizedCrop,
     ToTensor,
@@ -131,6 +132,17 @@ def test_every_option_can_be_set_for_one_stage(beton):
     assert [loader.num_workers for loader in (train, val, test)] == [2, 2, 1]
     assert [loader.batches_ahead for loader in (train, val, test)] == [2, 2, 5]
     assert [loader.seed for loader in (train, val, test)] == [9, 1, 1]
+
+
+@pytest.mark.parametrize("drop_last", [True, False])
+def test_samples_that_become_parts_of_images_are_not_evaluated(beton, drop_last):
+    image = [CenterCrop(8), Mosaic(), ToTensor()]
+    manager = FFCVPipelineManager(beton, {"image": image, "label": {"joint_with": "disabled"}, "array": "disabled"})
+    module = data(beton, train_manager=manager, val_manager=manager, val_drop_last=drop_last)
+    assert len(module.train_dataloader()) > 0
+    with pytest.raises(LoaderError, match="^pipeline of 'image'.*: Mosaic m.*; it is not for evaluation") as error:
+        module.val_dataloader()
+    assert "\n" not in str(error.value)
 
 
 def test_none_leaves_an_option_of_one_stage_at_that_of_all(beton):

@@ -278,7 +278,7 @@ def test_nothing_comes_along_of_damaged_data(beton, tmp_path, field):
     ("options", "message"),
     [
         ({"batch_size": 6}, "Mosaic mixes 4 neighbours in the order, so .* must be divisible by 4; it is 6"),
-        ({"drop_last": False}, "all of which there are with drop_last=true only; it is for training"),
+        ({"drop_last": False}, "which are complete with drop_last=true only; it is not for evaluation"),
         ({"on_error": "skip"}, "use on_error=raise or zero"),
     ],
 )

@@ -84,11 +84,25 @@ def check_groups(plan: Plan, options: LoaderOptions, world_size: int) -> None:
         if options.batch_size % size:
             raise LoaderError(f"{what}, so the batch size must be divisible by {size}; it is {options.batch_size}")
         if size > 2 and not options.drop_last:
-            raise LoaderError(f"{what}, all of which there are with drop_last=true only; it is for training")
+            raise LoaderError(f"{what}, which are complete with drop_last=true only; it is not for evaluation")
         if world_size > 1 and not options.drop_last:
             raise LoaderError(f"{what}, which several ranks keep together with drop_last=true only")
         if options.on_error == "skip":
             raise LoaderError(f"{what}, and those of a skipped sample lack it; use on_error=raise or zero")
+
+
+def check_evaluated(plan: Plan, stage: str) -> None:
+    """Check that an evaluation stage sees each sample as it is, whatever batches it has.
+
+    Raises:
+        LoaderError: samples become parts of images of several; a pair that is mixed stays a blend of itself.
+    """
+    for node in plan.mixing:
+        if node.operation.group_size > 2:
+            raise LoaderError(
+                f"pipeline of '{node.output}' for {stage}: {node.name} makes each image of several samples; it is not "
+                "for evaluation, leave it out there"
+            )
 
 
 def _followers(mixing: Node, nodes: list[Node]) -> list[Node]:
