@@ -52,6 +52,7 @@ class ImageDecoder(ChunkDecoder):
     Attributes:
         flip: what mirrors images while they are resampled, by the last of the chunk's `fused_keys`; None: nothing.
         looks_at_boxes: whether the stored boxes in the images say which part is kept.
+        looks_at: the name of their field, if there is one that is to be looked at.
 
     Args:
         interpolation: `area`: OpenCV's INTER_AREA, which FFCV uses: the mean of the covered pixels, so that they become
@@ -67,6 +68,7 @@ class ImageDecoder(ChunkDecoder):
     field_types = (RGBImageField, OwnImageField)
     geometric = True
     looks_at_boxes: ClassVar[bool] = False
+    looks_at: str | None = None
     flip: RandomHorizontalFlip | None = None
 
     def __init__(self, interpolation: str = "area", scaled_decoding: bool = False) -> None:
@@ -105,8 +107,8 @@ class ImageDecoder(ChunkDecoder):
         """
         return np.array([*self.output_size, 0, 0], dtype=np.int64)
 
-    def looking_at(self, field: BoundingBoxesField) -> Self:
-        """A copy for stored boxes of that field; itself if it looks at none."""
+    def looking_at(self, name: str, field: BoundingBoxesField) -> Self:
+        """A copy for stored boxes of the field of that name; itself if it looks at none."""
         return self
 
     def parts(

@@ -26,8 +26,8 @@ class RandomIoUCrop(SizedDecoder):
     drawn, and then parts, until one has an intersection over union of at least so much with a box. Boxes whose centres
     are left out are dropped. Of an image without boxes the whole is kept.
 
-    The boxes are those of the one field of `BoundingBoxesField` that is joint with the image, or that there is at all;
-    they are read even if no output has them.
+    The boxes are those of the field that `looks_at` names, or of the one that is joint with the image, or that there is
+    at all; they are read even if no output has them. All other boxes in the image are dropped as they are.
 
     Args:
         size: (height, width) of the output in pixels, or one number for both.
@@ -37,12 +37,14 @@ class RandomIoUCrop(SizedDecoder):
         trials: how many parts are drawn for one option, before another one is.
         interpolation: `area`, `bilinear` (antialiased) or `nearest`; for masks always `nearest`.
         scaled_decoding: faster for photographs much larger than the output, with other pixels; see `ImageDecoder`.
+        looks_at: the name of the `BoundingBoxesField` whose boxes choose the part, where there are several.
     """
 
     random: ClassVar[bool] = True
     looks_at_boxes: ClassVar[bool] = True
     joint_parameters: ClassVar[tuple[str, ...]] = (
         "size", "min_scale", "max_scale", "min_aspect_ratio", "max_aspect_ratio", "sampler_options", "trials",
+        "looks_at",
     )  # fmt: skip
     _box_format = 0
 
@@ -57,6 +59,7 @@ class RandomIoUCrop(SizedDecoder):
         trials: int = 40,
         interpolation: str = "area",
         scaled_decoding: bool = False,
+        looks_at: str | None = None,
     ) -> None:
         super().__init__(size, interpolation, scaled_decoding)
         name, scales, ratios = "RandomIoUCrop", (min_scale, max_scale), (min_aspect_ratio, max_aspect_ratio)
@@ -68,11 +71,12 @@ class RandomIoUCrop(SizedDecoder):
         if min(self.sampler_options) < 0:
             raise PipelineError(f"{name}: sampler_options are shares from 0 on; got {sampler_options}")
         self.trials = integer(name, "trials", trials, 1)
+        self.looks_at = looks_at
 
-    def looking_at(self, field: BoundingBoxesField) -> Self:
-        """A copy for boxes of that field."""
+    def looking_at(self, name: str, field: BoundingBoxesField) -> Self:
+        """A copy for boxes of the field of that name."""
         other = copy.copy(self)
-        other._box_format = BOX_FORMATS.index(field.format)
+        other.looks_at, other._box_format = name, BOX_FORMATS.index(field.format)
         return other
 
     @property

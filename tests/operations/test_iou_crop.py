@@ -110,7 +110,7 @@ def parts(operation: RandomIoUCrop, size: np.ndarray, boxes: np.ndarray, keys: n
     """int64 (N, 4): crops of N images that are alike, as left, top, right, bottom."""
     data, count = boxes.astype(np.float32).reshape(-1).view(np.uint8), len(keys)
     stored = Extents(data, np.zeros(count, dtype=np.int64), np.full(count, data.size))
-    found = operation.looking_at(BoundingBoxesField()).parts(
+    found = operation.looking_at("boxes", BoundingBoxesField()).parts(
         *(np.full(count, side) for side in size.tolist()), keys, stored
     )
     assert found.placements.tolist() == [*operation.size, 0, 0]
@@ -294,19 +294,49 @@ def test_damaged_boxes_are_found_and_named(beton, damaged, os_cache, boxes):
     assert len(skipped["image"]) == COUNT - 1 and torch.equal(skipped["image"][7:], whole["image"][8:])
 
 
-def test_it_looks_at_one_field_of_boxes(beton, tmp_path):
-    samples = [(Scenes()[index][0], scene(index)[1], scene(index)[1]) for index in range(4)]
+@pytest.fixture(scope="module")
+def of_two(tmp_path_factory):
+    """Every scene has the boxes of the one behind it, too, in another field."""
+    path = tmp_path_factory.mktemp("two") / "two.beton"
+    samples = [(Scenes()[index][0], scene(index)[1], scene(index + 1)[1]) for index in range(COUNT)]
     fields = {"image": FIELDS["image"], "first": BoundingBoxesField(), "second": BoundingBoxesField()}
-    write_beton(samples, tmp_path / "two.beton", fields, num_workers=0)
+    write_beton(samples, path, fields, num_workers=0)
+    return path
+
+
+def test_it_looks_at_one_field_of_boxes(of_two, tmp_path):
     pipelines: dict[str, Any] = {"image": [RandomIoUCrop(20)]}
-    what = "pipeline of 'image': RandomIoUCrop looks at one field of boxes, of which there"
-    with pytest.raises(PipelineError, match=f"{what} are first, second; say joint_with: disabled for all but one$"):
-        Loader(tmp_path / "two.beton", 4, pipelines=pipelines)
-    list(Loader(tmp_path / "two.beton", 4, pipelines=pipelines | {"first": "disabled"}))
-    list(Loader(tmp_path / "two.beton", 4, pipelines=pipelines | {"second": {"joint_with": "disabled"}}))
-    write_beton([sample[:1] for sample in samples], tmp_path / "none.beton", {"image": FIELDS["image"]}, num_workers=0)
-    with pytest.raises(PipelineError, match=f"{what} is none$"):
-        Loader(tmp_path / "none.beton", 4, pipelines=pipelines)
+    what = "pipeline of 'image': RandomIoUCrop looks at"
+    with pytest.raises(PipelineError, match=f"{what} one field of boxes; there are first, second; say which by looks_"):
+        Loader(of_two, 4, pipelines=pipelines)
+    with pytest.raises(PipelineError, match=f"{what} 'third', which is no BoundingBoxesField; there are first, second"):
+        Loader(of_two, 4, pipelines={"image": [RandomIoUCrop(20, looks_at="third")]})
+    list(Loader(of_two, 4, pipelines=pipelines | {"first": "disabled"}))
+    list(Loader(of_two, 4, pipelines=pipelines | {"second": {"joint_with": "disabled"}}))
+    path = tmp_path / "none.beton"
+    write_beton([Scenes()[0][:1]], path, {"image": FIELDS["image"]}, num_workers=0)
+    with pytest.raises(PipelineError, match=f"{what} one field of boxes; there is none$"):
+        Loader(path, 1, pipelines=pipelines)
+
+
+@pytest.mark.parametrize("chooser", ["first", "second"])
+def test_of_several_fields_one_chooses_the_crop_and_all_go_with_it(of_two, chooser):
+    pipelines: dict[str, Any] = {"image": [RandomIoUCrop(**CROP, looks_at=chooser), ToTensor()]}
+    ((images, *fields),) = Loader(of_two, COUNT, pipelines=pipelines, seed=3)
+    others = dict.fromkeys({"first", "second"} - {chooser}, "disabled")
+    ((alone, _),) = Loader(of_two, COUNT, pipelines=pipelines | others, seed=3)
+    assert torch.equal(images, alone)
+    dropped = [0, 0]
+    for index, part in enumerate(crops(images)):
+        for which, found in enumerate(fields):
+            boxes = scene(index + which)[1]
+            kept = with_centre(boxes, part) | (part == [0, 0, *scene(index)[0][::-1]]).all()
+            expected = ((boxes[kept].reshape(-1, 2, 2) - part[:2]) * SIDE / (part[2:] - part[:2])).clip(0, SIDE)
+            expected = expected[(expected[:, 1] > expected[:, 0]).all(axis=1)].reshape(-1, 4)  # others lie beside it
+            assert found.lengths[index] == len(expected)
+            assert np.allclose(found.data[index, : len(expected)], expected, atol=1e-3)
+            dropped[which] += len(boxes) - len(expected)
+    assert min(dropped) > 10
 
 
 def test_the_plan_says_that_boxes_are_looked_at(beton):

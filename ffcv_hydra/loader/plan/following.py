@@ -47,27 +47,28 @@ def with_seen_boxes(plan: Plan, beton: Beton) -> Plan:
         node = node.behind(parent)
         if not isinstance(node.operation, ImageDecoder) or not node.operation.looks_at_boxes:
             return node
-        name, boxes = _boxes_in(node, plan, beton)
-        return replace(node, operation=node.operation.looking_at(boxes), looks_at=name)
+        name, boxes = _boxes_in(node, node.operation.looks_at, plan, beton)
+        return replace(node, operation=node.operation.looking_at(name, boxes), looks_at=name)
 
     return plan.rewritten(looking)
 
 
-def _boxes_in(node: Node, plan: Plan, beton: Beton) -> tuple[str, BoundingBoxesField]:
-    """The field of the boxes in the images that a node decodes: one that is joint with them, or the one that there is.
+def _boxes_in(node: Node, wanted: str | None, plan: Plan, beton: Beton) -> tuple[str, BoundingBoxesField]:
+    """The field of the boxes in the images that a node decodes: `wanted`, one joint with them, or the one there is.
 
     It is read in any case, whatever outputs there are.
     """
     known = {name: field for name, field in beton.fields.items() if isinstance(field, BoundingBoxesField)}
+    if wanted in known:
+        return wanted, known[wanted]
     roots = {request.output: request.joint_with for request in plan.requests}
     joint = {plan.ends(output)[0].field for output, root in roots.items() if root == roots[node.output]}
-    found = sorted(joint & set(known)) or sorted(known)
-    if len(found) == 1:
+    found = (sorted(joint & set(known)) if wanted is None else []) or sorted(known)
+    if len(found) == 1 and wanted is None:
         return found[0], known[found[0]]
-    what = f"are {', '.join(found)}; say joint_with: {DISABLED} for all but one" if found else "is none"
-    raise PipelineError(
-        f"pipeline of '{node.output}': {node.operation.name} looks at one field of boxes, of which there {what}"
-    )
+    there_are = f"there are {', '.join(found)}; say which by looks_at" if found else "there is none"
+    what = "one field of boxes" if wanted is None else f"'{wanted}', which is no BoundingBoxesField"
+    raise PipelineError(f"pipeline of '{node.output}': {node.operation.name} looks at {what}; {there_are}")
 
 
 def with_followed_images(plan: Plan, beton: Beton) -> Plan:
