@@ -1,5 +1,6 @@
 """What is taken from inside torch; a test of each says when a release changes it."""
 
+import functools
 import re
 
 import torch
@@ -29,6 +30,24 @@ def can_pin() -> bool:
 def is_of_memory(error: Exception) -> bool:
     """Whether there is not enough memory, which torch says by a RuntimeError of its allocator."""
     return isinstance(error, MemoryError) or "alloc" in str(error)
+
+
+def store_of_ranks() -> torch.distributed.Store | None:
+    """Where the ranks can leave words for each other; None if they do not know of each other yet.
+
+    Those that `torchrun` has started do so before they are a process group.
+    """
+    if not torch.distributed.is_available():
+        return None
+    if torch.distributed.is_initialized():
+        return torch.distributed.distributed_c10d._get_default_store()
+    return _store_of_torchrun() if torch.distributed.is_torchelastic_launched() else None
+
+
+@functools.cache
+def _store_of_torchrun() -> torch.distributed.Store:
+    store: torch.distributed.Store = next(torch.distributed.rendezvous("env://"))[0]
+    return store  # kept, for rank 0 may be the one that serves it
 
 
 def leave_ranks() -> None:

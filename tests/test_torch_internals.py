@@ -55,3 +55,15 @@ def test_a_process_leaves_its_ranks_where_it_is_one(tmp_path):
     torch.distributed.all_reduce(torch.zeros(1), async_op=True)
     torch_internals.leave_ranks()
     assert not torch.distributed.is_initialized()
+
+
+def test_ranks_of_torchrun_can_leave_words_before_they_are_a_group(monkeypatch):
+    assert torch_internals.store_of_ranks() is None
+    served = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    told = {"TORCHELASTIC_RUN_ID": "1", "TORCHELASTIC_USE_AGENT_STORE": "True", "RANK": "1", "WORLD_SIZE": "2"}
+    for name, value in {**told, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(served.port)}.items():
+        monkeypatch.setenv(name, value)
+    served.set("a", "word")
+    store = torch_internals.store_of_ranks()
+    torch_internals._store_of_torchrun.cache_clear()
+    assert store is not None and store.get("a") == b"word"

@@ -1,12 +1,17 @@
 """The processes of a distributed run."""
 
+import atexit
+import itertools
 import logging
 import multiprocessing
 import os
 import signal
 import subprocess
 import time
-from typing import TypeVar
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 import torch.distributed as dist
@@ -14,8 +19,12 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from ffcv_hydra.lightning_internals import child_ranks
 from ffcv_hydra.process_ends import how_it_ended
+from ffcv_hydra.torch_internals import store_of_ranks
+
+_FOLDER_VARIABLE = "FFCV_HYDRA_RUN_FOLDER"  # for the ranks that Lightning starts, "<number of the training>:<folder>"
 
 _logger = logging.getLogger(__name__)
+_trainings = itertools.count(1)
 _Value = TypeVar("_Value")
 
 
@@ -25,8 +34,48 @@ def global_rank() -> int:
     The ranks that Lightning starts, `torchrun` and SLURM say theirs in the environment. Of the processes that a user
     starts by hand, one per node with `NODE_RANK`, the later ones are counted as their node's rank.
     """
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank()
     rank: int = getattr(rank_zero_only, "rank", None) or 0
     return rank or int(os.environ.get("NODE_RANK", 0))
+
+
+def in_folder_of_all_ranks(folder: Path, config: Any) -> tuple[Path, Any]:
+    """Return rank 0's folder for the next training of this program, and this rank's config for a run in there.
+
+    Each rank may have chosen a folder of its own. All have to call this once per training: by their number they know
+    which one they speak of. A rank that can ask no other keeps its folder.
+    """
+    shared = _shared(folder)
+    if shared == folder:
+        return folder, config
+    with suppress(OSError):
+        folder.rmdir()  # Hydra has made it
+    return shared, _moved(config, str(folder), str(shared))
+
+
+def _shared(folder: Path) -> Path:
+    number, rank = next(_trainings), global_rank()
+    store, key = store_of_ranks(), f"ffcv_hydra/run_folder/{number}"
+    if rank == 0:
+        os.environ[_FOLDER_VARIABLE] = f"{number}:{folder}"
+        if store is not None:
+            store.set(key, str(folder))
+        return folder
+    if store is not None:
+        return Path(store.get(key).decode())
+    told_of, _, told = os.environ.get(_FOLDER_VARIABLE, "").partition(":")
+    return Path(told) if told_of == str(number) else folder
+
+
+def _moved(value: Any, before: str, now: str) -> Any:
+    """A config's value with all paths in one folder in another one."""
+    if isinstance(value, dict):
+        return {key: _moved(item, before, now) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_moved(item, before, now) for item in value]
+    is_there = isinstance(value, str) and (value == before or value.startswith(before + os.sep))
+    return now + value[len(before) :] if is_there else value
 
 
 def of_all_ranks(value: _Value, gather: bool) -> list[_Value]:
@@ -40,7 +89,16 @@ def of_all_ranks(value: _Value, gather: bool) -> list[_Value]:
 
 def join_child_ranks(trainer: pl.Trainer | None, timeout: float) -> None:
     """Wait at most `timeout` seconds for the ranks that this process has started; kill those that are left then."""
-    processes = child_ranks(trainer)
+    _join(child_ranks(trainer), timeout)
+
+
+def join_child_ranks_at_exit(trainer: pl.Trainer, timeout: float) -> None:
+    """The same when this program ends: its ranks may still have something to do, such as the next training."""
+    if processes := child_ranks(trainer):
+        atexit.register(_join, processes, timeout)
+
+
+def _join(processes: Sequence["subprocess.Popen[bytes]"], timeout: float) -> None:
     deadline = time.monotonic() + timeout
     for process in processes:
         try:

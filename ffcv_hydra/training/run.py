@@ -35,7 +35,14 @@ from ffcv_hydra.training.failed_samples import failed_samples
 from ffcv_hydra.training.first_step import FirstStep
 from ffcv_hydra.training.initial_weights import load_initial_weights
 from ffcv_hydra.training.provenance import provenance
-from ffcv_hydra.training.ranks import global_rank, join_child_ranks, kill_children, of_all_ranks
+from ffcv_hydra.training.ranks import (
+    global_rank,
+    in_folder_of_all_ranks,
+    join_child_ranks,
+    join_child_ranks_at_exit,
+    kill_children,
+    of_all_ranks,
+)
 from ffcv_hydra.training.record import RunRecord
 from ffcv_hydra.training.report import print_results
 from ffcv_hydra.training.run_log import note, run_log
@@ -50,7 +57,7 @@ def train(config: Mapping[str, Any], run_dir: str | Path | None = None) -> dict[
 
     Leaves `config.yaml`, `run.log`, `result.json`, `metrics.csv`, `evaluation.json`, checkpoints, the loggers' files,
     for predictions `predictions.pt` and `predictions.csv`, and a page about it all, `report.html`. Every rank calls
-    this; all but rank 0 write nothing but their own failure into `result.json`.
+    this; they have rank 0's folder, and all but rank 0 write nothing but their own failure into `result.json`.
 
     Args:
         config: the composed run config, resolved, or anything OmegaConf makes a mapping of.
@@ -71,6 +78,7 @@ def train(config: Mapping[str, Any], run_dir: str | Path | None = None) -> dict[
     plain = OmegaConf.to_container(OmegaConf.create(dict(config)), resolve=True)
     assert isinstance(plain, dict)
     folder = Path(run_dir or plain["trainer"]["default_root_dir"]).absolute()
+    folder, plain = in_folder_of_all_ranks(folder, plain)
     resolved = {str(key): value for key, value in plain.items()}
     if resolved["mode"] == "export":
         resolved = config_of_its_run(resolved, _overrides(), folder)
@@ -211,12 +219,13 @@ class _Run:
         facts = self._facts(gather=True)
         if (metrics := _callback(trainer, EpochMetrics)).optimized:
             facts["optimized_metric"] = metrics.optimized_value(trainer)
+        status = PRUNED if _is_pruned(trainer) else COMPLETED
         if trainer.is_global_zero:
-            self.record.complete(PRUNED if _is_pruned(trainer) else COMPLETED, **facts)
+            self.record.complete(status, **facts)
             self._report()
             print_results({**self.record.read(), **facts}, self.run_dir)
-            join_child_ranks(trainer, timeout=30)
-        return {**self.record.read(), **facts}
+            join_child_ranks_at_exit(trainer, timeout=30)
+        return {**self.record.read(), **facts, "status": status}
 
     def _report(self) -> None:
         """Write the page about the run; that it cannot be written is told, and changes nothing about the run."""

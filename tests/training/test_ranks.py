@@ -4,7 +4,9 @@ Each test starts two processes, most of whose time goes into imports. Two ranks 
 `tests/test_end_to_end.py`.
 """
 
+import itertools
 import json
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -16,7 +18,9 @@ from standin_run import CLASSES, SAMPLES, config
 from test_interruption import batches, composed, lose_folder
 
 from ffcv_hydra.callbacks import EXIT_STATUS
-from ffcv_hydra.training.ranks import join_child_ranks
+from ffcv_hydra.training import ranks
+from ffcv_hydra.training.ranks import in_folder_of_all_ranks, join_child_ranks
+from tests import processes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 TWO = {"devices": 2, "strategy": "ddp"}
@@ -88,3 +92,48 @@ def test_F23_a_rank_that_dies_by_sigbus_is_explained(caplog):
     launcher.procs = [subprocess.Popen([sys.executable, "-c", script])]
     join_child_ranks(SimpleNamespace(strategy=SimpleNamespace(launcher=launcher)), timeout=60)
     assert "killed by SIGBUS: a file that was being read was cut short, or its disk failed" in caplog.text
+
+
+def test_all_ranks_have_the_folder_of_rank_0_and_their_paths_in_it(monkeypatch, tmp_path):
+    monkeypatch.setenv(ranks._FOLDER_VARIABLE, "")
+    words: dict[str, bytes] = {}
+    store = SimpleNamespace(set=lambda key, word: words.update({key: word.encode()}), get=words.__getitem__)
+
+    def ask(rank, folder, store, training):
+        monkeypatch.setattr(ranks, "_trainings", itertools.count(training))
+        monkeypatch.setattr(ranks, "global_rank", lambda: rank)
+        monkeypatch.setattr(ranks, "store_of_ranks", lambda: store)
+        return in_folder_of_all_ranks(folder, {"saved": [f"{folder}/last", f"{folder}er"], "size": 3})
+
+    first, second = tmp_path / "first", tmp_path / "second"
+    second.mkdir()
+    for known, training in ((None, 1), (store, 7)):
+        assert ask(0, first, known, training)[0] == first
+        assert ask(1, second, known, training) == (first, {"saved": [f"{first}/last", f"{second}er"], "size": 3})
+    assert not second.exists()  # what Hydra has made
+    assert ask(1, second, None, 8)[0] == second  # no word of another training
+
+
+PROGRAM = """
+import pathlib
+from ffcv_hydra import compose, train
+
+small = ["trainer.max_epochs=1", "trainer.limit_train_batches=1", "trainer.limit_val_batches=1", "test_after_fit=false"]
+quiet = ["logger=none", "callbacks.progress=null", "trainer.enable_model_summary=false", "loader.batch_size=16"]
+for seed in range(2):
+    two = ["trainer=ddp_cpu", "trainer.devices=2", f"seed={seed}"]
+    result = train(compose("run", ["dataset=toy", *two, *small, *quiet]))
+    with pathlib.Path("results").open("a") as results:
+        print(result["status"], result["run_folder"], file=results)
+"""
+
+
+def test_a_program_trains_twice_on_two_ranks_in_one_folder_each(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    done = processes.run([program], tmp_path, {**os.environ, "PYTHONPATH": str(processes.ROOT)})
+    assert done.returncode == 0, done.stdout + done.stderr
+    folders = [str(path.parent) for path in tmp_path.glob("outputs/*/*/result.json")]
+    assert len(folders) == 2 and len([*tmp_path.glob("outputs/*/*")]) == 2
+    found = (tmp_path / "results").read_text().splitlines()
+    assert sorted(found) == sorted(f"completed {path}" for path in folders * 2)
