@@ -93,6 +93,14 @@ class AnnotatedImages:
     def _marks(self, sample: Annotated, image: Image.Image) -> dict[str, Any]:
         return sample.marks
 
-    def _tell_left_out(self, split: str, boxes: int) -> None:
-        if boxes:
-            logger.warning("%s: split %r: left out %s boxes without an area", self._root, split, f"{boxes:,}")
+    def _tell(self, split: str, flat: int, special: str = "") -> None:
+        """Say in a line what is not as one may expect: boxes left out, `special` ones, and images without any."""
+        empty = sum(not len(sample.marks["boxes"]) for sample in self._samples)
+        told = [
+            f"left out {flat:,} boxes without an area" if flat else "",
+            special,
+            f"{empty:,} of {len(self._samples):,} images have no boxes" if empty else "",
+        ]
+        if any(told):
+            level = logging.WARNING if flat else logging.INFO
+            logger.log(level, "%s: split %r: %s", self._root, split, "; ".join(filter(None, told)))

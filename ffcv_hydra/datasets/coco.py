@@ -64,6 +64,7 @@ class COCO(AnnotatedImages):
             raise ConfigError(f"{self._path}: category {foreign[0]!r} is none of split 'train'; add it there")
         names = [self._picture(picture, images.get(split) or "", number) for number, picture in enumerate(pictures)]
         sizes = [(picture["width"], picture["height"]) for picture in pictures]
+        num_crowds = sum(bool(record.get("iscrowd")) for record in records)
         if "crowd" not in items:
             records = [record for record in records if not record.get("iscrowd")]
         places = {picture["id"]: place for place, picture in enumerate(pictures)}
@@ -72,7 +73,6 @@ class COCO(AnnotatedImages):
         labels = {key: self.classes.index(name) for key, name in categories.items()}
         columns = self._columns(records, labels, np.array(sizes, dtype=np.float64)[owners])
         kept = np.flatnonzero(have_area(columns["boxes"]))
-        self._tell_left_out(split, len(records) - len(kept))
         starts = np.searchsorted(owners[kept], np.arange(len(pictures) + 1))
         self._samples = []
         for place, (name, size) in enumerate(zip(names, sizes, strict=True)):
@@ -84,6 +84,8 @@ class COCO(AnnotatedImages):
             for points in chain.from_iterable(marks.get("polygons", ())):
                 stamp = zlib.crc32(points.tobytes(), stamp)
             self._samples.append(Annotated(name, size, marks, stamp))
+        are = "are among the others, told by the field crowd" if "crowd" in items else "are left out"
+        self._tell(split, len(records) - len(kept), f"{num_crowds:,} boxes around crowds {are}" if num_crowds else "")
 
     @staticmethod
     def class_names(

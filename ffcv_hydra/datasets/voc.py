@@ -78,7 +78,9 @@ class VOC(AnnotatedImages):
             self._refuse_unknown()
         if num_without:
             logger.warning("%s: %d of %d images have no XML file: no boxes", path, num_without, len(names))
-        self._tell_left_out(split, self._flat)
+        difficult = sum(int(sample.marks["difficult"].sum()) for sample in self._samples)
+        told = difficult and "difficult" not in items
+        self._tell(split, self._flat, f"{difficult:,} difficult boxes are stored as others" if told else "")
 
     @staticmethod
     def class_names(root: str | os.PathLike[str], classes: Sequence[str] | str, **_: Any) -> list[str]:

@@ -82,7 +82,7 @@ class YOLO(AnnotatedImages):
         if without_labels:
             count = f"{len(without_labels):,} of {len(paths):,}"
             logger.warning("%s: split %r: %s pictures have no label file: no boxes", self._path, split, count)
-        self._tell_left_out(split, self._flat)
+        self._tell(split, self._flat)
 
     @staticmethod
     def class_names(root: str | os.PathLike[str], data: str = "data.yaml", **_: Any) -> list[str]:

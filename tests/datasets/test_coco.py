@@ -93,16 +93,20 @@ def test_an_image_without_annotations_and_a_file_without_any_have_no_boxes(tmp_p
         write_beton(opened(tmp_path, split, list(fields)), tmp_path / f"{split}.beton", fields, num_workers=0)
 
 
-def test_crowds_are_left_out_unless_they_are_asked_for(tmp_path):
+def test_crowds_are_left_out_unless_they_are_asked_for(tmp_path, caplog):
+    caplog.set_level("INFO")
     runs = {"counts": [24, 2, 22, 2, 718], "size": [24, 32]}
     write(tmp_path, [annotation(1), annotation(2, bbox=(0, 0, 30, 20), iscrowd=1, segmentation=runs)])
     assert len(opened(tmp_path)[0][1]) == 1
+    assert f"{tmp_path}: split 'train': 1 boxes around crowds are left out; 1 of 2 images have no boxes" in caplog.text
     crowd, polygons = opened(tmp_path, items=["crowd", "polygons"])[0]
     assert (crowd.dtype, crowd.tolist(), polygons) == ("u1", [0, 1], [[], ANY])
     assert [outline.tolist() for outline in polygons[1]] == [[[1, 0], [3, 0], [3, 2], [1, 2]]]
+    assert "1 boxes around crowds are among the others, told by the field crowd" in caplog.text
 
 
 def test_boxes_without_an_area_are_left_out_and_told(tmp_path, caplog):
+    caplog.set_level("WARNING")
     write(tmp_path, [annotation(1, bbox=(1, 2, 0, 20)), annotation(2, bbox=(31.5, 0, 1, 8)), annotation(3, 2)])
     dataset = opened(tmp_path)
     assert [len(boxes) for _, boxes, _ in dataset] == [1, 1]

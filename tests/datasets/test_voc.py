@@ -100,6 +100,15 @@ def test_boxes_are_clipped_by_a_pixel_or_as_far_as_one_wants(tmp_path, caplog):
     assert VOC(tmp_path, "train", CLASSES, clip=True)[0][1].tolist() == [[0, 0, 32, 24]]
 
 
+def test_difficult_boxes_that_are_stored_as_others_are_told(tmp_path, caplog):
+    caplog.set_level("INFO")
+    write(tmp_path, {"a": thing() + thing(more="<difficult>1</difficult>"), "b": ""})
+    VOC(tmp_path, "train", CLASSES, items=["difficult"])
+    assert "difficult boxes" not in caplog.text
+    VOC(tmp_path, "train", CLASSES)
+    assert "split 'train': 1 difficult boxes are stored as others; 1 of 2 images have no boxes" in caplog.text
+
+
 def test_a_file_without_a_size_is_checked_against_the_picture(tmp_path):
     write(tmp_path, {"a": thing()}, size=(0, 0))
     assert VOC(tmp_path, "train", CLASSES)[0][1].tolist() == [[1, 2, 10, 20]]
