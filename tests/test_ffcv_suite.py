@@ -1,6 +1,6 @@
 """What FFCV's own tests are run with, and what is made of their outcomes; `make ffcv-suite` runs them."""
 
-from tools.ffcv_suite import PAGE, outcomes, reasons, unexplained
+from tools.ffcv_suite import missing, outcomes, printed
 
 TESTS = """
 import pytest
@@ -31,12 +31,14 @@ def test_outcomes_are_counted(tmp_path):
     assert found == {f"test_some::test_{name}": outcome for name, outcome in expected.items()}
 
 
-def test_only_what_passes_on_ffcv_has_to_pass_or_to_have_a_reason():
-    stock = {"a::one": "passed", "a::two": "passed", "a::three": "failed", "a::four": "passed", "a::five": "passed"}
-    here = {"a::one": "passed", "a::two": "failed", "a::three": "failed", "a::four": "failed"}
-    page = "## FFCV's tests\n\n| test | why |\n|---|---|\n| `a::four` | a reason |\n\n## More\n| `a::two` | no |\n"
-    assert unexplained(stock, here, reasons(page)) == ["a::two", "a::five"]
+def test_what_passes_on_ffcv_has_to_pass():
+    stock = {"a::one": "passed", "a::two": "passed", "a::three": "failed", "a::four": "passed"}
+    assert missing(stock, {"a::one": "passed", "a::two": "failed", "a::three": "failed"}) == ["a::two", "a::four"]
 
 
-def test_the_page_gives_reasons():
-    assert 0 < len(reasons(PAGE.read_text())) < 5
+def test_what_programs_print_is_compared(tmp_path, monkeypatch):
+    (tmp_path / "programs").mkdir()
+    (tmp_path / "programs" / "one.py").touch()
+    (tmp_path / "programs" / "all_of_them.py").write_text("print('noise')\nprint('one', 1, 2)")
+    monkeypatch.setattr("tools.ffcv_suite.PROGRAMS", tmp_path / "programs")
+    assert printed(tmp_path / "run", []) == {"one": "1 2"}

@@ -1,14 +1,13 @@
 """FFCV's own tests and its CIFAR example, from its source distribution on PyPI, run on FFCV and on its stand-in here.
 
-`python -m tools.ffcv_suite [pytest's arguments]` prints both counts. Tests that pass on FFCV and not here are an error,
-but for those that docs/coming-from-ffcv.md gives a reason for; and so is it if the example's test batches differ.
+`python -m tools.ffcv_suite [pytest's arguments]` prints both counts. Tests that pass on FFCV and not here are an error;
+and so is it if the example's test batches differ, or what the programs of tests/ffcv_bridge/programs print.
 
 No CIFAR-10 is downloaded: images are made up. Processes of the tests talk to each other by gloo, and the example
 computes in float32 on the CPU.
 """
 
 import os
-import re
 import subprocess
 import sys
 import tarfile
@@ -21,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "coming-from-ffcv.md"
+PROGRAMS = ROOT / "tests" / "ffcv_bridge" / "programs"
 RELEASE = "ffcv==1.0.2"
 RUN_FFCV = ["-m", "ffcv_hydra", "run-ffcv"]
 PYTEST = ["-m", "pytest", "tests", "-q", "-p", "no:cacheprovider", "--timeout", "600", "--tb=short"]
@@ -93,16 +92,18 @@ def _outcome(case: ElementTree.Element) -> str:
     return "skipped" if "skipped" in kinds else "failed" if kinds & {"failure", "error"} else "passed"
 
 
-def reasons(page: str) -> dict[str, str]:
-    """Why some tests do not pass here, by their names, as a page has them in a table."""
-    table = page.partition("## FFCV's tests")[2].partition("\n## ")[0]
-    return dict(re.findall(r"^\| `(\w+::\w+)` \| (.+) \|$", table, re.MULTILINE))
+def missing(stock: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
+    """The tests that pass on FFCV, and not here."""
+    return [name for name, outcome in stock.items() if outcome == "passed" and here.get(name) != "passed"]
 
 
-def unexplained(stock: Mapping[str, str], here: Mapping[str, str], explained: Mapping[str, str]) -> list[str]:
-    """The tests that pass on FFCV, and not here, without a reason."""
-    passed = [name for name, outcome in stock.items() if outcome == "passed"]
-    return [name for name in passed if here.get(name) != "passed" and name not in explained]
+def printed(folder: Path, command: Sequence[str]) -> dict[str, str]:
+    """What each of the programs prints, run in `folder`; all read what they write, in orders that a seed decides."""
+    folder.mkdir(parents=True)
+    run = [sys.executable, *command, str(PROGRAMS / "all_of_them.py"), "."]
+    lines = subprocess.run(run, cwd=folder, env=_environment(), check=True, stdout=subprocess.PIPE, text=True).stdout
+    names = {path.stem for path in PROGRAMS.glob("*.py")}
+    return {words[0]: words[2] for line in lines.splitlines() if (words := line.partition(" "))[0] in names}
 
 
 def example(sources: Path, folder: Path, command: Sequence[str]) -> dict[str, np.ndarray]:
@@ -134,17 +135,22 @@ def main(arguments: Sequence[str]) -> int:
         stock = outcomes(sources, folder / "stock", [*PYTEST, *arguments])
         here = outcomes(sources, folder / "here", [*RUN_FFCV, *PYTEST, *arguments])
         images, expected = (example(sources, folder / f"example{len(run)}", run) for run in (RUN_FFCV, []))
+        programs, expected_programs = (printed(folder / f"programs{len(run)}", run) for run in (RUN_FFCV, []))
     for what, found in (("on FFCV", stock), ("here", here)):
         counts = Counter(found.values())
         print(f"{what}: {counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
-    missing = unexplained(stock, here, reasons(PAGE.read_text()))
-    for test in missing:
+    lost = missing(stock, here)
+    for test in lost:
         print(f"passes on FFCV and not here: {test}")
-    is_same = all(np.allclose(images[name], expected[name], atol=1e-6) for name in expected)
-    print(
-        f"the CIFAR example's {len(images['labels'])} test images and labels are {'the same' if is_same else 'others'}"
-    )
-    return int(bool(missing) or not is_same)
+    compared = {
+        f"the CIFAR example's {len(images['labels'])} test images and labels": all(
+            np.allclose(images[name], expected[name], atol=1e-6) for name in expected
+        ),
+        f"what {len(expected_programs)} programs print": programs == expected_programs,
+    }
+    for what, is_same in compared.items():
+        print(f"{what}: {'the same' if is_same else 'others'}")
+    return int(bool(lost) or not all(compared.values()))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
 
 The table never begins at a page's border, where FFCV puts it: a file that has it elsewhere must have an appendix.
 Stock FFCV reads the allocation table to the end of the file, so nothing may follow it. Its loader can also read a file
-by pages, and finds an allocation's page as `pointer >> log2(page_size)`: no allocation may cross a page's border.
+by pages, and finds an allocation's page as `pointer >> log2(page_size)`: no allocation may cross a page's border, and
+a sample that is in one page takes one to read.
 FFCV's own writer starts a new page for each worker and pads the last one (25 MB for 256 tiny images); here data begins
 right after the metadata and only leaves the gaps that the borders force.
 """
@@ -65,33 +66,46 @@ def room(sizes: np.ndarray) -> np.ndarray:
     return np.maximum(sizes, np.uint64(1))
 
 
-def place(sizes: np.ndarray, start: int, page_size: int) -> tuple[np.ndarray, int]:
+def place(sizes: np.ndarray, sample_ids: np.ndarray, start: int, page_size: int) -> tuple[np.ndarray, int]:
     """Pointers for allocations that follow one another from `start` on without crossing a page's border.
+
+    Those of one sample lie in one page unless they are more than a page: FFCV reads a page for each it finds.
 
     Args:
         sizes: uint64 (num_allocations,); bytes, each at most `page_size`.
+        sample_ids: uint64 (num_allocations,); in order. Whose they are.
         start: The first free byte.
         page_size: Bytes, a power of two.
 
     Returns:
         The pointers, uint64 (num_allocations,), and the next free byte.
     """
-    ends = np.cumsum(room(sizes), dtype=np.uint64)
-    begins = ends - room(sizes)
-    pointers = np.empty(len(sizes), dtype=np.uint64)
+    firsts = _firsts_of_lots(sizes, sample_ids, page_size)
+    lots = np.add.reduceat(room(sizes), firsts)
+    ends = np.cumsum(lots, dtype=np.uint64)
+    begins = ends - lots
+    shifts = np.empty(len(lots), dtype=np.uint64)
     done = 0
-    while done < len(sizes):  # once per page
+    while done < len(lots):  # once per page
         shift = np.uint64(start) - begins[done]
         border = np.uint64((start // page_size + 1) * page_size)
-        left = border - np.uint64(start) + begins[done]
-        stop = int(np.searchsorted(ends, left, side="right"))
+        stop = int(np.searchsorted(ends, border - shift, side="right"))
         if stop > done:
-            pointers[done:stop] = begins[done:stop] + shift
-            start = int(pointers[stop - 1] + room(sizes[stop - 1 : stop])[0])
+            shifts[done:stop] = shift
+            start = int(ends[stop - 1] + shift)
             done = stop
         else:
             start = int(border)
-    return pointers, start
+    within = np.cumsum(room(sizes), dtype=np.uint64) - room(sizes)
+    return within + np.repeat(shifts, np.diff(firsts, append=len(sizes))), start
+
+
+def _firsts_of_lots(sizes: np.ndarray, sample_ids: np.ndarray, page_size: int) -> np.ndarray:
+    """The first allocation of each lot that stays together: all of a sample, or a single one where it is large."""
+    begins_sample = np.diff(sample_ids, prepend=~sample_ids[:1]) != 0
+    firsts = np.flatnonzero(begins_sample)
+    is_large = np.add.reduceat(room(sizes), firsts) > page_size
+    return np.flatnonzero(begins_sample | np.repeat(is_large, np.diff(firsts, append=len(sizes))))
 
 
 def appendix_start(end: int, size: int, page_size: int) -> int:
@@ -105,7 +119,7 @@ def is_ffcvs(metadata_end: int, table_start: int, page_size: int) -> bool:
 
 
 def page_size_for(largest: int) -> int:
-    """A page size that keeps the gaps before page borders below 5 % for allocations of up to `largest` bytes."""
+    """A page size that keeps the gaps before page borders below 5 % for samples of up to `largest` bytes."""
     return min(max(DEFAULT_PAGE_SIZE, _next_power_of_two(20 * largest)), MAX_PAGE_SIZE)
 
 

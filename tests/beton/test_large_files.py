@@ -33,7 +33,7 @@ def fabricate(path, fields, num_samples=NUM_SAMPLES, rotation=0):
     metadata = np.zeros(num_samples, record_type(list(fields.values())))
     metadata_end = layout.metadata_start(len(fields)) + metadata.nbytes
     sizes, ids = np.full(num_samples, NUM_BYTES, np.uint64), np.arange(num_samples, dtype=np.uint64)
-    pointers, end = layout.place(sizes, metadata_end, layout.DEFAULT_PAGE_SIZE)
+    pointers, end = layout.place(sizes, ids, metadata_end, layout.DEFAULT_PAGE_SIZE)
     pointers = np.roll(pointers, rotation)
     if len(fields) > 1:
         metadata["f1"] = ids

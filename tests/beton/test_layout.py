@@ -9,16 +9,20 @@ from ffcv_hydra.errors import ConversionError
 PAGE = 64
 
 
-@given(st.lists(st.integers(0, PAGE), max_size=60), st.integers(0, 200))
-def test_allocations_follow_one_another_and_cross_no_page_border(sizes, start):
-    pointers, end = layout.place(np.array(sizes, dtype=np.uint64), start, PAGE)
-    position = start
-    for pointer, size in zip(pointers.tolist(), sizes, strict=True):
-        room = max(size, 1)
-        fits = position // PAGE == (position + room - 1) // PAGE
-        assert pointer == (position if fits else -(-position // PAGE) * PAGE)
-        assert pointer // PAGE == (pointer + room - 1) // PAGE
-        position = pointer + room
+@given(st.lists(st.lists(st.integers(0, PAGE), min_size=1, max_size=5), max_size=30), st.integers(0, 200))
+def test_samples_follow_one_another_and_cross_no_page_border(samples, start):
+    sizes = np.array([size for sample in samples for size in sample], dtype=np.uint64)
+    ids = np.repeat(np.arange(3, 3 + len(samples), dtype=np.uint64), [len(sample) for sample in samples])
+    pointers, end = layout.place(sizes, ids, start, PAGE)
+    position, found = start, iter(pointers.tolist())
+    for sample in samples:
+        rooms = [max(size, 1) for size in sample]
+        for together in [rooms] if sum(rooms) <= PAGE else [[room] for room in rooms]:
+            fits = position // PAGE == (position + sum(together) - 1) // PAGE
+            position = position if fits else -(-position // PAGE) * PAGE
+            for room in together:
+                assert next(found) == position
+                position += room
     assert end == position
 
 

@@ -49,8 +49,9 @@ class BetonFile:
 
     def place(self, tables: Tables) -> np.ndarray:
         """Where the data of further samples belong, uint64 (num_allocations,)."""
-        pointers, self.end = layout.place(tables.sizes, self.end, self._page_size)
-        self._sample_ids.append((tables.locations // self._itemsize + self.num_samples).astype(np.uint64))
+        sample_ids = (tables.locations // self._itemsize + self.num_samples).astype(np.uint64)
+        pointers, self.end = layout.place(tables.sizes, sample_ids, self.end, self._page_size)
+        self._sample_ids.append(sample_ids)
         self._pointers.append(pointers)
         self._sizes.append(tables.sizes)
         self._checksums.append(tables.checksums)
@@ -62,7 +63,7 @@ class BetonFile:
         self._file.truncate(self.end)
 
     def make_room(self, *, copy: bool) -> bool:
-        """Take data that are in the way of the metadata to the end.
+        """Take samples whose data are in the way of the metadata to the end.
 
         Args:
             copy: Copy them; else they were copied before, and only their pointers change.
@@ -70,10 +71,11 @@ class BetonFile:
         Returns:
             Whether there were any.
         """
-        pointers, sizes = _concatenated(self._pointers), _concatenated(self._sizes)
+        pointers, sizes, sample_ids = map(_concatenated, (self._pointers, self._sizes, self._sample_ids))
         count = int(np.searchsorted(pointers, self._metadata_end))
+        count = int(np.searchsorted(sample_ids, sample_ids[count - 1], "right")) if count else 0  # whole samples
         self.end = max(self.end, self._metadata_end)
-        targets, self.end = layout.place(sizes[:count], self.end, self._page_size)
+        targets, self.end = layout.place(sizes[:count], sample_ids[:count], self.end, self._page_size)
         if copy:
             for some in _portions(sizes[:count]):
                 self._write_data(self._read_data(pointers[some], sizes[some]), targets[some], sizes[some])

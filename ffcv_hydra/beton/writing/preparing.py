@@ -94,7 +94,7 @@ def prepare(
     if isinstance(source, IndexedSource):
         source.keep_portions_below(of_first.nbytes)
     if page_size is None:
-        page_size = layout.page_size_for(int(of_first.tables.sizes.max(initial=0)))
+        page_size = layout.page_size_for(len(of_first.data))
     layout.check_page_size(page_size)
     fingerprint = conversion_fingerprint(source, encoder, page_size, description, b"" if names is None else encoded)
     workers = usable_cores() if num_workers == -1 else num_workers

@@ -55,8 +55,8 @@ def write_beton(
             process and cannot be gone on with. Iterables are stored whole, in their order.
         path: The file to write; missing directories are made.
         fields: How to store each item, see `resolve_fields`.
-        page_size: Bytes, a power of two from 2 MiB to 2 GiB. None: 8 MiB, or more where the first sample's largest
-            allocation needs that to keep the gaps before page borders below 5 %.
+        page_size: Bytes, a power of two from 2 MiB to 2 GiB. None: 8 MiB, or more where the first sample is so
+            large that it needs that to keep the gaps before page borders below 5 %.
         num_workers: Processes that encode: -1 one per usable core, 0 none (all happens in this process).
         indices: Which samples to store, in this order; or a function from the dataset's length to them. None: all.
         chunksize: Samples that a worker gets at a time, or fewer: as many as have 16 MiB if all are like the first one.
