@@ -3,6 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+import ffcv_hydra.lightning_copies_internals  # noqa: F401  (to see when a trainer looks at a loader)
 from ffcv_hydra.imports import without_collecting
 
 if TYPE_CHECKING:

@@ -7,9 +7,8 @@ from itertools import takewhile
 from traceback import walk_stack
 from typing import Any
 
-from torch.utils.data import SequentialSampler
-
 from ffcv_hydra.cores import usable_cores
+from ffcv_hydra.looks import may_look
 
 _OURS, _OTHER = "pytorch_lightning", "lightning.pytorch"
 
@@ -50,7 +49,8 @@ def in_every(kind: type) -> tuple[Any, ...]:
     return (kind,) if other is None else (kind, other)
 
 
-def is_only_looked_at() -> bool:
+@may_look
+def is_looking() -> bool:
     """Whether a trainer asks for an iterator just to see that a loader has one; what it then reads is `_of_trainer`'s.
 
     Lightning splits DataLoaders over the ranks and turns their shuffling off to overfit, and leaves all else as it is.
@@ -76,6 +76,8 @@ def is_only_looked_at() -> bool:
 
 def _of_trainer(loader: Any, trainer: Any, logger_name: str) -> Any:
     """The loader as the trainer wants it: this rank's part, in order to overfit; itself, if that is what it is."""
+    from torch.utils.data import SequentialSampler  # loaded by now; whoever imports the package need not wait for it
+
     if trainer.datamodule is not None and getattr(trainer.datamodule, "made", lambda loader: False)(loader):
         return loader
     wanted: dict[str, Any] = {}

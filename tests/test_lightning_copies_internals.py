@@ -16,7 +16,8 @@ from pytorch_lightning.utilities import CombinedLoader
 from torch.utils.data import DataLoader
 
 from ffcv_hydra import FFCVDataModule, FFCVPipelineManager, Loader, callbacks
-from ffcv_hydra.lightning_copies_internals import OfEveryLightning, in_every, is_only_looked_at
+from ffcv_hydra.lightning_copies_internals import OfEveryLightning, in_every
+from ffcv_hydra.looks import is_only_looked_at
 from ffcv_hydra.ordering import Random
 from tests.test_dataloader import free_port
 

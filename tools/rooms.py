@@ -20,7 +20,7 @@ GROUND = [
     ["urls"],
     ["beton_path"],
     ["errors", "stages", "cores", "nearest", "printable", "process_ends", "sizes", "locks", "parent_death", "imports",
-     "process_identity", "process_memory", "redaction"],  # fmt: skip
+     "process_identity", "process_memory", "redaction", "looks"],  # fmt: skip
 
     ["loaded_torch", "atomic_file", "terminal", "foreign", "torch_internals", "hydra_internals", "loader_options",
      "lightning_copies_internals", "run_folder", "drawn_text"],  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ffcv_hydra.beton import Beton
-from ffcv_hydra.lightning_copies_internals import is_only_looked_at
+from ffcv_hydra.looks import is_only_looked_at
 from ffcv_hydra.pipeline import DISABLED
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def tell_of_left_out(beton: Beton, pipelines: Any) -> None:
 
 
 def tell_of_ranks(world_size: int) -> None:
-    """Warn if a loader of so many ranks is read by more, unless a trainer looks at it first, which splits it."""
+    """Warn if a loader of so many ranks is read by more, and not only looked at."""
     if is_only_looked_at() or world_size > 1:
         return
     if torch.distributed.is_available() and torch.distributed.is_initialized():

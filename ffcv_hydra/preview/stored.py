@@ -41,8 +41,7 @@ def stored_images(
     for size, at in places.items():
         pipelines: dict[str, Any] = {**dict.fromkeys(beton.fields, DISABLED), name: [Resize(size), ToTensor()]}
         loader = Loader(path, len(at), pipelines=pipelines, indices=ids[at], num_workers=1, custom_fields=custom_fields)
-        [(batch,)] = loader
-        for place, image in zip(at, batch.numpy(), strict=True):
+        for place, image in zip(at, _only_batch(loader)[0].numpy(), strict=True):
             images[place] = image
     return images
 
@@ -54,8 +53,13 @@ def stored_values(
     beton = opened(path, custom_fields)
     pipelines: dict[str, Any] = {**dict.fromkeys(beton.fields, DISABLED), **dict.fromkeys(names)}
     loader = Loader(path, len(ids), pipelines=pipelines, indices=ids, num_workers=1, custom_fields=custom_fields)
-    [batch] = loader
-    return dict(zip(loader.output_names, batch, strict=True))
+    return dict(zip(loader.output_names, _only_batch(loader), strict=True))
+
+
+def _only_batch(loader: Loader) -> tuple[Any, ...]:
+    batch = loader.peek()  # one rank shows what all have evaluated, so that it reads for all is no mistake
+    assert batch is not None
+    return batch
 
 
 def captions_of(beton: Beton, ids: np.ndarray, mask_field: str | None, masks: Sequence[np.ndarray]) -> list[str]:

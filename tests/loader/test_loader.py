@@ -23,6 +23,7 @@ from ffcv_hydra.operations import (
     ToTorchImage,
 )
 from ffcv_hydra.ordering import QuasiRandom, Random, Sequential
+from ffcv_hydra.preview.stored import stored_values
 
 NUM_SAMPLES = 90
 pytestmark = pytest.mark.timeout(120)
@@ -531,6 +532,10 @@ def test_F19_a_loader_that_knows_nothing_of_the_ranks_says_once_that_each_reads_
     notices.warn_of_whole_reads.cache_clear()
     loader.filter("label", lambda label: True)  # reads everything on every rank, as it should
     make(beton, 4, rank=1, world_size=2).__iter__()
+    assert stored_values(beton, ["label"], np.array([3, 1]), None)["label"].tolist() == [[3], [1]]  # shown by one rank
+    with monkeypatch.context() as patched:
+        patched.setattr(notices, "is_only_looked_at", lambda: True)
+        iter(loader)
     with pytest.warns(UserWarning, match="each of 2 ranks reads all samples: give the loader its rank and world_size"):
         iter(loader)
     iter(loader)  # a second warning would be an error here

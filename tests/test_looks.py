@@ -1,0 +1,12 @@
+"""Iterators that are only looked at."""
+
+from ffcv_hydra import looks
+
+
+def test_whoever_may_look_is_asked(monkeypatch):
+    monkeypatch.setattr(looks, "_askers", [])
+    assert not looks.is_only_looked_at()
+    looks.may_look(lambda: False)
+    assert not looks.is_only_looked_at()
+    looks.may_look(lambda: True)
+    assert looks.is_only_looked_at()
