@@ -91,8 +91,10 @@ def _convert(config: DictConfig) -> None:
 def checked_convert_config(config: DictConfig) -> dict[str, Any]:
     """The same of the composed config of `convert.py`."""
     from ffcv_hydra.building.targets import check_targets
+    from ffcv_hydra.cli.free_keys import check_free_keys
     from ffcv_hydra.cli.schema import ConvertConfig, check
 
+    check_free_keys(OmegaConf.to_container(config))
     resolved = resolve(config)
     check(ConvertConfig, resolved)
     check_targets(resolved["dataset"], "dataset", _made_sources(resolved))
@@ -107,8 +109,10 @@ def checked_run_config(config: DictConfig) -> dict[str, Any]:
         ConfigError: naming the key that is wrong.
     """
     from ffcv_hydra.building.targets import check_targets
+    from ffcv_hydra.cli.free_keys import check_free_keys
     from ffcv_hydra.cli.schema import RunConfig, check, check_trainer
 
+    check_free_keys(OmegaConf.to_container(config))
     resolved = resolve(config)
     check(RunConfig, resolved)
     check_targets(resolved, may_be_absent=_made_sources(resolved))

@@ -102,6 +102,8 @@ def _unknown_key(cause: ConfigAttributeError | ConfigKeyError) -> str:
     siblings = {*map(str, parent), *arguments, *groups} - {"hydra"}
     elsewhere = [name for name in _all_keys(root_of(parent)) if name.rpartition(".")[2] == key]
     is_moved = elsewhere and nearest(key, siblings) is None
+    if prefix == "pipeline." and is_moved:  # an output, whose field may have the same name
+        elsewhere.sort(key=lambda name: not name.startswith(prefix))
     guess = f"did you mean '{elsewhere[0]}'?" if is_moved else hint(key, siblings, prefix)
     advice = f" (+{full_key}=VALUE adds a new key)" if _takes(full_key, parent) else ""
     return f"unknown key '{full_key}': {guess}{advice}"
@@ -120,7 +122,8 @@ def _arguments_of(node: DictConfig, prefix: str) -> list[str]:
 
 def _takes(full_key: str, parent: DictConfig) -> bool:
     """Whether a key that is added passes the checks that come after the composition."""
-    from ffcv_hydra.cli.schema import ConvertConfig, RunConfig, takes_key  # imports pydantic
+    from ffcv_hydra.cli.free_keys import takes_key
+    from ffcv_hydra.cli.schema import ConvertConfig, RunConfig  # imports pydantic
 
     config = OmegaConf.to_container(root_of(parent))
     assert isinstance(config, dict)

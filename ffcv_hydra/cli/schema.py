@@ -1,8 +1,7 @@
 """The shape of a composed config: which keys there are and what their values may be."""
 
 import re
-from collections.abc import Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Mapping
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
@@ -18,7 +17,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from ffcv_hydra.building.targets import accepted_keys, locate, target_nodes
+from ffcv_hydra.building.targets import locate, target_nodes
 from ffcv_hydra.cli.sections import Positive, Section, Size, Target
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.loader_options import STAGE_OPTIONS, Option
@@ -211,23 +210,6 @@ class RunConfig(ConvertConfig):
     bench_seconds: Annotated[float, Field(gt=0)]
     optimized_metric: str | None
     optimized_mode: Literal["min", "max"]
-
-
-def takes_key(schema: type[Section], config: Mapping[Any, Any], key: Sequence[str]) -> bool:
-    """Whether a config, as plain containers that need not be resolved, may have one more key; given by its parts."""
-    *parents, name = key
-    changed = node = deepcopy(dict(config))
-    for parent in parents:
-        node = node[parent]
-    accepted = accepted_keys(node) if "_target_" in node else None
-    if accepted is not None:
-        return name in accepted
-    node[name] = None
-    try:
-        schema.model_validate(changed)
-    except ValidationError as error:
-        return all(found.get("ctx", {}).get("key") != name for found in error.errors())
-    return True
 
 
 def check(schema: type[Section], config: Mapping[str, Any]) -> None:
