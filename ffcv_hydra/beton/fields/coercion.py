@@ -29,7 +29,6 @@ from ffcv_hydra.loaded_torch import is_tensor
 if TYPE_CHECKING:
     import torch
 
-INT64 = np.iinfo(np.int64)
 MAX_IMAGE_SIDE = np.iinfo(np.uint16).max  # FFCV stores height and width in 16 bits each
 
 
@@ -83,7 +82,7 @@ def _coerce_int(field: IntField, value: Any) -> int:
     if not isinstance(value, (bool, int, np.bool_, np.integer)):
         raise ConversionError(f"expected an int, got {describe_value(value)}")
     number = int(value)
-    if not INT64.min <= number <= INT64.max:
+    if not -(2**63) <= number < 2**63:
         raise ConversionError(f"{number} does not fit into 64 bits")
     return number
 

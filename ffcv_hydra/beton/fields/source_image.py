@@ -7,8 +7,6 @@ PIL's, and what TurboJPEG says of it is noted, for the conversion to count or to
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -21,15 +19,16 @@ from ffcv_hydra.kernels.jpeg.turbojpeg import complaint
 _noted: ContextVar[list[str] | None] = ContextVar("noted damage", default=None)
 
 
-@contextmanager
-def noting_damage() -> Iterator[list[str]]:
-    """Collect what is noted of damaged images meanwhile, one line each."""
-    lines: list[str] = []
-    token = _noted.set(lines)
-    try:
-        yield lines
-    finally:
-        _noted.reset(token)
+class NotingDamage:
+    """Collects what is noted of damaged images meanwhile, one line each. A class: every sample is stored in one."""
+
+    def __enter__(self) -> list[str]:
+        lines: list[str] = []
+        self._token = _noted.set(lines)
+        return lines
+
+    def __exit__(self, *_: object) -> None:
+        _noted.reset(self._token)
 
 
 def image_name(image: Image.Image) -> str:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +21,7 @@ from ffcv_hydra.beton.fields.coercion import coerce
 from ffcv_hydra.beton.fields.encoded_jpeg import EncodedJpeg
 from ffcv_hydra.beton.fields.inference import check_is_tuple
 from ffcv_hydra.beton.fields.ragged_field import RaggedArrayField
-from ffcv_hydra.beton.fields.source_image import noting_damage
+from ffcv_hydra.beton.fields.source_image import NotingDamage
 from ffcv_hydra.beton.format import record_type
 from ffcv_hydra.beton.layout import room
 from ffcv_hydra.beton.tables import Tables
@@ -33,6 +33,7 @@ OnWarning = Literal["keep", "error"]
 
 FIRST_PLACEHOLDER = 0x5FC5_BE70_0000_0000  # below 2**63: a field may keep it in a signed integer meanwhile
 PART_BYTES = 4 << 20  # a part is handed on once it holds this much, so that memory stays bounded
+PART_SAMPLES = 1024  # or so many
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class SampleEncoder:
         Raises:
             ConversionError: naming the index in the dataset, and the field where one failed to encode.
         """
-        chosen = (int(index) for index in indices[start:stop])
+        chosen = indices[start:stop].tolist()
         return self.encode_items(((index, load_item(dataset, index)) for index in chosen), start)
 
     def encode_items(self, items: Iterable[tuple[int | str, Any]], portion: int) -> Iterator[Part]:
@@ -98,10 +99,10 @@ class SampleEncoder:
             building = _PartBuilder(self)
             for index, item in items:
                 building.add(index, item)
-                if building.num_bytes >= PART_BYTES:
+                if building.num_bytes >= PART_BYTES or building.num_samples == PART_SAMPLES:
                     yield building.finish()
                     building = _PartBuilder(self)
-            if building.records:
+            if building.num_samples:
                 yield building.finish()
 
     def encode_item(self, item: Any, index: int | str) -> Part:
@@ -154,12 +155,15 @@ class SampleEncoder:
 
 
 class _PartBuilder:
-    """Collects encoded samples until they are enough for a part."""
+    """Collects encoded samples, at most `PART_SAMPLES`, until they are enough for a part."""
 
     def __init__(self, encoder: SampleEncoder) -> None:
         self.encoder = encoder
-        self.records: list[np.ndarray] = []
+        self.num_samples = 0
         self.num_bytes = 0
+        self._records = np.zeros(PART_SAMPLES, dtype=encoder.dtype)
+        self._columns = [self._records[name] for name in encoder.dtype.names or ()]
+        self._mallocs = [partial(self._allocate, position) for position in range(len(encoder.fields))]
         self._indices: list[int | str] = []
         self._owners: list[tuple[int, int]] = []
         self._sizes: list[int] = []
@@ -171,42 +175,39 @@ class _PartBuilder:
         check_is_tuple(item, index)
         if len(item) != len(encoder.fields):
             raise ConversionError(f"sample {index}: expected {len(encoder.fields)} items, got {len(item)}")
-        record = np.zeros(1, dtype=encoder.dtype)
-        columns = encoder.dtype.names or ()
-        with noting_damage() as damage:
-            for position, (column, field, value) in enumerate(zip(columns, encoder.fields, item, strict=True)):
-
-                def malloc(size: int, position: int = position) -> tuple[int, np.ndarray]:
-                    return self._allocate(int(size), position)
-
-                where = f"sample {index}, field {encoder.names[position]!r}"
-                with blaming(where):
+        row = slice(self.num_samples, self.num_samples + 1)
+        metadata = [column[row] for column in self._columns]
+        position = 0
+        try:
+            with NotingDamage() as damage:
+                for position, (field, value) in enumerate(zip(encoder.fields, item, strict=True)):
+                    malloc = self._mallocs[position]
                     coerced = value if isinstance(value, StoredValue) else coerce(field, value)
                     if isinstance(coerced, (EncodedJpeg, StoredValue)):
-                        coerced.store(record[column], malloc)
+                        coerced.store(metadata[position], malloc)
                     else:
-                        field.encode(record[column], coerced, malloc)
+                        field.encode(metadata[position], coerced, malloc)
                     if damage and encoder.on_warning == "error":
                         raise ConversionError(f"{damage[0]}; replace it, or leave this sample out")
-                self._warnings.extend(f"{where}: {line}" for line in damage)
-                damage.clear()
+                    self._warnings += [f"sample {index}, field {encoder.names[position]!r}: {line}" for line in damage]
+                    damage.clear()
+        except BaseException as error:
+            raise blamed(error, f"sample {index}, field {encoder.names[position]!r}") from error
         for follower, followed in encoder.followed:
-            self._compare_items(record, item, index, follower, followed)
-        self.records.append(record.view(np.uint8))  # bytes: NumPy does not copy the gaps between columns
+            self._compare_items(metadata, item, index, follower, followed)
         self._indices.append(index)
-        self.num_bytes += record.nbytes
+        self.num_samples += 1
+        self.num_bytes += encoder.dtype.itemsize
 
     def _compare_items(
-        self, record: np.ndarray, item: Sequence[Any], index: int | str, follower: int, followed: int
+        self, metadata: Sequence[np.ndarray], item: Sequence[Any], index: int | str, follower: int, followed: int
     ) -> None:
         """Refuse a sample whose field `follower` has not as many items as field `followed`, both by their places."""
         if isinstance(item[follower], StoredValue):
             return  # it was looked at when it was made
-        encoder, columns = self.encoder, self.encoder.dtype.names or ()
+        encoder = self.encoder
         fields: list[Any] = encoder.fields
-        mine, theirs = (
-            fields[place].num_owners(item[place], record[columns[place]]) for place in (follower, followed)
-        )
+        mine, theirs = (fields[place].num_owners(item[place], metadata[place]) for place in (follower, followed))
         if mine != theirs:
             name, followed_name = encoder.names[follower], encoder.names[followed]
             raise ConversionError(
@@ -214,17 +215,19 @@ class _PartBuilder:
                 "give one for each"
             )
 
-    def _allocate(self, size: int, position: int) -> tuple[int, np.ndarray]:
+    def _allocate(self, position: int, size: int) -> tuple[int, np.ndarray]:
+        size = int(size)
         placeholder = FIRST_PLACEHOLDER + len(self._sizes)
         buffer = np.zeros(max(size, 1), dtype=np.uint8)
-        self._owners.append((len(self.records), position))
+        self._owners.append((self.num_samples, position))
         self._sizes.append(size)
         self._buffers.append(buffer)
         self.num_bytes += buffer.nbytes
         return placeholder, buffer[:size]
 
     def finish(self) -> Part:
-        records = np.stack(self.records)
+        # bytes: NumPy does not copy the gaps between columns
+        records = self._records[: self.num_samples].view(np.uint8).reshape(self.num_samples, -1).copy()
         owners = np.array(self._owners, dtype=np.int64).reshape(-1, 2)
         filled = zip(self._buffers, self._sizes, strict=True)
         checksums = [xxhash.xxh64_intdigest(buffer[:size].data) for buffer, size in filled]
@@ -240,22 +243,21 @@ class _PartBuilder:
 
 def load_item(dataset: Any, index: int) -> Any:
     """`dataset[index]`, whose failures become a `ConversionError` that names the index."""
-    with blaming(f"sample {index}", "the dataset raised "):
-        return dataset[index]
-
-
-@contextmanager
-def blaming(where: str, what: str = "") -> Iterator[None]:
-    """Turn whatever is raised meanwhile into a `ConversionError` that says where; not an interrupt of the user's."""
     try:
-        yield
-    except ConversionError as error:
-        raise ConversionError(f"{where}: {error}") from error
-    except BaseException as error:  # SystemExit, the panics of Rust's packages, ...
-        # Where Ctrl-C is ignored, as in a worker, nobody but the dataset has raised it.
-        if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-            raise
-        raise ConversionError(f"{where}: {what}{describe_error(error)}") from error
+        return dataset[index]
+    except BaseException as error:
+        raise blamed(error, f"sample {index}", "the dataset raised ") from error
+
+
+def blamed(error: BaseException, where: str, what: str = "") -> ConversionError:
+    """What to raise for whatever was raised: an error that says where. An interrupt of the user's is raised here."""
+    if isinstance(error, ConversionError):
+        return ConversionError(f"{where}: {error}")
+    # SystemExit, the panics of Rust's packages, ...; and where Ctrl-C is ignored, as in a worker, nobody but the
+    # dataset has raised it.
+    if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        raise error
+    return ConversionError(f"{where}: {what}{describe_error(error)}")
 
 
 def _followed(fields: Mapping[str, Field]) -> list[tuple[int, int]]:

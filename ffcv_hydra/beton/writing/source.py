@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from ffcv_hydra.beton.writing.encoding import Part, SampleEncoder, blaming, load_item
+from ffcv_hydra.beton.writing.encoding import Part, SampleEncoder, blamed, load_item
 from ffcv_hydra.errors import ConversionError
 from ffcv_hydra.loaded_torch import loaded_torch
 
@@ -225,10 +225,11 @@ def _iterate(items: Iterable, label: Any) -> Iterator[Any]:
     """The items; an exception among them becomes a `ConversionError` that names the sample."""
     iterator: Iterator[Any] | None = None
     for position in count():
-        with blaming(f"sample {label(position)}", "the dataset raised "):
-            try:
-                iterator = iter(items) if iterator is None else iterator
-                item = next(iterator)
-            except StopIteration:
-                return
+        try:
+            iterator = iter(items) if iterator is None else iterator
+            item = next(iterator)
+        except StopIteration:
+            return
+        except BaseException as error:
+            raise blamed(error, f"sample {label(position)}", "the dataset raised ") from error
         yield item

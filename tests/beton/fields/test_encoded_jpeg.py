@@ -12,7 +12,7 @@ from PIL import Image
 from ffcv_hydra.beton import Beton, GrayscaleImageField, MaskField, RandomAccessImageField, coerce, write_beton
 from ffcv_hydra.beton.fields.encoded_jpeg import EncodedJpeg
 from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
-from ffcv_hydra.beton.fields.source_image import noting_damage
+from ffcv_hydra.beton.fields.source_image import NotingDamage
 from ffcv_hydra.datasets import ImageFolder
 from ffcv_hydra.errors import ConversionError
 from ffcv_hydra.loader import Loader
@@ -143,7 +143,7 @@ def test_F24_only_jpegs_with_their_own_tables_are_kept(field, options):
     assert isinstance(coerce(field, opened(content)), EncodedJpeg)
     standard = without(content, 0xC4)  # decoders take the standard's example tables, or those of the image before
     if options.get("optimize"):
-        with noting_damage() as damage, suppress(ConversionError):
+        with NotingDamage() as damage, suppress(ConversionError):
             assert isinstance(coerce(field, opened(standard)), np.ndarray) and damage
     else:
         assert np.array_equal(coerce(field, opened(standard)), np.asarray(opened(content).convert("RGB")))
