@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from ffcv_hydra.errors import FFCVHydraError
 
@@ -18,8 +19,20 @@ def also_built_in(path: str | os.PathLike[str] | None = None) -> Iterator[None]:
     except FFCVHydraError as error:
         is_missing = path is not None and not os.path.exists(path)
         also = (FileNotFoundError,) if is_missing else (TypeError, ValueError, AssertionError)
-        raise _both(type(error), also)(str(error)).with_traceback(error.__traceback__) from error.__cause__
+        both = _both(type(error), also, error.args, vars(error))
+        raise both.with_traceback(error.__traceback__) from error.__cause__
 
 
-def _both(kind: type[FFCVHydraError], also: tuple[type[Exception], ...]) -> type[FFCVHydraError]:
-    return type(kind.__name__, (kind, *also), {"__module__": kind.__module__, "__doc__": kind.__doc__})
+def _both(
+    kind: type[FFCVHydraError], also: tuple[type[Exception], ...], args: tuple[Any, ...], state: dict[str, Any]
+) -> FFCVHydraError:
+    """An error of a class that is made for it, which is why it has to say how it is unpickled."""
+    members = {
+        "__module__": kind.__module__,
+        "__doc__": kind.__doc__,
+        "__reduce__": lambda self: (_both, (kind, also, self.args, vars(self))),
+    }
+    both = type(kind.__name__, (kind, *also), members)
+    error = both.__new__(both, *args)
+    vars(error).update(state)
+    return error

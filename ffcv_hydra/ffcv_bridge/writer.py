@@ -113,11 +113,14 @@ def _as_taken(fields: Mapping[str, Any], item: Any) -> Any:
 
 
 def _value(field: Any, value: Any) -> Any:
-    size = getattr(value, "size", None) if isinstance(value, np.ndarray) else getattr(value, "numel", int)()
-    if isinstance(field, ffcv_fields.IntField | ffcv_fields.FloatField) and size == 1:
-        return value.item()
+    is_array = isinstance(value, np.ndarray | np.generic)
+    size = value.size if is_array else getattr(value, "numel", int)()
+    if isinstance(field, ffcv_fields.IntField | ffcv_fields.FloatField):
+        number = value.item() if size == 1 else value
+        is_whole = isinstance(field, ffcv_fields.IntField) and isinstance(number, float) and number.is_integer()
+        return int(number) if is_whole else number
     if type(field) in (ffcv_fields.NDArrayField, ffcv_fields.TorchTensorField) and size == np.prod(field.shape):
         return value.reshape(tuple(field.shape))
-    if type(field) is ffcv_fields.BytesField and isinstance(value, np.ndarray):
-        return value.astype(np.uint8, copy=False)
+    if type(field) is ffcv_fields.BytesField and is_array:
+        return np.atleast_1d(value).astype(np.uint8, copy=False)
     return value
