@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.operations.dtypes import any_dtype, floating_dtype
 from ffcv_hydra.operations.operation import State
 from ffcv_hydra.operations.tensor_operation import TensorOperation, check_is_tensor
@@ -51,6 +52,17 @@ class DivideImage255(_ToDtype):
 
     def __init__(self, dtype: Any = torch.float32) -> None:
         self.dtype = floating_dtype("DivideImage255", "dtype", dtype)
+
+    def after(self, before: State) -> State:
+        """Of the new dtype.
+
+        Raises:
+            PipelineError: these are arrays, or 16-bit images, whose values are no levels of 0 to 255.
+        """
+        after = super().after(before)
+        if before.dtype in (torch.int16, torch.uint16):
+            raise PipelineError(f"is for values of 0 to 255, these are {before.dtype}: use NormalizeImage(mean, std)")
+        return after
 
     def as_normalization(self) -> tuple[list[float], list[float]]:
         """Of all channels alike."""

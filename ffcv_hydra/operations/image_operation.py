@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ffcv_hydra.beton.fields.image_fields import MaskField
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.operations.base import ChunkOperation
 from ffcv_hydra.operations.image_chain import ImageFunctionOperation
@@ -21,17 +22,22 @@ class ImageOperation(ChunkOperation):
     Attributes:
         dtypes: the dtypes that it takes; any if empty.
         channels: the numbers of channels that it takes; any if empty.
+        keeps_classes: whether it may be given masks: it makes no values of others.
     """
 
     dtypes: ClassVar[tuple[Any, ...]] = (np.uint8,)
     channels: ClassVar[tuple[int, ...]] = (1, 3)
+    keeps_classes: ClassVar[bool] = True
 
     def result(self, before: State) -> tuple[tuple[int, ...], Any]:
         """The same shape and dtype.
 
         Raises:
-            PipelineError: for anything but images of a dtype and a number of channels that the operation takes.
+            PipelineError: for anything but images of a dtype and a number of channels that the operation takes, and for
+                masks whose classes it would change.
         """
+        if isinstance(self.field, MaskField) and not self.keeps_classes:
+            raise PipelineError("changes values, and those of masks are numbers of classes: leave it out")
         shape, dtype = tuple(before.shape), before.dtype
         fits = (
             len(shape) == 3
@@ -41,7 +47,9 @@ class ImageOperation(ChunkOperation):
         if not fits:
             kinds = " or ".join(np.dtype(known).name for known in self.dtypes) or "any dtype"
             sizes = " or ".join(map(str, self.channels)) or "any number of"
-            raise PipelineError(f"takes images (H, W, C) of {kinds} with {sizes} channels; got {dtype} {shape}")
+            others = "RandomBrightness, RandomContrast, GaussianBlur and RandomErasing take images of any channels"
+            advice = f": {others}" if len(shape) == 3 and self.channels else ""
+            raise PipelineError(f"takes images (H, W, C) of {kinds} with {sizes} channels; got {dtype} {shape}{advice}")
         return shape, dtype
 
 

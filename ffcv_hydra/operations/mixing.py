@@ -61,6 +61,8 @@ class Mixup(MixingOperation):
         alpha: above 0; 0.2 is usual for ImageNet.
     """
 
+    keeps_classes: ClassVar[bool] = False
+
     def weights(self, keys: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         """float64 (P,): the share that each image of a pair keeps of itself."""
         weights = np.empty(len(keys))

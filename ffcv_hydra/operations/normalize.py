@@ -29,6 +29,14 @@ def _mean_and_std(operation: str, mean: Any, std: Any) -> tuple[tuple[float, ...
     return means, stds
 
 
+def _check_channels(count: int, channels: int) -> None:
+    if count != channels:
+        raise PipelineError(
+            f"mean and std are of {count} channel{'s'[: count != 1]}, and images have {channels}: give one number for"
+            " each"
+        )
+
+
 class NormalizeImage(ImageFunctionOperation):
     """Normalise arrays (N, H, W, C) of uint8, uint16, int16 or float32; before `ToTensor`.
 
@@ -74,10 +82,12 @@ class NormalizeImage(ImageFunctionOperation):
             PipelineError: for anything but images of these dtypes with a channel per mean.
         """
         shape, dtype = tuple(before.shape), np.dtype(before.dtype)
+        if len(shape) == 3:
+            _check_channels(self.table.shape[1], shape[2])
         is_known = dtype == np.uint8 or (dtype.type in _NORMALIZE and self.normalization is not None)
-        if len(shape) != 3 or shape[2] != self.table.shape[1] or not is_known:
+        if len(shape) != 3 or not is_known:
             known = ", ".join(np.dtype(one).name for one in (np.uint8, *_NORMALIZE))
-            raise PipelineError(f"takes images (H, W, {self.table.shape[1]}) of {known}; got {dtype} {shape}")
+            raise PipelineError(f"takes images (H, W, C) of {known}; got {dtype} {shape}")
         if dtype != np.uint8 and self.type != np.float32:
             raise PipelineError(f"type float16 takes uint8 images; got {dtype}; use Convert behind ToTensor")
         return shape, self.table.dtype
@@ -119,10 +129,9 @@ class NormalizeTensor(TensorOperation):
     def after(self, before: State) -> State:
         """Of the new dtype."""
         shape = tuple(before.shape)
-        if before.jit_mode or len(shape) != 3 or shape[0] != len(self.mean):
-            raise PipelineError(
-                f"takes tensors ({len(self.mean)}, H, W); got {shape}: put ToTensor and ToTorchImage before it"
-            )
+        if before.jit_mode or len(shape) != 3 or shape[0] != len(self.mean) == shape[2]:
+            raise PipelineError(f"takes tensors (C, H, W); got {shape}: put ToTensor and ToTorchImage before it")
+        _check_channels(len(self.mean), shape[0])
         return replace(before, dtype=self.dtype)
 
     def as_normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:

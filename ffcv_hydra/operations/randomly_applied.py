@@ -33,6 +33,7 @@ class RandomlyApplied(ImageOperation, ImageFunctionOperation):
     """
 
     random: ClassVar[bool] = True
+    keeps_classes: ClassVar[bool] = False
     change: ClassVar[Kernel]
     changes: ClassVar[Mapping[Any, Kernel]] = {}
     changes_in_place: ClassVar[bool] = True

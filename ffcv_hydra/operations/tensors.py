@@ -30,8 +30,9 @@ class ToTorchImage(TensorOperation):
 
     def after(self, before: State) -> State:
         """With the axes moved."""
-        if before.jit_mode or len(before.shape) != 3:
-            raise PipelineError("ToTorchImage takes tensors (H, W, C): put ToTensor before it")
+        check_is_tensor(before)
+        if len(before.shape) != 3:
+            raise PipelineError(f"takes tensors of images (H, W, C); got {tuple(before.shape)}: leave it out")
         height, width, channels = before.shape
         return replace(before, shape=(channels, height, width))
 

@@ -1,5 +1,6 @@
 """What all transforms of colours and tones have in common, and the distributions of what they draw."""
 
+import copy
 from collections.abc import Callable
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
+from ffcv_hydra.beton import MaskField
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.random.generator import fold, key_of
 from ffcv_hydra.loader import Loader
@@ -16,6 +18,7 @@ from ffcv_hydra.operations import (
     ChunkOperation,
     ColorJitter,
     GaussianBlur,
+    Mixup,
     RandAugment,
     RandomAdjustSharpness,
     RandomAutocontrast,
@@ -218,6 +221,14 @@ def test_only_images_that_it_is_meant_for_are_taken(operation):
     for shape, dtype in [((20, 21), "u1"), ((20, 21, 3), "f8"), *([] if takes_any else others)]:
         with pytest.raises(PipelineError, match="takes images"):
             declare(operation, shape, dtype)
+
+
+@pytest.mark.parametrize("operation", [*ALL[:-2], Mixup()], ids=named)
+def test_classes_of_masks_are_not_changed(operation):
+    on_mask = copy.copy(operation)
+    on_mask.accept_field(MaskField())
+    with pytest.raises(PipelineError, match="changes values, and those of masks are numbers of classes: leave it out"):
+        declare(on_mask, (20, 21, 1))
 
 
 def test_windows_that_do_not_fit_into_the_image_are_refused():

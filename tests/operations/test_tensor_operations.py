@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ffcv_hydra.errors import PipelineError
-from ffcv_hydra.operations import Convert, DivideImage255, ToDevice, ToTensor
+from ffcv_hydra.operations import Convert, DivideImage255, ToDevice, ToTensor, ToTorchImage
 from ffcv_hydra.operations.operation import State
 
 CPU = torch.device("cpu")
@@ -36,6 +36,17 @@ def test_convert_takes_names_and_dtypes(dtype):
 def test_operations_on_tensors_ask_for_one(operation):
     with pytest.raises(PipelineError, match="takes a tensor: put ToTensor before it"):
         operation.declare_state_and_memory(ARRAY)
+
+
+@pytest.mark.parametrize("dtype", [torch.int16, torch.uint16])
+def test_16_bits_are_not_divided_by_255(dtype):
+    with pytest.raises(PipelineError, match=f"is for values of 0 to 255, these are {dtype}: use NormalizeImage"):
+        DivideImage255().declare_state_and_memory(State(False, CPU, (3, 4, 4), dtype))
+
+
+def test_what_is_no_image_is_not_turned():
+    with pytest.raises(PipelineError, match=r"takes tensors of images \(H, W, C\); got \(4, 4\): leave it out"):
+        ToTorchImage().declare_state_and_memory(State(False, CPU, (4, 4), torch.float32))
 
 
 def test_what_is_impossible_is_named():
