@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
@@ -30,8 +29,8 @@ def _run_program(chosen: argparse.Namespace) -> NoReturn:
         raise ConfigError(f"{chosen.program[0]}: no such file")
     if find_spec("ffcv") is None:
         raise ConfigError(f"the program's fields and operations are FFCV's, which is not here: {INSTALL_FFCV} first")
-    handle, records = tempfile.mkstemp(prefix="run-ffcv-")
-    os.close(handle)
+    # a file without a name, which is gone once the program has ended, however that ends
+    records = f"/proc/{os.getpid()}/fd/{os.memfd_create('run-ffcv', 0)}"
     paths = [str(STARTUP), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {
         **os.environ, "PYTHONPATH": os.pathsep.join(paths), "FFCV_HYDRA_RUN_FFCV": f"{os.getpid()}:{records}",

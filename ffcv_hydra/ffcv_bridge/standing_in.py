@@ -20,8 +20,9 @@ def stand_in() -> None:
     for kind, modules in _PLACES.items():
         for module in modules:
             setattr(importlib.import_module(module), kind.__name__, kind)
-        if records:
-            kind.__init__ = _telling(kind.__init__, kind.__name__, records)  # type: ignore[misc]
+        make = vars(kind)["__init__"]
+        if records and not hasattr(make, "__wrapped__"):  # FFCV may be imported anew
+            kind.__init__ = _telling(make, kind.__name__, records)  # type: ignore[misc]
 
 
 def _telling(make: Callable[..., None], what: str, records: str) -> Callable[..., None]:
@@ -31,7 +32,8 @@ def _telling(make: Callable[..., None], what: str, records: str) -> Callable[...
         plan = self.plan if isinstance(self, Loader) else None
         kept = [node.operation.name for node in plan.nodes if isinstance(node.operation, FFCVOperation)] if plan else []
         told = {"what": what, "process": os.getpid(), "replaced": sorted(plan.replaced) if plan else [], "kept": kept}
-        with open(records, "a") as file:
-            file.write(json.dumps(told) + "\n")  # at once: other processes write there, too
+        if "run-ffcv" in os.path.realpath(records):  # the program goes on, and has not closed it
+            with open(records, "a") as file:
+                file.write(json.dumps(told) + "\n")  # at once: other processes write there, too
 
     return make_and_tell

@@ -18,8 +18,9 @@ def test_they_stand_in_everywhere_and_tell_it(monkeypatch, tmp_path):
         monkeypatch.setattr(module, "DatasetWriter", None)
     for kind in (Loader, DatasetWriter):
         monkeypatch.setattr(kind, "__init__", kind.__init__)
-    monkeypatch.setenv("FFCV_HYDRA_RUN_FFCV", f"1:{tmp_path}/records")
+    monkeypatch.setenv("FFCV_HYDRA_RUN_FFCV", f"1:{tmp_path}/run-ffcv")
     stand_in()
+    stand_in()  # as where FFCV is imported anew
     assert ffcv.Loader is ffcv.loader.Loader is ffcv.loader.loader.Loader is Loader
     assert ffcv.DatasetWriter is ffcv.writer.DatasetWriter is DatasetWriter
     path = str(tmp_path / "a.beton")
@@ -29,5 +30,5 @@ def test_they_stand_in_everywhere_and_tell_it(monkeypatch, tmp_path):
         pass
 
     Mine(path, 1, pipelines={"label": [ReplaceLabel([0], 1), ToTensor()]})
-    told = [json.loads(line) for line in (tmp_path / "records").read_text().splitlines()]
+    told = [json.loads(line) for line in (tmp_path / "run-ffcv").read_text().splitlines()]
     assert [(one["what"], one["kept"]) for one in told] == [("DatasetWriter", []), ("Loader", ["ReplaceLabel"])]

@@ -20,12 +20,14 @@ class AfterFFCV:
     """Finds `ffcv` as others do, and has something done once it is there."""
 
     @classmethod
-    def find_spec(cls, name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
-        """The spec of `ffcv`, at the first time; None for all else."""
+    def find_spec(
+        cls, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """The spec of `ffcv`; None for all else."""
         if name != "ffcv":
             return None
-        sys.meta_path.remove(cls)
-        spec = importlib.util.find_spec(name)
+        others = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not cls)
+        spec = next(filter(None, others), None)
         if spec is not None and spec.loader is not None:
             loader = spec.loader
             load = loader.exec_module
@@ -46,11 +48,12 @@ class AfterFFCV:
         return spec
 
 
-def report(records: str) -> None:
-    """Say on stderr what was replaced, as the lines of a file have it, and remove that."""
+def report(program: int, records: str) -> None:
+    """Say on stderr what was replaced, as the lines of a file have it, at the end of the program."""
+    if os.getpid() != program or "run-ffcv" not in os.path.realpath(records):  # a fork of it, or it has closed the file
+        return
     with open(records) as file:
         made = [json.loads(line) for line in file]
-    os.remove(records)
     if not made:
         print("run-ffcv: the program made no Loader and no DatasetWriter", file=sys.stderr)
         return
@@ -75,4 +78,4 @@ _run_next()
 sys.meta_path.insert(0, AfterFFCV)
 _program, _, _records = os.environ["FFCV_HYDRA_RUN_FFCV"].partition(":")
 if _program == str(os.getpid()):  # and none that it spawns
-    atexit.register(report, _records)
+    atexit.register(report, os.getpid(), _records)

@@ -9,13 +9,16 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
+import importlib.util
 import multiprocessing
+import os
 import subprocess
 import sys
 
 import torch
 threads = torch.get_num_threads()
 
+assert importlib.util.find_spec("ffcv") is not None  # looks before it imports
 import ffcv.loader.loader
 from ffcv.fields import IntField
 from ffcv.fields.decoders import IntDecoder
@@ -36,6 +39,9 @@ if __name__ == "__main__":
         DatasetWriter("a.beton", {"label": IntField()}, num_workers=1).from_indexed_dataset([(n,) for n in range(9)])
     read("a.beton")
     if sys.argv[1] == "write":
+        if os.fork() == 0:
+            sys.exit()
+        os.wait()
         for method in ("fork", "spawn"):
             process = multiprocessing.get_context(method).Process(target=read, args=("a.beton",))
             process.start()
@@ -70,13 +76,20 @@ def test_a_program_and_its_processes_have_this_packages_loader_and_writer(tmp_pa
         "  operations replaced by faster ones: IntDecoder",
         "  operations that run as they are: ReplaceLabel",
     ]
-    assert not list(tmp_path.glob("run-ffcv-*"))
+    assert done.stderr.count("run-ffcv:") == 1
 
 
-def test_a_program_without_loaders_says_so(tmp_path: Path):
-    (tmp_path / "program.py").write_text("print('done')")
+WITHOUT_LOADERS = "run-ffcv: the program made no Loader and no DatasetWriter\n"
+
+
+@pytest.mark.parametrize(
+    "ends, returncode, told",
+    [("", 0, WITHOUT_LOADERS), ("os.kill(os.getpid(), 15)", -15, ""), ("os.closerange(3, 99)", 0, "")],
+)
+def test_a_program_without_loaders_says_so_and_leaves_nothing(tmp_path: Path, ends: str, returncode: int, told: str):
+    (tmp_path / "program.py").write_text(f"import os; print('done', flush=True); {ends}")
     command = [sys.executable, "-m", "ffcv_hydra", "run-ffcv", "program.py"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout) == (0, "done\n")
-    assert done.stderr == "run-ffcv: the program made no Loader and no DatasetWriter\n"
+    assert (done.returncode, done.stdout, done.stderr) == (returncode, "done\n", told)
+    assert [path.name for path in tmp_path.iterdir()] == ["program.py"]
