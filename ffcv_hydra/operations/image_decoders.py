@@ -137,7 +137,8 @@ class Resize(SizedDecoder):
     def __init__(self, size: Sequence[int], interpolation: str = "area", scaled_decoding: bool = False) -> None:
         if isinstance(size, int):
             raise PipelineError(
-                f"Resize: size is [height, width] in pixels; got {size}; ResizeShorterSide keeps the aspect ratio"
+                f"Resize: size is [height, width]; one number is the shorter side to torchvision; got {size}: "
+                f"[{size}, {size}] stretches, ResizeShorterSide cuts the centre out, LetterBox puts bars around"
             )
         super().__init__(size, interpolation, scaled_decoding)
 

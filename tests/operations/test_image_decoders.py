@@ -170,7 +170,7 @@ def test_sizes_may_be_lists_tuples_or_one_number(beton):
         (lambda: RandomResizedCrop(8, scale=(0.5, 0.2)), r"scale is \[smallest, largest\]"),
         (lambda: RandomResizedCrop(8, ratio=(0, 1)), r"ratio is \[smallest, largest\]"),
         (lambda: CenterCrop(8, interpolation="cubic"), "CenterCrop: interpolation is one of area, bilinear, nearest"),
-        (lambda: Resize(8), r"Resize: size is \[height, width\] in pixels; got 8; ResizeShorterSide keeps"),
+        (lambda: Resize(8), r"Resize: size is \[height, width\]; .*; got 8: \[8, 8\] stretches, ResizeShorter"),
         (lambda: Resize("ab"), "Resize: size is"),
         (lambda: ResizeShorterSide(0, 8), "ResizeShorterSide: shorter_side is a number of pixels; got 0"),
         (lambda: ResizeShorterSide(8.0, 8), "ResizeShorterSide: shorter_side is"),

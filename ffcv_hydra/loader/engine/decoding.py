@@ -133,11 +133,7 @@ class Decoding:
     ) -> None:
         """Decode what is made of several samples each: of one that is damaged nothing comes along."""
         decoder: Any = node.operation
-        damaged: list[int] = []
-        while (damage := _first_damage(read, damaged[-1] + 1 if damaged else 0)) is not None:
-            position, field = damage
-            self.fail(job, replace(node, field=field), start + position, DAMAGED)
-            damaged.append(position)
+        damaged = self._fail_damaged(job, node, read, start)
         boxes = None if chunk.boxes is None else chunk.boxes.without(damaged)
         decoder.run(read[node.field].without(damaged), target, replace(chunk, boxes=boxes))
 
@@ -146,9 +142,14 @@ class Decoding:
         if not self.storage.reads(node.field):
             return []
         stored = self.storage.extents(node.field, job.samples, lambda size: np.empty(size, dtype=np.uint8))
+        return self._fail_damaged(job, node, {node.field: stored}, 0)
+
+    def _fail_damaged(self, job: BatchJob, node: Node, read: Mapping[str, Extents], start: int) -> list[int]:
+        """The positions of samples whose bytes differ from their checksum, of which the first is `start` of the job."""
         found: list[int] = []
-        while (position := stored.first_mismatch(found[-1] + 1 if found else 0)) is not None:
-            self.fail(job, node, position, DAMAGED)
+        while (damage := _first_damage(read, found[-1] + 1 if found else 0)) is not None:
+            position, field = damage
+            self.fail(job, replace(node, field=field), start + position, DAMAGED)
             found.append(position)
         return found
 
