@@ -9,65 +9,25 @@ from PIL import Image
 from torch import nn
 
 from ffcv_hydra import operations as o
-from ffcv_hydra.beton import (
-    BoundingBoxesField,
-    KeypointsField,
-    MaskField,
-    PolygonsField,
-    RaggedArrayField,
-    RandomAccessImageField,
-    write_beton,
-)
+from ffcv_hydra.beton import BoundingBoxesField, MaskField, write_beton
 from ffcv_hydra.collection import write_sharded_beton
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations import FollowedBoxes, PaddedArray, RandomResizedCrop, ToList, ToTensor
 from ffcv_hydra.ordering import Random
 from tests.loader.configurations import check_resume, digests, joined, of_chunks
+from tests.loader.scenes import Scenes, write_scenes
 
 pytestmark = pytest.mark.timeout(180)
 
 COUNT = 48
-FIELDS = {
-    "image": RandomAccessImageField(write_mode="raw"),
-    "labels": RaggedArrayField("int64", follows="boxes"),
-    "boxes": BoundingBoxesField("xywh"),
-    "points": KeypointsField(2, [[0, 1]], follows="boxes"),
-    "outlines": PolygonsField(),
-    "parts": PolygonsField(follows="boxes"),
-}
-
-
-class Scenes:
-    """Images with up to three boxes that show their places: red is x, green is y, blue is the box on top, from 1 on."""
-
-    def __len__(self) -> int:
-        return COUNT
-
-    def __getitem__(self, index: int):
-        random = np.random.default_rng(index)
-        height, width = (int(side) for side in random.integers(60, 100, 2))
-        rows, columns = np.mgrid[:height, :width]
-        image = np.stack([columns + 1, rows + 1, np.zeros_like(rows)], axis=2).astype(np.uint8)
-        corners = random.integers(0, [width - 12, height - 12], (index % 4, 2))
-        sides = random.integers(4, 40, (index % 4, 2))
-        ends = np.minimum(corners + sides, [width, height])
-        for number, ((left, top), (right, bottom)) in enumerate(zip(corners, ends, strict=True)):
-            image[top:bottom, left:right, 2] = 80 * (number + 1)
-        points = np.stack([corners, ends], axis=1)  # left and right of each
-        outlines = [
-            [(left, top), (right, top), (right, bottom), (left, bottom)]
-            for (left, top), (right, bottom) in points.tolist()
-        ]
-        labels, boxes = 100 * index + np.arange(index % 4), np.concatenate([corners, ends - corners], axis=1)
-        return image, labels, boxes, points, outlines, [[outline] * (index % 3) for outline in outlines]
+FIELDS = ("image", "labels", "boxes", "corners", "outlines", "parts")
+SCENES = Scenes(COUNT, FIELDS)
 
 
 @pytest.fixture(scope="module")
 def beton(tmp_path_factory):
-    path = tmp_path_factory.mktemp("following") / "scenes.beton"
-    write_beton(Scenes(), path, FIELDS, num_workers=0)
-    return path
+    return write_scenes(tmp_path_factory.mktemp("following") / "scenes.beton", SCENES)
 
 
 OPTIONS = ("num_workers", "ordering", "rank", "world_size")
@@ -89,14 +49,14 @@ def test_points_that_leave_the_image_are_marked_and_change_places_in_a_mirror(be
     mirrored = batch(beton, o.Resize([50, 50]), o.RandomHorizontalFlip(1.0))
     turned = batch(beton, o.Resize([50, 50]), o.RandomHorizontalFlip(1.0), o.RandomVerticalFlip(1.0))
     plain = batch(beton, o.Resize([50, 50]))
-    expected = plain["points"].data.clone()
+    expected = plain["corners"].data.clone()
     labelled = expected[..., 2] > 0
     expected[..., 0][labelled] = 50 - expected[..., 0][labelled]
-    assert torch.allclose(mirrored["points"].data, expected.flip(2))
+    assert torch.allclose(mirrored["corners"].data, expected.flip(2))
     expected[..., 1][labelled] = 50 - expected[..., 1][labelled]
-    assert torch.allclose(turned["points"].data, expected, atol=1e-4)  # twice mirrored is turned
+    assert torch.allclose(turned["corners"].data, expected, atol=1e-4)  # twice mirrored is turned
 
-    cropped = batch(beton, o.CenterCrop(30, 0.4), boxes="disabled")["points"]
+    cropped = batch(beton, o.CenterCrop(30, 0.4), boxes="disabled")["corners"]
     inside = ((cropped.data[..., :2] >= 0) & (cropped.data[..., :2] <= 30)).all(-1)
     exists = (torch.arange(cropped.data.shape[1]) < cropped.lengths[:, None])[..., None].expand(inside.shape)
     assert torch.equal(cropped.data[..., 2], torch.where(inside & exists, 2.0, 0.0))
@@ -115,14 +75,14 @@ def test_points_that_leave_the_image_are_marked_and_change_places_in_a_mirror(be
 def test_boxes_with_too_little_left_are_dropped(beton, options, keeps):
     image = RandomResizedCrop(40, [0.3, 0.6])
     every = batch(beton, image, outlines="disabled")
-    corners = batch(beton, image, boxes="disabled", labels="disabled")["points"]
+    corners = batch(beton, image, boxes="disabled", labels="disabled")["corners"]
     some = batch(beton, image, boxes=[FollowedBoxes(**options)], outlines="disabled")
     dropped = 0
     for sample in range(COUNT):
         expected = []
         for row in range(every["boxes"].lengths[sample]):
             label, box = int(every["labels"].data[sample, row]), every["boxes"].data[sample, row]
-            before = corners.data[sample, label % 100, :, :2]
+            before = corners.data[sample, (label - 1) % 100 % 3, :, :2]
             width, height = (box[2:] - box[:2]).tolist()
             share = width * height / float((before.amax(0) - before.amin(0)).prod())
             if keeps(width * height, min(width, height), share):
@@ -132,7 +92,7 @@ def test_boxes_with_too_little_left_are_dropped(beton, options, keeps):
         count = int(some["boxes"].lengths[sample])
         assert some["labels"].data[sample, :count].tolist() == expected
         assert not some["boxes"].data[sample, count:].any() and not some["labels"].data[sample, count:].any()
-        assert not some["points"].data[sample, count:].any() and some["points"].lengths[sample] == count
+        assert not some["corners"].data[sample, count:].any() and some["corners"].lengths[sample] == count
     assert dropped > 3
 
 
@@ -144,7 +104,7 @@ def test_polygons_go_with_their_boxes_and_have_the_numbers_of_these(beton):
     for sample in range(COUNT):
         rows = parts.data[sample, : parts.lengths[sample]]
         numbers = range(int(boxes.lengths[sample]))
-        expected = [(number, part) for number in numbers for part in range(sample % 3)]
+        expected = [(number, part) for number in numbers for part in range(1 + sample % 3)]
         assert list(dict.fromkeys(map(tuple, rows[:, :2].int().tolist()))) == expected
         for number, part in expected:
             corners = rows[(rows[:, 0] == number) & (rows[:, 1] == part), 2:]
@@ -174,16 +134,16 @@ def test_without_an_image_or_disabled_they_are_as_stored(beton):
     (found,) = loader
     for values in (moved, alone, dict(zip(loader.output_names, found, strict=True))):
         for sample in range(COUNT):
-            _, labels, boxes, points, outlines, parts = Scenes()[sample]
+            _, labels, boxes, corners, outlines, parts = SCENES[sample]
             count = sample % 4
             assert values["labels"].data[sample, :count].tolist() == labels.tolist()
             expected = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
             assert values["boxes"].data[sample, :count].tolist() == expected.tolist()
-            assert values["points"].data[sample, :count, :, :2].tolist() == points.tolist()
-            corners = [list(corner) for outline in outlines for corner in outline]
-            assert values["outlines"].data[sample, : 4 * count, 1:].tolist() == corners
-            corners = [list(corner) for outlines in parts for outline in outlines for corner in outline]
-            assert values["parts"].data[sample, : len(corners), 2:].tolist() == corners
+            assert values["corners"].data[sample, :count, :, :2].tolist() == corners.tolist()
+            expected = [list(corner) for outline in outlines for corner in outline]
+            assert values["outlines"].data[sample, : 4 * count, 1:].tolist() == expected
+            expected = [list(corner) for outlines in parts for outline in outlines for corner in outline]
+            assert values["parts"].data[sample, : len(expected), 2:].tolist() == expected
 
 
 def test_views_have_boxes_of_their_own(beton):
@@ -229,7 +189,7 @@ def test_they_do_not_depend_on_workers_chunks_ranks_or_shards(beton, tmp_path):
     expected = digests(loader(beton))
     assert digests(loader(beton, num_workers=2)) == digests(loader(beton, num_workers=3)) == expected
     assert digests(of_chunks(loader(beton), 4)) == expected
-    write_sharded_beton(Scenes(), tmp_path / "shards", FIELDS, shards=3, num_workers=0)
+    write_sharded_beton(SCENES, tmp_path / "shards", SCENES.fields, shards=3, num_workers=0)
     assert digests(loader(tmp_path / "shards")) == expected
     whole = digests(joined([batch]) for batch in loader(beton))
     ranks = [loader(beton, 6, rank=rank, world_size=2) for rank in (0, 1)]
@@ -284,8 +244,8 @@ def test_items_of_boxes_are_split_by_what_drops_them_too(beton):
 def test_of_several_images_one_has_to_be_named(beton):
     other = {"source": "image", "operations": [o.CenterCrop(20), ToTensor()]}
     with pytest.raises(PipelineError, match="'boxes': it holds places in one of image, other; say which by joint_with"):
-        load(beton, [o.Resize([30, 30]), ToTensor()], other=other, points="disabled", outlines="disabled")
-    named = {name: {"joint_with": "other"} for name in ("boxes", "points", "outlines")}
+        load(beton, [o.Resize([30, 30]), ToTensor()], other=other, corners="disabled", outlines="disabled")
+    named = {name: {"joint_with": "other"} for name in ("boxes", "corners", "outlines")}
     found = batch(beton, o.Resize([30, 30]), other=other, **named)
     assert torch.equal(found["boxes"].data, batch(beton, o.CenterCrop(20))["boxes"].data)
 

@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -13,66 +14,32 @@ from torchvision.transforms import v2
 from ffcv_hydra.beton import (
     Beton,
     BoundingBoxesField,
-    KeypointsField,
-    MaskField,
-    RaggedArrayField,
     RandomAccessImageField,
     write_beton,
 )
 from ffcv_hydra.collection import write_sharded_beton
+from ffcv_hydra.collection.mixture import Mixture
 from ffcv_hydra.errors import PipelineError, SampleError
 from ffcv_hydra.kernels.random.draws import draw_uniforms
 from ffcv_hydra.kernels.random.generator import fold, key_of
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations import Extents, RandomHorizontalFlip, RandomIoUCrop, Resize, ToTensor
-from ffcv_hydra.ordering import QuasiRandom
-from tests.loader.configurations import digests
+from ffcv_hydra.ordering import QuasiRandom, Random
+from tests.loader.configurations import digests, leaves
+from tests.loader.scenes import Scenes, numbers_of, scene, write_scenes
 
 pytestmark = pytest.mark.timeout(180)
 
 COUNT = 60
 SIDE = 130  # of outputs: more than any image has, so that no row or column of a crop is left out
-FIELDS = {
-    "image": RandomAccessImageField(write_mode="raw"),
-    "mask": MaskField(),
-    "labels": RaggedArrayField("int64", follows="boxes"),
-    "boxes": BoundingBoxesField("xywh"),
-    "points": KeypointsField(2),
-}
+FIELDS = ("image", "mask", "labels", "boxes", "points")
+SCENES = Scenes(COUNT, FIELDS)
 CROP = {"size": SIDE, "interpolation": "nearest"}
-
-
-def scene(index: int) -> tuple[np.ndarray, np.ndarray]:
-    """Height and width, and up to three boxes as corners, int64 (n, 4)."""
-    random = np.random.default_rng(index)
-    size = random.integers(60, 120, 2)
-    corners = random.integers(0, size[::-1] - 30, (index % 4, 2))
-    return size, np.concatenate([corners, corners + random.integers(12, 30, (index % 4, 2))], axis=1)
-
-
-class Scenes:
-    """Images whose red and green are x and y, from 1 on, and masks of the boxes, the last one on top."""
-
-    def __len__(self) -> int:
-        return COUNT
-
-    def __getitem__(self, index: int):
-        (height, width), boxes = scene(index)
-        rows, columns = np.mgrid[:height, :width]
-        image = np.stack([columns + 1, rows + 1, np.zeros_like(rows)], axis=2).astype(np.uint8)
-        mask = np.zeros((height, width), dtype=np.uint8)
-        for number, (left, top, right, bottom) in enumerate(boxes):
-            mask[top:bottom, left:right] = number + 1
-        points = boxes.reshape(-1, 2, 2)
-        stored = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-        return image, mask, np.arange(len(boxes)), stored, points
 
 
 @pytest.fixture(scope="module")
 def beton(tmp_path_factory):
-    path = tmp_path_factory.mktemp("iou_crop") / "scenes.beton"
-    write_beton(Scenes(), path, FIELDS, num_workers=0)
-    return path
+    return write_scenes(tmp_path_factory.mktemp("iou_crop") / "scenes.beton", SCENES)
 
 
 def load(path, crop: RandomIoUCrop, *others: Any, batch_size: int = COUNT, **options: Any) -> Loader:
@@ -88,7 +55,7 @@ def batch(*arguments: Any, **options: Any) -> dict[str, Any]:
 
 
 def crops(images: torch.Tensor) -> np.ndarray:
-    """int64 (N, 4): left, top, right, bottom of what `Scenes` show."""
+    """int64 (N, 4): left, top, right, bottom of what scenes show."""
     low, high = images.amin((1, 2)).long(), images.amax((1, 2)).long()
     return torch.cat([low[:, :2] - 1, high[:, :2]], dim=1).numpy()
 
@@ -205,11 +172,11 @@ def test_no_box_is_dropped_where_the_whole_image_is_kept(tmp_path):
     assert batch[1].data[0].tolist() == [[0, 10, 10, 30], [40, 20, 60, 40]]
 
 
-def test_all_that_lies_on_an_image_goes_through_its_crop(beton):
-    found = batch(beton, RandomIoUCrop(**CROP), RandomHorizontalFlip(0.5))
+def check_places(found: dict[str, Any], scenes: Iterable[int]) -> int:
+    """All that lies on images of some scenes went through their crops; gives how many boxes were dropped."""
     dropped = 0
-    for index, crop in enumerate(crops(found["image"])):
-        boxes, image, mask = scene(index)[1], found["image"][index], found["mask"][index, ..., 0]
+    for place, (index, crop) in enumerate(zip(scenes, crops(found["image"]), strict=True)):
+        boxes, image, mask = scene(index)[1], found["image"][place], found["mask"][place, ..., 0]
         scale = SIDE / (crop[2:] - crop[:2])
         is_mirrored = image[0, 0, 0] > image[0, -1, 0]
 
@@ -218,26 +185,52 @@ def test_all_that_lies_on_an_image_goes_through_its_crop(beton):
             return np.stack([SIDE - x if is_mirrored else x, y], axis=1)
 
         kept = with_centre(boxes, crop)
-        dropped += (~kept).sum()
-        count = int(found["boxes"].lengths[index])
-        assert found["labels"].data[index, :count].tolist() == np.flatnonzero(kept).tolist()
-        assert found["labels"].lengths[index] == count
-        for number, place in zip(np.flatnonzero(kept), found["boxes"].data[index, :count].numpy(), strict=True):
+        dropped += int((~kept).sum())
+        count, numbers = int(found["boxes"].lengths[place]), numbers_of(index)
+        assert found["labels"].data[place, :count].tolist() == (100 * index + numbers[kept]).tolist()
+        assert found["labels"].lengths[place] == count
+        for number, box in zip(np.flatnonzero(kept), found["boxes"].data[place, :count].numpy(), strict=True):
             corners = moved(boxes[number].reshape(2, 2).astype(float))
             expected = np.concatenate([corners.min(0), corners.max(0)]).clip(0, SIDE)
-            assert np.abs(place - expected).max() < 1e-3
-            if number == len(boxes) - 1:  # on top
-                rows, columns = (mask == number + 1).nonzero(as_tuple=True)
-                seen = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
-                assert np.abs(seen - place).max() <= 0.51
+            assert np.abs(box - expected).max() < 1e-3
+            rows, columns = (mask == numbers[number]).nonzero(as_tuple=True)
+            seen = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+            assert np.abs(seen - box).max() <= 0.51
         x, y = (image[..., axis].long() - 1 for axis in (0, 1))
-        stored = torch.zeros(scene(index)[0].tolist(), dtype=torch.uint8)
-        for number, (left, top, right, bottom) in enumerate(boxes.tolist()):
-            stored[top:bottom, left:right] = number + 1
-        assert torch.equal(stored[y, x], mask)
+        assert torch.equal(torch.from_numpy(Scenes(1, ["mask"], index)[0][0])[y, x], mask)
         expected = moved(boxes.reshape(-1, 2).astype(float))
-        assert np.allclose(found["points"].data[index, : len(boxes), :, :2].reshape(-1, 2), expected, atol=1e-3)
-    assert dropped > 10
+        assert np.allclose(found["points"].data[place, : len(boxes), :, :2].reshape(-1, 2), expected, atol=1e-3)
+    return dropped
+
+
+def test_all_that_lies_on_an_image_goes_through_its_crop(beton):
+    assert check_places(batch(beton, RandomIoUCrop(**CROP), RandomHorizontalFlip(0.5)), range(COUNT)) > 10
+
+
+def test_views_have_crops_of_their_own(beton):
+    two = {"operations": [RandomIoUCrop(**CROP), ToTensor()], "views": 2}
+    loader = load(beton, RandomIoUCrop(**CROP), pipelines={"image": two, "mask": two | {"joint_with": "image"}})
+    (values,) = loader
+    views = [dict(zip(loader.output_names, view, strict=True)) for view in zip(*values, strict=True)]
+    for name, expected in batch(beton, RandomIoUCrop(**CROP)).items():
+        assert all(map(torch.equal, leaves(expected), leaves(views[0][name])))
+    assert [check_places(view, range(COUNT)) > 10 for view in views] == [True, True]
+    assert (crops(views[0]["image"]) != crops(views[1]["image"])).any(axis=1).sum() > 10
+
+
+def test_members_of_a_mixture_are_cropped_by_their_own_boxes(beton, tmp_path):
+    other = write_scenes(tmp_path / "other.beton", Scenes(11, FIELDS, first=COUNT))  # ids are the scenes' numbers
+    loader = load(Mixture({beton: 0.7, other: 0.3}), RandomIoUCrop(**CROP), batch_size=40, ordering=Random())
+    ((ids, _),) = loader.passes.order.samples(0, [np.arange(40)])
+    found = dict(zip(loader.output_names, next(iter(loader)), strict=True))
+    assert (ids >= COUNT).sum() == 12 and check_places(found, ids.tolist()) > 5
+
+
+def test_images_of_a_file_without_any_box_are_whole(tmp_path):
+    path = write_scenes(tmp_path / "empty.beton", Scenes(8, FIELDS, has_boxes=False))
+    found = batch(path, RandomIoUCrop(**CROP, sampler_options=[0.5]), batch_size=8)
+    assert [crop.tolist() for crop in crops(found["image"])] == [[0, 0, *scene(index)[0][::-1]] for index in range(8)]
+    assert all(found[name].lengths.tolist() == [0] * 8 for name in ("boxes", "labels", "points"))
 
 
 def test_boxes_are_looked_at_though_no_output_has_them(beton):
@@ -257,7 +250,7 @@ def test_the_same_comes_from_pages_shards_and_mixtures_by_any_workers(beton, tmp
 
     expected = digests(loader(beton))
     assert digests(loader(beton, os_cache=False, num_workers=1)) == expected
-    write_sharded_beton(Scenes(), tmp_path / "shards", FIELDS, shards=3, num_workers=0)
+    write_sharded_beton(SCENES, tmp_path / "shards", SCENES.fields, shards=3, num_workers=0)
     assert digests(loader(tmp_path / "shards", os_cache=False)) == expected
     by_pages = digests(loader(beton, ordering=QuasiRandom(2)))
     running = iter(found := loader(beton, os_cache=False, ordering=QuasiRandom(2)))
@@ -298,8 +291,8 @@ def test_damaged_boxes_are_found_and_named(beton, damaged, os_cache, boxes):
 def of_two(tmp_path_factory):
     """Every scene has the boxes of the one behind it, too, in another field."""
     path = tmp_path_factory.mktemp("two") / "two.beton"
-    samples = [(Scenes()[index][0], scene(index)[1], scene(index + 1)[1]) for index in range(COUNT)]
-    fields = {"image": FIELDS["image"], "first": BoundingBoxesField(), "second": BoundingBoxesField()}
+    samples = [(SCENES[index][0], scene(index)[1], scene(index + 1)[1]) for index in range(COUNT)]
+    fields = {"image": SCENES.fields["image"], "first": BoundingBoxesField(), "second": BoundingBoxesField()}
     write_beton(samples, path, fields, num_workers=0)
     return path
 
@@ -314,7 +307,7 @@ def test_it_looks_at_one_field_of_boxes(of_two, tmp_path):
     list(Loader(of_two, 4, pipelines=pipelines | {"first": "disabled"}))
     list(Loader(of_two, 4, pipelines=pipelines | {"second": {"joint_with": "disabled"}}))
     path = tmp_path / "none.beton"
-    write_beton([Scenes()[0][:1]], path, {"image": FIELDS["image"]}, num_workers=0)
+    write_beton([SCENES[0][:1]], path, {"image": RandomAccessImageField(write_mode="raw")}, num_workers=0)
     with pytest.raises(PipelineError, match=f"{what} one field of boxes; there is none$"):
         Loader(path, 1, pipelines=pipelines)
 

@@ -8,17 +8,9 @@ import torch
 from torchvision.transforms.v2 import functional
 
 from ffcv_hydra import operations as o
-from ffcv_hydra.beton import (
-    Beton,
-    BoundingBoxesField,
-    KeypointsField,
-    MaskField,
-    PolygonsField,
-    RaggedArrayField,
-    RandomAccessImageField,
-    write_beton,
-)
+from ffcv_hydra.beton import Beton, write_beton
 from ffcv_hydra.collection import write_sharded_beton
+from ffcv_hydra.collection.mixture import Mixture
 from ffcv_hydra.errors import LoaderError, PipelineError, SampleError
 from ffcv_hydra.kernels.random.draws import draw_uniforms
 from ffcv_hydra.kernels.random.generator import fold, key_of
@@ -26,56 +18,19 @@ from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations import Mosaic, ToTensor
 from ffcv_hydra.operations.maps import spread, turned
 from ffcv_hydra.operations.operation import State
+from ffcv_hydra.ordering import Random
 from tests.loader.configurations import digests, leaves
+from tests.loader.scenes import FIELDS, Scenes, scene, write_scenes
 
 pytestmark = pytest.mark.timeout(180)
 
 COUNT, SIDE = 24, 90
-FIELDS = {
-    "image": RandomAccessImageField(write_mode="raw"),
-    "mask": MaskField(),
-    "labels": RaggedArrayField("int64", follows="boxes"),
-    "boxes": BoundingBoxesField("xywh"),
-    "corners": KeypointsField(2, follows="boxes"),
-    "points": KeypointsField(2),
-    "outlines": PolygonsField(),
-    "parts": PolygonsField(follows="boxes"),
-}
-
-
-def scene(index: int) -> tuple[np.ndarray, np.ndarray]:
-    """Height and width, and up to three boxes that share no pixel, as corners, int64 (n, 4)."""
-    random = np.random.default_rng(index)
-    size = random.integers(60, 120, 2)
-    left, top = np.arange(3) * size[1] // 3 + 2, random.integers(0, size[0] // 2, 3)
-    boxes = np.stack([left, top, left + size[1] // 3 - 4, top + size[0] // 2], axis=1)
-    return size, boxes[: index % 4]
-
-
-class Scenes:
-    """Masks of boxes that are numbered from 1 on in each group of four; labels are 100 times the sample more."""
-
-    def __len__(self) -> int:
-        return COUNT
-
-    def __getitem__(self, index: int):
-        (height, width), boxes = scene(index)
-        image = np.random.default_rng(index).integers(60, 200, (height, width, 3), dtype=np.uint8)
-        mask = np.zeros((height, width), dtype=np.uint8)
-        numbers = 3 * (index % 4) + np.arange(len(boxes)) + 1
-        for number, (left, top, right, bottom) in zip(numbers, boxes, strict=True):
-            mask[top:bottom, left:right] = number
-        stored = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-        points = boxes.reshape(-1, 2, 2)
-        parts = [[[(left, top), (right, top), (right, bottom), (left, bottom)]] for left, top, right, bottom in boxes]
-        return image, mask, 100 * index + numbers, stored, points, points, [list(pair) for pair in points], parts
+SCENES = Scenes(COUNT)
 
 
 @pytest.fixture(scope="module")
 def beton(tmp_path_factory):
-    path = tmp_path_factory.mktemp("mosaic") / "scenes.beton"
-    write_beton(Scenes(), path, FIELDS, num_workers=0)
-    return path
+    return write_scenes(tmp_path_factory.mktemp("mosaic") / "scenes.beton", SCENES)
 
 
 def load(path, *operations: Any, batch_size: int = 12, **options: Any) -> Loader:
@@ -85,7 +40,7 @@ def load(path, *operations: Any, batch_size: int = 12, **options: Any) -> Loader
 
 
 def batch(path, *operations: Any, **options: Any) -> dict[str, Any]:
-    loader = load(path, *operations, batch_size=COUNT, **options)
+    loader = load(path, *operations, **{"batch_size": COUNT} | options)
     (values,) = loader
     return dict(zip(loader.output_names, values, strict=True))
 
@@ -161,12 +116,26 @@ COMPOSED = {
 
 @pytest.mark.parametrize("name", COMPOSED)
 def test_boxes_of_all_four_are_where_their_pixels_are_with_their_labels(beton, name):
-    found, kept, sources = batch(beton, *COMPOSED[name]), 0, set()
-    for sample in range(COUNT):
+    found = batch(beton, *COMPOSED[name])
+    kept, sources = check_boxes(found, np.arange(COUNT), name)
+    assert sources == {0, 1, 2, 3} and (kept > 40 or name == "turned")
+
+
+def check_boxes(found: dict[str, Any], scenes: np.ndarray, name: str = "alone") -> tuple[int, set[int]]:
+    """Boxes, corners and labels are where their pixels are; gives how many, and which places in a group they are of.
+
+    Args:
+        found: a batch of mosaics of one of `COMPOSED`.
+        scenes: int64 (N,), the scene of each sample; those of a group are in one of four.
+        name: of the operations.
+    """
+    kept, sources = 0, set()
+    for sample in range(len(scenes)):
         mask, labels = found["mask"][sample, ..., 0].numpy(), items(found, "labels", sample)
         boxes, corners = items(found, "boxes", sample), items(found, "corners", sample)
         assert len(boxes) == len(labels) == len(corners) and len({*labels.tolist()}) == len(labels)
-        assert {label // 400 for label in labels.tolist()} <= {sample // 4}
+        group = scenes[turned(len(scenes), 4)[:, sample]].tolist()
+        assert {label // 100 for label in labels.tolist()} <= {*group}
         for label, box, pair in zip(labels % 100, boxes, corners, strict=True):
             rows, columns = np.nonzero(mask == label)
             if len(rows) == 0:
@@ -185,8 +154,8 @@ def test_boxes_of_all_four_are_where_their_pixels_are_with_their_labels(beton, n
         if name != "of crops":  # which drop boxes by their centres
             numbers, counts = np.unique(mask[mask > 0], return_counts=True)
             assert {*numbers[counts > 12].tolist()} <= {*(labels % 100).tolist()}
-        sources |= {(label // 100 - sample) % 4 for label in labels.tolist()}
-    assert sources == {0, 1, 2, 3} and (kept > 40 or name == "turned")
+        sources |= {group.index(label // 100) for label in labels.tolist()}
+    return kept, sources
 
 
 @pytest.mark.parametrize("operations", [[RESIZE, Mosaic()], [RESIZE, Mosaic(), Mosaic(120)]], ids=["once", "twice"])
@@ -201,7 +170,7 @@ def test_points_and_polygons_of_all_come_one_after_another_and_labels_with_their
         assert len(points) == len(expected)
         for number, pair in enumerate(points):
             if (pair[:, 2] == 2).all():  # of others a part is cut off
-                assert np.allclose(outlines[outlines[:, 0] == number, 1:], pair[:, :2], atol=1e-3)
+                assert np.allclose(outlines[outlines[:, 0] == number, 1:][::2], pair[:, :2], atol=1e-3)
         for (source, number), pair in zip(expected, points, strict=True):
             check_shape(source, number, pair)
         parts = items(found, "parts", sample)
@@ -235,8 +204,55 @@ def test_each_sample_is_the_first_of_its_own_mosaic(beton):
 def test_shards_and_workers_make_no_difference(beton, tmp_path):
     operations = [o.RandomResizedCrop(40), Mosaic(fill=114), o.RandomHorizontalFlip()]
     expected = digests(load(beton, *operations))
-    write_sharded_beton(Scenes(), tmp_path / "shards", FIELDS, shards=5, num_workers=0)
+    write_sharded_beton(SCENES, tmp_path / "shards", SCENES.fields, shards=5, num_workers=0)
     assert digests(load(tmp_path / "shards", *operations, num_workers=1, os_cache=False)) == expected
+
+
+def test_views_are_mosaics_of_their_own(beton):
+    two = {"operations": [RESIZE, Mosaic(), ToTensor()], "views": 2}
+    loader = load(beton, batch_size=COUNT, pipelines={"image": two, "mask": two | {"joint_with": "image"}})
+    (values,) = loader
+    views = [dict(zip(loader.output_names, view, strict=True)) for view in zip(*values, strict=True)]
+    alone = batch(beton, RESIZE, Mosaic())
+    for name, value in alone.items():
+        assert all(map(torch.equal, leaves(value), leaves(views[0][name])))
+        assert not torch.equal(*(next(iter(leaves(view[name]))).sum() for view in views))
+    assert check_boxes(views[1], np.arange(COUNT))[0] > 40
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory):
+    """Scenes behind those of `beton`, not of whole groups, and some without any box."""
+    folder = tmp_path_factory.mktemp("others")
+    return [
+        write_scenes(folder / "behind.beton", Scenes(14, first=COUNT)),
+        write_scenes(folder / "empty.beton", Scenes(8, first=COUNT, has_boxes=False)),
+    ]
+
+
+def test_groups_go_on_from_one_file_of_a_list_to_the_next(beton, others):
+    found = batch([others[0], beton], RESIZE, Mosaic(), batch_size=36)
+    kept, sources = check_boxes(found, np.r_[COUNT : COUNT + 14, 0:22])
+    assert kept > 60 and sources == {0, 1, 2, 3}
+
+
+def test_members_of_a_mixture_come_into_one_image(beton, others):
+    loader = load(Mixture({beton: 0.5, others[1]: 0.5}), RESIZE, Mosaic(), batch_size=16, ordering=Random())
+    ((ids, _),) = loader.passes.order.samples(0, [np.arange(16)])
+    found, of_both = dict(zip(loader.output_names, next(iter(loader)), strict=True)), 0
+    for sample in range(16):
+        group, labels = ids[sample // 4 * 4 :][:4].tolist(), items(found, "labels", sample)
+        assert {label // 100 for label in labels.tolist()} <= {one for one in group if one < COUNT}
+        of_both += len(labels) * (max(group) >= COUNT)
+    assert of_both > 0
+
+
+@pytest.mark.parametrize("first", [RESIZE, o.RandomIoUCrop(SIDE)], ids=["resized", "cropped"])
+def test_a_file_without_any_box_gives_none(others, first):
+    found = batch(others[1], first, Mosaic(), o.RandomHorizontalFlip(), batch_size=8)
+    for name in ("labels", "boxes", "corners", "points", "outlines", "parts"):
+        assert found[name].lengths.tolist() == [0] * 8 and not found[name].data.any()
+    assert found["image"].any() and not found["mask"].any()
 
 
 def damaged(beton, folder, field: str, sample: int):
@@ -291,7 +307,7 @@ def test_what_would_not_come_along_is_refused(beton, tmp_path):
     remedy = "Mosaic mixes 'image', and this would say what it was; say joint_with: disabled for what shall not follow"
     with pytest.raises(PipelineError, match=f"pipeline of 'labels': {remedy}"):
         load(beton, RESIZE, Mosaic(), pipelines={"boxes": "disabled", "corners": "disabled"})
-    samples = [(Scenes()[index][0], index) for index in range(4)]
+    samples = [(SCENES[index][0], index) for index in range(4)]
     write_beton(samples, tmp_path / "labels.beton", {"image": FIELDS["image"], "label": None}, num_workers=0)
     with pytest.raises(PipelineError, match=f"pipeline of 'label': {remedy}"):
         Loader(tmp_path / "labels.beton", 4, pipelines={"image": [RESIZE, Mosaic()]}, drop_last=True)
