@@ -11,7 +11,9 @@ _LIMITS = ("limit_train_batches", "overfit_batches")
 def ranks(trainer: pl.Trainer | None) -> tuple[int, int, int]:
     """Rank, number of ranks, number of ranks on this machine."""
     if trainer is not None:
-        return trainer.global_rank, trainer.world_size, max(1, trainer.num_devices)
+        # a cluster that starts a process for each device lets each see one
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if trainer.world_size > 1 else 1
+        return trainer.global_rank, trainer.world_size, max(here, trainer.num_devices)
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         world_size = torch.distributed.get_world_size()
         return torch.distributed.get_rank(), world_size, int(os.environ.get("LOCAL_WORLD_SIZE", world_size))
