@@ -20,7 +20,8 @@ LINE = 0.15  # height of a line of text
 FONT_SIZE = 8  # points
 CHARACTERS = 24  # that fit under a cell
 CAPTION_LINES = 2
-LINE_WIDTH, POINT_SIZE, MARK_FONT_SIZE = 1.0, 3.0, 5  # of marks, in points
+LINE_WIDTH, POINT_SIZE, MARK_FONT_SIZE = 1.0, 3.0, 4.5  # of marks, in points
+MARK_HEIGHT = 0.08  # of a text at a mark
 
 
 @dataclass
@@ -80,14 +81,18 @@ def draw(columns: Sequence[Column], title: str, notes: Sequence[str], output: Pa
             axes.axis("off")
             axes.autoscale(False)  # marks may reach over a picture's edge
             for mark in column.marks[row] if column.marks else []:
-                _draw_mark(axes, mark)
+                _draw_mark(axes, mark, MARK_HEIGHT * max(shown.shape[0] / cell_height, shown.shape[1] / CELL))
             if below:
                 figure.text(middle, (bottom - 0.03) / height, below[row], ha="center", va="top", **text)
     with any_script():
         figure.savefig(output, format="png", pil_kwargs={"optimize": True})
 
 
-def _draw_mark(axes: Axes, mark: Mark) -> None:
+def _draw_mark(axes: Axes, mark: Mark, text_height: float) -> None:
+    """Draw a mark over a picture; its text, so many pixels high, stands above it, or below it where there is no room.
+
+    Marks that are smaller than a text have none, which would hide them and their neighbours.
+    """
     colour = PALETTE[mark.colour % len(PALETTE)]
     x, y = mark.xy.T - 0.5  # the middle of a pixel is a whole number to matplotlib
     if mark.is_line:
@@ -95,9 +100,12 @@ def _draw_mark(axes: Axes, mark: Mark) -> None:
     else:
         face = colour if mark.is_filled else "none"
         axes.scatter(x, y, s=POINT_SIZE**2, facecolors=face, edgecolors=[colour], linewidths=0.7)
-    if mark.text:
-        box = {"facecolor": colour, "edgecolor": "none", "pad": 0.6}
-        axes.text(x[0], y[0], mark.text, fontsize=MARK_FONT_SIZE, va="top", bbox=box, parse_math=False, clip_on=True)
+    if mark.text and max(np.ptp(x), np.ptp(y)) >= text_height:
+        left, top, bottom = max(float(x.min()), 0.0), float(y.min()), float(y.max())
+        is_above, has_room = top >= text_height, bottom + text_height < axes.get_ylim()[0]
+        at, va = (top, "bottom") if is_above else (bottom, "top") if has_room else (top, "top")
+        box = {"facecolor": colour, "edgecolor": "none", "pad": 0.4}
+        axes.text(left, at, mark.text, fontsize=MARK_FONT_SIZE, va=va, bbox=box, parse_math=False, clip_on=True)
 
 
 def _aspect(picture: np.ndarray) -> float:

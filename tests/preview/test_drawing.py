@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from ffcv_hydra.preview.drawing import Column, draw
+from ffcv_hydra.preview.marks import box_marks
 
 RED, GREEN, BLUE = np.eye(3)
 
@@ -60,3 +61,25 @@ def test_names_in_scripts_without_a_letter_in_the_font_are_drawn_without_a_warni
         warnings.simplefilter("always")
         draw([Column("画像", [flat(RED)], ["猫 と 犬"])], "données", [], tmp_path / "sheet.png")
     assert [str(warning.message) for warning in told] == []
+
+
+def test_names_hide_neither_boxes_nor_their_neighbours(tmp_path):
+    """The inside of a box stays the picture's, with its name above or below; a box smaller than a name has none."""
+    boxes = np.array([[20, 40, 60, 70], [70, 2, 95, 30], [40, 85, 44, 88]], float)
+    marks = [box_marks(boxes, np.arange(3), ["cat", "dog", "a very long name"])]
+    draw([Column("a", [flat(RED, 100, 100)], marks=marks)], "title", [], tmp_path / "named.png")
+    draw([Column("a", [flat(RED, 100, 100)], marks=[[]])], "title", [], tmp_path / "plain.png")
+    named, plain = read(tmp_path / "named.png"), read(tmp_path / "plain.png")
+    (top, *_, bottom), (left, *_, right) = (np.unique(sides) for sides in places(tmp_path / "plain.png", RED))
+    scale = (bottom - top + 1) / 100, (right - left + 1) / 100
+    changed = (np.abs(named - plain) > 10).any(axis=2)[top : bottom + 1, left : right + 1]
+
+    def part(box):
+        return changed[
+            tuple(slice(int(a * s), int(b * s)) for a, b, s in zip(box[1::-1], box[:1:-1], scale, strict=True))
+        ]
+
+    assert not part([23, 43, 57, 67]).any() and part([20, 33, 32, 39]).any()
+    assert not part([73, 5, 92, 27]).any() and part([70, 32, 82, 38]).any()
+    around = part([30, 77, 70, 97])
+    assert 0 < around.sum() < 0.05 * around.size
