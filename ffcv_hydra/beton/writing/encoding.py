@@ -163,7 +163,6 @@ class _PartBuilder:
         self.num_bytes = 0
         self._records = np.zeros(PART_SAMPLES, dtype=encoder.dtype)
         self._columns = [self._records[name] for name in encoder.dtype.names or ()]
-        self._mallocs = [partial(self._allocate, position) for position in range(len(encoder.fields))]
         self._indices: list[int | str] = []
         self._owners: list[tuple[int, int]] = []
         self._sizes: list[int] = []
@@ -181,7 +180,7 @@ class _PartBuilder:
         try:
             with NotingDamage() as damage:
                 for position, (field, value) in enumerate(zip(encoder.fields, item, strict=True)):
-                    malloc = self._mallocs[position]
+                    malloc = partial(self._allocate, position)  # kept by nobody: buffers go with their part
                     coerced = value if isinstance(value, StoredValue) else coerce(field, value)
                     if isinstance(coerced, (EncodedJpeg, StoredValue)):
                         coerced.store(metadata[position], malloc)
