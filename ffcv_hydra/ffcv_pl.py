@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from ffcv_hydra import conversion, datamodule, pipeline
@@ -28,8 +29,10 @@ class FFCVPipelineManager(pipeline.FFCVPipelineManager):
     """A beton, its pipelines and its order, for one stage; see `ffcv_hydra.FFCVPipelineManager`."""
 
     @property
-    def pipeline(self) -> dict[str, Any]:
+    def pipeline(self) -> Mapping[str, Any]:
         """The operations by the names of the file's fields, without those of which there are none.
+
+        To look at: what is read is set by `pipeline_transforms`.
 
         Raises:
             PipelineCountError: if there are not as many as fields.
@@ -43,11 +46,35 @@ class FFCVPipelineManager(pipeline.FFCVPipelineManager):
                     f"{self.file_path} has the fields {', '.join(names)}; got {len(given)} pipelines"
                 )
             given = dict(zip(names, given, strict=True))
-        return {name: operations for name, operations in given.items() if operations is not None}
+        return MappingProxyType({name: operations for name, operations in given.items() if operations is not None})
+
+
+def _option(name: str) -> Any:
+    """An option of all stages that may be set: the next loaders follow it."""
+
+    def change(self: "FFCVDataModule", value: Any) -> None:
+        STAGE_OPTIONS[name].check(name, value)
+        self._options[name] = value
+        for stage in STAGES:
+            self.release(stage)
+
+    return property(lambda self: self._options[name], change)
+
+
+def _manager(stage: str) -> Any:
+    """What a stage reads, which may be set: the next loader follows it."""
+
+    def change(self: "FFCVDataModule", manager: pipeline.FFCVPipelineManager | None) -> None:
+        self.managers[stage] = manager and replace(manager, **self._said[stage])
+        self.release(stage)
+
+    return property(lambda self: self.managers[stage], change)
 
 
 class FFCVDataModule(datamodule.FFCVDataModule):
     """The loaders of all stages; what is not said here is said of `ffcv_hydra.FFCVDataModule`.
+
+    Evaluations read every sample; `val_drop_last=True` leaves out the last batch, as `ffcv_pl` did unasked.
 
     Args:
         kwargs: `STAGE_indices` and `STAGE_custom_fields`, for a manager that says nothing of them, and the options of
@@ -56,6 +83,9 @@ class FFCVDataModule(datamodule.FFCVDataModule):
     Raises:
         NoManagerError: an `AttributeError`, if there is no manager.
     """
+
+    num_workers, os_cache, seed = map(_option, ("num_workers", "os_cache", "seed"))
+    train_manager, val_manager, test_manager, predict_manager = map(_manager, STAGES)
 
     def __init__(
         self,
@@ -70,16 +100,18 @@ class FFCVDataModule(datamodule.FFCVDataModule):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        given = dict(zip(STAGES, (train_manager, val_manager, test_manager, predict_manager), strict=True))
-        if not any(given.values()):
+        managers: dict[str, Any] = {
+            "train_manager": train_manager, "val_manager": val_manager,
+            "test_manager": test_manager, "predict_manager": predict_manager,
+        }  # fmt: skip
+        if not any(managers.values()):
             raise NoManagerError(
                 "no manager was given: pass train_manager, val_manager, test_manager or predict_manager"
             )
-        managers: dict[str, Any] = {}
-        for stage, manager in given.items():
+        self._said = {}
+        for stage in STAGES:
             of_stage = {name: kwargs.pop(f"{stage}_{name}", None) for name in ("indices", "custom_fields")}
-            said = {name: value for name, value in of_stage.items() if value is not None}
-            managers[f"{stage}_manager"] = replace(manager, **said) if manager else None
+            self._said[stage] = {name: value for name, value in of_stage.items() if value is not None}
         unused = sorted(kwargs.keys() - STAGE_OPTIONS.keys())
         if unused:
             warnings.warn(
@@ -87,7 +119,7 @@ class FFCVDataModule(datamodule.FFCVDataModule):
             )
         options = {name: value for name, value in kwargs.items() if name not in unused}
         super().__init__(batch_size, num_workers, is_dist, os_cache=os_cache, seed=seed, **managers, **options)
-        self.num_workers, self.os_cache, self.seed, self.kwargs = num_workers, os_cache, seed, kwargs
+        self.kwargs = kwargs
         for name, manager in managers.items():
             setattr(self, name, manager)
 

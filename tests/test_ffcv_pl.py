@@ -1,5 +1,7 @@
 """The names of `ffcv_pl`."""
 
+from dataclasses import replace
+
 import pytest
 
 from ffcv_hydra.beton import Beton
@@ -25,6 +27,21 @@ def test_a_data_module_takes_and_has_what_it_had(manager):
     assert data.val_manager == manager != data.train_manager and data.test_manager is None
     assert [labels.flatten().tolist() for (labels,) in data.train_dataloader()] == [[5, 6, 7, 8], [9]]
     assert next(iter(data.val_dataloader()))[0].flatten().tolist() == [0, 1]
+
+
+def test_what_is_set_later_is_followed(manager):
+    data = FFCVDataModule(3, 1, False, manager, seed=3, train_indices=[5, 6, 7])
+    first = data.train_dataloader()
+    data.seed, data.num_workers, data.os_cache = 8, 2, False
+    loader = data.train_dataloader()
+    assert (first.seed, loader.seed, loader.num_workers, data.seed) == (3, 8, 2, 8)
+    data.train_manager, data.val_manager = replace(manager, ordering="random"), manager
+    assert sorted(data.train_dataloader().indices) == [5, 6, 7] and data.train_dataloader() is not loader
+    assert sum(len(labels) for (labels,) in data.val_dataloader()) == 90
+    with pytest.raises(LoaderError, match="num_workers must be a whole number of threads"):
+        data.num_workers = 0
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        manager.pipeline["label"] = []
 
 
 def test_a_data_module_without_managers_is_an_attribute_error():
