@@ -11,7 +11,7 @@ from ffcv_hydra.cli.tool import Tool
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.foreign import INSTALL_FFCV
 
-STARTUP = Path(__file__).parents[1] / "ffcv_bridge" / "startup"
+STARTUP = Path(__file__).parent / "ffcv_startup"
 
 
 def _add_program(parser: argparse.ArgumentParser) -> None:

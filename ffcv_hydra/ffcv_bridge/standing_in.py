@@ -16,16 +16,18 @@ _PLACES = {Loader: ("ffcv", "ffcv.loader", "ffcv.loader.loader"), DatasetWriter:
 
 def stand_in() -> None:
     """Put them wherever FFCV has its own, and have them tell that they were made where `run-ffcv` says."""
-    records = os.environ.get("FFCV_HYDRA_RUN_FFCV", "").partition(":")[2]
     for kind, modules in _PLACES.items():
         for module in modules:
             setattr(importlib.import_module(module), kind.__name__, kind)
-        make = vars(kind)["__init__"]
-        if records and not hasattr(make, "__wrapped__"):  # FFCV may be imported anew
-            kind.__init__ = _telling(make, kind.__name__, records)  # type: ignore[misc]
+        kind.__init__ = telling(vars(kind)["__init__"], kind.__name__)  # type: ignore[misc]
 
 
-def _telling(make: Callable[..., None], what: str, records: str) -> Callable[..., None]:
+def telling(make: Callable[..., None], what: str) -> Callable[..., None]:
+    """`make`, of which each call is told where `run-ffcv` says."""
+    records = os.environ.get("FFCV_HYDRA_RUN_FFCV", "").partition(":")[2]
+    if not records or hasattr(make, "__wrapped__"):  # FFCV may be imported anew
+        return make
+
     @functools.wraps(make)
     def make_and_tell(self: Any, *arguments: Any, **named: Any) -> None:
         make(self, *arguments, **named)

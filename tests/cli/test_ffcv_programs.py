@@ -1,4 +1,4 @@
-"""What `run-ffcv` refuses; what it runs, tests/ffcv_bridge/startup says."""
+"""What `run-ffcv` refuses; what it runs, tests/cli/ffcv_startup says."""
 
 import pytest
 

@@ -49,6 +49,29 @@ if __name__ == "__main__":
         assert subprocess.run([sys.executable, "-m", "folder.program", "read"]).returncode == 3
     sys.exit(3)
 """
+OF_FFCV_PL = """
+import ffcv_pl.ffcv_utils.augmentations
+import torch
+from ffcv.fields.basics import IntDecoder
+from ffcv.fields.rgb_image import CenterCropRGBImageDecoder
+from ffcv.loader import OrderOption
+from ffcv.transforms import ToTensor, ToTorchImage
+from ffcv_pl.data_loading import FFCVDataModule
+from ffcv_pl.ffcv_utils.utils import FFCVPipelineManager
+from ffcv_pl.generate_dataset import create_beton_wrapper
+from PIL import Image
+
+DivideImage255 = ffcv_pl.ffcv_utils.augmentations.DivideImage255
+create_beton_wrapper([(Image.new("RGB", (32, 32), (255, 0, 51)), n) for n in range(20)], "./data/toy")
+image = [CenterCropRGBImageDecoder((16, 16), ratio=1.0), ToTensor(), ToTorchImage(), DivideImage255(torch.float32)]
+train, val = (
+    FFCVPipelineManager("./data/toy.beton", pipeline_transforms=[image, labels], ordering=order)
+    for labels, order in (([IntDecoder(), ToTensor()], OrderOption.RANDOM), (None, OrderOption.SEQUENTIAL))
+)
+data = FFCVDataModule(8, 1, False, train_manager=train, val_manager=val, seed=1)
+print(*(len(labels) for images, labels in data.train_dataloader()))
+print(torch.cat([labels for images, labels in data.val_dataloader()]).flatten().tolist(), flush=True)
+"""
 SITE = "open('site.txt', 'a').write('.')"
 
 
@@ -77,6 +100,18 @@ def test_a_program_and_its_processes_have_this_packages_loader_and_writer(tmp_pa
         "  operations that run as they are: ReplaceLabel",
     ]
     assert done.stderr.count("run-ffcv:") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_program_that_imports_ffcv_pl_has_this_packages_names(tmp_path: Path):
+    (tmp_path / "program.py").write_text(OF_FFCV_PL)
+    command = [sys.executable, "-m", "ffcv_hydra", "run-ffcv", "program.py"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.splitlines() == ["8 8", str(list(range(20)))]
+    assert "run-ffcv: 1 FFCVDataModule, 1 create_beton_wrapper of this package in place of" in done.stderr
 
 
 WITHOUT_LOADERS = "run-ffcv: the program made no Loader and no DatasetWriter\n"

@@ -1,4 +1,4 @@
-"""Have this package stand in for FFCV's loader and writer in a process, once that imports FFCV.
+"""Have this package stand in for FFCV's loader and writer, and for `ffcv_pl`, in a process that imports them.
 
 Python runs this as it starts, wherever the program spawns a process; what costs time waits until FFCV is imported.
 """
@@ -38,14 +38,38 @@ class AfterFFCV:
                 threads = torch.get_num_threads()
                 load(module)
                 torch.set_num_threads(threads)  # FFCV has set it to one
-                if importlib.util.find_spec("ffcv_hydra") is None:
-                    sys.path.append(os.path.normpath(os.path.join(HERE, *[os.pardir] * 3)))
+                _make_importable()
                 from ffcv_hydra.ffcv_bridge.standing_in import stand_in
 
                 stand_in()
 
             loader.exec_module = load_and_replace  # type: ignore[method-assign]
         return spec
+
+
+class InsteadOfFFCVPL:
+    """Finds `ffcv_pl`, and all modules in it, as the one of this package that has their names."""
+
+    create_module = staticmethod(lambda spec: None)
+
+    @classmethod
+    def find_spec(cls, name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
+        """The spec of `ffcv_pl`; None for all else."""
+        return importlib.util.spec_from_loader(name, cls) if name == "ffcv_pl" else None  # type: ignore[arg-type]
+
+    @staticmethod
+    def exec_module(module: ModuleType) -> None:
+        """Put this package's module where those of `ffcv_pl` are looked for."""
+        _make_importable()
+        names = importlib.import_module("ffcv_hydra.ffcv_pl")
+        sys.modules["ffcv_pl"] = names
+        for part in ("data_loading", "generate_dataset", "ffcv_utils", "ffcv_utils.utils", "ffcv_utils.augmentations"):
+            sys.modules[f"ffcv_pl.{part}"] = names
+            setattr(names, part.rpartition(".")[2], names)
+        from ffcv_hydra.ffcv_bridge.standing_in import telling
+
+        names.FFCVDataModule.__init__ = telling(names.FFCVDataModule.__init__, "FFCVDataModule")
+        names.create_beton_wrapper = telling(names.create_beton_wrapper, "create_beton_wrapper")  # type: ignore[attr-defined]
 
 
 def report(program: int, records: str) -> None:
@@ -67,6 +91,11 @@ def report(program: int, records: str) -> None:
     print("\n".join(lines), file=sys.stderr)
 
 
+def _make_importable() -> None:
+    if importlib.util.find_spec("ffcv_hydra") is None:
+        sys.path.append(os.path.normpath(os.path.join(HERE, *[os.pardir] * 3)))
+
+
 def _run_next() -> None:
     """Run the `sitecustomize` that this one hides, if there is one."""
     spec = PathFinder.find_spec("sitecustomize", [part for part in sys.path if os.path.abspath(part) != HERE])
@@ -75,7 +104,7 @@ def _run_next() -> None:
 
 
 _run_next()
-sys.meta_path.insert(0, AfterFFCV)
+sys.meta_path[:0] = [AfterFFCV, InsteadOfFFCVPL]
 _program, _, _records = os.environ["FFCV_HYDRA_RUN_FFCV"].partition(":")
 if _program == str(os.getpid()):  # and none that it spawns
     atexit.register(report, os.getpid(), _records)
