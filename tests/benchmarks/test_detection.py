@@ -1,11 +1,16 @@
+from collections.abc import Iterator
+from types import ModuleType, SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 
-from benchmarks.boxes import LEAST_SIDE, LETTER_BOX, MOST, STILL, boxes_of
+from benchmarks import child
+from benchmarks.boxes import LEAST_SIDE, MOST, STILL, boxes_of
 from benchmarks.child import cost_of_places, places
 from benchmarks.contenders.detection import ours, torchvision
 from benchmarks.detection import different
-from benchmarks.work import Work
+from benchmarks.work import Epochs, Work
 
 # conversions are given photographs that are not yet decoded, and are not closed
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -23,6 +28,7 @@ def test_a_letter_box_without_randomness_is_the_same_with_torchvision(children):
     work, said = Work(STILL, 8, 4, 96, workers=1), []
     pictures = [next(iter(library.batches(work)))[0].float() for library in (ours, torchvision)]
     assert (pictures[0] - pictures[1]).abs().mean() < 2  # their JPEG decoders are others
+    assert torch.equal(next(iter(ours.images(work)))[0].float(), pictures[0])  # whose cost is compared
     for library in (ours, torchvision):
         places(library, work, said.append)
     mine, theirs = (one["places"] for one in said)
@@ -35,7 +41,22 @@ def test_a_letter_box_without_randomness_is_the_same_with_torchvision(children):
     ]
 
 
-def test_the_cost_of_boxes_is_told_in_percent(children):
-    said = []
-    cost_of_places(ours, Work(LETTER_BOX, 8, 4, 96, workers=1), said.append)
-    assert -100 < said[0]["percent"] < 1000
+def test_the_cost_of_boxes_is_the_median_of_epochs_behind_the_first(monkeypatch):
+    now = [0.0]
+
+    def lasting(seconds: list[float]) -> Epochs:
+        of_epochs = iter(seconds)
+
+        def epoch() -> Iterator[tuple[torch.Tensor, ...]]:
+            now[0] += next(of_epochs)
+            return iter(())
+
+        return Epochs(epoch)
+
+    monkeypatch.setattr(child, "time", SimpleNamespace(process_time=lambda: now[0]))
+    contender, said = ModuleType("contender"), []
+    others = child.EPOCHS_FOR_COST - 1
+    contender.batches = lambda work: lasting([90, *[3] * others, 8])
+    contender.images = lambda work: lasting([1, *[2] * others, 1])
+    cost_of_places(contender, Work(STILL, 8, 4, 96), said.append)
+    assert said == [{"percent": 50}]
