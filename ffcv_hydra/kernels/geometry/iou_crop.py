@@ -24,13 +24,31 @@ def _largest_iou(boxes, count, left, top, right, bottom):
 
 
 @device_function
+def _most_iou(boxes, count, height, width, bounds):
+    """What no intersection over union of a crop and a box exceeds: with the sides that come nearest to a box's."""
+    low_w, high_w = max(1.0, np.floor(width * bounds[0])), width * bounds[1]
+    low_h, high_h = max(1.0, np.floor(height * bounds[0])), height * bounds[1]
+    most = 0.0
+    for place in range(0, 4 * count, 4):
+        wide = np.float64(boxes[place + 2]) - np.float64(boxes[place])
+        tall = np.float64(boxes[place + 3]) - np.float64(boxes[place + 1])
+        w, h = min(max(wide, low_w), high_w), min(max(tall, low_h), high_h)
+        shared = min(w, wide) * min(h, tall)
+        most = max(most, shared / (wide * tall + w * h - shared))
+    return most + 1e-6  # whatever is rounded
+
+
+@device_function
 def _find_crop(key, height, width, boxes, count, bounds, options, trials, crop):
-    """Write the first crop that is allowed, if one is found."""
+    """Write the first crop that is allowed, if one is found; nothing is tried for options that no crop can fulfil."""
+    most = _most_iou(boxes, count, height, width, bounds)
     for number in range(_ROUNDS):
         first = number * (1 + 4 * trials)
         least = options[randint(key, first, len(options))]
         if least >= 1:
             return
+        if least > most:
+            continue
         for draw in range(first + 1, first + 1 + 4 * trials, 4):
             w = np.int64(width * (bounds[0] + (bounds[1] - bounds[0]) * uniform(key, draw)))
             h = np.int64(height * (bounds[0] + (bounds[1] - bounds[0]) * uniform(key, draw + 1)))
