@@ -6,11 +6,14 @@ import sys
 from itertools import takewhile
 from traceback import walk_stack
 from typing import Any
+from weakref import WeakSet
 
 from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.looks import may_look
 
 _OURS, _OTHER = "pytorch_lightning", "lightning.pytorch"
+
+_loaders: WeakSet[Any] = WeakSet()  # those that have told that they are looked at; others are not ours to split
 
 
 class OfEveryLightning:
@@ -50,7 +53,7 @@ def in_every(kind: type) -> tuple[Any, ...]:
 
 
 @may_look
-def is_looking() -> bool:
+def is_looking(loader: object) -> bool:
     """Whether a trainer asks for an iterator just to see that a loader has one; what it then reads is `_of_trainer`'s.
 
     Lightning splits DataLoaders over the ranks and turns their shuffling off to overfit, and leaves all else as it is.
@@ -60,12 +63,13 @@ def is_looking() -> bool:
     names = next(looks, None)
     if names is None:
         return False
+    _loaders.add(loader)
     connector = names["_DataConnector"]
     prepare = connector._prepare_dataloader
     if not hasattr(prepare, "takes_loaders"):
 
         def prepare_also(self: Any, dataloader: Any, *args: Any, **options: Any) -> Any:
-            if hasattr(dataloader, "with_options"):
+            if any(dataloader is one for one in _loaders):
                 return _of_trainer(dataloader, self.trainer, names["__name__"])
             return prepare(self, dataloader, *args, **options)
 

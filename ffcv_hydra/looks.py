@@ -2,15 +2,15 @@
 
 from collections.abc import Callable
 
-_askers: list[Callable[[], bool]] = []
+_askers: list[Callable[[object], bool]] = []
 
 
-def may_look(is_looking: Callable[[], bool]) -> Callable[[], bool]:
-    """Have `is_looking` say, when an iterator is asked for, whether it is only looked at."""
+def may_look(is_looking: Callable[[object], bool]) -> Callable[[object], bool]:
+    """Have `is_looking` say, when an iterator of something is asked for, whether it is only looked at."""
     _askers.append(is_looking)
     return is_looking
 
 
-def is_only_looked_at() -> bool:
-    """Whether somebody looks at the iterator that is being asked for."""
-    return any(is_looking() for is_looking in _askers)
+def is_only_looked_at(iterable: object) -> bool:
+    """Whether somebody looks at the iterator that `iterable` is being asked for."""
+    return any(is_looking(iterable) for is_looking in _askers)

@@ -162,15 +162,31 @@ def test_overfitting_reads_the_same_few_batches_in_order(beton):
     assert model.evaluated[4:] == [labels.flatten().tolist() for (labels,) in loader_of(beton)][:2]
 
 
+class Foreign:
+    """Reads a loader of ours, and has a method of the same name."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, loader: Loader) -> None:
+        self.loader = loader
+
+    def __iter__(self):
+        return iter(self.loader)
+
+    def with_options(self) -> None:
+        raise AssertionError("is somebody else's")
+
+
 def test_a_trainer_leaves_alone_what_needs_no_change(beton):
     manager = FFCVPipelineManager(beton, PIPELINES, ordering=Random())
     data = FFCVDataModule(8, train_manager=manager, seed=3, num_workers=1)
-    for given in (loader_of(beton), data, DataLoader([torch.zeros(1)] * 4)):
-        fit = trainer(max_epochs=1, overfit_batches=2) if given is data else trainer(max_epochs=1)
+    for given in (loader_of(beton), data, DataLoader([torch.zeros(1)] * 4), Foreign(loader_of(beton))):
+        few = {"overfit_batches": 2} if given is data or isinstance(given, Foreign) else {}
+        fit = trainer(max_epochs=1, **few)
         fit.fit(Records(), given)
         expected = data.train_dataloader() if given is data else given
         assert fit.train_dataloader is expected
-    assert not is_only_looked_at()
+    assert not is_only_looked_at(given)
 
 
 class SaveAt(pl.Callback):

@@ -5,8 +5,9 @@ from ffcv_hydra import looks
 
 def test_whoever_may_look_is_asked(monkeypatch):
     monkeypatch.setattr(looks, "_askers", [])
-    assert not looks.is_only_looked_at()
-    looks.may_look(lambda: False)
-    assert not looks.is_only_looked_at()
-    looks.may_look(lambda: True)
-    assert looks.is_only_looked_at()
+    assert not looks.is_only_looked_at(7)
+    looks.may_look(lambda iterable: False)
+    assert not looks.is_only_looked_at(7)
+    looks.may_look(lambda iterable: iterable == 7)
+    assert looks.is_only_looked_at(7)
+    assert not looks.is_only_looked_at(8)

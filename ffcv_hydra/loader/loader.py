@@ -168,7 +168,7 @@ class Loader:
         return len(self.passes.split)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        tell_of_ranks(self.world_size)
+        tell_of_ranks(self)
         return Pass(self.passes)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -30,9 +30,9 @@ def tell_of_left_out(beton: Beton, pipelines: Any) -> None:
         )  # fmt: skip
 
 
-def tell_of_ranks(world_size: int) -> None:
-    """Warn if a loader of so many ranks is read by more, and not only looked at."""
-    if is_only_looked_at() or world_size > 1:
+def tell_of_ranks(loader: Any) -> None:
+    """Warn if a loader of one rank is read by more, and not only looked at."""
+    if is_only_looked_at(loader) or loader.world_size > 1:
         return
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         warn_of_whole_reads(torch.distributed.get_rank(), torch.distributed.get_world_size())

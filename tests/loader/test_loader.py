@@ -534,7 +534,7 @@ def test_F19_a_loader_that_knows_nothing_of_the_ranks_says_once_that_each_reads_
     make(beton, 4, rank=1, world_size=2).__iter__()
     assert stored_values(beton, ["label"], np.array([3, 1]), None)["label"].tolist() == [[3], [1]]  # shown by one rank
     with monkeypatch.context() as patched:
-        patched.setattr(notices, "is_only_looked_at", lambda: True)
+        patched.setattr(notices, "is_only_looked_at", lambda loader: True)
         iter(loader)
     with pytest.warns(UserWarning, match="each of 2 ranks reads all samples: give the loader its rank and world_size"):
         iter(loader)
