@@ -33,8 +33,13 @@ def as_dataloader(loader: Loader, collate_fn: Callable[[tuple[Any, ...]], Any] |
             Hugging Face's `Trainer`. By default it stays as it is.
 
     Raises:
-        LoaderError: the loader has a part of the samples only, which would be split twice.
+        LoaderError: the loader has a part of the samples only, which would be split twice, or is FFCV's.
     """
+    if not callable(loader.state_dict):
+        raise LoaderError(
+            "as_dataloader: only the passes of a loader with FFCV's arguments know its order; iterate over that loader "
+            "itself, or give an ffcv_hydra.Loader"
+        )
     if loader.world_size > 1:
         raise LoaderError(
             f"as_dataloader: the loader reads the part of rank {loader.rank} of {loader.world_size}, which a loop that "

@@ -54,7 +54,7 @@ ELSEWHERE = {
     "datasets/test_voc.py": "datasets/listed_classes",
     "datasets/test_yolo.py": "datasets/yolo_files",
     "ffcv_bridge/test_equivalents.py": "ffcv_bridge/operations ffcv_bridge/wrapping",
-    "ffcv_bridge/test_names.py": "ffcv_bridge/loader ffcv_bridge/reader",
+    "ffcv_bridge/test_names.py": "ffcv_bridge/reader",
     "ffcv_bridge/test_stock_ffcv.py": "ffcv_bridge/fields",
     "ordering/test_orders.py": (
         "ffcv_bridge/adapting ffcv_bridge/orders foreign ordering/base ordering/naming ordering/options ordering/ranks"

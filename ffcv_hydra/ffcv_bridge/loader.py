@@ -4,6 +4,7 @@ import copy
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from operator import index
 from typing import Any, NoReturn
 
@@ -24,7 +25,8 @@ from ffcv_hydra.ffcv_bridge.orders import GivenOrder, PagewiseOrder
 from ffcv_hydra.ffcv_bridge.reader import Reader
 from ffcv_hydra.loader.engine.epoch_order import EpochOrder
 from ffcv_hydra.loader.iteration import Pass
-from ffcv_hydra.ordering import options, split_over_ranks
+from ffcv_hydra.loader.sampler import Sampler
+from ffcv_hydra.ordering.ranks import RankBatches
 from ffcv_hydra.pipeline import DISABLED, FieldPipeline
 
 _INSTEAD = {
@@ -33,6 +35,8 @@ _INSTEAD = {
     "pipelines": "set attributes of the operations that you gave, or make another loader",
     "field_name_to_f_ix": "list(loader.reader.handlers) has the fields in their order",
 }
+# attributes that a copy has from its own file
+_OF_FILE = {"reader", "memory_manager", "passes", "pictures", "_arguments", "_beton", "_position"}
 
 
 class Loader(engine.Loader):
@@ -47,6 +51,8 @@ class Loader(engine.Loader):
     """
 
     indices: Any = None  # an array, in the place of a property
+    # FFCV's has none, and what an order of somebody's own has come to cannot be saved; by None Lightning knows it
+    state_dict = load_state_dict = None  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -81,7 +87,6 @@ class Loader(engine.Loader):
                 fname,
                 index(batch_size),
                 pipelines=_pipelines(pipelines, self.reader.handlers),
-                ordering=options.OrderOption["SEQUENTIAL" if order == OrderOption.SEQUENTIAL else "RANDOM"],
                 indices=chosen if len(self.indices) else None,  # no samples are no batches, and no error
                 seed=index(seed),
                 num_workers=index(num_workers) if num_workers >= 1 else -1,
@@ -89,6 +94,11 @@ class Loader(engine.Loader):
                 batches_ahead=max(1, index(batches_ahead)),
                 custom_fields=custom_fields,
             )
+        if order != OrderOption.SEQUENTIAL:
+            self.sampler = self.passes.sampler = Sampler()
+        if not len(self.indices):
+            self.num_samples, ordering = 0, self.passes.order.ordering
+            self.passes.order = EpochOrder(self._beton, np.empty(0, dtype=np.int64), ordering, self.seed)
         self.drop_last = drop_last
         self.traversal_order = self._order_of(order)
         self.first_traversal_order = self.next_traversal_order()
@@ -127,13 +137,46 @@ class Loader(engine.Loader):
         passes.sampler = copy.copy(self.sampler)
         self.next_epoch += 1
         self.passes = passes
-        if not len(ids):
-            return iter(())
         by_pages = isinstance(self.traversal_order, PagewiseOrder)
         chosen = passes.order.sample_set.chosen
-        passes.order = EpochOrder(self.passes.storage.beton, chosen, GivenOrder(ids, by_pages), self.seed)
-        passes.split = split_over_ranks(len(ids), self.batch_size, world_size=1, rank=0, drop_last=False)
+        passes.order = EpochOrder(self._beton, chosen, GivenOrder(ids, by_pages), self.seed)
+        whole, rest = divmod(len(ids), self.batch_size)
+        last = (np.arange(len(ids) - rest, len(ids)),) if rest else ()
+        passes.split = RankBatches(0, self.batch_size, self.batch_size, whole, last)
         return EpochIterator(passes)
+
+    def _ahead(self) -> "Loader":
+        """A copy that has begun the next pass, by which this one's order has not been asked."""
+        other = copy.copy(self)
+        other.traversal_order = copy.deepcopy(self.traversal_order, {id(self): other})
+        Loader.__iter__(other)
+        return other
+
+    def peek(self) -> tuple[Any, ...] | None:
+        """The batch that the next pass begins with, for a look: no pass has begun by it; None if there is none."""
+        look = EpochIterator(self._ahead().passes)
+        try:
+            return next(look, None)
+        finally:
+            look.close()
+
+    def sample(self, sample: int, epoch: int | None = None) -> dict[str, Any]:
+        """What the outputs are of one sample, by name, as `ffcv_hydra.Loader.sample` gives them."""
+        whole = engine.Loader(**self._arguments)
+        whole.passes.sizes = dict(self.passes.sizes)
+        return whole.sample(sample, epoch)
+
+    def sample_ids(self, batch_index: int) -> np.ndarray:
+        """int64: the ids of batch `batch_index` of the pass that was begun last; of the next one, if none was."""
+        has_begun = isinstance(self.passes.order.ordering, GivenOrder)
+        return engine.Loader.sample_ids(self if has_begun else self._ahead(), batch_index)
+
+    def with_options(self, **arguments: Any) -> "Loader":
+        """The same loader with others of FFCV's arguments, such as another `batch_size`, in the same epoch."""
+        other = Loader(**{**self._args, **arguments})
+        other.next_epoch = self.next_epoch
+        other.passes.sizes = dict(self.passes.sizes)
+        return other
 
     def filter(self, field_name: str, condition: Callable[[Any], bool]) -> "Loader":
         """A loader of the samples of this one whose field, as its pipeline makes it, fulfils a condition."""
@@ -141,12 +184,8 @@ class Loader(engine.Loader):
         pipelines = {**self._args["pipelines"], **others}
         of_field = {"order": OrderOption.SEQUENTIAL, "distributed": False, "drop_last": False, "pipelines": pipelines}
         whole = Loader(**{**self._args, **of_field})
-        kept = [
-            sample_id
-            for number, (batch,) in enumerate(whole)
-            for sample_id, sample in zip(whole.sample_ids(number).tolist(), batch, strict=True)
-            if condition(sample)
-        ]
+        samples = zip(whole.indices.tolist(), chain.from_iterable(batch for (batch,) in whole), strict=True)
+        kept = [sample_id for sample_id, sample in samples if condition(sample)]
         return Loader(**{**self._args, "indices": np.array(kept, dtype=np.int64)})
 
     @property
@@ -164,7 +203,17 @@ class Loader(engine.Loader):
         return (OSCacheManager if self._args["os_cache"] else ProcessCacheManager)(self.reader)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return functools.partial(type(self), **self._args), (), super().__reduce__()[2]
+        own = {name: value for name, value in vars(self).items() if name not in _OF_FILE}
+        own["sampler"] = copy.copy(self.sampler)
+        # the order, which may have a state, is among its own, and not made and asked once more
+        arguments = {**self._args, "order": OrderOption.SEQUENTIAL, "distributed": False}
+        state = {"own": own, "sizes": self.passes.sizes, "position": self._position}
+        return _made_again, (type(self), arguments), state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._position.follow(state["position"])  # if the file is still the same
+        vars(self).update(state["own"])
+        self.passes.sampler, self.passes.sizes = self.sampler, dict(state["sizes"])
 
     def __getattr__(self, name: str) -> NoReturn:
         instead = f" of FFCV's: {_INSTEAD[name]}" if name in _INSTEAD else ""
@@ -177,6 +226,12 @@ class EpochIterator(Pass):
     def close(self) -> None:
         """End it, and wait for its threads."""
         self.end()
+
+
+def _made_again(kind: type[Loader], arguments: dict[str, Any]) -> Loader:
+    loader = Loader(**arguments)  # the constructor of a derived class may take others
+    loader.__class__ = kind
+    return loader
 
 
 def _read(fname: str, custom_fields: Mapping[str, type[Field]]) -> Reader:
