@@ -70,8 +70,9 @@ class Samples(torch.utils.data.Dataset):
         self.loader = loader
         self.epoch = loader.sampler.epoch
         self.first_batch = 0  # of the epoch, behind those that were delivered before
-        self.shift: int | None = None  # how far behind one request the next one lies
         self.is_counted = False  # by the DataLoader that has the state
+        self.are_skipped = False  # by it, the first batches of the epoch that it is about to begin
+        self._goes_on, self._epoch_0 = False, 0
         self._last: np.ndarray | None = None
         self._ahead: tuple[Ahead, Pass] | None = None
         self._lock = threading.Lock()
@@ -116,19 +117,34 @@ class Samples(torch.utils.data.Dataset):
         with self._lock:
             self._end()
             self.epoch, self.first_batch = epoch, first_batch
-            self._last, self.shift, self.is_counted = None, None, False
+            self._last, self.is_counted, self.are_skipped = None, False, False
+
+    def set_epoch(self, epoch: int) -> None:
+        """Let the next epoch be this one; behind `go_on`, 0 is the one that is gone on with, 1 the next, and so on.
+
+        Fabric counts the passes that there were in this process.
+        """
+        sampler = self.loader.sampler
+        if self._goes_on:
+            self._goes_on, self._epoch_0 = False, sampler.epoch if epoch == 0 else 0
+        sampler.set_epoch(self._epoch_0 + epoch)
+
+    def go_on(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`; raises `LoaderError` if it is of another loader."""
+        self.loader.load_state_dict(dict(state))
+        self._goes_on = True
 
     def _begin(self, wanted: np.ndarray) -> None:
         """Begin a pass over what is wanted, and over what will be if requests go on as they do."""
         is_split = torch.distributed.is_available() and torch.distributed.is_initialized()
         world_size = torch.distributed.get_world_size() if is_split else 1
         is_next = self._last is not None and len(self._last) == len(wanted)
-        self.shift = int(wanted[0] - self._last[0]) if is_next else world_size * len(wanted)  # type: ignore[index]
-        if is_next and self.shift == len(wanted):
+        shift = int(wanted[0] - self._last[0]) if is_next else world_size * len(wanted)  # type: ignore[index]
+        if is_next and shift == len(wanted):
             warn_of_whole_reads(torch.distributed.get_rank() if is_split else 0, world_size)
         self._end()
         passes = copy.copy(self.loader.passes)  # shares all but what is read, and where it is
-        expected = Ahead(wanted, self.shift, len(self))
+        expected = Ahead(wanted, shift, len(self))
         passes.split, passes.sampler, passes.position = expected, Sampler(), Position({})  # type: ignore[assignment]
         passes.sampler.set_epoch(self.epoch)
         self._ahead = expected, Pass(passes)
@@ -191,7 +207,9 @@ class Ahead:
 
 
 class Order(torch.utils.data.Sampler):
-    """The positions of an epoch that are still to come, one by one: the order itself is the dataset's.
+    """The positions of an epoch one by one: the order itself is the dataset's.
+
+    Those of batches that a state has as delivered are left out, unless whoever asks skips them.
 
     Args:
         samples: at these positions.
@@ -201,32 +219,42 @@ class Order(torch.utils.data.Sampler):
         self._samples = samples
 
     def set_epoch(self, epoch: int) -> None:
-        """Let the next pass be over this epoch."""
-        self._samples.loader.sampler.set_epoch(epoch)
+        """Let the next pass be over this epoch, see `Samples.set_epoch`."""
+        self._samples.set_epoch(epoch)
 
     def __len__(self) -> int:
         return len(self._samples)
 
     def __iter__(self) -> Iterator[int]:
-        loader = self._samples.loader
+        samples, loader = self._samples, self._samples.loader
         epoch, epoch_set = loader.sampler.begin()
         first = loader.passes.position.begin(epoch, len(loader), epoch_set)
-        self._samples.begin(epoch, first)
-        yield from range(first * loader.batch_size, len(self))
+        are_skipped = samples.are_skipped
+        samples.begin(epoch, first)
+        yield from range(0 if are_skipped else first * loader.batch_size, len(self))
         if loader.sampler.epoch == epoch:
             loader.sampler.epoch = epoch + 1
 
 
 class LoaderDataLoader(torch.utils.data.DataLoader):
-    """A DataLoader of `Samples`, with a state. Made by `as_dataloader`."""
+    """A DataLoader of `Samples`, with a state. Made by `as_dataloader`, and by Fabric for a rank's part."""
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         samples: Samples = self.dataset  # type: ignore[assignment]
         loader = samples.loader
-        for number, batch in enumerate(super().__iter__(), 1):
+        num_ranks = getattr(self.sampler, "num_replicas", 1)
+        samples.are_skipped = True  # for the sampler of a rank's part wants as many positions in every epoch
+        for step, positions in enumerate(self.batch_sampler, 1):  # type: ignore[arg-type]
+            if samples.first_batch % num_ranks and samples.first_batch < len(loader):
+                raise LoaderError(
+                    f"the state to go on from is of {samples.first_batch} batches of {loader.batch_size} samples, which"
+                    f" are no whole number of steps of {num_ranks} ranks; begin anew, or at a state of as many ranks"
+                )
+            batches = step * num_ranks if step < len(self) else len(loader)  # what is left is no step of all ranks
+            if batches <= samples.first_batch:
+                continue
+            batch = self.collate_fn(samples.__getitems__(positions))  # type: ignore[arg-type]
             samples.is_counted = True
-            at_once = max(1, (samples.shift or 0) // loader.batch_size)  # batches of all ranks together
-            batches = min(samples.first_batch + number * at_once, len(loader))
             loader.passes.position.delivered(samples.epoch, batches, loader.sampler.epoch_set)
             yield batch
 
@@ -250,4 +278,4 @@ class LoaderDataLoader(torch.utils.data.DataLoader):
         Raises:
             LoaderError: the state is of other data, another order or another batch size; says which.
         """
-        self.dataset.loader.load_state_dict(dict(state))  # type: ignore[attr-defined]
+        self.dataset.go_on(state)  # type: ignore[attr-defined]

@@ -9,13 +9,16 @@ import atexit
 import multiprocessing
 import os
 import runpy
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 from ffcv_hydra import errors
 
@@ -25,6 +28,12 @@ IMPORTED = (
     "ffcv_hydra.callbacks", "ffcv_hydra.models", "ffcv_hydra.sweeps.delegate", "ffcv_hydra.datasets", "torchvision",
     "s3fs",  # which Lightning imports if it is there
 )  # fmt: skip
+
+
+def _server() -> Any:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*IMPORTED])
+    return context
 
 
 def start(
@@ -43,8 +52,7 @@ def start(
         error_output: the same for stderr; None: they go to `output`, too.
         environment: in place of this process's.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*IMPORTED])
+    context = _server()
     outputs = output, output if error_output is None else error_output
     variables = dict(os.environ if environment is None else environment)
     process = context.Process(target=_be, args=([*map(str, command)], folder, outputs, variables))
@@ -66,6 +74,40 @@ def run(
         finally:
             process.kill()
         return subprocess.CompletedProcess(command, process.exitcode, output.read_text(), error_output.read_text())
+
+
+def on_two_ranks(work: Callable[..., Any], *arguments: Any, timeout: float = 200) -> list[Any]:
+    """What `work(rank, *arguments)` returns in each of two processes that are told that they are ranks."""
+    context = _server()
+    results = context.Queue()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ranks = [context.Process(target=_be_rank, args=(rank, port, work, arguments, results)) for rank in range(2)]
+    for process in ranks:
+        process.start()
+    try:
+        found = {rank: (result, error) for rank, result, error in (results.get(timeout=timeout) for _ in ranks)}
+        assert not any(error for _, error in found.values()), found
+        for process in ranks:
+            process.join(timeout)
+    finally:
+        for process in ranks:
+            process.kill()
+    return [found[rank][0] for rank in range(2)]
+
+
+def _be_rank(rank: int, port: int, work: Callable[..., Any], arguments: Sequence[Any], results: Any) -> None:
+    import torch
+
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1"}
+    os.environ |= {"MASTER_PORT": str(port), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    torch.set_num_threads(1)
+    try:
+        results.put((rank, work(rank, *arguments), None))
+        torch.distributed.destroy_process_group()
+    except BaseException:
+        results.put((rank, None, traceback.format_exc()))
 
 
 def _be(command: list[str], folder: Path, outputs: tuple[Path, Path], environment: Mapping[str, str]) -> None:

@@ -1,10 +1,7 @@
 """Loaders as torch's DataLoaders, alone and in the loops of accelerate, Fabric, Hugging Face and timm."""
 
 import copy
-import multiprocessing
-import os
 import pickle
-import socket
 
 import pytest
 import torch
@@ -15,6 +12,7 @@ from ffcv_hydra.beton import Beton
 from ffcv_hydra.errors import LoaderError, SampleError
 from ffcv_hydra.operations import Mixup, RandomResizedCrop, ToTensor
 from ffcv_hydra.ordering import Random
+from tests import processes
 
 pytestmark = pytest.mark.timeout(240)
 PIPELINES = {"image": [RandomResizedCrop(16), ToTensor()], "array": "disabled"}
@@ -55,6 +53,32 @@ def test_a_state_goes_on_in_the_middle_of_an_epoch_here_and_in_a_loader(beton):
     assert same(list(other), whole[0][5:]) and same(list(loader), whole[0][5:])
     assert same(list(other), list(loader))
     assert other.state_dict() == loader.state_dict()
+
+
+def test_a_loop_that_counts_the_passes_of_its_process_goes_on_with_the_epoch_of_a_state(beton):
+    """As Fabric does; others say which epoch they mean."""
+    whole = [list(epoch) for epoch in [loader_of(beton)] * 3]
+    dataloader = as_dataloader(loader_of(beton))
+    dataloader.sampler.set_epoch(1)
+    next(iter(dataloader))
+    state = dataloader.state_dict()
+    for said, rest in (((0, 1), [whole[1][1:], whole[2]]), ((1, 2), [whole[1][1:], whole[2]]), ((2, 0), whole[2::-2])):
+        other = as_dataloader(loader_of(beton))
+        other.load_state_dict(state)
+        for epoch, batches in zip(said, rest, strict=True):
+            other.sampler.set_epoch(epoch)
+            assert same(list(other), batches)
+
+
+def test_sizes_that_are_set_at_the_loader_reach_the_dataloader(beton):
+    loader = loader_of(beton)
+    dataloader = as_dataloader(loader)
+    sizes = []
+    for size in (None, 8, 12):
+        if size is not None:
+            loader.set_output_size("image", lambda epoch, size=size: size)
+        sizes += {images.shape[1] for images, _ in dataloader}
+    assert sizes == [16, 8, 12]
 
 
 def test_any_positions_give_the_samples_that_lie_there(beton):
@@ -104,59 +128,74 @@ def test_what_would_be_split_twice_or_torn_apart_is_refused(beton):
         samples.__getitems__(range(9))
 
 
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
+def labels_of(batches) -> list[list[int]]:
+    return [labels.flatten().tolist() for _, labels in batches]
 
 
-def _on_two_ranks(rank: int, port: int, beton: str, kind: str, results) -> None:
-    """The labels of an epoch's steps by accelerate or Fabric, of those behind two skipped ones, and all gathered."""
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
-    os.environ |= {"MASTER_PORT": str(port), "NODE_RANK": "0", "LOCAL_WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    dataloader, skipped, gathered = as_dataloader(loader_of(beton, drop_last=True)), [], []
-    if kind == "accelerate":
-        from accelerate import Accelerator
+def _by_accelerate(rank: int, beton: str):
+    """The labels of an epoch's steps, of those behind two skipped ones, and all gathered from an evaluation."""
+    from accelerate import Accelerator
 
-        accelerator = Accelerator(cpu=True)
-        evaluated = accelerator.prepare(as_dataloader(loader_of(beton)))
-        for _, labels in evaluated:
-            gathered += accelerator.gather_for_metrics(labels).flatten().tolist()
-        prepared = accelerator.prepare(dataloader)
-        skipped = accelerator.skip_first_batches(prepared, 2)
-    else:
-        fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
-        fabric.launch()
-        prepared = fabric.setup_dataloaders(dataloader)
-    steps = [labels.flatten().tolist() for _, labels in prepared]
+    dataloader, gathered = as_dataloader(loader_of(beton, drop_last=True)), []
+    accelerator = Accelerator(cpu=True)
+    for _, labels in accelerator.prepare(as_dataloader(loader_of(beton))):
+        gathered += accelerator.gather_for_metrics(labels).flatten().tolist()
+    prepared = accelerator.prepare(dataloader)
+    skipped = accelerator.skip_first_batches(prepared, 2)
+    steps = labels_of(prepared)
     dataloader.sampler.set_epoch(0)
-    results.put((rank, steps, [labels.flatten().tolist() for _, labels in skipped], gathered))
-    torch.distributed.destroy_process_group()
+    return steps, labels_of(skipped), gathered
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["accelerate", "fabric"])
-def test_two_ranks_of_another_loop_share_the_batches(beton, kind):
-    if kind == "accelerate":
-        pytest.importorskip("accelerate")
-    context = multiprocessing.get_context("spawn")
-    results = context.Queue()
-    arguments = free_port(), str(beton), kind, results
-    ranks = [context.Process(target=_on_two_ranks, args=(rank, *arguments), daemon=True) for rank in range(2)]
-    for process in ranks:
-        process.start()
-    found = {rank: rest for rank, *rest in (results.get(timeout=120) for _ in ranks)}
-    for process in ranks:
-        process.join()
+def test_two_ranks_of_accelerate_share_the_batches(beton):
+    pytest.importorskip("accelerate")
     order = torch.cat([labels for _, labels in loader_of(beton, drop_last=True)]).flatten().tolist()
-    steps = [[*found[0][0][step], *found[1][0][step]] for step in range(5)]
-    assert len(found[0][0]) == len(found[1][0]) == 5
-    if kind == "accelerate":
-        assert steps == [order[16 * step : 16 * step + 16] for step in range(5)]  # as ranks of our own
-        assert [rest[1] for rest in found.values()] == [rest[0][2:] for rest in found.values()]
-        assert sorted(found[0][2]) == list(range(90))  # evaluated once each
-    else:
-        assert [sorted(step) for step in steps] == [sorted(order[16 * step : 16 * step + 16]) for step in range(5)]
+    for rank, (steps, skipped, gathered) in enumerate(processes.on_two_ranks(_by_accelerate, str(beton))):
+        # as ranks of our own
+        assert steps == [order[16 * step + 8 * rank : 16 * step + 8 * rank + 8] for step in range(5)]
+        assert skipped == steps[2:]
+        assert sorted(gathered) == list(range(90))  # evaluated once each
+
+
+def _by_fabric(rank: int, beton: str):
+    """The labels of two epochs' steps, the states in the middle and at the end of each, and what comes behind these."""
+    fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
+    fabric.launch()
+    dataloader = as_dataloader(loader_of(beton, drop_last=True))
+    prepared, epochs, states, behind = fabric.setup_dataloaders(dataloader), [], [], []
+    for _ in range(2):
+        epochs.append([])
+        for _, labels in prepared:
+            epochs[-1].append(labels.flatten().tolist())
+            if len(epochs[-1]) in (2, 5):
+                states.append(dataloader.state_dict())
+
+    def at(state):
+        again = as_dataloader(loader_of(beton, drop_last=True))
+        prepared_again = fabric.setup_dataloaders(again)
+        again.load_state_dict(state)
+        return prepared_again
+
+    for state, passes in zip(states[:3], (2, 1, 1), strict=True):
+        again = at(state)
+        behind.append([labels_of(again) for _ in range(passes)])
+    with pytest.raises(LoaderError, match="3 batches of 8 samples, which are no whole number of steps of 2 ranks"):
+        next(iter(at(states[0] | {"batches": 3})))
+    return epochs, [(state["epoch"], state["batches"]) for state in states], behind
+
+
+@pytest.mark.slow
+def test_two_ranks_of_fabric_share_the_steps_and_go_on_in_the_middle_of_an_epoch(beton):
+    whole = loader_of(beton, drop_last=True)
+    orders = [torch.cat([labels for _, labels in whole]).flatten().tolist() for _ in range(2)]
+    found = processes.on_two_ranks(_by_fabric, str(beton))
+    for epoch, order in enumerate(orders):
+        steps = [sorted(step + other) for step, other in zip(*(rank[0][epoch] for rank in found), strict=True)]
+        assert steps == [sorted(order[16 * step : 16 * step + 16]) for step in range(5)]
+    for (first, second), states, behind in found:
+        assert states == [(0, 4), (0, 11), (1, 4), (1, 11)]
+        assert behind == [[first[2:], second], [second], [second[2:]]]
 
 
 class Seen(torch.nn.Module):

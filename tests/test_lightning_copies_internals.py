@@ -1,8 +1,6 @@
 """Lightning's two packages, and loaders that a trainer of either is given without a data module."""
 
 import logging
-import multiprocessing
-import os
 import subprocess
 import sys
 import warnings
@@ -19,8 +17,9 @@ from ffcv_hydra import FFCVDataModule, FFCVPipelineManager, Loader, callbacks
 from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.lightning_copies_internals import OfEveryLightning, in_every
 from ffcv_hydra.looks import is_only_looked_at
+from ffcv_hydra.operations import CenterCrop, ToTensor
 from ffcv_hydra.ordering import Random
-from tests.test_dataloader import free_port
+from tests import processes
 
 pytestmark = pytest.mark.timeout(240)
 PIPELINES = {"image": "disabled", "array": "disabled"}
@@ -189,6 +188,23 @@ def test_a_trainer_leaves_alone_what_needs_no_change(beton):
     assert not is_only_looked_at(given)
 
 
+def test_sizes_that_are_set_at_a_loader_reach_what_the_trainer_reads_of_it(beton):
+    sizes: list[int] = []
+
+    class Grows(Records):
+        def training_step(self, batch, batch_idx):
+            sizes.append(batch[0].shape[1])
+            return self.weight.sum()
+
+        def on_train_epoch_end(self):
+            given.set_output_size("image", lambda epoch: 12)
+
+    given = loader_of(beton, pipelines={"image": [CenterCrop(8), ToTensor()], "array": "disabled"})
+    fit = trainer(max_epochs=2, overfit_batches=1)
+    fit.fit(Grows(), given)
+    assert fit.train_dataloader is not given and sizes == [8, 12]
+
+
 class SaveAt(pl.Callback):
     def __init__(self, path: str) -> None:
         self.path = path
@@ -198,9 +214,7 @@ class SaveAt(pl.Callback):
             trainer.save_checkpoint(self.path)
 
 
-def _on_two_ranks(rank: int, port: int, beton: str, checkpoint: str, results) -> None:
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
-    os.environ |= {"MASTER_PORT": str(port), "NODE_RANK": "0", "OMP_NUM_THREADS": "1"}
+def _on_two_ranks(rank: int, beton: str, checkpoint: str):
     told: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]
@@ -224,22 +238,13 @@ def _on_two_ranks(rank: int, port: int, beton: str, checkpoint: str, results) ->
     reads = [sum("reads all samples" in text for text in texts) for texts in (before, after)]
     splits = sum("Loaders that were given no rank are split" in text for text in told)
     trained = [one.trained for one in (model, resumed, few, whole)]
-    results.put((rank, *trained, model.evaluated, reads, splits, threads))
-    torch.distributed.destroy_process_group()
+    return *trained, model.evaluated, reads, splits, threads
 
 
 @pytest.mark.slow
 def test_two_ranks_share_bare_loaders(beton, tmp_path):
-    context = multiprocessing.get_context("spawn")
-    results = context.Queue()
-    arguments = free_port(), str(beton), str(tmp_path / "saved.ckpt"), results
-    ranks = [context.Process(target=_on_two_ranks, args=(rank, *arguments), daemon=True) for rank in range(2)]
-    for process in ranks:
-        process.start()
-    found = {rank: rest for rank, *rest in (results.get(timeout=200) for _ in ranks)}
-    for process in ranks:
-        process.join()
-    for rank, (trained, resumed, few, whole, evaluated, reads, splits, threads) in found.items():
+    found = processes.on_two_ranks(_on_two_ranks, str(beton), str(tmp_path / "saved.ckpt"))
+    for rank, (trained, resumed, few, whole, evaluated, reads, splits, threads) in enumerate(found):
         mine = loader_of(beton, drop_last=True, rank=rank, world_size=2)
         epochs = [[labels.flatten().tolist() for (labels,) in mine] for _ in range(2)]
         assert trained == epochs[0][:4] + epochs[1][:4]
@@ -250,5 +255,5 @@ def test_two_ranks_share_bare_loaders(beton, tmp_path):
         assert (reads, splits) == (([0, 1], 1) if rank == 0 else ([0, 0], 0))
         assert threads == [1, max(1, usable_cores() // 2)]
     for stage in range(3):
-        read = sum((sum(rest[4][6 * stage : 6 * stage + 6], []) for rest in found.values()), [])
+        read = sum((sum(rest[4][6 * stage : 6 * stage + 6], []) for rest in found), [])
         assert sorted(read) == list(range(90))

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NoReturn
@@ -65,7 +65,7 @@ class Passes:
     options: LoaderOptions
     world_size: int
     failures: FailedSamples = field(default_factory=FailedSamples)
-    sizes: dict[str, Callable[[int], Any]] = field(default_factory=dict)
+    sizes: MutableMapping[str, Callable[[int], Any]] = field(default_factory=dict)
     given: tuple[int, list[int]] = field(default_factory=lambda: (0, []))
     scratches: list[list[Scratch]] = field(default_factory=list)
     abandoned: deque[Engine] = field(default_factory=deque)

@@ -3,6 +3,7 @@
 import copy
 import functools
 import operator
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -179,7 +180,7 @@ class Loader:
         state = {
             "sampler": vars(self.sampler),
             "position": self._position,
-            "sizes": self.passes.sizes,
+            "sizes": dict(self.passes.sizes),
             "failures": self.passes.failures.__getstate__(),
         }
         return _made_again, (type(self), arguments), state
@@ -331,10 +332,13 @@ class Loader:
         return self.with_options(indices=np.fromiter(kept, dtype=np.int64))
 
     def with_options(self, **arguments: Any) -> "Loader":
-        """The same loader with other arguments, such as another `batch_size`, at the beginning of the epoch."""
+        """The same loader with other arguments, such as another `batch_size`, at the beginning of the epoch.
+
+        It follows the sizes that are set here by `set_output_size`, also later, until it gets its own.
+        """
         other = type(self)(**{**self._arguments, **arguments})
         other.sampler.set_epoch(self.sampler.epoch)
-        other.passes.sizes = dict(self.passes.sizes)
+        other.passes.sizes = ChainMap({}, self.passes.sizes)
         return other
 
     def state_dict(self) -> dict[str, Any]:

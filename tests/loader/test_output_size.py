@@ -1,5 +1,7 @@
 """Sizes that change from epoch to epoch."""
 
+import pickle
+
 import pytest
 from ffcv.fields.rgb_image import CenterCropRGBImageDecoder, RandomResizedCropRGBImageDecoder
 from ffcv.transforms import ToTensor as FFCVToTensor
@@ -72,6 +74,16 @@ def test_F13_a_filtered_loader_keeps_sizes_and_epoch(scenes):
         assert {batch[0].shape[-1] for batch in few} == {sizes_of(epoch)}
     again = few.filter("label", lambda label: label == 1)
     assert {batch[0].shape[-1] for batch in again} == {sizes_of(4)}
+
+
+def test_a_loader_with_other_options_follows_until_it_has_sizes_of_its_own(scenes):
+    loader = load(scenes)
+    other = loader.with_options(batch_size=4)
+    loader.set_output_size("image", lambda epoch: 16)
+    assert next(iter(other))[0].shape[-1] == 16
+    other.set_output_size("image", sizes_of)
+    one_more = pickle.loads(pickle.dumps(other))
+    assert [next(iter(one))[0].shape[-1] for one in (loader, other, one_more)] == [16, sizes_of(0), sizes_of(0)]
 
 
 def test_a_resumed_run_goes_on_with_the_size_it_had(scenes):
