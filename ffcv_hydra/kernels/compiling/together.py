@@ -5,17 +5,22 @@ together share the work, too.
 """
 
 import gc
+import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack, suppress
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 
 from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.kernels.compiling.compilation import Kernel, cache_directory
 from ffcv_hydra.kernels.compiling.numba_internals import cached_names
 
+logger = logging.getLogger(__name__)
+
+_LONG = 3.0  # seconds, after which whoever waits is told why
 _MAX_PROCESSES = 4  # each takes half a second and 100 MB to begin with
 _SCRIPT = "import sys; from ffcv_hydra.kernels.compiling.together import compile_named; compile_named(sys.argv[1:])"
 
@@ -36,12 +41,33 @@ def compile_together(kernels: Iterable[Kernel]) -> None:
         return
     names = [name for kernel in missing if (name := _name(kernel)) is not None]
     others = min(usable_cores(), _MAX_PROCESSES, len(missing)) - 1 if names else 0
-    with ExitStack() as stack:
+    with _telling(len(missing)), ExitStack() as stack:
         with suppress(OSError):  # where no process can be started, this one does all
             for _ in range(others):
                 stack.enter_context(_process(names))
         for kernel in missing:
             kernel.compile_unless_taken()
+
+
+@contextmanager
+def _telling(count: int) -> Iterator[None]:
+    """Say that code is compiled if it takes long: in the log, or on a terminal where nobody has asked for one."""
+    text = f"compiling {count} functions for this processor, once: they are kept in {cache_directory()}"
+
+    def tell() -> None:
+        if logger.isEnabledFor(logging.INFO):
+            logger.info(text)
+        elif sys.stderr.isatty():
+            print(text, file=sys.stderr)
+
+    timer = threading.Timer(_LONG, tell)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 def _process(names: Sequence[str]) -> subprocess.Popen[bytes]:

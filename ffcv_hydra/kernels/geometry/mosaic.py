@@ -31,7 +31,7 @@ def put_together(parts, source, width, sources, windows, places, interpolation, 
     one, size = np.int64(1), target.shape[3]  # a literal would have `taps` compiled twice
     for n in range(len(target)):
         for y in range(target.shape[1]):
-            target[n, y] = filled.reshape(target.shape[2], size)
+            copy_bytes(target[n, y].ctypes.data, filled.ctypes.data, len(filled))
         for k in range(len(sources)):
             top, left, tall, wide = places[k, n, 0], places[k, n, 1], places[k, n, 2], places[k, n, 3]
             if tall > 0 and wide > 0:

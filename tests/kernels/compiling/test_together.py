@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,17 @@ def test_one_process_does_all_where_no_other_can_be_started(monkeypatch: pytest.
     compile_together(fresh)
     assert all(kernel.loaded for kernel in fresh)
     assert refused or len(os.sched_getaffinity(0)) == 1
+
+
+def test_who_waits_long_is_told_why(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    caplog.set_level("INFO")
+    with together._telling(2):
+        pass
+    assert caplog.messages == []
+    monkeypatch.setattr(together, "_LONG", 0.0)
+    with together._telling(2):
+        deadline = time.monotonic() + 20
+        while not caplog.messages and time.monotonic() < deadline:
+            time.sleep(0.01)
+    said = f"compiling 2 functions for this processor, once: they are kept in {cache_directory()}"
+    assert caplog.messages == [said]
