@@ -2,7 +2,6 @@
 
 import copy
 import functools
-import operator
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,18 +15,12 @@ from ffcv_hydra.collection.shards import members_of, opened
 from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.errors import LoaderError, PipelineError
 from ffcv_hydra.loader.engine.epoch_order import EpochOrder
-from ffcv_hydra.loader.engine.indices import (
-    earlier_identity_of_all,
-    indices_identity,
-    joined_ids,
-    member_ids,
-    resolve_indices,
-)
+from ffcv_hydra.loader.engine.indices import chosen_ids
 from ffcv_hydra.loader.engine.storage import Storage
-from ffcv_hydra.loader.identity import identity_of_data, identity_of_fields
+from ffcv_hydra.loader.identity import identities
 from ffcv_hydra.loader.iteration import Pass, Passes
 from ffcv_hydra.loader.notices import tell_of_left_out, tell_of_ranks
-from ffcv_hydra.loader.one_sample import as_stored, outputs_by_name
+from ffcv_hydra.loader.one_sample import as_stored, check_alone, outputs_by_name
 from ffcv_hydra.loader.plan.plan import Plan
 from ffcv_hydra.loader.position import Position
 from ffcv_hydra.loader.sampler import InOrderSampler, Sampler
@@ -118,37 +111,14 @@ class Loader:
         self.members = dict(zip(named(path), here.values(), strict=True))
         # absolute, and on this machine, to be read again wherever the process is then
         self._arguments = {**arguments, "path": path.at(list(here)) if isinstance(path, Mixture) else list(here)}
-        of_epoch = as_ordering(ordering)
-        if isinstance(path, Mixture) and (path.shares or indices is None):
-            if indices is not None:
-                raise LoaderError("indices: a mixture has them for each member, as Mixture(..., indices={...})")
-            members = member_ids(path, here, custom_fields)
-            chosen = joined_ids(members)
-            if path.shares:
-                of_epoch = Mixed(path, members, of_epoch, self.global_batch_size, drop_last)
-        else:
-            chosen = resolve_indices(indices, self._beton)
+        of_epoch, (chosen, members) = as_ordering(ordering), chosen_ids(path, self._beton, indices, custom_fields)
+        if isinstance(path, Mixture) and path.shares:
+            of_epoch = Mixed(path, members, of_epoch, self.global_batch_size, drop_last)
         order = EpochOrder(self._beton, chosen, of_epoch, seed)
         self.num_samples = len(order)
         self.sampler = InOrderSampler() if isinstance(order.ordering, Sequential) else Sampler()
-        earlier: dict[str, Callable[[], Any]] = {
-            "beton": functools.partial(getattr, self._beton, "checksum"),
-            "fields": lambda: None,
-        }
-        if isinstance(chosen, range):
-            earlier["indices"] = functools.partial(earlier_identity_of_all, len(chosen))
-        self._position = Position(
-            {
-                "beton": identity_of_data(self._beton, of_epoch),
-                "fields": identity_of_fields(self._beton.fields, path.fill_values if isinstance(path, Mixture) else {}),
-                "indices": indices_identity(chosen),
-                "seed": seed,
-                "ordering": order.identity(),
-                "global batch size": self.global_batch_size,
-                "drop_last": drop_last,
-            },
-            earlier,
-        )
+        filled = path.fill_values if isinstance(path, Mixture) else {}
+        self._position = Position(*identities(order, filled, self.global_batch_size, drop_last))
         split = split_over_ranks(self.num_samples, batch_size, world_size, rank, drop_last)
         storage = Storage(self._beton, os_cache)
         self.passes = Passes(storage, order, split, self.sampler, self._position, pipelines or {}, options, world_size)
@@ -183,7 +153,7 @@ class Loader:
             "sizes": dict(self.passes.sizes),
             "failures": self.passes.failures.__getstate__(),
         }
-        return _made_again, (type(self), arguments), state
+        return functools.partial(type(self), **arguments), (), state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self.sampler).update(state["sampler"])
@@ -213,18 +183,8 @@ class Loader:
             IndexError: there is no such sample.
             LoaderError: an operation needs its neighbours, as `Mosaic` does.
         """
-        path, count = self._arguments["path"], self._beton.num_samples
-        if not 0 <= operator.index(sample) < count:
-            raise IndexError(f"{self._beton.path}: there is no sample {sample}; it has {count:,}")
-        if epoch is not None and operator.index(epoch) < 0:
-            raise LoaderError(f"sample: epochs are numbers from 0 on; got {epoch}")
-        for node in self.plan.mixing:
-            if epoch is not None and node.operation.group_size > 2:  # in a pair one may be left alone
-                size = node.operation.group_size
-                raise LoaderError(
-                    f"sample: {node.name} makes the images of '{node.output}' of {size} samples each; "
-                    "leave the epoch out to see one as it is stored, or look at a batch"
-                )
+        check_alone(self._beton, self.plan, sample, epoch)
+        path = self._arguments["path"]
         alone = _EVERYTHING | {"indices": [sample], "num_workers": 1, "on_error": "raise"}
         if isinstance(path, Mixture):
             alone["path"] = path.in_turn()
@@ -356,10 +316,6 @@ class Loader:
         except LoaderError as error:
             raise LoaderError(f"{self._beton.path}: {error}") from None
         self.sampler.go_on(epoch, epoch_set, is_over=state["batches"] >= len(self))
-
-
-def _made_again(kind: type[Loader], arguments: dict[str, Any]) -> Loader:
-    return kind(**arguments)
 
 
 def _samples(output: Any) -> Iterable[Any]:

@@ -1,5 +1,6 @@
 """What a loader gives of one sample alone, without the axis and the padding of a batch."""
 
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,10 +9,27 @@ import torch
 
 from ffcv_hydra.beton import Beton
 from ffcv_hydra.beton.fields.image_fields import is_image
+from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.loader.plan.node import Node
 from ffcv_hydra.loader.plan.plan import Plan
 from ffcv_hydra.operations import PaddedArray, PaddedBytes, Resize
 from ffcv_hydra.pipeline import DISABLED, FieldPipeline, Pipeline
+
+
+def check_alone(beton: Beton, plan: Plan, sample: int, epoch: int | None) -> None:
+    """Raise an `IndexError` if there is no such sample, a `LoaderError` if an operation needs others in an epoch."""
+    if not 0 <= operator.index(sample) < beton.num_samples:
+        raise IndexError(f"{beton.path}: there is no sample {sample}; it has {beton.num_samples:,}")
+    if epoch is None:
+        return
+    if operator.index(epoch) < 0:
+        raise LoaderError(f"sample: epochs are numbers from 0 on; got {epoch}")
+    for node in plan.mixing:
+        if (size := node.operation.group_size) > 2:  # in a pair one may be left alone
+            raise LoaderError(
+                f"sample: {node.name} makes the images of '{node.output}' of {size} samples each; leave the epoch out"
+                " to see one as it is stored, or look at a batch"
+            )
 
 
 def as_stored(beton: Beton, sample: int) -> Mapping[str, Pipeline]:

@@ -9,8 +9,8 @@ import numpy as np
 
 from ffcv_hydra.beton import Beton
 from ffcv_hydra.beton.fields.base import Field
-from ffcv_hydra.collection.mixture import Mixture
-from ffcv_hydra.collection.shards import opened
+from ffcv_hydra.collection.mixture import Mixture, Readable
+from ffcv_hydra.collection.shards import members_of, opened
 from ffcv_hydra.errors import LoaderError
 
 _IDS_AT_ONCE = 1 << 20
@@ -60,19 +60,26 @@ def resolve_indices(indices: Any, beton: Beton) -> np.ndarray | range:
     return found
 
 
-def member_ids(
-    mixture: Mixture, members: Mapping[Path, range], custom_fields: Mapping[str, type[Field]] | None = None
-) -> list[np.ndarray | range]:
-    """Of each of a mixture's members the ids that are read, in the whole: int64 (M,), or a range where it is all.
-
-    Args:
-        mixture: says what is read of each.
-        members: where each is on this machine, and the ids of all its samples.
-        custom_fields: as those of `Beton`.
+def chosen_ids(
+    path: Readable, beton: Beton, indices: Any, custom_fields: Mapping[str, type[Field]] | None
+) -> tuple[np.ndarray | range, list[np.ndarray | range]]:
+    """The ids that are read of `beton`, which is `path` opened, and of a mixture's members those of each.
 
     Raises:
-        LoaderError: nothing of a member is read, or its indices are none of its ids.
+        LoaderError: they are no ids, or a mixture, which has them for each member, gets them besides.
     """
+    if not isinstance(path, Mixture) or not (path.shares or indices is None):
+        return resolve_indices(indices, beton), []
+    if indices is not None:
+        raise LoaderError("indices: a mixture has them for each member, as Mixture(..., indices={...})")
+    members = _member_ids(path, members_of(beton), custom_fields)
+    return _joined_ids(members), members
+
+
+def _member_ids(
+    mixture: Mixture, members: Mapping[Path, range], custom_fields: Mapping[str, type[Field]] | None
+) -> list[np.ndarray | range]:
+    """Of each member, told by where it is here and the ids of all its samples, those that are read, in the whole."""
     found: list[np.ndarray | range] = []
     for (path, span), indices in zip(members.items(), mixture.indices, strict=True):
         chosen = span if indices is None else resolve_indices(indices, opened(path, custom_fields))
@@ -82,7 +89,7 @@ def member_ids(
     return found
 
 
-def joined_ids(members: Sequence[np.ndarray | range]) -> np.ndarray | range:
+def _joined_ids(members: Sequence[np.ndarray | range]) -> np.ndarray | range:
     """The ids of all members, one after another; a range where all of each are read."""
     if all(isinstance(ids, range) for ids in members):
         return range(sum(map(len, members)))
