@@ -6,31 +6,30 @@ but for colours and what is resampled, which may differ by one level.
 
 Left as they are:
 
-- `NormalizeImage` to dtypes other than float32 and float16, and on tensors, where `NormalizeTensor` needs no cupy.
+- `NormalizeImage` to dtypes other than float32 and float16.
 - `ToTensor`, `View`, `Poison` and `ReplaceLabel`, which do not draw and do what they say.
 - `RandomResizedCrop` on decoded images: the decoder of the same name crops before it decodes, and can be seeded.
 - `ImageMixup`, `LabelMixup` and `MixupToOneHot`, which seed numba's generator with the last sample's id and mix each
   image with the one before it; `Mixup`, `CutMix` and `MixedTargets` take their keys from the loader.
 """
 
-import importlib.util
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from ffcv import transforms
 from ffcv.fields import basics, ndarray, rgb_image
 from ffcv.fields import bytes as ffcv_bytes
 from ffcv.pipeline.operation import Operation as FFCVsOperation
 
-from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.operations.basic_decoders import ArrayDecoder, BytesDecoder, ScalarDecoder
 from ffcv_hydra.operations.colour import RandomBrightness, RandomContrast, RandomSaturation
 from ffcv_hydra.operations.convert import Convert
 from ffcv_hydra.operations.erasing import Cutout
 from ffcv_hydra.operations.flip import RandomHorizontalFlip
 from ffcv_hydra.operations.image_decoders import CenterCrop, RandomResizedCrop, WholeImage
-from ffcv_hydra.operations.normalize import NormalizeImage
+from ffcv_hydra.operations.normalize import NormalizeImage, NormalizeTensor
 from ffcv_hydra.operations.operation import Operation
 from ffcv_hydra.operations.random_crop import RandomTranslate
 from ffcv_hydra.operations.tensors import Squeeze, ToTorchImage
@@ -56,6 +55,27 @@ def normalization_of(operation: Any) -> tuple[list[float], list[float]] | None:
         mean = -table[0] * std
     is_known = np.isfinite([mean, std]).all() and (std > 0).all()
     return (mean.tolist(), std.tolist()) if is_known else None
+
+
+class NormalizeTensorByTable(NormalizeTensor):
+    """What FFCV's `NormalizeImage` does to tensors (N, C, H, W) of uint8: on any device, where FFCV's needs cupy.
+
+    Args:
+        table: float32 or float16 (256, C), as FFCV's has rounded it.
+        normalization: mean and std that made it.
+    """
+
+    def __init__(self, table: np.ndarray, normalization: tuple[list[float], list[float]]) -> None:
+        super().__init__(*normalization, table.dtype)
+        self.table = torch.from_numpy(table.copy())
+
+    def apply(self, batch: torch.Tensor) -> torch.Tensor:
+        """What the table has for each level; the memory format stays."""
+        self.table = self.table.to(batch.device)
+        found = torch.empty_like(batch, dtype=self.dtype)
+        for channel in range(batch.shape[1]):
+            found[:, channel] = self.table[:, channel][batch[:, channel].int()]
+        return found
 
 
 _REPLACEMENTS: dict[type[FFCVsOperation], Callable[[Any], Operation]] = {
@@ -88,18 +108,17 @@ def equivalent_of(operation: FFCVsOperation, before: Sequence[Any]) -> Operation
         before: the operations before it in its pipeline.
 
     Raises:
-        PipelineError: if its arguments are impossible, or it needs a package that is not installed.
+        PipelineError: if its arguments are impossible.
     """
     replace = _REPLACEMENTS.get(type(operation))
     if replace is None or (isinstance(operation, transforms.ToTorchImage) and _holds_float16_as_int16(before)):
         return None
     if isinstance(operation, transforms.NormalizeImage):
-        if any(isinstance(o, ToTensor) for o in before):
-            if importlib.util.find_spec("cupy") is None:
-                raise PipelineError("NormalizeImage of FFCV needs cupy on tensors; use ffcv_hydra's NormalizeTensor")
-            return None
         if operation.original_dtype not in (np.float16, np.float32):
             return None
+        if any(isinstance(o, ToTensor) for o in before):
+            known = normalization_of(operation)
+            return known and NormalizeTensorByTable(_table(operation), known)
     return replace(operation)
 
 

@@ -1,14 +1,11 @@
 """What FFCV's operations are replaced with does the same."""
 
-import importlib.util
-
 import numpy as np
 import pytest
 import torch
 from ffcv import transforms
 
 from ffcv_hydra import operations
-from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.ffcv_bridge.equivalents import equivalent_of
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.operations import CenterCrop, ToTensor
@@ -63,11 +60,28 @@ def test_subclasses_are_kept():
     assert equivalent_of(operation, []) is None
 
 
-@pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="cupy is there")
-def test_normalisation_of_tensors_points_to_what_needs_no_cupy():
-    normalize = transforms.NormalizeImage(np.zeros(3), np.ones(3), np.float16)
-    with pytest.raises(PipelineError, match="needs cupy on tensors; use ffcv_hydra's NormalizeTensor"):
-        equivalent_of(normalize, [ToTensor()])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_normalised_tensors_have_what_ffcvs_table_has(dtype, noise):
+    normalize = transforms.NormalizeImage(np.array([120.5, 110, 100]), np.array([60.5, 50, 40]), dtype)
+    expected = normalize.lookup_table.view(dtype)[noise, [0, 1, 2]]
+    images = torch.from_numpy(noise).permute(0, 3, 1, 2)
+    found = equivalent_of(normalize, [ToTensor()]).generate_code()(images, None)
+    assert np.array_equal(found.permute(0, 2, 3, 1).numpy(), expected)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("is_reference", [False, True], ids=["fused", "alone"])
+def test_a_pipeline_that_normalises_on_the_device_is_read_without_one(beton, is_reference):
+    normalize = transforms.NormalizeImage(np.array([120.5, 110, 100]), np.array([60.5, 50, 40]), np.float16)
+    first = [CenterCrop(16), transforms.ToTensor(), transforms.ToDevice(torch.device("cpu")), transforms.ToTorchImage()]
+    between = [torch.nn.Identity()] if is_reference else []
+    found, levels = (
+        next(iter(Loader(beton, 8, pipelines={"image": [*first, *more]})))[0] for more in ([*between, normalize], [])
+    )
+    table = torch.from_numpy(normalize.lookup_table.view("f2"))
+    expected = torch.stack([table[levels[:, c].int(), c] for c in range(3)], 1)
+    assert torch.equal(found, expected)
 
 
 @pytest.mark.timeout(120)
