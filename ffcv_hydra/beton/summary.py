@@ -28,7 +28,7 @@ class BetonSummary:
         num_samples: Samples in it.
         num_bytes: Its size.
         seconds: How long the conversion took.
-        num_warnings: Samples that were stored though what they were made of is damaged.
+        num_warnings: Samples that were stored though a file of theirs is damaged, or a box outside of its image.
         warnings: What there is to tell of the first of these, a line each.
         num_shards: How many shards there are; None if it is one file.
         num_added: How many of the samples were appended; None if all were converted.
@@ -51,11 +51,11 @@ def describe_fields(fields: Mapping[str, Field]) -> dict[str, str]:
 
 
 def tell_of_damage(summary: BetonSummary) -> None:
-    """Warn of samples that were stored though what they were made of is damaged, if there are any."""
+    """Warn of samples that were stored though something is wrong with them, if there are any."""
     if summary.warnings:
         found, total = summary.num_warnings, summary.num_samples
         logger.warning(
-            "%s: %d of %d samples come from damaged files; the first: %s",
+            "%s: %d of %d samples have faults; the first: %s",
             summary.path, found, total, summary.warnings[0],
         )  # fmt: skip
 
@@ -84,10 +84,10 @@ def print_summary(summary: BetonSummary, console: Console | None = None) -> None
     table.add_row("time", f"{summary.seconds:.1f} s ({rate:,.0f} samples/s)")
     if summary.num_warnings:
         lines = [
-            f"{summary.num_warnings:,} of {summary.num_samples:,} samples come from damaged files",
+            f"{summary.num_warnings:,} of {summary.num_samples:,} samples have faults",
             *summary.warnings,
         ]
-        table.add_row("damage", "\n".join(lines + ["..."] * (summary.num_warnings > len(summary.warnings))))
+        table.add_row("warnings", "\n".join(lines + ["..."] * (summary.num_warnings > len(summary.warnings))))
     print_whole(console, table)
 
 

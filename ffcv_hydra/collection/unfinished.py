@@ -55,7 +55,7 @@ class ShardEnd:
     Attributes:
         place: Of the sample after its last one.
         is_last: Whether there is none.
-        num_warnings: Samples in it that come from damaged files.
+        num_warnings: Samples in it that something was wrong with.
         warnings: What there is to tell of the first of these.
     """
 

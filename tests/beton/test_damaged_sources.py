@@ -116,11 +116,11 @@ def test_F5_the_summary_and_the_log_tell_of_the_first_ones(tmp_path, caplog):
     dataset = ImageFolder(tmp_path / "images", "train", {"train": 1.0})
     summary = write_beton(dataset, tmp_path / "a.beton", num_workers=0)
     assert (summary.num_warnings, len(summary.warnings)) == (6, 5)
-    assert f"6 of 12 samples come from damaged files; the first: {summary.warnings[0]}" in caplog.text
+    assert f"6 of 12 samples have faults; the first: {summary.warnings[0]}" in caplog.text
     console = Console(width=400, file=io.StringIO())
     print_summary(summary, console)
     shown = console.file.getvalue()
-    assert "6 of 12 samples come from damaged files" in shown
+    assert "6 of 12 samples have faults" in shown
     for number in (1, 3, 5, 7, 9):
         assert f"sample {number}, field 'image': {tmp_path}/images/cat/{number:02}.jpg is damaged: " in shown
     assert "11.jpg" not in shown

@@ -58,12 +58,18 @@ def store_image(destination: np.ndarray, mode: int, size: tuple[int, int], data:
     storage[:] = data
 
 
+def shrunk_size(height: int, width: int, max_resolution: int | None) -> tuple[int, int]:
+    """Height and width of what is stored of an image."""
+    if max_resolution is None or max(height, width) <= max_resolution:
+        return height, width
+    scale = max_resolution / max(height, width)
+    return max(int(scale * height), 1), max(int(scale * width), 1)
+
+
 def _shrunk(image: np.ndarray, max_resolution: int | None) -> np.ndarray:
     height, width = image.shape[:2]
-    if max_resolution is None or max(height, width) <= max_resolution:
-        return image
-    scale = max_resolution / max(height, width)
-    return shrink(image, max(int(scale * height), 1), max(int(scale * width), 1))
+    size = shrunk_size(height, width, max_resolution)
+    return image if size == (height, width) else shrink(image, *size)
 
 
 def _as_jpeg(image: np.ndarray, quality: int) -> np.ndarray:

@@ -31,11 +31,23 @@ class PlacesField(RaggedArrayField):
 
     def encode(self, destination: np.ndarray, value: Any, malloc: Malloc) -> None:
         """FFCV's hook: store a sample's places. Raises `ConversionError` if they are none."""
-        super().encode(destination, self.items(value), malloc)
+        self.store(destination, self.items(value), malloc)
+
+    def store(self, destination: np.ndarray, items: np.ndarray, malloc: Malloc) -> None:
+        """Store a sample's `items`."""
+        super().encode(destination, items, malloc)
 
     @abstractmethod
     def items(self, value: Any) -> np.ndarray:
         """float32 (n, *item_shape): what is stored of a value; raises `ConversionError` if it does not fit."""
+
+    @abstractmethod
+    def scaled(self, items: np.ndarray, factors: np.ndarray) -> np.ndarray:
+        """Items in an image that is larger by `factors`, float64 (2,), of its width and its height."""
+
+    @abstractmethod
+    def extremes(self, items: np.ndarray) -> np.ndarray:
+        """float32 (m, 2): x and y of points that are in an image if the items are."""
 
 
 class BoundingBoxesField(PlacesField):
@@ -76,6 +88,17 @@ class BoundingBoxesField(PlacesField):
             what = "x2 < x1 or y2 < y1" if self.format == "xyxy" else "a width or height below 0"
             raise ConversionError(f"box {wrong[0]} is {boxes[wrong[0]].tolist()}: {what}, as {self.format} has them")
         return boxes
+
+    def scaled(self, items: np.ndarray, factors: np.ndarray) -> np.ndarray:
+        """Larger boxes, of the same format."""
+        return (items * np.tile(factors, 2)).astype(np.float32)
+
+    def extremes(self, items: np.ndarray) -> np.ndarray:
+        """The upper left and the lower right corners."""
+        first, second = items[:, :2], items[:, 2:]
+        if self.format == "cxcywh":
+            first = first - second / 2
+        return np.concatenate([first, second if self.format == "xyxy" else first + second])
 
 
 class KeypointsField(PlacesField):
@@ -123,6 +146,14 @@ class KeypointsField(PlacesField):
             )
         return points
 
+    def scaled(self, items: np.ndarray, factors: np.ndarray) -> np.ndarray:
+        """Points farther apart."""
+        return (items * [*factors, 1]).astype(np.float32)
+
+    def extremes(self, items: np.ndarray) -> np.ndarray:
+        """Those that are labelled."""
+        return items[items[..., 2] > 0][:, :2]
+
 
 class PolygonsField(PlacesField):
     """Polygons: a list of arrays (k, 2) of x and y, k from 1 on; any number of them.
@@ -162,6 +193,14 @@ class PolygonsField(PlacesField):
         of_boxes = [_corners(polygons, f"box {number}: ") for number, polygons in enumerate(value)]
         rows = [np.insert(corners, 0, number, axis=1) for number, corners in enumerate(of_boxes)]
         return np.concatenate([np.empty((0, 4), dtype=np.float32), *rows])
+
+    def scaled(self, items: np.ndarray, factors: np.ndarray) -> np.ndarray:
+        """Larger polygons."""
+        return np.concatenate([items[:, :-2], items[:, -2:] * factors], axis=1, dtype=np.float32)
+
+    def extremes(self, items: np.ndarray) -> np.ndarray:
+        """The corners."""
+        return items[:, -2:]
 
 
 def _corners(polygons: Any, where: str) -> np.ndarray:

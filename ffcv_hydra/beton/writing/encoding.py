@@ -20,11 +20,13 @@ from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.coercion import coerce
 from ffcv_hydra.beton.fields.encoded_jpeg import EncodedJpeg
 from ffcv_hydra.beton.fields.inference import check_is_tuple
+from ffcv_hydra.beton.fields.places import PlacesField
 from ffcv_hydra.beton.fields.ragged_field import RaggedArrayField
 from ffcv_hydra.beton.fields.source_image import NotingDamage
 from ffcv_hydra.beton.format import record_type
 from ffcv_hydra.beton.layout import room
 from ffcv_hydra.beton.tables import Tables
+from ffcv_hydra.beton.writing.frame import frame_field, frame_of
 from ffcv_hydra.beton.writing.seeding import load_torch_for, seeded
 from ffcv_hydra.beton.writing.stored_value import StoredValue
 from ffcv_hydra.errors import ConversionError, describe_error
@@ -82,6 +84,7 @@ class SampleEncoder:
         columns = (self.dtype.fields or {}).values()
         offsets = [list(_pointer_offsets(*column[:2])) for column in columns]
         self.followed = _followed(fields)
+        self.framing = frame_field(self.fields)
         self._pointers = [(position, offset) for position, found in enumerate(offsets) for offset in found]
 
     def encode_portion(self, dataset: Any, indices: np.ndarray, start: int, stop: int) -> Iterator[Part]:
@@ -176,6 +179,7 @@ class _PartBuilder:
             raise ConversionError(f"sample {index}: expected {len(encoder.fields)} items, got {len(item)}")
         row = slice(self.num_samples, self.num_samples + 1)
         metadata = [column[row] for column in self._columns]
+        frame = None if encoder.framing is None else frame_of(encoder.fields[encoder.framing], item[encoder.framing])
         position = 0
         try:
             with NotingDamage() as damage:
@@ -184,6 +188,10 @@ class _PartBuilder:
                     coerced = value if isinstance(value, StoredValue) else coerce(field, value)
                     if isinstance(coerced, (EncodedJpeg, StoredValue)):
                         coerced.store(metadata[position], malloc)
+                    elif frame is not None and isinstance(field, PlacesField):
+                        items = field.items(coerced)
+                        damage += frame.outside(field, items)
+                        field.store(metadata[position], frame.fitted(field, items), malloc)
                     else:
                         field.encode(metadata[position], coerced, malloc)
                     if damage and encoder.on_warning == "error":
