@@ -144,10 +144,9 @@ ELSEWHERE = {
     "training/test_evaluation_record.py": "training/logged_figures",
     "training/test_first_look.py": "training/outputs",
     "training/test_train.py": (
-        "building/instantiation callbacks/progress_file"
-        " training/build training/failed_samples training/first_step"
-        " training/plain_checkpoints training/record training/report training/run training/run_log"
+        "callbacks/progress_file training/failed_samples training/record training/report training/run training/run_log"
     ),
+    "training/test_build.py": "building/instantiation",
 }
 BY_MODULE = {module: test for test, modules in ELSEWHERE.items() for module in modules.split()}
 

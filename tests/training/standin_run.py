@@ -222,6 +222,17 @@ def config(**changes):
     return composed
 
 
+def checkpoints(run_dir, **options):
+    """The config of a callback that keeps checkpoints in the run's folder."""
+    return {
+        "_target_": "ffcv_hydra.callbacks.ModelCheckpoint",
+        "dirpath": str(run_dir / "checkpoints"),
+        "monitor": "val_loss",
+        "save_last": True,
+        **options,
+    }
+
+
 if __name__ == "__main__":
     import ffcv_hydra.training.run as run
 

@@ -1,42 +1,26 @@
 """What a run leaves behind, and how it fails."""
 
-import errno
-import io
 import logging
-import os
 import re
 import shutil
 import signal
 import sys
 import warnings
 
-import hydra
 import pytest
 import pytorch_lightning as pl
-import standin_run
 import torch
 import yaml
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
-from standin_run import CLASSES, SAMPLES, config
+from standin_run import CLASSES, SAMPLES, checkpoints, config
 
 from ffcv_hydra.callbacks import RunInterrupted
-from ffcv_hydra.errors import ConfigError, FFCVHydraError, WriteError
-from ffcv_hydra.models import Classifier
+from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.run_folder import read_run
 from ffcv_hydra.training import run
 from ffcv_hydra.training.report import print_results
 
 pytestmark = pytest.mark.timeout(120)
-
-
-def checkpoints(run_dir, **options):
-    return {
-        "_target_": "ffcv_hydra.callbacks.ModelCheckpoint",
-        "dirpath": str(run_dir / "checkpoints"),
-        "monitor": "val_loss",
-        "save_last": True,
-        **options,
-    }
 
 
 def csv_logger(run_dir):
@@ -310,19 +294,6 @@ def test_a_file_that_is_no_checkpoint_is_refused(train, tmp_path):
         train(config(mode="test", ckpt_path=str(tmp_path / "text.ckpt")), tmp_path / "run")
 
 
-def test_more_devices_than_there_are_is_one_line(train, tmp_path, monkeypatch):
-    monkeypatch.setattr("lightning_fabric.accelerators.cuda.num_cuda_devices", lambda: 1)
-    with pytest.raises(ConfigError) as caught:
-        train(config(trainer={"accelerator": "gpu", "devices": 2}), tmp_path)
-    assert "trainer.devices=2" in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_ranks_that_would_be_sent_the_trainer_are_refused(train, tmp_path):
-    with pytest.raises(ConfigError, match="strategy=ddp_spawn: .* use trainer.strategy=ddp, which starts the command"):
-        train(config(trainer={"strategy": "ddp_spawn"}), tmp_path)
-
-
 @pytest.mark.parametrize("epochs", [1, 100])
 def test_F44_an_optimized_metric_that_is_not_logged_is_named_after_an_epoch(train, result, tmp_path, epochs):
     trainer = {**config()["trainer"], "max_epochs": epochs}
@@ -358,320 +329,6 @@ def test_a_run_folder_that_cannot_be_made_is_named(train, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="run's folder"):
         train(config(), tmp_path / "file" / "run")
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"callbacks": {"bad": {"_target_": "pytorch_lightning.callbacks.EarlyStopping"}}}, "callbacks.bad: .*monitor"),
-        ({"model": {"num_clases": 3}}, "model: .*num_clases"),
-        ({"model": {"backbone": {"_target_": "standin_run.LinearNet"}}}, r"model\.backbone: .*num_classes"),
-        ({"model": {"mean": [0.5]}}, r"model\.mean and model\.std belong together"),
-    ],
-)
-def test_what_cannot_be_built_is_named_with_its_key(train, tmp_path, changes, message):
-    with pytest.raises(FFCVHydraError, match=message) as caught:
-        train(config(**changes), tmp_path)
-    assert "\n" not in str(caught.value)
-
-
-class Gain:
-    def __init__(self, value):
-        self.value = value
-
-
-class WithObject(Classifier):
-    """Saves its hyperparameters with an object among them; a dictionary hides it from who looks at types."""
-
-    def __init__(self, gain, **options):
-        super().__init__(**options)
-        self.save_hyperparameters(ignore=["backbone"])
-
-
-def with_object(kind):
-    target = {"object": "test_train.Gain", "number": "numpy.float64"}[kind]
-    return {"_target_": "test_train.WithObject", "gain": {"inside": {"_target_": target, "_args_": [1]}}}
-
-
-@pytest.mark.parametrize(("kind", "named"), [("object", r"test_train\.Gain"), ("number", r"numpy\S+scalar")])
-def test_F45_hyperparameters_that_make_checkpoints_refused_are_named_before_training(train, tmp_path, kind, named):
-    record = {"record": {"_target_": "standin_run.Record", "path": str(tmp_path / "batches")}}
-    message = rf"hyperparameter 'gain' of WithObject puts {named} into .*ignore=\['gain'\].* trust_checkpoint=true"
-    with pytest.raises(ConfigError, match=message):
-        train(config(model=with_object(kind), callbacks=record), tmp_path)
-    assert not (tmp_path / "batches.0").exists()
-
-
-def test_F45_a_trusted_checkpoint_with_an_object_is_tested_and_resumed(train, tmp_path):
-    options = {"model": with_object("object"), "trust_checkpoint": True, "test_after_fit": True}
-    fitted = train(config(callbacks={"best": checkpoints(tmp_path / "fit")}, **options), tmp_path / "fit")
-    assert fitted["status"] == "completed"
-    again = {**options, "ckpt_path": fitted["best_checkpoint"], "trainer": {**config()["trainer"], "max_epochs": 3}}
-    for mode in ("fit", "test", "predict"):
-        assert train(config(mode=mode, **again), tmp_path / mode)["status"] == "completed"
-    with pytest.raises(ConfigError, match=r"ckpt_path=.*: holds more than plain data.* add trust_checkpoint=true"):
-        train(config(mode="test", **{**again, "trust_checkpoint": False}), tmp_path / "refused")
-
-
-class Adds(Classifier):
-    """Adds an object to each checkpoint, beside what it looks for in it."""
-
-    def on_save_checkpoint(self, checkpoint):
-        checkpoint["state_dict"] = dict(checkpoint["state_dict"])
-        checkpoint["gain"] = [Gain(1)]
-
-
-class CallbackThatAdds(pl.Callback):
-    def on_save_checkpoint(self, trainer, pl_module, checkpoint):
-        checkpoint["gains"] = {"of": Gain(int(trainer.global_step))}
-
-
-class StateOfData(standin_run.PlainData):
-    def state_dict(self):
-        return {**super().state_dict(), "gain": Gain(1)}
-
-
-@pytest.mark.parametrize("owner", ["Adds", "CallbackThatAdds", "StateOfData"])
-def test_F45_what_hooks_add_to_checkpoints_is_looked_at_before_training(train, tmp_path, monkeypatch, owner):
-    record = {"record": {"_target_": "standin_run.Record", "path": str(tmp_path / "batches")}}
-    changes = {"model": {"_target_": "test_train.Adds"}} if owner == "Adds" else {}
-    if owner == "CallbackThatAdds":
-        record["adds"] = {"_target_": "test_train.CallbackThatAdds"}
-    if owner == "StateOfData":
-        monkeypatch.setattr(run, "build_datamodule", lambda config: StateOfData())
-    with pytest.raises(ConfigError, match=rf"{owner}.* puts \S*test_train\.Gain into .* trust_checkpoint=true"):
-        train(config(callbacks=record, **changes), tmp_path)
-    assert not (tmp_path / "batches.0").exists()
-    assert train(config(callbacks=record, trust_checkpoint=True, **changes), tmp_path)["status"] == "completed"
-
-
-def test_F45_a_state_of_many_tensors_is_not_copied_for_the_look(train, tmp_path, monkeypatch):
-    options = {"model": {"optimizer": {"_target_": "torch.optim.Adam", "lr": 0.1}}}
-    wide = {"backbone": {"_target_": "test_train.Wide"}}
-    options["model"] |= wide
-    options["callbacks"] = {"best": checkpoints(tmp_path / "fit")}
-    fitted = train(config(**options), tmp_path / "fit")
-    sizes, save = [], torch.save
-
-    def recorded(value, file, *others, **options):
-        save(value, file, *others, **options)
-        if isinstance(file, io.BytesIO):
-            sizes.append(file.tell())
-
-    monkeypatch.setattr(torch, "save", recorded)
-    del options["callbacks"]
-    options["trainer"] = {**config()["trainer"], "max_epochs": 3}
-    train(config(ckpt_path=fitted["best_checkpoint"], **options), tmp_path / "again")
-    assert 0 < max(sizes) < 100_000
-
-
-class Wide(standin_run.LinearNet):
-    """Has 400 kB of weights."""
-
-    def __init__(self):
-        super().__init__(standin_run.CLASSES)
-        self.wide = torch.nn.Linear(100_000, 1, bias=False)
-
-    def forward(self, images):
-        return super().forward(images) + self.wide.weight.sum()
-
-
-class Countless(pl.Callback):
-    def state_dict(self):
-        return {"counter": lambda: 1}
-
-
-@pytest.mark.parametrize("trusted", [True, False])
-def test_F45_what_cannot_be_saved_at_all_is_named_before_training(train, tmp_path, trusted):
-    callbacks = {"count": {"_target_": "test_train.Countless"}}
-    with pytest.raises(ConfigError, match=r"state_dict\(\) of the callback Countless cannot be saved"):
-        train(config(callbacks=callbacks, trust_checkpoint=trusted), tmp_path)
-
-
-class Wrong(Classifier):
-    """Fails in one step, at a batch of it."""
-
-    def __init__(self, step, batch=0, **options):
-        super().__init__(**options)
-        self.failing = step, batch
-
-    def _maybe(self, step, batch, batch_idx):
-        if (step, batch_idx) == self.failing:
-            return batch[0] @ torch.zeros(7, 7)
-        return getattr(super(), step)(batch, batch_idx)
-
-    def training_step(self, batch, batch_idx):
-        return self._maybe("training_step", batch, batch_idx)
-
-    def validation_step(self, batch, batch_idx):
-        return self._maybe("validation_step", batch, batch_idx)
-
-    def test_step(self, batch, batch_idx):
-        return self._maybe("test_step", batch, batch_idx)
-
-    def predict_step(self, batch, batch_idx):
-        return self._maybe("predict_step", batch, batch_idx)
-
-
-@pytest.mark.parametrize(
-    ("step", "stage", "options"),
-    [
-        ("training_step", "train", {}),
-        ("validation_step", "val", {}),
-        ("test_step", "test", {"test_after_fit": True}),
-        ("predict_step", "predict", {"mode": "predict"}),
-    ],
-)
-def test_F43_what_a_model_raises_at_its_first_batch_is_one_line(train, result, tmp_path, step, stage, options):
-    record = {"record": {"_target_": "standin_run.Record", "path": str(tmp_path / "batches")}}
-    trainer = {**config()["trainer"], "num_sanity_val_steps": 1}
-    wrong = {"_target_": "test_train.Wrong", "step": step}
-    with pytest.raises(ConfigError) as caught:
-        train(config(model=wrong, trainer=trainer, callbacks=record, **options), tmp_path)
-    line = rf"Wrong\.{step} fails at its first batch: RuntimeError: .*\(.*test_train\.py:\d+\); pipeline\.{stage} gives"
-    assert re.fullmatch(line + r" \[0\] float32 \(4, 1, 4, 4\), \[1\] int64 \(4, 1\): change .*", str(caught.value))
-    assert result(tmp_path)["error"] == f"ConfigError: {caught.value}"
-    assert "in _maybe" in (tmp_path / "run.log").read_text()
-    batches = tmp_path / "batches.0"
-    assert (batches.exists() and "train" in batches.read_text()) == (step == "test_step")
-
-
-def test_F43_what_a_later_step_raises_is_passed_as_it_is(train, tmp_path):
-    with pytest.raises(RuntimeError, match="shape"):
-        train(config(model={"_target_": "test_train.Wrong", "step": "training_step", "batch": 1}), tmp_path)
-
-
-class Raises(pl.Callback):
-    """Raises an error in a hook of the first batch."""
-
-    def __init__(self, hook, error):
-        setattr(self, hook, self._raise)
-        self.error = error
-
-    def _raise(self, *args):
-        raise self.error
-
-
-@pytest.mark.parametrize("hook", ["on_train_batch_start", "on_before_backward", "on_train_batch_end"])
-@pytest.mark.parametrize("kind", ["builtins.KeyError", "ffcv_hydra.errors.LoaderError"])
-def test_F43_what_a_callback_raises_is_not_told_of_the_model(train, tmp_path, hook, kind):
-    error = {"_target_": kind, "_args_": ["of the callback"]}
-    with pytest.raises(hydra.utils.get_class(kind)) as caught:
-        train(config(callbacks={"raises": {"_target_": "test_train.Raises", "hook": hook, "error": error}}), tmp_path)
-    assert caught.value.args == ("of the callback",)
-
-
-@pytest.mark.parametrize(
-    ("number", "path", "told"),
-    [
-        (errno.ENOENT, "run2/table.csv", False),  # beside the run's folder
-        (errno.ENOENT, "run/table.csv", False),  # a reader's
-        (errno.ENOSPC, None, False),  # of a disk that nothing is known of
-        (errno.ENOSPC, "elsewhere/table.csv", True),
-        (errno.EROFS, "run/table.csv", True),
-    ],
-)
-def test_F33_that_a_file_cannot_be_written_is_said_of_writing_only(train, result, tmp_path, number, path, told):
-    path = None if path is None else str(tmp_path / path)
-    arguments = [number, os.strerror(number), *([] if path is None else [path])]
-    raises = {"_target_": "test_train.Raises", "hook": "on_train_batch_end"}
-    raises["error"] = {"_target_": "builtins.OSError", "_args_": arguments}
-    with pytest.raises(WriteError if told else OSError) as caught:
-        train(config(callbacks={"raises": raises}), tmp_path / "run")
-    text = f"{path} cannot be written: {os.strerror(number)}" if told else str(OSError(*arguments))
-    assert str(caught.value) == text
-    assert text in result(tmp_path / "run")["error"]
-
-
-def test_F43_what_our_models_take_is_said_with_what_the_data_give(train, tmp_path):
-    model = {"_target_": "ffcv_hydra.models.AutoEncoder", "image_shape": [3, 32, 32]}
-    takes = r"takes images of one shape, \[3, 32, 32\]; the data give \[1,4,4\]: set model\.image_shape=\[1,4,4\]"
-    with pytest.raises(ConfigError, match=takes + r".*; pipeline\.train gives \[0\] float32 \(4, 1, 4, 4\)"):
-        train({**config(), "model": model}, tmp_path)
-
-
-def test_a_model_that_is_no_lightning_module_is_refused(train, tmp_path):
-    model = {"_target_": "torch.nn.Linear", "in_features": 4, "out_features": 4}
-    with pytest.raises(ConfigError, match=r"model\._target_=torch\.nn\.Linear: is no LightningModule"):
-        train({**config(), "model": model}, tmp_path)
-
-
-def test_a_dataset_without_a_number_of_classes_says_which_key_to_set(train, tmp_path):
-    backbone = {"_target_": "standin_run.LinearNet", "num_classes": None}
-    with pytest.raises(ConfigError, match=r"model\.num_classes is null; add dataset\.num_classes=NUMBER"):
-        train(config(model={"backbone": backbone, "num_classes": None}), tmp_path)
-
-
-NETWORK = {"_target_": "ffcv_hydra.models.SmallConvNet", "_args_": [CLASSES], "width": 4}
-SGD = {"_target_": "torch.optim.SGD", "lr": 0.1}
-
-
-@pytest.mark.parametrize(
-    "model",
-    [
-        {"_target_": "ffcv_hydra.models.Classifier", "backbone": NETWORK, "num_classes": CLASSES, "optimizer": SGD},
-        {"_target_": "ffcv_hydra.models.SimCLR", "backbone": NETWORK, "num_classes": CLASSES, "optimizer": SGD},
-        {
-            "_target_": "ffcv_hydra.models.Segmenter",
-            "backbone": {"_target_": "ffcv_hydra.models.UNet", "num_classes": 3, "width": 4},
-            "num_classes": 3,
-            "optimizer": SGD,
-        },
-        {"_target_": "ffcv_hydra.models.AutoEncoder", "image_shape": [3, 8, 8]},
-    ],
-    ids=lambda model: model["_target_"].rpartition(".")[2],
-)
-def test_load_from_checkpoint_needs_no_arguments(tmp_path, model):
-    from ffcv_hydra.training.build import build_model
-
-    built = build_model({"model": model})
-    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_model_summary=False)
-    trainer.strategy.connect(built)
-    trainer.save_checkpoint(tmp_path / "model.ckpt")
-    loaded = type(built).load_from_checkpoint(tmp_path / "model.ckpt", weights_only=True)
-    images = torch.rand(2, 3, 8, 8)
-    assert torch.equal(loaded.eval()(images), built.eval()(images))
-    trainer.strategy.connect(loaded)
-    trainer.save_checkpoint(tmp_path / "again.ckpt")
-    again = torch.load(tmp_path / "again.ckpt", weights_only=True)["hyper_parameters"]
-    assert again.get("backbone") == model.get("backbone")
-
-
-def test_compile_and_channels_last_reach_the_network(monkeypatch):
-    from ffcv_hydra.training.build import build_model
-
-    compiled = []
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(type(module).__name__))
-    backbone = {"_target_": "ffcv_hydra.models.SmallConvNet", "num_classes": 4}
-    model = build_model(config(compile=True, channels_last=True, model={"backbone": backbone}))
-    assert compiled == ["SmallConvNet"]
-    weight = next(parameter for parameter in model.parameters() if parameter.ndim == 4 and parameter.shape[1] > 1)
-    assert weight.is_contiguous(memory_format=torch.channels_last)
-
-
-def test_a_progress_bar_that_is_switched_off_is_left_out(train, tmp_path, capsys):
-    bar = {"bar": {"_target_": "ffcv_hydra.callbacks.ProgressBar"}}
-    train(config(callbacks=bar), tmp_path)
-    assert "epoch 1/2" not in capsys.readouterr().out
-
-
-def test_a_user_model_with_a_partial_optimizer_is_left_to_hydra(train, tmp_path):
-    optimizer = {"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.1}
-    model = {"_target_": "test_train.PartialModel", "optimizer": optimizer}
-    assert train({**config(), "model": model}, tmp_path)["status"] == "completed"
-
-
-class PartialModel(pl.LightningModule):
-    def __init__(self, optimizer):
-        super().__init__()
-        self.optimizer = optimizer
-        self.weight = torch.nn.Parameter(torch.ones(()))
-
-    def training_step(self, batch, batch_idx):
-        return (self.weight * batch[0]).mean()
-
-    def configure_optimizers(self):
-        return self.optimizer(self.parameters())
 
 
 def test_F43_that_models_look_at_labels_is_no_warning(train, tmp_path, recwarn):
