@@ -11,14 +11,13 @@ from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.images.array_changes import map_bilinear_float32, map_bilinear_int16, map_bilinear_uint16
 from ffcv_hydra.kernels.images.changes import map_bilinear, map_nearest
 from ffcv_hydra.kernels.images.random_affine import draw_affine_maps, random_affine
-from ffcv_hydra.operations.arguments import interval, numbers, symmetric_interval
+from ffcv_hydra.operations.arguments import interval, numbers, one_of, symmetric_interval
 from ffcv_hydra.operations.image_chain import ImageFunction
 from ffcv_hydra.operations.image_operation import FillingOperation
 from ffcv_hydra.operations.maps import Maps
 from ffcv_hydra.operations.operation import State
 from ffcv_hydra.operations.pixels import pixel_sizes, row_of
 
-_INTERPOLATIONS = ("nearest", "bilinear")
 _BILINEAR = {
     np.uint8: map_bilinear,
     np.uint16: map_bilinear_uint16,
@@ -41,10 +40,7 @@ class AffineOperation(FillingOperation):
 
     def __init__(self, interpolation: str = "nearest", fill: float | Sequence[float] = 0) -> None:
         super().__init__(fill)
-        if interpolation not in _INTERPOLATIONS:
-            known = ", ".join(_INTERPOLATIONS)
-            raise PipelineError(f"{type(self).__name__}: interpolation is one of {known}; got {interpolation}")
-        self.interpolation = interpolation
+        self.interpolation = one_of(type(self).__name__, "interpolation", interpolation, ("nearest", "bilinear"))
 
     @abstractmethod
     def ranges(self) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Checks of operations' arguments, which configs give as plain numbers and lists."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -33,6 +33,18 @@ def integer(operation: str, argument: str, value: Any, low: float = -math.inf, h
     if not isinstance(value, Integral) or isinstance(value, bool) or not low <= int(value) <= high:
         raise PipelineError(f"{operation}: {argument} is an integer{_bounds(low, high)}; got {value}")
     return int(value)
+
+
+def one_of(operation: str, argument: str, value: str, known: Iterable[str]) -> str:
+    """`value`, if it is one of some words.
+
+    Raises:
+        PipelineError: it is another one.
+    """
+    words = list(known)
+    if value not in words:
+        raise PipelineError(f"{operation}: {argument} is one of {', '.join(words)}; got {value}")
+    return value
 
 
 def numbers(operation: str, argument: str, values: Any, count: int | None = None) -> tuple[float, ...]:

@@ -10,14 +10,15 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
+from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.image_fields import MaskField, OwnImageField, ReadBox
 from ffcv_hydra.beton.fields.places import BoundingBoxesField
 from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
-from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.compiling.compilation import Kernel
 from ffcv_hydra.kernels.geometry.taps import AREA, BILINEAR, NEAREST
 from ffcv_hydra.kernels.images.windows import STORED_AS_JPEG, TARGET_COLUMNS
 from ffcv_hydra.kernels.random.draws import draw_chosen
+from ffcv_hydra.operations.arguments import one_of
 from ffcv_hydra.operations.base import Chunk, ChunkDecoder, Extents
 from ffcv_hydra.operations.flip import RandomHorizontalFlip
 from ffcv_hydra.operations.image_chain import ImageChain
@@ -29,6 +30,11 @@ from ffcv_hydra.operations.views import StoredImages, Views
 INTERPOLATIONS = {"area": AREA, "bilinear": BILINEAR, "nearest": NEAREST}
 _ANYWHERE = np.array([-(1 << 40), -(1 << 40), 1 << 41, 1 << 41])  # a part that all boxes have their centres in
 _FACTORS = (2, 4, 8)  # that JPEGs are decoded smaller by
+
+
+def interpolation_code(interpolation: str, field: Field) -> int:
+    """The kernels' number of the interpolation that is used for a field's images: for masks always `nearest`."""
+    return NEAREST if isinstance(field, MaskField) else INTERPOLATIONS[interpolation]
 
 
 class Parts(NamedTuple):
@@ -73,10 +79,7 @@ class ImageDecoder(ChunkDecoder):
 
     def __init__(self, interpolation: str = "area", scaled_decoding: bool = False) -> None:
         super().__init__()
-        if interpolation not in INTERPOLATIONS:
-            known = ", ".join(INTERPOLATIONS)
-            raise PipelineError(f"{type(self).__name__}: interpolation is one of {known}; got {interpolation}")
-        self.interpolation = interpolation
+        self.interpolation = one_of(type(self).__name__, "interpolation", interpolation, INTERPOLATIONS)
         self.scaled_decoding = scaled_decoding
 
     def with_flip(self, p: float) -> Self:
@@ -182,7 +185,7 @@ class ImageDecoder(ChunkDecoder):
     @property
     def interpolation_code(self) -> int:
         """The kernels' number of the interpolation that is used."""
-        return NEAREST if isinstance(self.field, MaskField) else INTERPOLATIONS[self.interpolation]
+        return interpolation_code(self.interpolation, self.field)
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:

@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 
-from ffcv_hydra.beton import PolygonsField
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.geometry.places import HEADER
 from ffcv_hydra.kernels.geometry.polygons import BOXES
@@ -25,7 +24,7 @@ class KeptItems(SplitPrefixed):
         lengths, words = boxes.view(torch.int64)[:, 0].clone(), boxes.view(torch.int32)
         longest = (words.shape[1] - HEADER) // 5
         indices = words[:, HEADER + 4 * longest : HEADER + 5 * longest].long()
-        if isinstance(self.field, PolygonsField):
+        if not self.field.is_one_each:
             of_boxes = data[..., 0].long()
             numbers = of_boxes // BOXES * (longest // self.num_sources) + of_boxes % BOXES
             return _polygons_of(indices, lengths, numbers, data, given)

@@ -5,15 +5,14 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ffcv_hydra.beton.fields.image_fields import MaskField
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.compiling.compilation import Kernel
 from ffcv_hydra.kernels.geometry.mosaic import put_together
 from ffcv_hydra.kernels.geometry.taps import NEAREST
 from ffcv_hydra.kernels.random.draws import draw_uniforms
-from ffcv_hydra.operations.arguments import interval, size_pair
+from ffcv_hydra.operations.arguments import interval, one_of, size_pair
 from ffcv_hydra.operations.base import Chunk
-from ffcv_hydra.operations.image_decoder import INTERPOLATIONS
+from ffcv_hydra.operations.image_decoder import INTERPOLATIONS, interpolation_code
 from ffcv_hydra.operations.image_operation import ARRAY_DTYPES, ImageOperation
 from ffcv_hydra.operations.maps import Maps, turned, upright
 from ffcv_hydra.operations.operation import State
@@ -74,16 +73,13 @@ class Mosaic(ImageOperation):
         self.size = None if size is None else size_pair("Mosaic", size)
         self.centre = interval("Mosaic", "centre", centre, 0, 1)
         self.scale = interval("Mosaic", "scale", scale, 0, above=True)
-        if interpolation not in INTERPOLATIONS:
-            known = ", ".join(INTERPOLATIONS)
-            raise PipelineError(f"Mosaic: interpolation is one of {known}; got {interpolation}")
-        self.interpolation = interpolation
+        self.interpolation = one_of("Mosaic", "interpolation", interpolation, INTERPOLATIONS)
         self.fill = colour("Mosaic", "fill", fill)
 
     @property
     def interpolation_code(self) -> int:
         """The kernels' number of the interpolation that is used."""
-        return NEAREST if isinstance(self.field, MaskField) else INTERPOLATIONS[self.interpolation]
+        return interpolation_code(self.interpolation, self.field)
 
     def result(self, before: State) -> tuple[tuple[int, ...], Any]:
         """The size of the outcome, with channels, and the same dtype.

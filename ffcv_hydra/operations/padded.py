@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import torch
 
-from ffcv_hydra.beton import PolygonsField, RaggedArrayField, TextField
+from ffcv_hydra.beton import RaggedArrayField, TextField
 from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.bytes_fields import BytesField
 from ffcv_hydra.kernels.memory.gather import gather
@@ -88,26 +88,19 @@ class SplitPrefixed(TensorOperation):
     def after(self, before: State) -> State:
         """Of the data; how long they are is found here, once."""
         self._longest = self.num_sources * _longest(self.metadata)
-        if isinstance(self.field, PolygonsField):  # which get further corners
-            self._longest = self._whole_items(before.shape[0])
         if not isinstance(self.field, RaggedArrayField):
             return replace(before, shape=(self._longest,))
+        if not self.field.is_one_each:  # the row has room for further ones
+            self._longest = (before.shape[0] - _PREFIX) // self.field.item_bytes * self.field.item_bytes
         self._items = (self._longest // self.field.item_bytes, *self.field.item_shape)
         return replace(before, shape=self._items, dtype=torch_dtype(self.field.dtype))
 
     def apply(self, batch: torch.Tensor) -> PaddedBytes | PaddedArray:
         """Both parts of the batch."""
-        if isinstance(self.field, PolygonsField):
-            data = batch[:, _PREFIX : _PREFIX + self._whole_items(batch.shape[1])].view(torch.float32)
-            return PaddedArray(data.view(len(batch), -1, *self.field.item_shape), batch.view(torch.int64)[:, 0])
         data, lengths = batch[:, _PREFIX : _PREFIX + self._longest], batch.view(torch.int64)[:, 0].clone()
         if not isinstance(self.field, RaggedArrayField):
             return PaddedBytes(data, lengths)
         return PaddedArray(data.view(torch_dtype(self.field.dtype)).view(len(batch), *self._items), lengths)
-
-    def _whole_items(self, row_bytes: int) -> int:
-        """Bytes of the items that there is room for in a row."""
-        return (row_bytes - _PREFIX) // self.field.item_bytes * self.field.item_bytes
 
 
 def _longest(metadata: np.ndarray) -> int:

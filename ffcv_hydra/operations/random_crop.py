@@ -7,7 +7,7 @@ import numpy as np
 
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.kernels.geometry.pad_crop import CONSTANT, EDGE, REFLECT, SYMMETRIC, draw_corners, random_pad_crop
-from ffcv_hydra.operations.arguments import size_pair
+from ffcv_hydra.operations.arguments import one_of, size_pair
 from ffcv_hydra.operations.image_chain import ImageFunction
 from ffcv_hydra.operations.image_operation import FillingOperation
 from ffcv_hydra.operations.maps import Maps, upright
@@ -42,9 +42,7 @@ class RandomCrop(FillingOperation):
         super().__init__(fill)
         self.size = size_pair("RandomCrop", size)
         self.padding = _sides(padding)
-        if padding_mode not in _MODES:
-            raise PipelineError(f"RandomCrop: padding_mode is one of {', '.join(_MODES)}; got {padding_mode}")
-        self.padding_mode = padding_mode
+        self.padding_mode = one_of("RandomCrop", "padding_mode", padding_mode, _MODES)
 
     def result(self, before: State) -> tuple[tuple[int, ...], Any]:
         """The size of the parts, with channels, and the same dtype.

@@ -72,8 +72,7 @@ class Places:
         )
         if places is None or any(row.shape[1:] != self.field.item_shape for row in places):
             return []
-        is_one_each = not isinstance(self.field, PolygonsField)
-        if classes is None or (is_one_each and [len(row) for row in classes] != [len(row) for row in places]):
+        if classes is None or (self.field.is_one_each and list(map(len, classes)) != list(map(len, places))):
             return [_marks(self.field, row, None, None) for row in places]
         return [_marks(self.field, *both, class_names) for both in zip(places, classes, strict=True)]
 

@@ -166,6 +166,27 @@ def test_what_is_no_number_stays_where_it_is(tmp_path, channels):
     assert is_nan[:, 5].all() and not is_nan[:, :5].any() and not is_nan[:, 6:].any() and not half[0, :, :5].any()
 
 
+@pytest.mark.parametrize("channels", [1, 3, 5, 13])
+@pytest.mark.parametrize(
+    "operation",
+    [
+        GaussianBlur([5, 3], [1.3, 1.3]), RandomRotation(180, "bilinear", 7),
+        RandomAffine([0, 0], scale=[1, 1], interpolation="bilinear"),  # which reads each pixel from one
+        RandomAffine(90, [0.2, 0.1], [0.5, 1.5], 20, "bilinear"),
+    ],
+    ids=["blur", "rotation", "nothing", "affine"],
+)  # fmt: skip
+def test_what_is_no_number_spreads_as_far_as_it_is_read(apply, operation, channels):
+    images = np.stack([image("float32", 14, 11, channels) for _ in range(6)])
+    damaged, marked = images.copy(), np.zeros_like(images)
+    damaged[:, 5, 6, channels // 2], marked[:, 5, 6, channels // 2] = np.nan, 1
+    plain = np.zeros_like(images)
+    reads = apply(operation, marked) != apply(operation, plain)
+    whole, found = apply(operation, images), apply(operation, damaged)
+    assert reads.any() and np.array_equal(np.isnan(found), reads)
+    assert np.array_equal(found[~reads], whole[~reads])
+
+
 def test_views_of_one_decode_are_those_of_their_own(beton):
     pipelines = dict.fromkeys((*KINDS, "gray"), "disabled")
     two = {"float32": FieldPipeline([RandomResizedCrop(9), ToTensor()], views=2)}

@@ -168,6 +168,7 @@ class PolygonsField(PlacesField):
         ConversionError: if that is no name.
     """
 
+    is_one_each: ClassVar[bool] = False
     kind = "polygons"
 
     def __init__(self, follows: str | None = None) -> None:

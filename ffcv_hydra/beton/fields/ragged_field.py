@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -25,10 +25,15 @@ class RaggedArrayField(OwnField):
         follows: The field of boxes that items go with, one each, as labels of boxes do: items of boxes that are dropped
             are dropped, too, and a sample must have as many of both.
 
+    Attributes:
+        is_one_each: whether every item is a thing of its own; if not, as corners of polygons, items begin with the
+            number of the thing that they are of, and may become more where it is moved.
+
     Raises:
         ConversionError: if an argument is impossible.
     """
 
+    is_one_each: ClassVar[bool] = True
     kind = "ragged"
     dtype: np.dtype
     item_shape: tuple[int, ...]

@@ -11,7 +11,7 @@ from ffcv_hydra.kernels.compiling.compilation import device_function, kernel
 
 HEADER = 4  # words of 32 bits before the items
 XYXY, XYWH, CXCYWH = 0, 1, 2
-_SLACK = 1e-6  # pixels: points on the edge of an image stay there, whatever is rounded
+SLACK = 1e-6  # pixels: what is on the edge of an image stay there, whatever is rounded
 
 
 @device_function
@@ -79,6 +79,24 @@ def _has_centre(part, box):
     return part[1] < x < part[1] + part[3] and part[0] < y < part[0] + part[2]
 
 
+@device_function
+def _clip(box, window, least):
+    """Cut what a box has been moved to off at the edges of a window, float64 (4,) both; whether enough of it is left.
+
+    Args:
+        box: changed.
+        window: left, top, right, bottom.
+        least: as of `follow_boxes`.
+    """
+    area = (box[2] - box[0]) * (box[3] - box[1])
+    for side in range(2):
+        box[side], box[side + 2] = max(box[side], window[side]), min(box[side + 2], window[side + 2])
+    width, height = box[2] - box[0], box[3] - box[1]
+    left = width * height
+    is_there = width > 0 and height > 0
+    return is_there and left >= least[0] and min(width, height) >= least[1] and left >= least[2] * area
+
+
 MOVES = "int64[:, ::1], float64[:, :, :, :, ::1], float64[:, :, :, ::1]"
 ROWS = "float32[:, ::1], int64[::1], float32[:, ::1], int32[:, ::1]"
 
@@ -123,15 +141,7 @@ def follow_boxes(sources, matrices, windows, centres, box_format, least, stored,
                     continue
                 if len(windows) > 0:
                     _around(total, box, moved)
-                    area = (moved[2] - moved[0]) * (moved[3] - moved[1])
-                    for side in range(2):
-                        moved[side] = max(moved[side], window[side])
-                        moved[side + 2] = min(moved[side + 2], window[side + 2])
-                    width, height = moved[2] - moved[0], moved[3] - moved[1]
-                    left = width * height
-                    if not (width > 0 and height > 0) or left < least[0] or min(width, height) < least[1]:
-                        continue
-                    if left < least[2] * area:
+                    if not _clip(moved, window, least):
                         continue
                 for side in range(4):
                     rows[n, HEADER + 4 * kept + side] = moved[side]
@@ -146,8 +156,8 @@ def _move(matrices, windows, k, n, point):
     inside = True
     for s in range(len(windows)):
         seen = windows[s, k, n]
-        inside = inside and seen[0] - _SLACK <= point[0] <= seen[2] + _SLACK
-        inside = inside and seen[1] - _SLACK <= point[1] <= seen[3] + _SLACK
+        inside = inside and seen[0] - SLACK <= point[0] <= seen[2] + SLACK
+        inside = inside and seen[1] - SLACK <= point[1] <= seen[3] + SLACK
         if s < len(matrices):
             m = matrices[s, k, n]
             x, y = point[0], point[1]

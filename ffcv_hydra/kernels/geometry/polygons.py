@@ -6,10 +6,9 @@ An item is a corner: one number or more that say of which polygon it is, x and y
 import numpy as np
 
 from ffcv_hydra.kernels.compiling.compilation import device_function, kernel
-from ffcv_hydra.kernels.geometry.places import HEADER, MOVES, ROWS
+from ffcv_hydra.kernels.geometry.places import HEADER, MOVES, ROWS, SLACK
 
 BOXES = 1 << 16  # at most of a sample whose polygons follow them
-_SLACK = 1e-6  # pixels: corners on the edge of an image stay there, whatever is rounded
 _NO_ROOM = -1
 
 
@@ -33,7 +32,7 @@ def _clipped(corners, count, axis, limit, sign, result, most):
     for place in range(count):
         before = count - 1 if place == 0 else place - 1
         beyond, was_beyond = sign * (corners[place, axis] - limit), sign * (corners[before, axis] - limit)
-        is_in, crosses = beyond <= _SLACK, (beyond <= _SLACK) != (was_beyond <= _SLACK)
+        is_in, crosses = beyond <= SLACK, (beyond <= SLACK) != (was_beyond <= SLACK)
         if kept + is_in + crosses > most:
             return _NO_ROOM
         if crosses:
@@ -149,13 +148,13 @@ def follow_polygons(sources, matrices, windows, length, is_beside, stored, count
                 to_come -= left
                 _read(items, length, begin, end, corners)
                 if len(windows) > 0:
-                    is_line = abs(_area(corners, left)) <= _SLACK
+                    is_line = abs(_area(corners, left)) <= SLACK
                     left = _moved(matrices, windows, k, n, corners, other, left, room - kept - to_come)
                     if left == _NO_ROOM:
                         left = end - begin
                         _read(items, length, begin, end, corners)
                         _held(matrices, windows, k, n, corners, left)
-                    if not is_line and abs(_area(corners, left)) <= _SLACK:
+                    if not is_line and abs(_area(corners, left)) <= SLACK:
                         left = 0
                 for place in range(left):
                     to = HEADER + length * (kept + place)
