@@ -44,8 +44,12 @@ class Vectors:
 
     def filled(self, lane: Any, count: int, number: Any) -> Any:
         """The lower bits of an int64 that is known when the code runs, in all lanes."""
-        first = ir.Constant(ir.VectorType(lane, count), ir.Undefined)
-        first = self.builder.insert_element(first, self.builder.trunc(number, lane), ir.Constant(INT32, 0))
+        return self.repeated(self.builder.trunc(number, lane), count)
+
+    def repeated(self, value: Any, count: int) -> Any:
+        """A value that is known when the code runs, in all lanes."""
+        first = ir.Constant(ir.VectorType(value.type, count), ir.Undefined)
+        first = self.builder.insert_element(first, value, ir.Constant(INT32, 0))
         return self.shuffle(first, first, [0] * count)
 
     def shuffle(self, first: Any, second: Any, order: Sequence[int]) -> Any:

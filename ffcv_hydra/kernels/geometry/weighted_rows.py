@@ -6,6 +6,8 @@ or eight channels go together. All pixels of a row have the same number of taps,
 to pixel is one that the processor guesses wrong.
 """
 
+import functools
+
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -13,9 +15,69 @@ from numba.extending import intrinsic
 
 from ffcv_hydra.kernels.compiling.compilation import device_function
 from ffcv_hydra.kernels.compiling.numba_internals import cgutils
+from ffcv_hydra.kernels.compiling.vectors import INT32, INT64, Vectors
 
 _LANES = 4  # of a pixel
 _ROWS = 2
+
+
+class _TwoRows:
+    """Builds the code of `weighted_rows`: sums of both rows' pixels, read and written as four values each.
+
+    Args:
+        context, builder: of the intrinsic.
+        arrays: those of its arguments that are some, rows, first, weights and target, as numba has them.
+        steps: from one row to the other one, read and written.
+        num_taps: a number if that is known when this is compiled, or else the argument.
+        real, whole: numba's types of a value that is read, and of one that is written.
+    """
+
+    def __init__(self, context, builder, arrays, steps, num_taps, real, whole):
+        self.builder, self.vectors, self.num_taps = builder, Vectors(builder), num_taps
+        self.source, self.begins, self.factors, self.outcome = arrays
+        self.steps, self.real_bytes = steps, real.bitwidth // 8
+        self.real, self.whole = context.get_value_type(real), context.get_value_type(whole)
+        self.stride = cgutils.unpack_tuple(builder, self.factors.shape)[1]
+
+    def _read(self, place):
+        """Four values of each row from a place on."""
+        builder, pointer = self.builder, ir.VectorType(self.real, _LANES).as_pointer()
+        at = builder.gep(self.source.data, [place])
+        both = [builder.load(builder.bitcast(row, pointer)) for row in (at, builder.gep(at, [self.steps[0]]))]
+        for row in both:
+            row.align = self.real_bytes
+        return self.vectors.joined(*both)
+
+    def _sum(self, position):
+        """Of the pixels that one is made of in both rows, and the half that rounds."""
+        builder, three, lanes = self.builder, ir.Constant(INT64, 3), _ROWS * _LANES
+        begin = builder.mul(builder.load(builder.gep(self.begins.data, [position])), three)
+        factor = builder.gep(self.factors.data, [builder.mul(position, self.stride)])
+        half = ir.Constant(ir.VectorType(self.real, lanes), [0.5] * lanes)
+
+        def added(total, tap):
+            values = self._read(builder.add(begin, builder.mul(tap, three)))
+            weight = builder.load(builder.gep(factor, [tap]))
+            return builder.fadd(total, builder.fmul(self.vectors.repeated(weight, lanes), values))
+
+        if isinstance(self.num_taps, int):
+            taps = (ir.Constant(INT64, tap) for tap in range(self.num_taps))
+            return functools.reduce(added, taps, half)
+        kept = cgutils.alloca_once_value(builder, half)
+        builder.store(half, kept)
+        with cgutils.for_range(builder, self.num_taps) as loop:
+            builder.store(added(builder.load(kept), loop.index), kept)
+        return builder.load(kept)
+
+    def pixel(self, position):
+        """The values of one pixel in each row, four of which the last counts for nothing, and where they go."""
+        builder = self.builder
+        integers = builder.fptosi(self._sum(position), ir.VectorType(INT32, _ROWS * _LANES))
+        values = builder.trunc(integers, ir.VectorType(self.whole, _ROWS * _LANES))
+        at = builder.gep(self.outcome.data, [builder.mul(position, ir.Constant(INT64, 3))])
+        for row in range(_ROWS):
+            yield self.vectors.shuffle(values, values, range(row * _LANES, (row + 1) * _LANES)), at
+            at = builder.gep(at, [self.steps[1]])
 
 
 def _weighted_rows(known_taps):
@@ -26,61 +88,17 @@ def _weighted_rows(known_taps):
         real, whole = rows.dtype, target.dtype
 
         def generate(context, builder, signature, arguments):
-            source, begins, factors, outcome = (
-                context.make_array(signature.args[position])(context, builder, arguments[position])
-                for position in (0, 1, 2, 4)
-            )
-            number, index, lane = ir.IntType(64), ir.IntType(32), context.get_value_type(real)
-            pixel_type, vector = ir.VectorType(lane, _LANES), ir.VectorType(lane, _ROWS * _LANES)
-            stride = cgutils.unpack_tuple(builder, factors.shape)[1]
-            count = cgutils.unpack_tuple(builder, outcome.shape)[0]
-            three = ir.Constant(number, 3)
-            both = ir.Constant(ir.VectorType(index, _ROWS * _LANES), list(range(_ROWS * _LANES)))
-
-            def loaded(at):
-                values = builder.load(builder.bitcast(at, pixel_type.as_pointer()))
-                values.align = real.bitwidth // 8
-                return values
-
-            def added(total, begin, factor, tap):
-                at = builder.gep(source.data, [builder.add(begin, builder.mul(tap, three))])
-                values = builder.shuffle_vector(loaded(at), loaded(builder.gep(at, [arguments[5]])), both)
-                weight = builder.load(builder.gep(factor, [tap]))
-                same = builder.insert_element(ir.Constant(vector, ir.Undefined), weight, ir.Constant(index, 0))
-                same = builder.shuffle_vector(same, same, ir.Constant(both.type, [0] * both.type.count))
-                return builder.fadd(total, builder.fmul(same, values))
-
-            def pixel(position):
-                """The values of one pixel in each row, and where they go."""
-                begin = builder.mul(builder.load(builder.gep(begins.data, [position])), three)
-                factor = builder.gep(factors.data, [builder.mul(position, stride)])
-                half = ir.Constant(vector, [ir.Constant(lane, 0.5)] * vector.count)
-                if known_taps:
-                    total = half
-                    for tap in range(known_taps):
-                        total = added(total, begin, factor, ir.Constant(number, tap))
-                else:
-                    kept = cgutils.alloca_once_value(builder, half)
-                    builder.store(half, kept)
-                    with cgutils.for_range(builder, arguments[3]) as loop:
-                        builder.store(added(builder.load(kept), begin, factor, loop.index), kept)
-                    total = builder.load(kept)
-                integers = builder.fptosi(total, ir.VectorType(index, vector.count))
-                values = builder.trunc(integers, ir.VectorType(context.get_value_type(whole), vector.count))
-                at = builder.gep(outcome.data, [builder.mul(position, three)])
-                for row in range(_ROWS):
-                    part = ir.Constant(ir.VectorType(index, _LANES), list(range(row * _LANES, (row + 1) * _LANES)))
-                    yield builder.shuffle_vector(values, values, part), at
-                    at = builder.gep(at, [arguments[6]])
-
-            last = builder.sub(count, ir.Constant(number, 1))
+            arrays = [context.make_array(signature.args[n])(context, builder, arguments[n]) for n in (0, 1, 2, 4)]
+            both = _TwoRows(context, builder, arrays, arguments[5:], known_taps or arguments[3], real, whole)
+            count = cgutils.unpack_tuple(builder, arrays[3].shape)[0]
+            last = builder.sub(count, ir.Constant(INT64, 1))
             with cgutils.for_range(builder, last) as loop:  # the fourth value is overwritten by the next pixel
-                for values, at in pixel(loop.index):
+                for values, at in both.pixel(loop.index):
                     builder.store(values, builder.bitcast(at, values.type.as_pointer())).align = whole.bitwidth // 8
-            for values, at in pixel(last):
+            for values, at in both.pixel(last):
                 for channel in range(3):
-                    value = builder.extract_element(values, ir.Constant(index, channel))
-                    builder.store(value, builder.gep(at, [ir.Constant(number, channel)]))
+                    value = builder.extract_element(values, ir.Constant(INT32, channel))
+                    builder.store(value, builder.gep(at, [ir.Constant(INT64, channel)]))
             return context.get_dummy_value()
 
         return types.void(rows, first, weights, num_taps, target, row_step, target_step), generate
@@ -101,11 +119,10 @@ def _weighted_pixels(lanes):
                 context.make_array(signature.args[position])(context, builder, arguments[position])
                 for position in (0, 1, 2, 5)
             )
-            number, index = ir.IntType(64), ir.IntType(32)
             vector = ir.VectorType(context.get_value_type(row.dtype), lanes)
             stride = cgutils.unpack_tuple(builder, factors.shape)[1]
             count = cgutils.unpack_tuple(builder, begins.shape)[0]
-            width, one = ir.Constant(number, lanes), ir.Constant(number, 1)
+            width, one = ir.Constant(INT64, lanes), ir.Constant(INT64, 1)
             blocks = builder.sdiv(builder.sub(builder.add(arguments[4], width), one), width)
             last = builder.sub(arguments[4], width)
 
@@ -113,9 +130,7 @@ def _weighted_pixels(lanes):
                 values = builder.load(builder.bitcast(builder.gep(source.data, [at]), vector.as_pointer()))
                 values.align = row.dtype.bitwidth // 8
                 weight = builder.load(builder.gep(factor, [tap]))
-                same = builder.insert_element(ir.Constant(vector, ir.Undefined), weight, ir.Constant(index, 0))
-                same = builder.shuffle_vector(same, same, ir.Constant(ir.VectorType(index, lanes), [0] * lanes))
-                return builder.fmul(same, values)
+                return builder.fmul(Vectors(builder).repeated(weight, lanes), values)
 
             kept = cgutils.alloca_once(builder, vector)
             with cgutils.for_range(builder, count) as pixels:
@@ -126,8 +141,8 @@ def _weighted_pixels(lanes):
                     channel = builder.mul(block.index, width)
                     channel = builder.select(builder.icmp_signed("<", channel, last), channel, last)
                     at = builder.add(begin, channel)
-                    builder.store(product(at, factor, ir.Constant(number, 0)), kept)
-                    with cgutils.for_range_slice(builder, one, arguments[3], one, intp=number) as (tap, _):
+                    builder.store(product(at, factor, ir.Constant(INT64, 0)), kept)
+                    with cgutils.for_range_slice(builder, one, arguments[3], one, intp=INT64) as (tap, _):
                         further = product(builder.add(at, builder.mul(tap, arguments[4])), factor, tap)
                         builder.store(builder.fadd(builder.load(kept), further), kept)
                     place = builder.add(builder.mul(pixels.index, arguments[4]), channel)
