@@ -24,19 +24,18 @@ from ffcv_hydra.ffcv_bridge.both_errors import also_built_in
 from ffcv_hydra.ffcv_bridge.orders import GivenOrder, PagewiseOrder
 from ffcv_hydra.ffcv_bridge.reader import Reader
 from ffcv_hydra.loader.engine.epoch_order import EpochOrder
-from ffcv_hydra.loader.iteration import Pass
+from ffcv_hydra.loader.iteration import Pass, Passes
 from ffcv_hydra.loader.sampler import Sampler
 from ffcv_hydra.ordering.ranks import RankBatches
 from ffcv_hydra.pipeline import DISABLED, FieldPipeline
 
 _INSTEAD = {
     "graph": "print(loader.plan) shows what runs",
-    "pipeline_specs": "set attributes of the operations that you gave, or make another loader",
     "pipelines": "set attributes of the operations that you gave, or make another loader",
     "field_name_to_f_ix": "list(loader.reader.handlers) has the fields in their order",
 }
 # attributes that a copy has from its own file
-_OF_FILE = {"reader", "memory_manager", "passes", "pictures", "_arguments", "_beton", "_position"}
+_OF_FILE = {"reader", "memory_manager", "passes", "pipeline_specs", "pictures", "_arguments", "_beton", "_position"}
 
 
 class Loader(engine.Loader):
@@ -83,10 +82,11 @@ class Loader(engine.Loader):
             self.indices = np.arange(self.reader.num_samples, dtype="uint64") if chosen is None else chosen
             if chosen is not None and chosen.dtype == bool:
                 self.indices = np.flatnonzero(chosen)
+            self.pipeline_specs = _specs(pipelines, self.reader.handlers)
             super().__init__(
                 fname,
                 index(batch_size),
-                pipelines=_pipelines(pipelines, self.reader.handlers),
+                pipelines=_pipelines(self.pipeline_specs, self.reader.handlers),
                 indices=chosen if len(self.indices) else None,  # no samples are no batches, and no error
                 seed=index(seed),
                 num_workers=index(num_workers) if num_workers >= 1 else -1,
@@ -132,18 +132,23 @@ class Loader(engine.Loader):
         return whole + (rest > 0 and not self.drop_last)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        ids = np.asarray(self.next_traversal_order())[: len(self) * self.batch_size]
+        ids = self.next_traversal_order()[: len(self) * self.batch_size]
+        self.next_epoch += 1
+        return EpochIterator(self, ids)
+
+    def _begin(self, ids: np.ndarray) -> Passes:
+        """Let the pass over these ids be the one that was begun last: of the epoch before `next_epoch`."""
         passes = replace(self.passes) if self.recompile else copy.copy(self.passes)  # made again, or shared
         passes.sampler = copy.copy(self.sampler)
-        self.next_epoch += 1
-        self.passes = passes
+        passes.sampler.set_epoch(max(0, self.next_epoch - 1))
         by_pages = isinstance(self.traversal_order, PagewiseOrder)
         chosen = passes.order.sample_set.chosen
         passes.order = EpochOrder(self._beton, chosen, GivenOrder(ids, by_pages), self.seed)
         whole, rest = divmod(len(ids), self.batch_size)
         last = (np.arange(len(ids) - rest, len(ids)),) if rest else ()
         passes.split = RankBatches(0, self.batch_size, self.batch_size, whole, last)
-        return EpochIterator(passes)
+        self.passes = passes
+        return passes
 
     def _ahead(self) -> "Loader":
         """A copy that has begun the next pass, by which this one's order has not been asked."""
@@ -154,11 +159,11 @@ class Loader(engine.Loader):
 
     def peek(self) -> tuple[Any, ...] | None:
         """The batch that the next pass begins with, for a look: no pass has begun by it; None if there is none."""
-        look = EpochIterator(self._ahead().passes)
+        look = Pass(self._ahead().passes)
         try:
             return next(look, None)
         finally:
-            look.close()
+            look.end()
 
     def sample(self, sample: int, epoch: int | None = None) -> dict[str, Any]:
         """What the outputs are of one sample, by name, as `ffcv_hydra.Loader.sample` gives them."""
@@ -221,7 +226,27 @@ class Loader(engine.Loader):
 
 
 class EpochIterator(Pass):
-    """One pass, which can be closed as FFCV's."""
+    """One pass, which can be closed, as FFCV's. A class derived from it may override what is here.
+
+    Args:
+        loader: has counted `next_epoch` up.
+        order: the ids of the pass.
+    """
+
+    def __init__(self, loader: Loader, order: Sequence[int] | np.ndarray) -> None:
+        self.loader, self.order = loader, np.asarray(order)
+        super().__init__(loader._begin(self.order))
+
+    def __next__(self) -> tuple[Any, ...]:
+        number, size = self._batches, self.loader.batch_size
+        ids = self.order[number * size : (number + 1) * size]
+        if not len(ids):
+            return super().__next__()  # which ends it
+        return self.run_pipeline(number, ids, number % (self.loader.batches_ahead + 2), None)
+
+    def run_pipeline(self, b_ix: int, batch_indices: np.ndarray, batch_slot: int, cuda_event: None) -> tuple[Any, ...]:
+        """The batch with these ids, which is the next one."""
+        return super().__next__()
 
     def close(self) -> None:
         """End it, and wait for its threads."""
@@ -242,23 +267,27 @@ def _read(fname: str, custom_fields: Mapping[str, type[Field]]) -> Reader:
         raise
 
 
-def _pipelines(
+def _specs(
     pipelines: Mapping[str, Sequence[Any] | PipelineSpec | None], handlers: Mapping[str, Field]
-) -> dict[str, FieldPipeline | str]:
-    """Those of this package: of all fields of a file, and of other outputs; none follows another, as in FFCV."""
-    found: dict[str, FieldPipeline | str] = {}
+) -> dict[str, PipelineSpec]:
+    """What is given for each output, with the decoder that it begins with; without those that are left out."""
+    found: dict[str, PipelineSpec] = {}
     for name, given in {**dict.fromkeys(handlers, ()), **pipelines}.items():
         if given is None:
-            found[name] = DISABLED
             continue
         if not isinstance(given, PipelineSpec | Sequence):
             raise ValueError(f"the pipeline for '{name}' is a PipelineSpec or a list of operations; got {given!r}")
-        spec = given if isinstance(given, PipelineSpec) else PipelineSpec(name, transforms=list(given))
-        found[name] = replace(adapt(spec), joint_with=DISABLED)
-        decoder = spec.decoder
-        if decoder is None and spec.source in handlers and spec.transforms:
-            first = spec.transforms[0]
-            decoder = first if isinstance(first, handlers[spec.source].get_decoder_class()) else None
-        if isinstance(decoder, Operation):
-            decoder.is_decoder = True  # which need not show in its class
+        spec = copy.copy(given) if isinstance(given, PipelineSpec) else PipelineSpec(name, transforms=list(given))
+        kind = handlers[spec.source].get_decoder_class() if spec.source in handlers else ()
+        if spec.decoder is None and spec.transforms and isinstance(spec.transforms[0], kind):
+            spec.decoder, *spec.transforms = spec.transforms
+        if isinstance(spec.decoder, Operation):
+            spec.decoder.is_decoder = True  # which need not show in its class
+        found[name] = spec
     return found
+
+
+def _pipelines(specs: Mapping[str, PipelineSpec], handlers: Mapping[str, Field]) -> dict[str, FieldPipeline | str]:
+    """Those of this package: of all fields of a file, and of other outputs; none follows another, as in FFCV."""
+    of_outputs = {name: replace(adapt(spec), joint_with=DISABLED) for name, spec in specs.items()}
+    return {**dict.fromkeys(handlers, DISABLED), **of_outputs}

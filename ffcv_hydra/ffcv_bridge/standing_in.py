@@ -7,11 +7,15 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from ffcv_hydra.ffcv_bridge.loader import Loader
+from ffcv_hydra.ffcv_bridge.loader import EpochIterator, Loader
 from ffcv_hydra.ffcv_bridge.operations import FFCVOperation
 from ffcv_hydra.ffcv_bridge.writer import DatasetWriter
 
-_PLACES = {Loader: ("ffcv", "ffcv.loader", "ffcv.loader.loader"), DatasetWriter: ("ffcv", "ffcv.writer")}
+_PLACES = {
+    Loader: ("ffcv", "ffcv.loader", "ffcv.loader.loader"),
+    EpochIterator: ("ffcv.loader.loader", "ffcv.loader.epoch_iterator"),
+    DatasetWriter: ("ffcv", "ffcv.writer"),
+}
 
 
 def stand_in() -> None:
@@ -19,7 +23,8 @@ def stand_in() -> None:
     for kind, modules in _PLACES.items():
         for module in modules:
             setattr(importlib.import_module(module), kind.__name__, kind)
-        kind.__init__ = telling(vars(kind)["__init__"], kind.__name__)  # type: ignore[misc]
+    for kind in (Loader, DatasetWriter):
+        kind.__init__ = telling(vars(kind)["__init__"], kind.__name__)  # type: ignore[method-assign]
 
 
 def telling(make: Callable[..., None], what: str) -> Callable[..., None]:

@@ -31,6 +31,7 @@ from ffcv_hydra import loader as engine
 from ffcv_hydra.cores import usable_cores
 from ffcv_hydra.errors import BetonError, ConversionError, LoaderError, PipelineError
 from ffcv_hydra.ffcv_bridge import DatasetWriter, Loader
+from ffcv_hydra.ffcv_bridge.loader import EpochIterator
 
 pytestmark = pytest.mark.timeout(120)
 PAGE = Path(__file__).parents[2] / "docs" / "coming-from-ffcv.md"
@@ -405,12 +406,52 @@ def test_memory_manager(path):
     assert sum(map(len, Loader(path, 8).memory_manager.page_to_samples.values())) == COUNT
 
 
-@row("`graph`, `pipeline_specs`, `pipelines`, `field_name_to_f_ix`")
+@row("`pipeline_specs`")
+def test_pipeline_specs_have_the_operations_that_were_given(path):
+    decoder, given = CenterCropRGBImageDecoder((8, 8), 1.0), [ToTensor()]
+    specs = {"image": [decoder, *given], "small": PipelineSpec("image", CenterCropRGBImageDecoder((2, 2), 1.0), given)}
+    loader = Loader(path, 8, pipelines={**REST, **specs})
+    assert list(loader.pipeline_specs) == ["image", "label", "small"]
+    assert loader.pipeline_specs["image"].decoder is decoder and loader.pipeline_specs["image"].transforms == given
+    loader.pipeline_specs["image"].decoder.output_size = (4, 4)
+    loader.generate_code()
+    image, _, small = next(iter(loader))
+    assert (image.shape[1:3], small.shape[1:3]) == ((4, 4), (2, 2))
+
+
+@row("`ffcv.loader.epoch_iterator.EpochIterator`")
+def test_an_iterator_of_ones_own(path):
+    class Noting(EpochIterator):
+        def __init__(self, loader, order):
+            self.noted = []
+            super().__init__(loader, order)
+
+        def run_pipeline(self, b_ix, batch_indices, batch_slot, cuda_event):
+            self.noted.append((b_ix, batch_indices.tolist()))
+            return super().run_pipeline(b_ix, batch_indices, batch_slot, cuda_event)
+
+    class Mine(Loader):
+        def __iter__(self):
+            order = self.next_traversal_order()[: len(self) * self.batch_size]
+            self.next_epoch += 1
+            if self.code is None or self.recompile:
+                self.generate_code()
+            return Noting(self, order)
+
+    mine, usual = (kind(path, 16, order=OrderOption.RANDOM, seed=2, pipelines=REST) for kind in (Mine, Loader))
+    for _ in range(2):
+        batches = iter(mine)
+        expected = [label.flatten().tolist() for (label,) in usual]
+        assert [label.flatten().tolist() for (label,) in batches] == expected
+        assert batches.noted == list(enumerate(expected))
+
+
+@row("`graph`, `pipelines`, `field_name_to_f_ix`")
 def test_what_is_not_there(path):
     loader = Loader(path, 8)
     with pytest.raises(AttributeError, match=r"no attribute 'graph' of FFCV's: print\(loader.plan\) shows what runs"):
         loader.graph  # noqa: B018
-    for name in ("pipeline_specs", "pipelines", "field_name_to_f_ix"):
+    for name in ("pipelines", "field_name_to_f_ix"):
         assert not hasattr(loader, name)
 
 
