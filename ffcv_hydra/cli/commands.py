@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ffcv_hydra.beton_path import beton_exists
 from ffcv_hydra.cli import composition_errors
 from ffcv_hydra.cli.entry import execute
-from ffcv_hydra.cli.resolvers import absolute_path
+from ffcv_hydra.cli.resolvers import absolute_path, run_dir
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.imports import without_collecting
 from ffcv_hydra.stages import STAGES
@@ -117,6 +117,8 @@ def checked_run_config(config: DictConfig) -> dict[str, Any]:
     check(RunConfig, resolved)
     check_targets(resolved, may_be_absent=_made_sources(resolved))
     check_trainer(resolved["trainer"])
+    if (given := resolved["trainer"].setdefault("default_root_dir", run_dir())) != run_dir():
+        raise ConfigError(f"trainer.default_root_dir={given}: a run's folder is chosen by hydra.run.dir=PATH")
     return resolved
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pytorch_lightning as pl
 import torch.distributed as dist
@@ -40,18 +40,17 @@ def global_rank() -> int:
     return rank or int(os.environ.get("NODE_RANK", 0))
 
 
-def in_folder_of_all_ranks(folder: Path, config: Any) -> tuple[Path, Any]:
-    """Return rank 0's folder for the next training of this program, and this rank's config for a run in there.
+def folder_of_all_ranks(folder: Path) -> Path:
+    """Return rank 0's folder for the next training of this program.
 
     Each rank may have chosen a folder of its own. All have to call this once per training: by their number they know
     which one they speak of. A rank that can ask no other keeps its folder.
     """
     shared = _shared(folder)
-    if shared == folder:
-        return folder, config
-    with suppress(OSError):
-        folder.rmdir()  # Hydra has made it
-    return shared, _moved(config, str(folder), str(shared))
+    if shared != folder:
+        with suppress(OSError):
+            folder.rmdir()  # Hydra has made it
+    return shared
 
 
 def _shared(folder: Path) -> Path:
@@ -66,16 +65,6 @@ def _shared(folder: Path) -> Path:
         return Path(store.get(key).decode())
     told_of, _, told = os.environ.get(_FOLDER_VARIABLE, "").partition(":")
     return Path(told) if told_of == str(number) else folder
-
-
-def _moved(value: Any, before: str, now: str) -> Any:
-    """A config's value with all paths in one folder in another one."""
-    if isinstance(value, dict):
-        return {key: _moved(item, before, now) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_moved(item, before, now) for item in value]
-    is_there = isinstance(value, str) and (value == before or value.startswith(before + os.sep))
-    return now + value[len(before) :] if is_there else value
 
 
 def of_all_ranks(value: _Value, gather: bool) -> list[_Value]:

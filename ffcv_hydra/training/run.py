@@ -34,10 +34,10 @@ from ffcv_hydra.training.exporting import config_of_its_run, export_model
 from ffcv_hydra.training.failed_samples import failed_samples
 from ffcv_hydra.training.first_step import FirstStep
 from ffcv_hydra.training.initial_weights import load_initial_weights
+from ffcv_hydra.training.placement import placed
 from ffcv_hydra.training.provenance import provenance
 from ffcv_hydra.training.ranks import (
     global_rank,
-    in_folder_of_all_ranks,
     join_child_ranks,
     join_child_ranks_at_exit,
     kill_children,
@@ -61,7 +61,8 @@ def train(config: Mapping[str, Any], run_dir: str | Path | None = None) -> dict[
 
     Args:
         config: the composed run config, resolved, or anything OmegaConf makes a mapping of.
-        run_dir: the run's folder; by default the config's `trainer.default_root_dir`.
+        run_dir: the run's folder, into which the config's paths in `trainer.default_root_dir` are moved. By default
+            that one; where another run is in it that this one does not go on from, a new one beside it, as is told.
 
     Returns:
         What `result.json` holds: `status`, `mode`, `metrics` (floats by name, those of the last epoch or evaluation),
@@ -77,9 +78,7 @@ def train(config: Mapping[str, Any], run_dir: str | Path | None = None) -> dict[
     """
     plain = OmegaConf.to_container(OmegaConf.create(dict(config)), resolve=True)
     assert isinstance(plain, dict)
-    folder = Path(run_dir or plain["trainer"]["default_root_dir"]).absolute()
-    folder, plain = in_folder_of_all_ranks(folder, plain)
-    resolved = {str(key): value for key, value in plain.items()}
+    folder, resolved = placed({str(key): value for key, value in plain.items()}, run_dir)
     if resolved["mode"] == "export":
         resolved = config_of_its_run(resolved, _overrides(), folder)
     return _Run(resolved, folder).execute()

@@ -1,5 +1,7 @@
 """Configs composed in a program."""
 
+from pathlib import Path
+
 import hydra
 import pytest
 from hydra.core.global_hydra import GlobalHydra
@@ -70,13 +72,22 @@ def test_groups_of_ones_own_are_found(tmp_path):
         compose("run", ["experiment=small"], config_dir="yours")
 
 
-def test_its_parts_are_built_and_it_is_trained(tmp_path):
-    quiet = ["trainer.max_epochs=1", "trainer.limit_train_batches=1", "logger=none", "callbacks.progress=null"]
+def test_its_parts_are_built_and_it_is_trained_in_one_folder_each_time(tmp_path):
+    quiet = ["trainer.max_epochs=1", "trainer.limit_train_batches=1", "callbacks.progress=null", "test_after_fit=false"]
     config = compose("run", ["dataset=toy", "trainer.accelerator=cpu", *quiet])
     data, model = build_datamodule(config), build_model(config)
     data.prepare_data()
     assert model(next(iter(data.train_dataloader()))[0]) is not None
-    result = train(config)
-    assert result["status"] == "completed" and "val_loss" in result["metrics"]
-    assert result["run_folder"] == config["trainer"]["default_root_dir"]
-    assert train(config, tmp_path / "again")["run_folder"] == str(tmp_path / "again")
+    folder = Path(config["trainer"]["default_root_dir"])
+    for given, into in ((None, folder), (None, Path(f"{folder}-2")), (tmp_path / "chosen", tmp_path / "chosen")):
+        result = train(config, given)
+        assert result["status"] == "completed" and "val_loss" in result["metrics"]
+        assert result["run_folder"] == str(into)
+        assert {"last.ckpt", Path(result["best_checkpoint"]).name} == {path.name for path in into.glob("checkpoints/*")}
+        assert (into / "metrics_by_step.csv").exists() and any(into.glob("tensorboard/events*"))
+    assert [path.name for path in sorted(folder.parent.iterdir())] == [folder.name, f"{folder.name}-2"]
+
+
+def test_another_folder_of_the_trainer_than_hydras_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"default_root_dir=/data: a run's folder is chosen by hydra\.run\.dir=PATH"):
+        compose("run", ["experiment=digits", "trainer.default_root_dir=/data"])

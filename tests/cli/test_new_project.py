@@ -30,6 +30,7 @@ def run(project, *words):
 
 def test_its_own_tests_pass(project):
     assert "3 passed" in run(project, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    assert not (project / "outputs").exists()
     written = [path for path in project.rglob("*.*") if path.suffix in (".py", ".yaml", ".md", ".toml")]
     assert not [path for path in written if "PROJECT" in path.read_text()]
 

@@ -19,7 +19,7 @@ from test_interruption import batches, composed, lose_folder
 
 from ffcv_hydra.callbacks import EXIT_STATUS
 from ffcv_hydra.training import ranks
-from ffcv_hydra.training.ranks import in_folder_of_all_ranks, join_child_ranks
+from ffcv_hydra.training.ranks import folder_of_all_ranks, join_child_ranks
 from tests import processes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -94,7 +94,7 @@ def test_F23_a_rank_that_dies_by_sigbus_is_explained(caplog):
     assert "killed by SIGBUS: a file that was being read was cut short, or its disk failed" in caplog.text
 
 
-def test_all_ranks_have_the_folder_of_rank_0_and_their_paths_in_it(monkeypatch, tmp_path):
+def test_all_ranks_have_the_folder_of_rank_0(monkeypatch, tmp_path):
     monkeypatch.setenv(ranks._FOLDER_VARIABLE, "")
     words: dict[str, bytes] = {}
     store = SimpleNamespace(set=lambda key, word: words.update({key: word.encode()}), get=words.__getitem__)
@@ -103,15 +103,14 @@ def test_all_ranks_have_the_folder_of_rank_0_and_their_paths_in_it(monkeypatch, 
         monkeypatch.setattr(ranks, "_trainings", itertools.count(training))
         monkeypatch.setattr(ranks, "global_rank", lambda: rank)
         monkeypatch.setattr(ranks, "store_of_ranks", lambda: store)
-        return in_folder_of_all_ranks(folder, {"saved": [f"{folder}/last", f"{folder}er"], "size": 3})
+        return folder_of_all_ranks(folder)
 
     first, second = tmp_path / "first", tmp_path / "second"
     second.mkdir()
     for known, training in ((None, 1), (store, 7)):
-        assert ask(0, first, known, training)[0] == first
-        assert ask(1, second, known, training) == (first, {"saved": [f"{first}/last", f"{second}er"], "size": 3})
+        assert ask(0, first, known, training) == ask(1, second, known, training) == first
     assert not second.exists()  # what Hydra has made
-    assert ask(1, second, None, 8)[0] == second  # no word of another training
+    assert ask(1, second, None, 8) == second  # no word of another training
 
 
 PROGRAM = """
