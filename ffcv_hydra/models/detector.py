@@ -21,11 +21,13 @@ class Detector(EvaluatedModule):
     A batch is a tuple `(images, boxes, labels, ...)`: images `(N, C, H, W)`, floats or `uint8` (scaled to [0, 1]);
     boxes `(N, most, 4)` with lengths `(N,)`, left, top, right and bottom in pixels; classes `(N, most)` with the same
     lengths, whole numbers: `PaddedArray`s, as fields of any number of items give them. Or lists of tensors of these, as
-    `ToList` gives them; or one list of dictionaries of `boxes` and `labels`, as `to_targets` makes. Logs `train_loss`,
-    and for validation and test the loss (a mean over the cells that answer for a box, and one more for each image) and
-    the mean average precision: `val_loss`, `val_map`, `val_map_50`, and `val_ap/CLASS`, by class. Predicts `boxes` (N,
-    max_detections, 4), `scores` (N, max_detections) and `labels` (N, max_detections), the best first; from where no
-    more are found, scores are 0 and labels -1.
+    `ToList` gives them; or one list of dictionaries of `boxes` and `labels`, as `to_targets` makes. Boxes around
+    crowds, as an output or an entry `crowd` (N, most) tells, are left out, as torchvision's references do.
+
+    Logs `train_loss`, and for validation and test the loss (a mean over the cells that answer for a box, and one more
+    for each image) and the mean average precision: `val_loss`, `val_map`, `val_map_50`, and `val_ap/CLASS`, by class.
+    Predicts `boxes` (N, max_detections, 4), `scores` (N, max_detections) and `labels` (N, max_detections), the best
+    first; from where no more are found, scores are 0 and labels -1.
 
     Args:
         backbone: returns outputs `(N, num_classes + 4, h, w)` for images `(N, C, H, W)`, a grid of square cells: logits
@@ -77,6 +79,10 @@ class Detector(EvaluatedModule):
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         if not self.trainer.predicting:
+            data: Any = getattr(self.trainer, "datamodule", None)
+            stage: Any = self.trainer.state.stage
+            names = data.output_names(stage.dataloader_prefix) if hasattr(data, "output_names") else ()
+            batch = _without_crowds(batch, names or ())
             self.check_batch(batch)
         return batch
 
@@ -147,6 +153,26 @@ def _targets(batch: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
     (boxes, lengths), (labels, _) = padded
     exists = torch.arange(boxes.shape[1], device=boxes.device) < lengths[:, None]
     return boxes.float(), labels.long(), exists
+
+
+def _without_crowds(batch: Sequence[Any], names: Sequence[str]) -> Sequence[Any]:
+    """The batch without boxes around crowds, if an output, or an entry of the dictionaries, is called `crowd`."""
+    targets = batch[1] if len(batch) > 1 else None
+    if isinstance(targets, list) and targets and all(isinstance(one, Mapping) and "crowd" in one for one in targets):
+        kept = [{**one, **{name: one[name][one["crowd"] == 0] for name in ("boxes", "labels")}} for one in targets]
+        return [batch[0], kept, *batch[2:]]
+    if "crowd" not in names[3:]:
+        return batch
+    boxes, labels, crowds = (_rows(batch[place]) for place in (1, 2, names.index("crowd")))
+    of_both = ([row[crowd == 0] for row, crowd in zip(rows, crowds, strict=True)] for rows in (boxes, labels))
+    return [batch[0], *of_both, *batch[3:]]
+
+
+def _rows(items: Any) -> list[Tensor]:
+    """Of each sample, its items."""
+    if not hasattr(items, "lengths"):
+        return list(items)
+    return [row[:length] for row, length in zip(items.data, items.lengths.tolist(), strict=True)]
 
 
 def _both(batch: Sequence[Any]) -> Sequence[Any]:

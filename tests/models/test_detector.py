@@ -1,7 +1,10 @@
 """The detector: what it learns, finds and measures, and what it refuses."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+from pytorch_lightning.trainer.states import RunningStage
 from torch import nn
 
 from ffcv_hydra.errors import ConfigError
@@ -104,6 +107,26 @@ def test_lists_say_the_same_as_padded_arrays(of):
     for other in (wrong, labels, [*boxes[:-1], "box"], targets[0][1:]):
         with pytest.raises(ConfigError, match="another number of boxes than of classes|the detector needs images"):
             model.check_batch((images, other, *targets[1:]))
+
+
+@pytest.mark.parametrize("of", ["arrays", "lists", "dictionaries"])
+def test_boxes_around_crowds_are_left_out(monkeypatch, of):
+    images, boxes, labels = squares(3)
+    lengths = torch.tensor([0, 2, 1])
+    crowd = torch.tensor([[0, 0], [0, 1], [1, 0]])
+    padded = [PaddedArray(data, lengths) for data in (boxes.data, labels.data, crowd)]
+    lists = [to_list(one) for one in padded]
+    targets = {
+        "arrays": padded, "lists": lists,
+        "dictionaries": [to_targets(boxes=lists[0], labels=lists[1], crowd=lists[2])],
+    }[of]  # fmt: skip
+    data = SimpleNamespace(output_names=lambda stage: ("image", "boxes", "labels", "crowd") if stage == "val" else None)
+    state = SimpleNamespace(stage=RunningStage.SANITY_CHECKING)
+    trainer = SimpleNamespace(predicting=False, datamodule=data, state=state)
+    monkeypatch.setattr(Detector, "trainer", trainer)
+    batch = Detector(DetectionNet(2, width=2), 2, ADAM).on_before_batch_transfer((images, *targets), 0)
+    found = [batch[1][place]["boxes"] if of == "dictionaries" else batch[1][place] for place in range(3)]
+    assert [one.tolist() for one in found] == [[], boxes.data[1, :1].tolist(), []]
 
 
 def test_the_loss_of_evaluations_is_the_same_however_batches_are_cut():
