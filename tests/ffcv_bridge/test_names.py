@@ -103,16 +103,7 @@ def test_fname(path, tmp_path):
     assert (loader.fname, loader.batch_size, loader.num_workers) == (path, 8, 1)
     image, label, data, number, _ = next(iter(loader))
     assert image.shape == (8, 8, 12, 3) and (image == torch.arange(8)[:, None, None, None]).all()
-    assert label.tolist() == [[index] for index in range(8)] and number.flatten().tolist() == [
-        0,
-        0.5,
-        1,
-        1.5,
-        2,
-        2.5,
-        3,
-        3.5,
-    ]
+    assert label.tolist() == [[n] for n in range(8)] and number.flatten().tolist() == [n / 2 for n in range(8)]
     assert data.shape == (8, 5) and data[6].tolist() == [6, 6, 0, 0, 0]
     assert Loader(path, np.int64(8), num_workers=-1).num_workers == usable_cores()
     with pytest.raises(FileNotFoundError, match="no such file; convert the dataset first"):
