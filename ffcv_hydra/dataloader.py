@@ -4,7 +4,6 @@ Such a loop may make a DataLoader of its own from ours, with other batches: it k
 positions in the order. The dataset serves any of them, and prepares those ahead that the next requests will be for.
 """
 
-import copy
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +14,8 @@ import torch
 
 from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.loader import Loader
-from ffcv_hydra.loader.iteration import Pass
+from ffcv_hydra.loader.iteration import Pass, Passes
 from ffcv_hydra.loader.notices import warn_of_whole_reads
-from ffcv_hydra.loader.position import Position
-from ffcv_hydra.loader.sampler import Sampler
 
 
 def as_dataloader(loader: Loader, collate_fn: Callable[[tuple[Any, ...]], Any] | None = None) -> "LoaderDataLoader":
@@ -74,7 +71,7 @@ class Samples(torch.utils.data.Dataset):
         self.are_skipped = False  # by it, the first batches of the epoch that it is about to begin
         self._goes_on, self._epoch_0 = False, 0
         self._last: np.ndarray | None = None
-        self._ahead: tuple[Ahead, Pass] | None = None
+        self._ahead: tuple[Ahead, Passes, Pass] | None = None
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -91,7 +88,7 @@ class Samples(torch.utils.data.Dataset):
         """The batch of the samples at some positions, no more than the loader's batch size.
 
         Raises:
-            LoaderError: there are more, or neighbours that operations mix are not all there.
+            LoaderError: there are more, neighbours that operations mix are not all there, or all samples are damaged.
         """
         wanted = np.array(positions, dtype=np.int64)
         self._check(wanted)
@@ -99,12 +96,17 @@ class Samples(torch.utils.data.Dataset):
             if self._ahead is None or not self._ahead[0].comes_next(wanted):
                 self._begin(wanted)
             assert self._ahead is not None
-            expected, passing = self._ahead
-            expected.given += 1
+            expected, passes, passing = self._ahead
             self._last = wanted
             batch = next(passing, None)
-        if batch is None:
-            raise LoaderError(f"{self.loader.passes.path}: every sample of a batch is damaged; use on_error=zero")
+            self.loader.passes.seconds_waited = passes.seconds_waited
+            places = passes.given[1]  # of the batches, where damaged samples are skipped
+            if batch is None or (places and places[-1] != expected.given and not self.loader.drop_last):
+                raise LoaderError(
+                    f"{passes.path}: every sample of a batch is damaged, which whoever counts len() batches cannot "
+                    "leave out: use on_error=zero, drop_last=true, or indices without these samples"
+                )
+            expected.given += 1
         return batch
 
     @property
@@ -122,12 +124,15 @@ class Samples(torch.utils.data.Dataset):
     def set_epoch(self, epoch: int) -> None:
         """Let the next epoch be this one; behind `go_on`, 0 is the one that is gone on with, 1 the next, and so on.
 
-        Fabric counts the passes that there were in this process.
+        Fabric counts the passes that there were in this process. Requests that no `Order` asks for are of it at once.
         """
         sampler = self.loader.sampler
         if self._goes_on:
             self._goes_on, self._epoch_0 = False, sampler.epoch if epoch == 0 else 0
         sampler.set_epoch(self._epoch_0 + epoch)
+        with self._lock:
+            self._end()
+            self.epoch = sampler.epoch
 
     def go_on(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`; raises `LoaderError` if it is of another loader."""
@@ -139,19 +144,18 @@ class Samples(torch.utils.data.Dataset):
         is_split = torch.distributed.is_available() and torch.distributed.is_initialized()
         world_size = torch.distributed.get_world_size() if is_split else 1
         is_next = self._last is not None and len(self._last) == len(wanted)
-        shift = int(wanted[0] - self._last[0]) if is_next else world_size * len(wanted)  # type: ignore[index]
+        shifts = np.unique(wanted - self._last) if is_next else [world_size * len(wanted)]
+        shift = int(shifts[0]) if len(shifts) == 1 else 0
         if is_next and shift == len(wanted):
             warn_of_whole_reads(torch.distributed.get_rank() if is_split else 0, world_size)
         self._end()
-        passes = copy.copy(self.loader.passes)  # shares all but what is read, and where it is
         expected = Ahead(wanted, shift, len(self))
-        passes.split, passes.sampler, passes.position = expected, Sampler(), Position({})  # type: ignore[assignment]
-        passes.sampler.set_epoch(self.epoch)
-        self._ahead = expected, Pass(passes)
+        passes = self.loader.passes.elsewhere(self.epoch, expected)  # type: ignore[arg-type]
+        self._ahead = expected, passes, Pass(passes)
 
     def _end(self) -> None:
         if self._ahead is not None:
-            self._ahead[1].end()
+            self._ahead[-1].end()
         self._ahead = None
 
     def _check(self, wanted: np.ndarray) -> None:
@@ -216,17 +220,17 @@ class Order(torch.utils.data.Sampler):
     """
 
     def __init__(self, samples: Samples) -> None:
-        self._samples = samples
+        self.samples = samples
 
     def set_epoch(self, epoch: int) -> None:
         """Let the next pass be over this epoch, see `Samples.set_epoch`."""
-        self._samples.set_epoch(epoch)
+        self.samples.set_epoch(epoch)
 
     def __len__(self) -> int:
-        return len(self._samples)
+        return len(self.samples)
 
     def __iter__(self) -> Iterator[int]:
-        samples, loader = self._samples, self._samples.loader
+        samples, loader = self.samples, self.samples.loader
         epoch, epoch_set = loader.sampler.begin()
         first = loader.passes.position.begin(epoch, len(loader), epoch_set)
         are_skipped = samples.are_skipped
@@ -253,22 +257,28 @@ class LoaderDataLoader(torch.utils.data.DataLoader):
             batches = step * num_ranks if step < len(self) else len(loader)  # what is left is no step of all ranks
             if batches <= samples.first_batch:
                 continue
+            global_batch = num_ranks * loader.batch_size
+            are_next = step == len(self) or all(position // global_batch == step - 1 for position in positions)
+            if samples.first_batch and not are_next:
+                raise LoaderError(f"the state to go on from is of another order than a {type(self.sampler).__name__}'s")
             batch = self.collate_fn(samples.__getitems__(positions))  # type: ignore[arg-type]
-            samples.is_counted = True
-            loader.passes.position.delivered(samples.epoch, batches, loader.sampler.epoch_set)
+            samples.is_counted = are_next
+            if are_next:
+                loader.passes.position.delivered(samples.epoch, batches, loader.sampler.epoch_set)
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
         """How far the epoch is; a state of the loader, which can go on with it too.
 
         Raises:
-            LoaderError: another DataLoader was made from this one and gives the batches, perhaps ahead of its loop.
+            LoaderError: a DataLoader that was made from this one gives the batches, perhaps ahead of its loop, or a
+                sampler shuffles them.
         """
         samples: Samples = self.dataset  # type: ignore[assignment]
         if samples.is_asked and not samples.is_counted:
             raise LoaderError(
-                "state_dict: the batches are given by a DataLoader that was made from this one, which knows how many "
-                "it gave; go on with accelerate's skip_first_batches and sampler.set_epoch"
+                "state_dict: the batches are given by a DataLoader that was made from this one, or in another order; "
+                "accelerate goes on with skip_first_batches and set_epoch, Lightning's Trainer with the loader itself"
             )
         return samples.loader.state_dict()
 

@@ -9,6 +9,7 @@ from typing import Any
 from weakref import WeakSet
 
 from ffcv_hydra.cores import usable_cores
+from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.looks import may_look
 
 _OURS, _OTHER = "pytorch_lightning", "lightning.pytorch"
@@ -96,6 +97,11 @@ def _of_trainer(loader: Any, trainer: Any, logger_name: str) -> Any:
     overfits = trainer.overfit_batches > 0 and trainer.state.fn == "fit"
     if overfits and not isinstance(loader.sampler, SequentialSampler):
         wanted["ordering"] = "sequential"
+    if wanted and loader.passes.position.goes_on:
+        raise LoaderError(
+            f"{loader.passes.path}: under DDP or with overfit_batches the trainer reads another loader than the one "
+            "that load_state_dict was called of; give fit a checkpoint, ckpt_path=PATH, which has its position"
+        )
     return loader.with_options(**wanted) if wanted else loader
 
 

@@ -2,41 +2,15 @@
 
 import pytest
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.utilities import CombinedLoader
 
 from ffcv_hydra import FFCVDataModule, FFCVPipelineManager, Loader
 from ffcv_hydra.loader.sampler import Sampler
 from ffcv_hydra.ordering import Random
+from tests.records import Records, SaveAt
 
 pytestmark = pytest.mark.timeout(240)
 PIPELINES = {"image": "disabled", "array": "disabled"}
-
-
-class Records(pl.LightningModule):
-    """Keeps the labels that each step was given, by loader."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(1))
-        self.seen: list[list[list[int]]] = []
-
-    def training_step(self, batch, batch_idx):
-        leaves = torch.utils._pytree.tree_leaves(batch)
-        self.seen.append([leaf[:, 0].tolist() for leaf in leaves if leaf is not None])
-        return self.weight.sum()
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=0.1)
-
-
-class SaveAt(pl.Callback):
-    def __init__(self, path, stop: int) -> None:
-        self.path, self.stop = path, stop
-
-    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
-        if len(module.seen) == self.stop:
-            trainer.save_checkpoint(self.path)
 
 
 def loaders(beton, form: str, mode: str):
@@ -87,14 +61,14 @@ def test_F18_several_loaders_go_on_where_each_was(beton, tmp_path, form, mode):
     def data():
         return Several(beton, mode) if form == "module" else loaders(beton, form, mode)
 
-    whole = run(tmp_path, data()).seen
+    whole = run(tmp_path, data()).trained
     per_epoch = len(whole) // 3
     assert per_epoch == (2 if mode == "min_size" else 11)
     for stop in {1, min(3, per_epoch), per_epoch, per_epoch + min(5, per_epoch - 1), 2 * per_epoch}:
         checkpoint = tmp_path / f"{stop}.ckpt"
         run(tmp_path, data(), [SaveAt(checkpoint, stop)])
         resumed = run(tmp_path, data(), ckpt_path=checkpoint)
-        assert resumed.seen == whole[stop:], f"stopped at {stop}"
+        assert resumed.trained == whole[stop:], f"stopped at {stop}"
 
 
 def test_F18_a_loader_that_is_ahead_of_its_trainer_goes_on_there_and_nowhere_else(beton):

@@ -1,4 +1,4 @@
-"""Loaders as torch's DataLoaders, alone and in the loops of accelerate, Fabric, Hugging Face and timm."""
+"""Loaders as torch's DataLoaders, alone and in the loops of accelerate, Fabric and Hugging Face."""
 
 import copy
 import pickle
@@ -6,9 +6,11 @@ import pickle
 import pytest
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.utilities.distributed import DistributedSamplerWrapper
 
 from ffcv_hydra import Loader, as_dataloader
 from ffcv_hydra.beton import Beton
+from ffcv_hydra.dataloader import LoaderDataLoader
 from ffcv_hydra.errors import LoaderError, SampleError
 from ffcv_hydra.operations import Mixup, RandomResizedCrop, ToTensor
 from ffcv_hydra.ordering import Random
@@ -81,6 +83,49 @@ def test_sizes_that_are_set_at_the_loader_reach_the_dataloader(beton):
     assert sizes == [16, 8, 12]
 
 
+def test_what_is_set_at_an_operation_is_compiled_once_and_waiting_counts(beton):
+    image = [RandomResizedCrop(16), ToTensor()]
+    loader = Loader(beton, 8, pipelines={"image": image, "array": "disabled"}, ordering=Random())
+    dataloader = as_dataloader(loader)
+    next(iter(dataloader))
+    image[0].output_size = (12, 12)
+    samples, made = dataloader.dataset, []
+    for wanted in ([3, 1], [5, 60]):
+        assert samples.__getitems__(wanted)[0].shape[1:3] == (12, 12)
+        made.append(loader.passes.executor)
+    assert made[0] is made[1] and "(12, 12, 3)" in str(loader.plan)
+    waited = loader.seconds_waited
+    next(iter(dataloader))
+    assert loader.seconds_waited > waited > 0
+
+
+def test_a_sampler_of_ones_own_says_the_epoch_at_the_dataset(beton):
+    samples, expected = as_dataloader(loader_of(beton)).dataset, [list(epoch) for epoch in [loader_of(beton)] * 2]
+    own = torch.utils.data.DataLoader(samples, 8, sampler=range(90), collate_fn=tuple)
+    for epoch in (1, 0):
+        samples.set_epoch(epoch)
+        assert same(list(own), expected[epoch])
+
+
+def test_a_shuffled_order_has_no_state_before_its_end(beton):
+    """Such as that which Lightning's Trainer makes of an order under DDP."""
+
+    def shuffled() -> LoaderDataLoader:
+        order = as_dataloader(loader_of(beton, drop_last=True)).sampler
+        part = DistributedSamplerWrapper(order, num_replicas=2, rank=1, shuffle=True)
+        return LoaderDataLoader(order.samples, 8, sampler=part, drop_last=True, collate_fn=tuple)
+
+    dataloader = shuffled()
+    for _ in zip(range(2), dataloader, strict=False):
+        pass
+    with pytest.raises(LoaderError, match="or in another order; .* Trainer with the loader itself"):
+        dataloader.state_dict()
+    assert len(list(dataloader)) == 5 and dataloader.state_dict()["batches"] == 11
+    dataloader.load_state_dict(dataloader.state_dict() | {"batches": 4})
+    with pytest.raises(LoaderError, match="of another order than a DistributedSamplerWrapper's"):
+        next(iter(dataloader))
+
+
 def test_any_positions_give_the_samples_that_lie_there(beton):
     loader = loader_of(beton)
     samples = as_dataloader(loader_of(beton)).dataset
@@ -113,6 +158,22 @@ def test_damage_is_raised_or_left_out_as_by_the_loader(beton, tmp_path):
     skipping = loader_of(damaged, on_error="skip")
     assert same(list(as_dataloader(skipping)), list(loader_of(damaged, on_error="skip")))
     assert len(skipping.failed_samples) == 1
+
+
+def test_a_batch_that_is_all_damage_is_no_gap(beton, tmp_path):
+    damaged = tmp_path / "damaged.beton"
+    data = bytearray(beton.read_bytes())
+    offsets = Beton(beton).extents("image")[0]
+    order = torch.cat([labels for _, labels in loader_of(beton)]).flatten().tolist()
+    for sample in order[16:24]:  # a label is the sample's id
+        data[int(offsets[sample]) + 300] ^= 1
+    damaged.write_bytes(data)
+    batches = iter(as_dataloader(loader_of(damaged, on_error="skip")))
+    assert [next(batches)[1].flatten().tolist() for _ in range(2)] == [order[:8], order[8:16]]
+    with pytest.raises(LoaderError, match="every sample of a batch is damaged, .*: use on_error=zero, drop_last=true"):
+        next(batches)
+    replaced = labels_of(as_dataloader(loader_of(damaged, on_error="skip", drop_last=True)))
+    assert replaced[1:4] == [order[8:16], order[8:16], order[24:32]] and len(replaced) == 11
 
 
 def test_what_would_be_split_twice_or_torn_apart_is_refused(beton):
@@ -211,17 +272,21 @@ class Seen(torch.nn.Module):
         return {"loss": self.weight.sum() + 0 * pixel_values.float().mean()}
 
 
-def test_accelerates_loop_goes_on_behind_skipped_batches(beton):
+@pytest.mark.parametrize("epoch", [0, 2])
+def test_accelerates_loop_goes_on_behind_skipped_batches(beton, epoch):
     accelerate = pytest.importorskip("accelerate")
     accelerator = accelerate.Accelerator(cpu=True)
     model = Seen()
     dataloader = as_dataloader(loader_of(beton, drop_last=True))
     model, optimizer, prepared = accelerator.prepare(model, torch.optim.SGD(model.parameters(), 0.1), dataloader)
-    for images, labels in accelerator.skip_first_batches(prepared, 4):
+    skipped = accelerator.skip_first_batches(prepared, 4)
+    skipped.set_epoch(epoch)
+    for images, labels in skipped:
         accelerator.backward(model(images, labels)["loss"])
         optimizer.step()
-    order = torch.cat([labels for _, labels in loader_of(beton, drop_last=True)]).flatten().tolist()
-    assert model.labels == order[32:]
+    expected = loader_of(beton, drop_last=True)
+    expected.sampler.set_epoch(epoch)
+    assert model.labels == torch.cat([labels for _, labels in expected]).flatten().tolist()[32:]
     with pytest.raises(LoaderError, match="given by a DataLoader that was made from this one"):
         dataloader.state_dict()
 
@@ -248,8 +313,7 @@ def test_fabric_takes_it(beton):
     assert len(prepared) == 12 and same(list(prepared), list(loader_of(beton)))
 
 
-def test_a_loop_like_timms(beton):
-    """What timm's training script asks of its loaders."""
+def test_a_loop_that_asks_what_timms_training_script_does(beton):
     loader, expected = as_dataloader(loader_of(beton, drop_last=True)), loader_of(beton, drop_last=True)
     seen = []
     for epoch in range(2):

@@ -15,11 +15,13 @@ from torch.utils.data import DataLoader
 
 from ffcv_hydra import FFCVDataModule, FFCVPipelineManager, Loader, callbacks
 from ffcv_hydra.cores import usable_cores
+from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.lightning_copies_internals import OfEveryLightning, in_every
 from ffcv_hydra.looks import is_only_looked_at
 from ffcv_hydra.operations import CenterCrop, ToTensor
 from ffcv_hydra.ordering import Random
 from tests import processes
+from tests.records import Records, SaveAt
 
 pytestmark = pytest.mark.timeout(240)
 PIPELINES = {"image": "disabled", "array": "disabled"}
@@ -118,29 +120,6 @@ def test_a_trainer_of_lightning_takes_them(beton, tmp_path):
 # -- bare loaders
 
 
-class Records(pl.LightningModule):
-    """Keeps the labels that its steps were given."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(1))
-        self.trained: list[list[int]] = []
-        self.evaluated: list[list[int]] = []
-
-    def training_step(self, batch, batch_idx):
-        leaves = torch.utils._pytree.tree_leaves(batch)
-        self.trained.append([label for leaf in leaves if leaf is not None for label in leaf.flatten().tolist()])
-        return self.weight.sum()
-
-    def validation_step(self, batch, batch_idx):
-        self.evaluated.append(batch[0].flatten().tolist())
-
-    test_step = predict_step = validation_step
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=0.1)
-
-
 def loader_of(beton, **options) -> Loader:
     return Loader(beton, 8, **{"pipelines": PIPELINES, "ordering": Random(), "seed": 3, "num_workers": 1, **options})
 
@@ -159,6 +138,21 @@ def test_overfitting_reads_the_same_few_batches_in_order(beton):
     assert model.evaluated == [first, second] * 2
     trainer(overfit_batches=2).validate(model, loader_of(beton), verbose=False)  # is not to overfit
     assert model.evaluated[4:] == [labels.flatten().tolist() for (labels,) in loader_of(beton)][:2]
+
+
+def test_a_position_that_was_loaded_is_not_lost_on_the_way_to_a_trainer(beton):
+    given = loader_of(beton, drop_last=True)
+    next(iter(given))
+    state = given.state_dict()
+    for options in ({}, {"overfit_batches": 2}):
+        given.load_state_dict(state)
+        model = Records()
+        if options:
+            with pytest.raises(LoaderError, match=r"another loader than .* load_state_dict .* ckpt_path=PATH"):
+                trainer(max_epochs=1, **options).fit(model, given)
+        else:
+            trainer(max_epochs=1).fit(model, given)
+            assert model.trained == [labels.flatten().tolist() for (labels,) in loader_of(beton, drop_last=True)][1:]
 
 
 class Foreign:
@@ -205,15 +199,6 @@ def test_sizes_that_are_set_at_a_loader_reach_what_the_trainer_reads_of_it(beton
     assert fit.train_dataloader is not given and sizes == [8, 12]
 
 
-class SaveAt(pl.Callback):
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def on_train_batch_end(self, trainer, module, *_):
-        if len(module.trained) == 2:
-            trainer.save_checkpoint(self.path)
-
-
 def _on_two_ranks(rank: int, beton: str, checkpoint: str):
     told: list[str] = []
     handler = logging.Handler()
@@ -223,7 +208,7 @@ def _on_two_ranks(rank: int, beton: str, checkpoint: str):
     model, resumed, whole, few = Records(), Records(), Records(), Records()
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        fit = trainer(max_epochs=2, limit_train_batches=4, callbacks=[SaveAt(checkpoint)], **two)
+        fit = trainer(max_epochs=2, limit_train_batches=4, callbacks=[SaveAt(checkpoint, 2)], **two)
         fit.fit(model, loader_of(beton, drop_last=True), loader_of(beton, ordering="sequential"))
         threads = [fit.train_dataloader.num_workers]
         trainer(max_epochs=2, limit_train_batches=4, **two).fit(

@@ -120,17 +120,13 @@ class Passes:
 
     def begin(self) -> tuple[int, int, int, Engine]:
         """Begin a pass: its epoch, that of the trainer, its first batch, and the running engine."""
-        if self._process != os.getpid():
-            self._begin_in_child()
+        self._leave_parent()
         with self.lock:
             epoch, epoch_set = self.sampler.begin()
             first_batch = self.position.begin(epoch, len(self.split), epoch_set)
             self.given = epoch, list(range(first_batch)) if self.options.on_error == "skip" else []
             self.storage.files.check_begun()
-            sizes = {output: size(epoch) for output, size in self.sizes.items()}
-            if sizes != self._sizes or settings_of(self.pipelines, self.storage.beton) != self._settings:
-                self._build(sizes)
-            self.executor.compile()
+            self._prepare(epoch)
             while self.abandoned:
                 self.scratches.append(self.abandoned.popleft().join())
             num_workers = self.options.num_workers
@@ -140,8 +136,26 @@ class Passes:
             engine = Engine(self.executor, upcoming, scratches, self.options.batches_ahead, ahead)
             return epoch, epoch_set, first_batch, engine
 
-    def _begin_in_child(self) -> None:
+    def elsewhere(self, epoch: int, split: RankBatches | None = None) -> "Passes":
+        """For passes over an epoch, or over other batches of it, that move no others; what is made for them is kept."""
+        self._leave_parent()
+        with self.lock:
+            self._prepare(epoch)
+        other = copy.copy(self)
+        other.sampler, other.position, other.split = Sampler(), Position({}), self.split if split is None else split
+        other.sampler.set_epoch(epoch)
+        return other
+
+    def _prepare(self, epoch: int) -> None:
+        sizes = {output: size(epoch) for output, size in self.sizes.items()}
+        if sizes != self._sizes or settings_of(self.pipelines, self.storage.beton) != self._settings:
+            self._build(sizes)
+        self.executor.compile()
+
+    def _leave_parent(self) -> None:
         """Leave to the parent what its threads may have locked or were at work on when this process was forked."""
+        if self._process == os.getpid():
+            return
         self._process = os.getpid()
         self.lock = threading.RLock()
         self.failures = copy.copy(self.failures)

@@ -1,6 +1,5 @@
 """Iterates batches of a beton: the same batches on every run, in order, valid for as long as they are held."""
 
-import copy
 import functools
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -163,9 +162,7 @@ class Loader:
 
     def peek(self) -> tuple[Any, ...] | None:
         """The batch that the epoch begins with, for a look: no pass has begun by it; None if there is none."""
-        elsewhere = copy.copy(self.passes)  # shares all but where it is
-        elsewhere.sampler, elsewhere.position = copy.copy(self.sampler), Position({})
-        look = Pass(elsewhere)
+        look = Pass(self.passes.elsewhere(self.sampler.epoch))
         try:
             return next(look, None)
         finally:

@@ -15,6 +15,9 @@ class Position:
         identity: plain values of all that a state depends on, by the name that errors call them; the same on each rank.
             What takes a while to find is a function instead, which is called once, when a state is asked for.
         earlier: what states of earlier versions have in place of some of these; found when one differs.
+
+    Attributes:
+        goes_on: whether the next pass goes on from a state.
     """
 
     def __init__(self, identity: Mapping[str, Any], earlier: Mapping[str, Callable[[], Any]] | None = None) -> None:
@@ -22,7 +25,7 @@ class Position:
         self._earlier = dict(earlier or {})
         self._delivered = (0, 0)
         self._epoch_set = 0
-        self._goes_on = False
+        self.goes_on = False
 
     @property
     def _identity(self) -> dict[str, Any]:
@@ -40,8 +43,8 @@ class Position:
             epoch_set: the trainer's epoch, which that of the pass may be ahead of.
         """
         self._epoch_set = epoch_set
-        first = self._delivered[1] if self._goes_on and self._delivered[0] == epoch else 0
-        self._goes_on = False
+        first = self._delivered[1] if self.goes_on and self._delivered[0] == epoch else 0
+        self.goes_on = False
         self._delivered = (epoch, min(first, num_batches))
         return self._delivered[1]
 
@@ -63,7 +66,7 @@ class Position:
         self._compare(state["of"], "the checkpoint was made")
         self._delivered = (state["epoch"], state["batches"])
         self._epoch_set = state.get("epoch_set", state["epoch"])
-        self._goes_on = True
+        self.goes_on = True
         return state["epoch"], self._epoch_set
 
     def __getstate__(self) -> dict[str, Any]:
@@ -76,7 +79,7 @@ class Position:
             LoaderError: it was of another identity; says what differs.
         """
         self._compare(other._identity, "the loader was copied")
-        self._delivered, self._epoch_set, self._goes_on = other._delivered, other._epoch_set, other._goes_on
+        self._delivered, self._epoch_set, self.goes_on = other._delivered, other._epoch_set, other.goes_on
 
     def _compare(self, identity: Mapping[str, Any], what_was: str) -> None:
         for name, now in self._identity.items():
