@@ -196,7 +196,7 @@ class RandomVerticalFlip(ChunkOperation):
 
 
 class OwnJitter(ColorJitter):
-    pass
+    keeps_classes = True  # or no mask gets that far
 
 
 @pytest.mark.parametrize("kind", [FlipsSome, RandomVerticalFlip, OwnJitter])
