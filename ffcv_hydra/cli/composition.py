@@ -1,6 +1,7 @@
 """Configs composed and checked in a program or a notebook, as the commands do it, with no state of Hydra's kept."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -46,7 +47,10 @@ def compose(
     if config_dir is not None:
         if not os.path.isdir(config_dir):
             raise ConfigError(f"compose: config_dir={config_dir} is no folder")
-        overrides.append(f"hydra.searchpath=['file://{Path(config_dir).absolute()}']")
+        if any(override.lstrip("+~").startswith("hydra.searchpath") for override in overrides):
+            raise ConfigError(f"compose: config_dir={config_dir} and hydra.searchpath=: name all folders in the latter")
+        quoted = re.sub(r"(\\*)('|$)", _escaped, f"file://{Path(config_dir).absolute()}")
+        overrides.append(f"hydra.searchpath=['{quoted}']")
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # as for the commands: a user's own datasets and models are there
     with _hydra_left_alone():
@@ -62,6 +66,11 @@ def compose(
             if line is None:
                 raise
             raise ConfigError(line) from error
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """A quote in a quoted value of Hydra's, or the value's end, with the backslashes before it."""
+    return found[1] * 2 + (found[2] and "\\'")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import keyword
 import sys
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from importlib.util import find_spec
 from pathlib import Path
 
 from ffcv_hydra.cli.tool import Tool
@@ -13,6 +14,9 @@ from ffcv_hydra.printable import printable
 
 _NAMES = {"gitignore": ".gitignore"}
 """Of files that would do here what they are for there."""
+
+_TAKEN = ("tests", "conf", "run", "convert", "data", "outputs", "multirun")
+"""By files of a project, and by folders that its `.gitignore` names."""
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -24,9 +28,15 @@ def _folder(text: str) -> Path:
     name = folder.name
     if not name.isidentifier() or keyword.iskeyword(name) or not name.isascii():
         raise argparse.ArgumentTypeError(f"{text!r}: a package cannot be called that; use letters, digits and _")
-    if name in ("ffcv_hydra", "tests", "conf", "run", "convert") or name in sys.stdlib_module_names:
+    if name in _TAKEN or name in sys.stdlib_module_names or _is_module(name):
         raise argparse.ArgumentTypeError(f"{text!r}: {name} is taken by another module; choose another name")
     return folder
+
+
+def _is_module(name: str) -> bool:
+    """Whether a module is installed; a folder that lies about is none."""
+    found = find_spec(name)
+    return found is not None and found.origin is not None
 
 
 def _new(chosen: argparse.Namespace) -> int:

@@ -64,10 +64,13 @@ def test_hydra_is_left_as_it_was_found(tmp_path):
 
 
 def test_groups_of_ones_own_are_found(tmp_path):
-    (tmp_path / "mine" / "experiment").mkdir(parents=True)
-    (tmp_path / "mine" / "experiment" / "small.yaml").write_text("# @package _global_\nseed: 77\n")
-    assert compose("run", ["experiment=small"], config_dir=tmp_path / "mine")["seed"] == 77
+    for name in ("mine", "it's\\'mine\\"):
+        (tmp_path / name / "experiment").mkdir(parents=True)
+        (tmp_path / name / "experiment" / "small.yaml").write_text("# @package _global_\nseed: 77\n")
+        assert compose("run", ["experiment=small"], config_dir=tmp_path / name)["seed"] == 77
     assert compose("run", ["experiment=small"], config_dir="mine")["seed"] == 77
+    with pytest.raises(ConfigError, match="config_dir=mine and hydra.searchpath=: name all folders in the latter"):
+        compose("run", ["hydra.searchpath=[file://yours]"], config_dir="mine")
     with pytest.raises(ConfigError, match="config_dir=yours is no folder"):
         compose("run", ["experiment=small"], config_dir="yours")
 

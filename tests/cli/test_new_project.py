@@ -49,7 +49,7 @@ def test_it_trains_with_names_tags_and_what_holds_on_this_machine(project):
     assert "acme.data.Shapes" in run(project, "convert.py", "dataset=shapes", "--cfg", "job")
 
 
-@pytest.mark.parametrize("name", ["my-project", "3d", "class", "json", "ffcv_hydra", "tests", ""])
+@pytest.mark.parametrize("name", ["my-project", "3d", "class", "json", "ffcv_hydra", "yaml", "data", ""])
 def test_what_is_no_name_of_a_package_is_refused(tmp_path, monkeypatch, name, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):
@@ -58,8 +58,9 @@ def test_what_is_no_name_of_a_package_is_refused(tmp_path, monkeypatch, name, ca
     assert not any(tmp_path.iterdir())
 
 
-def test_a_folder_that_is_there_is_left_alone(project, capsys):
+def test_a_folder_that_is_there_is_left_alone(project, capsys, monkeypatch):
     before = sorted(project.rglob("*"))
+    monkeypatch.syspath_prepend(project.parent)  # where `new acme` is called again
     assert main(["new", str(project)]) == 1
     assert f"{project} is there already; nothing was written" in capsys.readouterr().err
     assert sorted(project.rglob("*")) == before
