@@ -48,7 +48,8 @@ class DatasetWriter:
         Args:
             dataset: has `__getitem__`, and `__len__` unless there are `indices`.
             indices: of the dataset, in the order they are stored in.
-            chunksize: samples that a worker gets at a time.
+            chunksize: samples that a worker gets at a time; up to 100 where each gets some 100 times even so, as once
+                costs as much as ten small samples.
             shuffle_indices: shuffle them by NumPy's global generator; given ones in place, as FFCV does.
 
         Raises:
@@ -58,7 +59,8 @@ class DatasetWriter:
             indices = np.arange(len(dataset))
         if shuffle_indices:
             np.random.shuffle(indices)
-        self._write(_Items(dataset, indices, self.fields), indices=np.asarray(indices), chunksize=int(chunksize))
+        chunksize = max(int(chunksize), min(100, len(indices) // (100 * self.num_workers)))
+        self._write(_Items(dataset, indices, self.fields), indices=np.asarray(indices), chunksize=chunksize)
 
     def from_webdataset(self, shards: Sequence[str], pipeline: Callable[[Any], Any]) -> None:
         """Write the samples of webdataset's shards, each read as `pipeline(WebDataset(shard))`.

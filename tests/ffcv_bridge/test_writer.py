@@ -1,4 +1,4 @@
-"""What FFCV's writer stores of numbers that are no arrays."""
+"""What FFCV's writer stores of numbers that are no arrays, and how many samples it sends at a time."""
 
 import numpy as np
 import pytest
@@ -28,3 +28,12 @@ def test_whole_floats_are_whole_numbers_and_others_are_refused(tmp_path):
     for number in (3.5, np.float32(3.5), float("inf"), np.nan, 1e30):
         with pytest.raises(ConversionError, match="sample 0, field 'label'"):
             writer.from_indexed_dataset([(number,)])
+
+
+@pytest.mark.parametrize("count, given, expected", [(200, 1, 1), (1000, 7, 7), (9000, 1, 30), (10**6, 5, 100)])
+def test_many_samples_are_not_sent_by_ones(count, given, expected, monkeypatch, tmp_path):
+    chosen = {}
+    monkeypatch.setattr("ffcv_hydra.ffcv_bridge.writer.write_beton", lambda *_, **options: chosen.update(options))
+    writer = DatasetWriter(str(tmp_path / "a.beton"), {"label": IntField()}, num_workers=3)
+    writer.from_indexed_dataset(range(count), chunksize=given)
+    assert chosen["chunksize"] == expected
