@@ -7,7 +7,7 @@ BENCHMARKS := random-crop center-crop ffcv-file-random-crop ffcv-file-center-cro
 	many-channels detection operations recipes loader-overhead shards remote shuffling scale start memory conversion gpu-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run convert test test-exhaustive test-without-ffcv fuzz crash-test state-machine ffcv-suite golden pixel-table rooms-picture docs docs-check docs-figures lint wheels clean bench bench-setup $(BENCHMARKS:%=bench-%)
+.PHONY: help setup run convert test test-exhaustive test-without-ffcv test-other-loops fuzz crash-test state-machine ffcv-suite golden pixel-table rooms-picture docs docs-check docs-figures lint wheels clean bench bench-setup $(BENCHMARKS:%=bench-%)
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -40,6 +40,19 @@ test-without-ffcv: setup  ## run those tests that differ without FFCV, without i
 	.venv/bin/python tools/without_ffcv.py
 	env -u CC -u CXX PATH=$(CURDIR)/.venv-without-ffcv/bin:$(CURDIR)/.venv-without-ffcv/path \
 		.venv-without-ffcv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -rs $(WITHOUT_FFCV) $(ARGS)
+
+# What is skipped where these packages are missing: .venv has none of them.
+OTHER_LOOPS := tests/docs/test_ray_train.py tests/test_dataloader.py::test_hugging_faces_trainer_takes_dictionaries \
+	tests/test_loader_options.py::test_lightnings_command_line_takes_each_by_its_name
+WITH_LIGHTNING := tests/test_lightning_copies_internals.py::test_a_trainer_of_lightning_takes_them
+
+test-other-loops: .venv-other-loops/.installed  ## run the tests that need Ray Train, transformers, lightning or jsonargparse
+	.venv-other-loops/bin/python -m pytest -n 2 --dist loadfile -rs $(OTHER_LOOPS) $(ARGS)
+	PYTHONPATH=$(CURDIR)/.venv-other-loops/lightning:$(CURDIR) .venv-other-loops/bin/python -m pytest -rs $(WITH_LIGHTNING) $(ARGS)
+
+.venv-other-loops/.installed: $(STAMP) tools/other_loops.sh
+	tools/other_loops.sh
+	@touch $@
 
 fuzz: setup  ## read 100,000 damaged betons and as many damaged JPEGs; must end in the right samples or in an error
 	FUZZ_MUTATIONS=100000 .venv/bin/python -m pytest -rP tests/beton/test_fuzz.py tests/kernels/test_jpeg_fuzz.py $(ARGS)
@@ -93,4 +106,4 @@ wheels:  ## build dist/*.whl; make wheels FFCV=1 one of FFCV as well, with its l
 	FFCV=$(FFCV) tools/wheels.sh $(PYTHON)
 
 clean:  ## remove .venv and caches; data/ and outputs/ stay
-	rm -rf .venv .venv-without-ffcv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-without-ffcv .venv-other-loops build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
