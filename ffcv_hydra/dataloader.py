@@ -70,6 +70,7 @@ class Samples(torch.utils.data.Dataset):
         self.is_counted = False  # by the DataLoader that has the state
         self.are_skipped = False  # by it, the first batches of the epoch that it is about to begin
         self._goes_on, self._epoch_0 = False, 0
+        self._is_ordered = False  # an `Order` asks, and begins epochs
         self._last: np.ndarray | None = None
         self._ahead: tuple[Ahead, Passes, Pass] | None = None
         self._lock = threading.Lock()
@@ -97,7 +98,7 @@ class Samples(torch.utils.data.Dataset):
                 self._begin(wanted)
             assert self._ahead is not None
             expected, passes, passing = self._ahead
-            self._last = wanted
+            self._ahead, self._last = None, wanted  # what fails is begun anew
             batch = next(passing, None)
             self.loader.passes.seconds_waited = passes.seconds_waited
             places = passes.given[1]  # of the batches, where damaged samples are skipped
@@ -107,6 +108,7 @@ class Samples(torch.utils.data.Dataset):
                     "leave out: use on_error=zero, drop_last=true, or indices without these samples"
                 )
             expected.given += 1
+            self._ahead = expected, passes, passing
         return batch
 
     @property
@@ -119,7 +121,7 @@ class Samples(torch.utils.data.Dataset):
         with self._lock:
             self._end()
             self.epoch, self.first_batch = epoch, first_batch
-            self._last, self.is_counted, self.are_skipped = None, False, False
+            self._last, self.is_counted, self.are_skipped, self._is_ordered = None, False, False, True
 
     def set_epoch(self, epoch: int) -> None:
         """Let the next epoch be this one; behind `go_on`, 0 is the one that is gone on with, 1 the next, and so on.
@@ -130,9 +132,10 @@ class Samples(torch.utils.data.Dataset):
         if self._goes_on:
             self._goes_on, self._epoch_0 = False, sampler.epoch if epoch == 0 else 0
         sampler.set_epoch(self._epoch_0 + epoch)
-        with self._lock:
-            self._end()
-            self.epoch = sampler.epoch
+        if not self._is_ordered:
+            with self._lock:
+                self._end()
+                self.epoch = sampler.epoch
 
     def go_on(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`; raises `LoaderError` if it is of another loader."""

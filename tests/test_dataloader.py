@@ -40,7 +40,10 @@ def test_batches_are_the_loaders_epoch_after_epoch(beton, drop_last):
     epochs = [list(loader) for _ in range(2)]
     assert same(list(dataloader), epochs[0]) and same(list(dataloader), epochs[1]) and not same(*epochs)
     dataloader.sampler.set_epoch(0)
-    assert same(list(dataloader), epochs[0])
+    began = iter(dataloader)
+    first = next(began)
+    dataloader.sampler.set_epoch(1)  # of the next pass
+    assert same([first, *began], epochs[0]) and same(list(dataloader), epochs[1])
 
 
 def test_a_state_goes_on_in_the_middle_of_an_epoch_here_and_in_a_loader(beton):
@@ -172,6 +175,10 @@ def test_a_batch_that_is_all_damage_is_no_gap(beton, tmp_path):
     assert [next(batches)[1].flatten().tolist() for _ in range(2)] == [order[:8], order[8:16]]
     with pytest.raises(LoaderError, match="every sample of a batch is damaged, .*: use on_error=zero, drop_last=true"):
         next(batches)
+    samples = as_dataloader(loader_of(damaged)).dataset
+    for _ in range(2):  # each time for the reason that it has
+        with pytest.raises(SampleError, match="differ from their checksum"):
+            samples.__getitems__(range(16, 24))
     replaced = labels_of(as_dataloader(loader_of(damaged, on_error="skip", drop_last=True)))
     assert replaced[1:4] == [order[8:16], order[8:16], order[24:32]] and len(replaced) == 11
 
