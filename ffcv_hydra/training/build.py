@@ -39,6 +39,7 @@ from ffcv_hydra.training.epoch_metrics import EpochMetrics
 from ffcv_hydra.training.evaluation_record import EvaluationRecord
 from ffcv_hydra.training.first_look import FirstLook
 from ffcv_hydra.training.first_step import FirstStep
+from ffcv_hydra.training.generator_states import GeneratorStates
 from ffcv_hydra.training.plain_checkpoints import PlainCheckpoints
 from ffcv_hydra.training.watched_metrics import WatchedMetrics
 
@@ -117,6 +118,7 @@ def build_callbacks(config: Config, signals: StopSignals, run_dir: Path) -> list
         callbacks.append(WatchedMetrics(config))
         callbacks.append(FirstLook())
         callbacks.append(PlainCheckpoints(trusted=config.get("trust_checkpoint", False)))
+        callbacks.append(GeneratorStates())
     # After callbacks that change weights, so that the checkpoint has what they did in the last batch.
     callbacks.append(GracefulStop(signals, run_dir / LAST))
     return callbacks
