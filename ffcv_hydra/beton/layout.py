@@ -5,7 +5,7 @@
 The table never begins at a page's border, where FFCV puts it: a file that has it elsewhere must have an appendix.
 Stock FFCV reads the allocation table to the end of the file, so nothing may follow it. Its loader can also read a file
 by pages, and finds an allocation's page as `pointer >> log2(page_size)`: no allocation may cross a page's border, and
-a sample that is in one page takes one to read.
+a sample that is in one page takes one to read. So small samples are kept whole, and large ones where that costs little.
 FFCV's own writer starts a new page for each worker and pads the last one (25 MB for 256 tiny images); here data begins
 right after the metadata and only leaves the gaps that the borders force.
 """
@@ -24,6 +24,7 @@ MIN_PAGE_SIZE = 1 << 21
 MAX_PAGE_SIZE = 1 << 31  # the largest power of two that the header's 32 bits hold
 DEFAULT_PAGE_SIZE = 1 << 23
 CUSTOM_TYPE_ID = 255
+MAX_GAP_SHARE = 16  # a page in so many is the most that is left free to keep a sample in one page
 MAX_ARRAY_DIMS = 32  # the room that FFCV's array field has for a shape
 
 
@@ -69,7 +70,8 @@ def room(sizes: np.ndarray) -> np.ndarray:
 def place(sizes: np.ndarray, sample_ids: np.ndarray, start: int, page_size: int) -> tuple[np.ndarray, int]:
     """Pointers for allocations that follow one another from `start` on without crossing a page's border.
 
-    Those of one sample lie in one page unless they are more than a page: FFCV reads a page for each it finds.
+    Those of one sample lie in one page, since FFCV reads a page for each it finds, unless that would leave a gap of
+    more than `page_size / MAX_GAP_SHARE`: samples of up to that size always do.
 
     Args:
         sizes: uint64 (num_allocations,); bytes, each at most `page_size`.
@@ -80,32 +82,22 @@ def place(sizes: np.ndarray, sample_ids: np.ndarray, start: int, page_size: int)
     Returns:
         The pointers, uint64 (num_allocations,), and the next free byte.
     """
-    firsts = _firsts_of_lots(sizes, sample_ids, page_size)
-    lots = np.add.reduceat(room(sizes), firsts)
-    ends = np.cumsum(lots, dtype=np.uint64)
-    begins = ends - lots
-    shifts = np.empty(len(lots), dtype=np.uint64)
+    ends = np.cumsum(room(sizes), dtype=np.uint64)
+    begins = ends - room(sizes)
+    firsts = np.searchsorted(sample_ids, sample_ids)  # of the sample of each allocation
+    pointers = np.empty(len(sizes), dtype=np.uint64)
     done = 0
-    while done < len(lots):  # once per page
+    while done < len(sizes):  # once per page
         shift = np.uint64(start) - begins[done]
-        border = np.uint64((start // page_size + 1) * page_size)
-        stop = int(np.searchsorted(ends, border - shift, side="right"))
-        if stop > done:
-            shifts[done:stop] = shift
-            start = int(ends[stop - 1] + shift)
-            done = stop
-        else:
-            start = int(border)
-    within = np.cumsum(room(sizes), dtype=np.uint64) - room(sizes)
-    return within + np.repeat(shifts, np.diff(firsts, append=len(sizes))), start
-
-
-def _firsts_of_lots(sizes: np.ndarray, sample_ids: np.ndarray, page_size: int) -> np.ndarray:
-    """The first allocation of each lot that stays together: all of a sample, or a single one where it is large."""
-    begins_sample = np.diff(sample_ids, prepend=~sample_ids[:1]) != 0
-    firsts = np.flatnonzero(begins_sample)
-    is_large = np.add.reduceat(room(sizes), firsts) > page_size
-    return np.flatnonzero(begins_sample | np.repeat(is_large, np.diff(firsts, append=len(sizes))))
+        border = (start // page_size + 1) * page_size
+        stop = int(np.searchsorted(ends, np.uint64(border) - shift, side="right"))
+        if stop < len(sizes) and firsts[stop] >= done:
+            gap = border - int(begins[firsts[stop]] + shift)
+            stop = int(firsts[stop]) if gap <= page_size // MAX_GAP_SHARE else stop
+        pointers[done:stop] = begins[done:stop] + shift
+        start = border if stop < len(sizes) else int(ends[-1] + shift)
+        done = stop
+    return pointers, start
 
 
 def appendix_start(end: int, size: int, page_size: int) -> int:

@@ -12,7 +12,7 @@ from ffcv_hydra.beton.writing.encoding import SampleEncoder
 from ffcv_hydra.beton.writing.source import Source
 from ffcv_hydra.loaded_torch import bytes_of, loaded_torch
 
-VERSION = 4  # of what a conversion makes of the same samples: none goes on from what another version made
+VERSION = 5  # of what a conversion makes of the same samples: none goes on from what another version made
 
 
 def conversion_fingerprint(
