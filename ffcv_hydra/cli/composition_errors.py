@@ -101,7 +101,8 @@ def _unknown_key(cause: ConfigAttributeError | ConfigKeyError) -> str:
         return _unknown_group(key)
     siblings = {*map(str, parent), *arguments, *groups} - {"hydra"}
     elsewhere = [name for name in _all_keys(root_of(parent)) if name.rpartition(".")[2] == key]
-    is_moved = elsewhere and nearest(key, siblings) is None
+    is_output = prefix.startswith("pipeline.") and prefix.count(".") == 2  # whose names are those of fields
+    is_moved = elsewhere and nearest(key, siblings) is None and not is_output
     if prefix == "pipeline." and is_moved:  # an output, whose field may have the same name
         elsewhere.sort(key=lambda name: not name.startswith(prefix))
     guess = f"did you mean '{elsewhere[0]}'?" if is_moved else hint(key, siblings, prefix)

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 from pydantic import ValidationError
 
 from ffcv_hydra.building.targets import accepted_keys
@@ -13,6 +15,10 @@ from ffcv_hydra.cli.sections import Section
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.loader_options import STAGE_OPTIONS
 from ffcv_hydra.stages import STAGES
+
+_SECTIONS = ("loader.", "trainer.", "model.", "conversion.")  # whose keys are meant; `name` of a logger is no such one
+_LABELS = {"name", "version", "project", "tags"}  # of any record
+_COMPUTED = re.compile(r"\$\{[^}]*[.{\[]\$\{")  # ${dataset.${which}}, which may read any key
 
 
 def check_free_keys(config: Any) -> None:
@@ -30,19 +36,23 @@ def check_free_keys(config: Any) -> None:
 
 def misplaced(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Each such key, with the one that was meant. One with the value of that one may be a YAML anchor, and is none."""
-    read = {name for text in _texts(config) if "${" in text for name in re.findall(r"[\w.]+", text)}
+    texts = [text for text in (*_texts(config), *_texts(_of_hydra())) if "${" in text]
+    if any(map(_COMPUTED.search, texts)):
+        return
+    read = {name for text in texts for name in re.findall(r"[\w.]+", text)}
     pipeline, dataset = (config.get(name) or {} for name in ("pipeline", "dataset"))
     for key in _free(pipeline, Pipeline):
-        given = [stage for stage in STAGES if key in (pipeline.get(stage) or ())]
-        if (given or key in (dataset.get("fields") or ())) and not _is_read(f"pipeline.{key}", read):
-            yield f"pipeline.{key}", f"pipeline.{(given or STAGES)[0]}.{key}"
+        given = {stage: pipeline[stage][key] for stage in STAGES if key in (pipeline.get(stage) or ())}
+        is_anchor = pipeline[key] not in (None, "disabled") and pipeline[key] in given.values()
+        if (given or key in (dataset.get("fields") or ())) and not is_anchor and not _is_read(f"pipeline.{key}", read):
+            yield f"pipeline.{key}", f"pipeline.{next(iter(given), STAGES[0])}.{key}"
     known = None
     for prefix, section, schema in (("", config, RunConfig), ("dataset.", dataset, Dataset)):
         for key in _free(section, schema):
-            if isinstance(section[key], Mapping | list) or _is_read(prefix + key, read):
+            if key in _LABELS or isinstance(section[key], Mapping | list) or _is_read(prefix + key, read):
                 continue
             known = known or dict(_keys(config))
-            meant = next((one for one in known if one.rpartition(".")[2] == key and one != prefix + key), None)
+            meant = next((one for one in known if _may_be_meant(one, prefix, key)), None)
             if meant is not None and section[key] != known[meant]:
                 yield prefix + key, meant
 
@@ -68,6 +78,16 @@ def takes_key(schema: type[Section], config: Mapping[Any, Any], key: Sequence[st
 
 def _free(section: Mapping[str, Any], schema: type[Section]) -> list[str]:
     return [key for key in section if key not in schema.model_fields]
+
+
+def _may_be_meant(known: str, prefix: str, key: str) -> bool:
+    return known.rpartition(".")[2] == key and known.startswith((*_SECTIONS, f"{prefix}source."))
+
+
+def _of_hydra() -> Any:
+    """Hydra's own part of the config, whose texts may read ours, as plain containers; its help is none of them."""
+    own: Any = OmegaConf.to_container(HydraConfig.get()) if HydraConfig.initialized() else {}
+    return {name: value for name, value in own.items() if name not in ("help", "hydra_help")}
 
 
 def _is_read(key: str, read: set[str]) -> bool:
