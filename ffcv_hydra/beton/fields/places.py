@@ -6,7 +6,8 @@ Pixel i of a row covers [i, i + 1), so that a box around a whole image of 40 x 3
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,6 +23,10 @@ BOX_FORMATS = ("xyxy", "xywh", "cxcywh")
 HIDDEN, VISIBLE = 1, 2  # of points; 0: not labelled
 MAX_POINTS = 1 << 16
 
+# What makes items in the image of a dataset those in the image as it is stored. Not an argument: FFCV's `encode` has
+# none for it, and a class that is derived from these may have its own.
+fitting: ContextVar[Callable[[PlacesField, np.ndarray], np.ndarray] | None] = ContextVar("fitting", default=None)
+
 
 class PlacesField(RaggedArrayField):
     """Base: float32 items of one shape that say where something is in an image."""
@@ -30,12 +35,9 @@ class PlacesField(RaggedArrayField):
     dtype = np.dtype(np.float32)
 
     def encode(self, destination: np.ndarray, value: Any, malloc: Malloc) -> None:
-        """FFCV's hook: store a sample's places. Raises `ConversionError` if they are none."""
-        self.store(destination, self.items(value), malloc)
-
-    def store(self, destination: np.ndarray, items: np.ndarray, malloc: Malloc) -> None:
-        """Store a sample's `items`."""
-        super().encode(destination, items, malloc)
+        """FFCV's hook: store a sample's places, in its image. Raises `ConversionError` if they are none."""
+        fit, items = fitting.get(), self.items(value)
+        super().encode(destination, items if fit is None else fit(self, items), malloc)
 
     @abstractmethod
     def items(self, value: Any) -> np.ndarray:

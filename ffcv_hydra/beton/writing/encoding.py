@@ -26,7 +26,7 @@ from ffcv_hydra.beton.fields.source_image import NotingDamage
 from ffcv_hydra.beton.format import record_type
 from ffcv_hydra.beton.layout import room
 from ffcv_hydra.beton.tables import Tables
-from ffcv_hydra.beton.writing.frame import frame_field, frame_of
+from ffcv_hydra.beton.writing.frame import Framing, pictures_of
 from ffcv_hydra.beton.writing.seeding import load_torch_for, seeded
 from ffcv_hydra.beton.writing.stored_value import StoredValue
 from ffcv_hydra.errors import ConversionError, describe_error
@@ -84,7 +84,7 @@ class SampleEncoder:
         columns = (self.dtype.fields or {}).values()
         offsets = [list(_pointer_offsets(*column[:2])) for column in columns]
         self.followed = _followed(fields)
-        self.framing = frame_field(self.fields)
+        self.pictures = pictures_of(self.fields)
         self._pointers = [(position, offset) for position, found in enumerate(offsets) for offset in found]
 
     def encode_portion(self, dataset: Any, indices: np.ndarray, start: int, stop: int) -> Iterator[Part]:
@@ -179,8 +179,7 @@ class _PartBuilder:
             raise ConversionError(f"sample {index}: expected {len(encoder.fields)} items, got {len(item)}")
         row = slice(self.num_samples, self.num_samples + 1)
         metadata = [column[row] for column in self._columns]
-        frame = None if encoder.framing is None else frame_of(encoder.fields[encoder.framing], item[encoder.framing])
-        position = 0
+        position, told = 0, list[str]()
         try:
             with NotingDamage() as damage:
                 for position, (field, value) in enumerate(zip(encoder.fields, item, strict=True)):
@@ -188,20 +187,21 @@ class _PartBuilder:
                     coerced = value if isinstance(value, StoredValue) else coerce(field, value)
                     if isinstance(coerced, (EncodedJpeg, StoredValue)):
                         coerced.store(metadata[position], malloc)
-                    elif frame is not None and isinstance(field, PlacesField):
-                        items = field.items(coerced)
-                        damage += frame.outside(field, items)
-                        field.store(metadata[position], frame.fitted(field, items), malloc)
+                    elif encoder.pictures and isinstance(field, PlacesField):
+                        with Framing(encoder.pictures, item, damage):
+                            field.encode(metadata[position], coerced, malloc)
                     else:
                         field.encode(metadata[position], coerced, malloc)
                     if damage and encoder.on_warning == "error":
                         raise ConversionError(f"{damage[0]}; replace it, or leave this sample out")
-                    self._warnings += [f"sample {index}, field {encoder.names[position]!r}: {line}" for line in damage]
+                    told += [f"field {encoder.names[position]!r}: {line}" for line in damage]
                     damage.clear()
         except BaseException as error:
             raise blamed(error, f"sample {index}, field {encoder.names[position]!r}") from error
         for follower, followed in encoder.followed:
             self._compare_items(metadata, item, index, follower, followed)
+        if told:
+            self._warnings.append(f"sample {index}, {'; '.join(told)}")
         self._indices.append(index)
         self.num_samples += 1
         self.num_bytes += encoder.dtype.itemsize

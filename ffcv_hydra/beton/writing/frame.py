@@ -1,8 +1,11 @@
-"""The image that a sample's boxes, points and polygons lie in: they shrink as it does, and are told of if outside."""
+"""The image that a sample's boxes, points and polygons lie in: they shrink as it does, and are told of if outside.
+
+Where there are several, as a depth beside the colours, they lie in all of these if all have one size; nobody says more.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,17 +15,45 @@ from PIL import Image
 from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.image_encoding import shrunk_size
 from ffcv_hydra.beton.fields.image_fields import MaskField, OwnImageField
-from ffcv_hydra.beton.fields.places import PlacesField
+from ffcv_hydra.beton.fields.places import PlacesField, fitting
 from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
+from ffcv_hydra.errors import ConversionError
 
 OVERHANG = 1.0  # pixels: how far places may be outside by the rounding of whoever wrote them
 
 
-def frame_field(fields: Sequence[Field]) -> int | None:
-    """Which one is the field of images, if there are places in these; None without, and where several may be meant."""
+def pictures_of(fields: Sequence[Field]) -> dict[int, Field]:
+    """The fields of images that places in these may lie in, by their positions; none if there are no places."""
+    if not any(isinstance(field, PlacesField) for field in fields):
+        return {}
     is_picture = [isinstance(field, RGBImageField | OwnImageField) and type(field) is not MaskField for field in fields]
-    has_places = any(isinstance(field, PlacesField) for field in fields)
-    return is_picture.index(True) if has_places and sum(is_picture) == 1 else None
+    return {position: field for position, field in enumerate(fields) if is_picture[position]}
+
+
+class Framing:
+    """Meanwhile, places that are encoded are fitted to the pictures of their sample.
+
+    Args:
+        pictures: The fields of these, by their positions in the sample.
+        sample: What the dataset gives.
+        told: Is given what there is to tell of places outside, a line or none for each field.
+    """
+
+    def __init__(self, pictures: Mapping[int, Field], sample: Sequence[Any], told: list[str]) -> None:
+        self._pictures, self._sample, self._told = pictures, sample, told
+
+    def __enter__(self) -> None:
+        self._token = fitting.set(self._fitted)
+
+    def __exit__(self, *_: object) -> None:
+        fitting.reset(self._token)
+
+    def _fitted(self, field: PlacesField, items: np.ndarray) -> np.ndarray:
+        frame = common_frame([frame_of(picture, self._sample[place]) for place, picture in self._pictures.items()])
+        if frame is None:
+            return items
+        self._told += frame.outside(field, items)
+        return frame.fitted(field, items)
 
 
 @dataclass(frozen=True)
@@ -46,11 +77,13 @@ class Frame:
     def outside(self, field: PlacesField, items: np.ndarray) -> list[str]:
         """What there is to tell of items that reach over the image: a line, or none."""
         places = field.extremes(items)
+        width, height = self.size
+        right, bottom = places.max(axis=0, initial=0)
+        if places.min(initial=0) >= -OVERHANG and right - width <= OVERHANG and bottom - height <= OVERHANG:
+            return []  # which is fast
         found = np.flatnonzero((np.maximum(-places, places - self.size) > OVERHANG).any(axis=1))
-        if not found.size:
-            return []
         x, y = places[found[0]]
-        return [f"x {x:g}, y {y:g} is outside of the image, which is {self.size[0]} x {self.size[1]} pixels"]
+        return [f"x {x:g}, y {y:g} is outside of the image, which is {width} x {height} pixels"]
 
 
 def frame_of(field: Field, image: Any) -> Frame | None:
@@ -63,3 +96,21 @@ def frame_of(field: Field, image: Any) -> Frame | None:
         return None
     stored = shrunk_size(height, width, getattr(field, "max_resolution", None))
     return Frame((width, height), (stored[1], stored[0]))
+
+
+def common_frame(frames: Sequence[Frame | None]) -> Frame | None:
+    """The frame of all pictures of a sample; None if they have several, and none of these shrinks.
+
+    Raises:
+        ConversionError: one shrinks otherwise than another, and places may lie in either.
+    """
+    if len(set(frames)) == 1:
+        return frames[0]
+    shrinking = next((frame for frame in frames if frame is not None and frame.stored != frame.size), None)
+    if shrinking is not None:
+        (width, height), stored = shrinking.size, shrinking.stored
+        raise ConversionError(
+            f"these places may be in any of {len(frames)} pictures, one of which shrinks from {width} x {height} to "
+            f"{stored[0]} x {stored[1]} pixels and another not so; give all one size and one max_resolution, or none"
+        )
+    return None

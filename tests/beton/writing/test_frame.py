@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from ffcv_hydra.beton import (
+    Beton,
     BoundingBoxesField,
     GrayscaleImageField,
     KeypointsField,
@@ -73,3 +74,51 @@ def test_a_pixel_by_rounding_and_what_has_no_image_of_its_own_pass(tmp_path):
     dataset = [(far["xyxy"], PIXELS, np.zeros((9, 9, 3), np.uint8))]
     two = write_beton(dataset, tmp_path / "b.beton", {"boxes": BoundingBoxesField(), **fields}, num_workers=0)
     assert two.num_warnings == written(tmp_path, far, fields={"mask": MaskField()}).num_warnings == 0
+
+
+def stored_boxes(path, **options):
+    beton = Beton(path, **options)
+    [offset], [size] = beton.extents("boxes")
+    return np.frombuffer(path.read_bytes()[int(offset) :][: int(size)], np.float32).reshape(-1, 4).tolist()
+
+
+def test_places_beside_pictures_of_one_size_shrink_as_all_do(tmp_path):
+    fields = {
+        "boxes": BoundingBoxesField(),
+        "image": RandomAccessImageField("raw", max_resolution=50),
+        "depth": GrayscaleImageField(bits=16, max_resolution=50),
+    }
+    sample = [[20, 40, 120, 80], [0, 0, 202, 9]], np.zeros((100, 200, 3), np.uint8), PIXELS.astype(np.uint16)
+    summary = write_beton([sample], tmp_path / "a.beton", fields, num_workers=0)
+    assert summary.warnings == (
+        "sample 0, field 'boxes': x 202, y 9 is outside of the image, which is 200 x 100 pixels",
+    )
+    assert stored_boxes(tmp_path / "a.beton") == [[5, 10, 30, 20], [0, 0, 50.5, 2.25]]
+
+
+@pytest.mark.parametrize(("other", "size"), [(None, (100, 200)), (50, (100, 100)), (40, (100, 200))])
+def test_places_of_who_knows_which_picture_are_refused_where_one_shrinks(tmp_path, other, size):
+    image = GrayscaleImageField("raw", max_resolution=50)
+    fields = {"image": image, "boxes": BoundingBoxesField(), "other": GrayscaleImageField("raw", max_resolution=other)}
+    dataset = [(PIXELS, [[20, 40, 120, 80]], np.zeros(size, np.uint8))]
+    with pytest.raises(ConversionError, match="sample 0, field 'boxes': .* 200 x 100 to 50 x 25 .* give all one size"):
+        write_beton(dataset, tmp_path / "a.beton", fields, num_workers=0)
+
+
+class NamedBoxes(BoundingBoxesField):
+    def encode(self, destination, value, malloc):
+        super().encode(destination, value["boxes"], malloc)
+
+
+def test_the_encode_of_a_derived_class_is_called_beside_an_image(tmp_path):
+    fields = {"boxes": NamedBoxes(), "image": GrayscaleImageField("raw", max_resolution=50)}
+    dataset = [({"boxes": [[20, 40, 120, 80]]}, PIXELS)]
+    write_beton(dataset, tmp_path / "a.beton", fields, num_workers=0)
+    assert stored_boxes(tmp_path / "a.beton", custom_fields={"boxes": NamedBoxes}) == [[5, 10, 30, 20]]
+
+
+def test_a_sample_counts_once_however_many_of_its_fields_have_faults(tmp_path):
+    summary = written(tmp_path, {"xyxy": [[0, 0, 202, 9]], "points": [[[0, 0, 0], [3, 120, 1], [3, 4, 2]]]})
+    assert summary.num_warnings == 1
+    [line] = summary.warnings
+    assert line.startswith("sample 0, field 'xyxy': x 202, y 9 ") and "; field 'points': x 3, y 120 is" in line
