@@ -43,10 +43,12 @@ def stage_loader(config: Mapping[str, Any], stage: str) -> tuple[FFCVPipelineMan
     try:
         return manager, make()
     except FewSamplesError as error:
-        count = error.num_samples
-        logger.warning("%s: a run would be refused: %s", stage, error)
+        refusal = error
+    count = refusal.num_samples
     for size in filter(None, (count, count - count % _GROUP)):
         setattr(datamodule, f"{stage}_global_batch_size", size)
         with suppress(LoaderError):
-            return manager, make()
-    return manager, make()
+            loader = make()
+            logger.warning("%s: a run would be refused: %s", stage, refusal)
+            return manager, loader
+    raise refusal

@@ -48,7 +48,7 @@ class ImageOperation(ChunkOperation):
             kinds = " or ".join(np.dtype(known).name for known in self.dtypes) or "any dtype"
             sizes = " or ".join(map(str, self.channels)) or "any number of"
             others = "RandomBrightness, RandomContrast, GaussianBlur and RandomErasing take images of any channels"
-            advice = f": {others}" if len(shape) == 3 and self.channels else ""
+            advice = f": {others}" if len(shape) == 3 and self.channels and shape[2] not in self.channels else ""
             raise PipelineError(f"takes images (H, W, C) of {kinds} with {sizes} channels; got {dtype} {shape}{advice}")
         return shape, dtype
 

@@ -75,7 +75,7 @@ def split_over_ranks(num_samples: int, batch_size: int, world_size: int, rank: i
     if num_samples < needed:
         of_ranks = f"the number of ranks ({world_size})"
         what = f"one global batch ({batch_size} x {world_size} ranks), and it has to be full" if drop_last else of_ranks
-        advice = "lower batch_size or devices, set drop_last=false, or add data" if drop_last else "use fewer devices"
+        advice = "lower batch_size or devices, or add data" if drop_last else "use fewer devices"
         raise FewSamplesError(f"{num_samples} samples are fewer than {what}: {advice}", num_samples)
 
     def batches(regular: int, *rest: np.ndarray) -> RankBatches:

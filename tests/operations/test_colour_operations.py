@@ -219,8 +219,9 @@ def test_only_images_that_it_is_meant_for_are_taken(operation):
     for shape, dtype in others if takes_any else []:
         declare(operation, shape, dtype)
     for shape, dtype in [((20, 21), "u1"), ((20, 21, 3), "f8"), *([] if takes_any else others)]:
-        with pytest.raises(PipelineError, match="takes images"):
+        with pytest.raises(PipelineError, match="takes images") as caught:
             declare(operation, shape, dtype)
+        assert ("take images of any channels" in str(caught.value)) == (shape[2:] == (4,))
 
 
 @pytest.mark.parametrize("operation", [*ALL[:-2], Mixup()], ids=named)

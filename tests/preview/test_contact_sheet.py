@@ -6,7 +6,7 @@ from PIL import Image
 
 from ffcv_hydra import Loader
 from ffcv_hydra.beton import Beton, GrayscaleImageField, ImageArrayField, Manifest, MaskField, write_beton
-from ffcv_hydra.errors import ConfigError
+from ffcv_hydra.errors import ConfigError, LoaderError
 from ffcv_hydra.operations import Mosaic, RandomHorizontalFlip, RandomResizedCrop
 from ffcv_hydra.ordering import Random
 from ffcv_hydra.preview import contact_sheet, preview
@@ -236,3 +236,10 @@ def test_fewer_samples_than_a_batch_are_shown_with_a_warning(sheet, caplog, mixi
     assert len(columns["epoch 0"].pictures) == shown
     assert notes == [f"{shown} of 7 samples of scenes.beton"]
     assert "a run would be refused: 7 samples are fewer than one global batch (16 x 1 ranks)" in caplog.text
+
+
+def test_too_few_samples_for_what_is_mixed_are_told_as_a_run_tells_them(sheet, caplog):
+    mosaic = [*AUGMENT[:2], {"_target_": f"{OPERATIONS}.Mosaic"}, *TENSOR]
+    with pytest.raises(LoaderError, match="^2 samples are fewer than .*: lower batch_size or devices, or add data$"):
+        sheet({"image": mosaic}, batch_size=16, indices=[0, 1])
+    assert "a run would be refused" not in caplog.text
