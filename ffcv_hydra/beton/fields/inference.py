@@ -24,7 +24,9 @@ from ffcv_hydra.loaded_torch import is_tensor, tv_tensor_kind
 if TYPE_CHECKING:
     import torch
 
-_MASK_NAMES = frozenset({"mask", "masks", "seg", "segmentation", "label", "labels"})  # of images
+_MASK_NAMES = frozenset({"mask", "masks", "seg", "segmentation"})  # of images
+_LABEL_NAMES = frozenset({"label", "labels"})  # of masks, or of photographs of labels
+_FEW_COLOURS = 32
 MAX_NAME_LENGTH = 16  # FFCV stores a name in 16 bytes and cuts what is longer, so that two names may collide
 STORABLE_KINDS = "biufc"  # NumPy dtype kinds that are plain numbers; objects, strings and records are not
 
@@ -98,16 +100,23 @@ def scalar_field(value: Any) -> Field | None:
     return None
 
 
-def is_mask_name(name: str) -> bool:
-    """Whether the last word of an image field's name says that it holds masks."""
-    return name.lower().split("_")[-1] in _MASK_NAMES
+def is_mask(name: str, value: Any) -> bool:
+    """Whether the last word of an image field's name says that it holds masks; of `label`, the image has a say."""
+    word = name.lower().split("_")[-1]
+    return word in _MASK_NAMES or (word in _LABEL_NAMES and not _has_many_colours(value))
+
+
+def _has_many_colours(value: Any) -> bool:
+    if isinstance(value, np.ndarray) and value.ndim == 3 and value.shape[2] > 1:
+        value = Image.fromarray(value)
+    return isinstance(value, Image.Image) and len(value.getbands()) > 1 and value.getcolors(_FEW_COLOURS) is None
 
 
 def infer_field(value: Any, name: str, where: str) -> Field:
     """The field that stores one entry of an item.
 
     A PIL image under a name whose last word is `mask`, `seg`, `label` or the like is stored without loss: one of the
-    modes L, P, 1 and I by a `MaskField`, another one raw.
+    modes L, P, 1 and I by a `MaskField`, another one raw; but a `label` of many colours is a photograph.
 
     Args:
         value: The entry.
@@ -118,10 +127,10 @@ def infer_field(value: Any, name: str, where: str) -> Field:
         ConversionError: if it cannot be stored.
     """
     if isinstance(value, Image.Image):
-        is_mask = is_mask_name(name)
-        if is_mask and (value.mode in ("L", "P", "1") or value.mode.startswith("I")):
+        holds_classes = is_mask(name, value)
+        if holds_classes and (value.mode in ("L", "P", "1") or value.mode.startswith("I")):
             return MaskField()
-        return RandomAccessImageField(write_mode="raw" if is_mask else "jpg")
+        return RandomAccessImageField(write_mode="raw" if holds_classes else "jpg")
     number = scalar_field(value)
     if number is not None:
         return number

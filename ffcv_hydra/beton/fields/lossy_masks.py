@@ -10,7 +10,7 @@ from PIL import Image
 
 from ffcv_hydra.beton.fields.base import Field
 from ffcv_hydra.beton.fields.image_fields import OwnImageField
-from ffcv_hydra.beton.fields.inference import is_mask_name
+from ffcv_hydra.beton.fields.inference import is_mask
 from ffcv_hydra.beton.fields.rgb_image_field import RGBImageField
 
 _LOSSY = ("jpg", "smart", "proportion")
@@ -34,9 +34,10 @@ def lossy_masks(fields: Mapping[str, Field], item: Sequence[Any]) -> list[str]:
     has_picture = not all(images.values())  # drawings are as flat
     return [
         name
-        for name, looks_like_mask in images.items()
-        if getattr(fields[name], "write_mode", None) in _LOSSY
-        and (is_mask_name(name) or (has_picture and looks_like_mask))
+        for (name, field), value in zip(fields.items(), item, strict=True)
+        if name in images
+        and getattr(field, "write_mode", None) in _LOSSY
+        and (is_mask(name, value) or (has_picture and images[name]))
     ]
 
 

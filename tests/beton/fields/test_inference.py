@@ -15,6 +15,7 @@ from ffcv_hydra.beton import (
 )
 from ffcv_hydra.beton.fields.array_fields import NDArrayField, TorchTensorField
 from ffcv_hydra.beton.fields.bytes_fields import BytesField, JSONField
+from ffcv_hydra.beton.fields.inference import infer_field
 from ffcv_hydra.beton.fields.options import resolve_fields
 from ffcv_hydra.beton.fields.scalar_fields import FloatField, IntField
 from ffcv_hydra.errors import ConversionError
@@ -63,6 +64,15 @@ def test_a_mask_of_colours_is_stored_without_loss_unless_options_say_otherwise()
     assert resolve_fields((IMAGE,), {"mask": None})["mask"].write_mode == "raw"
     assert resolve_fields((IMAGE,), {"mask": {"max_resolution": 2}})["mask"].write_mode == "raw"
     assert resolve_fields((IMAGE,), {"mask": {"write_mode": "jpg"}})["mask"].write_mode == "jpg"
+
+
+@pytest.mark.parametrize("name", ["label", "food_labels"])
+def test_a_label_of_many_colours_is_a_photograph(name):
+    photo = Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
+    modes = {kind: infer_field(value, name, "here").write_mode for kind, value in (("photo", photo), ("flat", IMAGE))}
+    assert modes == {"photo": "jpg", "flat": "raw"}
+    assert infer_field(photo, "mask", "here").write_mode == "raw"
+    assert type(infer_field(photo.convert("L"), name, "here")) is MaskField
 
 
 @pytest.mark.parametrize("names", [["unmasked"], ["mask_photo"], None])

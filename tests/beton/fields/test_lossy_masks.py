@@ -47,6 +47,14 @@ def test_a_name_says_it(name):
     assert named(PICTURE, PHOTO, fields={"image": RandomAccessImageField("jpg"), name: RandomAccessImageField()}) == []
 
 
+@pytest.mark.parametrize("photo", [PICTURE, np.asarray(PICTURE)], ids=["image", "array"])
+def test_a_photograph_of_a_label_is_none(photo):
+    fields = {"image": RandomAccessImageField("jpg"), "label": RandomAccessImageField("jpg")}
+    assert named(PICTURE, photo, fields=fields) == []
+    drawn = Image.fromarray(DISC * 3).convert("RGB")
+    assert named(PICTURE, drawn, fields=fields) == ["label"]
+
+
 @pytest.mark.parametrize("field", [MaskField(), GrayscaleImageField("raw"), ImageArrayField(1, "uint8")])
 def test_fields_that_keep_every_number_are_not_told_of(field):
     assert named(PICTURE, DISC, fields={"image": RandomAccessImageField("jpg"), "mask": field}) == []
