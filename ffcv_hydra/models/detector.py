@@ -22,7 +22,8 @@ class Detector(EvaluatedModule):
     boxes `(N, most, 4)` with lengths `(N,)`, left, top, right and bottom in pixels; classes `(N, most)` with the same
     lengths, whole numbers: `PaddedArray`s, as fields of any number of items give them. Or lists of tensors of these, as
     `ToList` gives them; or one list of dictionaries of `boxes` and `labels`, as `to_targets` makes. Boxes around
-    crowds, as an output or an entry `crowd` (N, most) tells, are left out, as torchvision's references do.
+    crowds are left out, as torchvision's references do, where an entry `crowd` of the dictionaries tells of them, or an
+    output `crowd` (N, most) behind the classes of a batch that is as an `FFCVDataModule` gives it.
 
     Logs `train_loss`, and for validation and test the loss (a mean over the cells that answer for a box, and one more
     for each image) and the mean average precision: `val_loss`, `val_map`, `val_map_50`, and `val_ap/CLASS`, by class.
@@ -82,8 +83,8 @@ class Detector(EvaluatedModule):
             data: Any = getattr(self.trainer, "datamodule", None)
             stage: Any = self.trainer.state.stage
             names = data.output_names(stage.dataloader_prefix) if hasattr(data, "output_names") else ()
-            batch = _without_crowds(batch, names or ())
             self.check_batch(batch)
+            batch = _without_crowds(batch, names or ())
         return batch
 
     def forward(self, images: Tensor) -> Tensor:
@@ -156,27 +157,41 @@ def _targets(batch: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _without_crowds(batch: Sequence[Any], names: Sequence[str]) -> Sequence[Any]:
-    """The batch without boxes around crowds, if an output, or an entry of the dictionaries, is called `crowd`."""
-    targets = batch[1] if len(batch) > 1 else None
-    if isinstance(targets, list) and targets and all(isinstance(one, Mapping) and "crowd" in one for one in targets):
-        kept = [{**one, **{name: one[name][one["crowd"] == 0] for name in ("boxes", "labels")}} for one in targets]
-        return [batch[0], kept, *batch[2:]]
-    if "crowd" not in names[3:]:
+    """The batch, checked, without boxes around crowds, if an output or an entry of the dictionaries is called `crowd`.
+
+    Raises:
+        ConfigError: a sample has not one number of `crowd` for each box.
+    """
+    targets: Any = batch[1] if len(batch) > 1 else None
+    is_told = isinstance(targets, list) and all(isinstance(one, Mapping) and "crowd" in one for one in targets)
+    if not is_told and ("crowd" not in names[3:] or len(names) != len(batch)):
         return batch
-    boxes, labels, crowds = (_rows(batch[place]) for place in (1, 2, names.index("crowd")))
-    of_both = ([row[crowd == 0] for row, crowd in zip(rows, crowds, strict=True)] for rows in (boxes, labels))
-    return [batch[0], *of_both, *batch[3:]]
+    both = _both(batch)
+    padded: list[Any] = [*map(_padded, both)]
+    labels, lengths = padded[1]
+    crowds = _padded([one["crowd"] for one in targets] if is_told else batch[names.index("crowd")])
+    if crowds is None or crowds[0].shape != labels.shape or not torch.equal(crowds[1], lengths):
+        raise ConfigError("a sample has another number of 'crowd' than of boxes; store one number for each box")
+    kept = (torch.arange(labels.shape[1], device=lengths.device) < lengths[:, None]) & (crowds[0] == 0)
+    first, counts = (~kept).byte().argsort(dim=1, stable=True), kept.sum(1)
 
+    def of_kept(items: Any, data: Tensor) -> Any:
+        data = data.take_along_dim(first.view(*first.shape, *[1] * (data.ndim - 2)), 1)
+        if hasattr(items, "lengths"):
+            return items._replace(data=data, lengths=counts)
+        return [row[:count] for row, count in zip(data, counts.tolist(), strict=True)]
 
-def _rows(items: Any) -> list[Tensor]:
-    """Of each sample, its items."""
-    if not hasattr(items, "lengths"):
-        return list(items)
-    return [row[:length] for row, length in zip(items.data, items.lengths.tolist(), strict=True)]
+    boxes, classes = (of_kept(items, data) for items, (data, _) in zip(both, padded, strict=True))
+    if not is_told:
+        return [batch[0], boxes, classes, *batch[3:]]
+    rows = zip(targets, boxes, classes, strict=True)
+    return [batch[0], [{**one, "boxes": b, "labels": c} for one, b, c in rows], *batch[2:]]
 
 
 def _both(batch: Sequence[Any]) -> Sequence[Any]:
-    """What a batch has of boxes, and of classes."""
+    """What a batch has of boxes, and of classes; nothing if it is no tuple or list."""
+    if not isinstance(batch, Sequence):
+        return ()
     targets = batch[1] if len(batch) > 1 else None
     if isinstance(targets, list) and all(isinstance(one, Mapping) and {"boxes", "labels"} <= {*one} for one in targets):
         return [[one[name] for one in targets] for name in ("boxes", "labels")]

@@ -109,8 +109,17 @@ def test_lists_say_the_same_as_padded_arrays(of):
             model.check_batch((images, other, *targets[1:]))
 
 
+@pytest.fixture
+def before_transfer(monkeypatch):
+    """A detector's `on_before_batch_transfer`, in a validation whose outputs are boxes, labels and crowds."""
+    data = SimpleNamespace(output_names=lambda stage: ("image", "boxes", "labels", "crowd") if stage == "val" else None)
+    state = SimpleNamespace(stage=RunningStage.SANITY_CHECKING)
+    monkeypatch.setattr(Detector, "trainer", SimpleNamespace(predicting=False, datamodule=data, state=state))
+    return lambda batch: Detector(DetectionNet(2, width=2), 2, ADAM).on_before_batch_transfer(batch, 0)
+
+
 @pytest.mark.parametrize("of", ["arrays", "lists", "dictionaries"])
-def test_boxes_around_crowds_are_left_out(monkeypatch, of):
+def test_boxes_around_crowds_are_left_out(before_transfer, of):
     images, boxes, labels = squares(3)
     lengths = torch.tensor([0, 2, 1])
     crowd = torch.tensor([[0, 0], [0, 1], [1, 0]])
@@ -120,13 +129,34 @@ def test_boxes_around_crowds_are_left_out(monkeypatch, of):
         "arrays": padded, "lists": lists,
         "dictionaries": [to_targets(boxes=lists[0], labels=lists[1], crowd=lists[2])],
     }[of]  # fmt: skip
-    data = SimpleNamespace(output_names=lambda stage: ("image", "boxes", "labels", "crowd") if stage == "val" else None)
-    state = SimpleNamespace(stage=RunningStage.SANITY_CHECKING)
-    trainer = SimpleNamespace(predicting=False, datamodule=data, state=state)
-    monkeypatch.setattr(Detector, "trainer", trainer)
-    batch = Detector(DetectionNet(2, width=2), 2, ADAM).on_before_batch_transfer((images, *targets), 0)
+    batch = before_transfer((images, *targets))
+    if of == "arrays":
+        assert all(isinstance(one, PaddedArray) for one in batch[1:])
+        batch = [images, *map(to_list, batch[1:])]
     found = [batch[1][place]["boxes"] if of == "dictionaries" else batch[1][place] for place in range(3)]
     assert [one.tolist() for one in found] == [[], boxes.data[1, :1].tolist(), []]
+
+
+def test_the_boxes_that_are_no_crowds_keep_their_order_and_classes(before_transfer):
+    images, lengths = torch.rand(2, 3, 8, 8), torch.tensor([4, 2])
+    data = torch.arange(32.0).reshape(2, 4, 4), torch.tensor([[1, 0, 1, 0]] * 2), torch.tensor([[1, 0, 0, 1]] * 2)
+    _, boxes, labels, _ = before_transfer((images, *(PaddedArray(one, lengths) for one in data)))
+    assert boxes.lengths.tolist() == labels.lengths.tolist() == [2, 1]
+    assert boxes.data[0, :2].equal(data[0][0, 1:3]) and boxes.data[1, 0].equal(data[0][1, 1])
+    assert [row.tolist() for row in to_list(labels)] == [[0, 1], [0]]
+
+
+def test_batches_of_another_kind_are_told_before_crowds_are_looked_for(before_transfer):
+    images, boxes, labels = squares(2)
+    plain = (images, boxes.data, labels.data, labels.data)
+    for batch in (plain, {"image": images, "boxes": boxes, "labels": labels, "crowd": labels}, (images, boxes)):
+        with pytest.raises(ConfigError, match="the detector needs images"):
+            before_transfer(batch)
+    other = PaddedArray(labels.data, labels.lengths + 1)
+    for crowd in (labels.data, other):
+        with pytest.raises(ConfigError, match="another number of 'crowd' than of boxes"):
+            before_transfer((images, boxes, labels, crowd))
+    assert before_transfer((images, boxes, labels)) == (images, boxes, labels)  # no crowd came with these
 
 
 def test_the_loss_of_evaluations_is_the_same_however_batches_are_cut():
