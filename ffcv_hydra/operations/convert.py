@@ -57,11 +57,12 @@ class DivideImage255(_ToDtype):
         """Of the new dtype.
 
         Raises:
-            PipelineError: these are arrays, or 16-bit images, whose values are no levels of 0 to 255.
+            PipelineError: these are arrays, or numbers that were stored with 16 bits, which are no levels of 0 to 255.
         """
         after = super().after(before)
-        if before.dtype in (torch.int16, torch.uint16):
-            raise PipelineError(f"is for values of 0 to 255, these are {before.dtype}: use NormalizeImage(mean, std)")
+        stored = str(getattr(self.field, "dtype", None))
+        if stored in ("int16", "uint16") and not before.dtype.is_floating_point:
+            raise PipelineError(f"is for values of 0 to 255, the field's are {stored}: use NormalizeImage(mean, std)")
         return after
 
     def as_normalization(self) -> tuple[list[float], list[float]]:

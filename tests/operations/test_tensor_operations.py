@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from ffcv_hydra.beton import ImageArrayField, RandomAccessImageField
+from ffcv_hydra.beton.fields.array_fields import NDArrayField
 from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.operations import Convert, DivideImage255, ToDevice, ToTensor, ToTorchImage
 from ffcv_hydra.operations.operation import State
@@ -38,10 +40,21 @@ def test_operations_on_tensors_ask_for_one(operation):
         operation.declare_state_and_memory(ARRAY)
 
 
-@pytest.mark.parametrize("dtype", [torch.int16, torch.uint16])
-def test_16_bits_are_not_divided_by_255(dtype):
-    with pytest.raises(PipelineError, match=f"is for values of 0 to 255, these are {dtype}: use NormalizeImage"):
-        DivideImage255().declare_state_and_memory(State(False, CPU, (3, 4, 4), dtype))
+@pytest.mark.parametrize("stored", [ImageArrayField(3, "int16"), NDArrayField("uint16", (4, 4))], ids=["image", "any"])
+def test_what_was_stored_with_16_bits_is_not_divided_by_255(stored):
+    operation = DivideImage255()
+    operation.accept_field(stored)
+    for dtype in (torch.int16, torch.int32):
+        with pytest.raises(PipelineError, match="of 0 to 255, the field's are u?int16: use NormalizeImage"):
+            operation.declare_state_and_memory(State(False, CPU, (3, 4, 4), dtype))
+    operation.declare_state_and_memory(State(False, CPU, (3, 4, 4), torch.float32))  # of any scale
+
+
+def test_levels_may_be_of_any_dtype_before_they_are_divided():
+    operation = DivideImage255()
+    operation.accept_field(RandomAccessImageField())
+    after, _ = operation.declare_state_and_memory(State(False, CPU, (3, 4, 4), torch.int16))
+    assert after.dtype == torch.float32
 
 
 def test_what_is_no_image_is_not_turned():
