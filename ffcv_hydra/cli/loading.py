@@ -35,7 +35,6 @@ def _add_preview(parser: argparse.ArgumentParser) -> None:
         help_text = f"{what} (default: {default})"
         parser.add_argument(f"--{name}", type=number(least), default=default, metavar="N", help=help_text)
 
-
     what = "of images of many channels, those that are shown as red, green and blue, or one (default: the first)"
     parser.add_argument("--channels", type=_channels, default=(), metavar="N,N,N", help=what)
 

@@ -72,9 +72,7 @@ def columns_of(
     return columns, notes
 
 
-def _shown(
-    manager: FFCVPipelineManager, beton: Beton, batches: Batches, channels: Sequence[int]
-) -> list[_Shown]:
+def _shown(manager: FFCVPipelineManager, beton: Beton, batches: Batches, channels: Sequence[int]) -> list[_Shown]:
     """The outputs of images, each with the masks that belong to it, and the masks that belong to none."""
     images: list[_Shown] = []
     masks: list[_Shown] = []
@@ -149,17 +147,13 @@ def _stored_marks(
     return [[mark.scaled(scale) for mark in marks] for marks, scale in zip(found, scales, strict=True)]
 
 
-def _marks(
-    places: Iterable[Places], count: int, outputs: Mapping[str, Any], *of_marks: Any
-) -> list[list[Mark]]:
+def _marks(places: Iterable[Places], count: int, outputs: Mapping[str, Any], *of_marks: Any) -> list[list[Mark]]:
     """For each of `count` samples, the marks of all these outputs; see `Places.marks`."""
     found = [one.marks(outputs, *of_marks) or [[]] * count for one in places]
     return [sum(of_sample, []) for of_sample in zip(*found, strict=True)]
 
 
-def _epoch_columns(
-    one: _Shown, batches: Batches, notes: list[str], class_names: Sequence[str] | None
-) -> list[Column]:
+def _epoch_columns(one: _Shown, batches: Batches, notes: list[str], class_names: Sequence[str] | None) -> list[Column]:
     """A column for each view of each epoch; one epoch only if they are all the same."""
     arrays = one.images or one.masks or []
     everything = [array for views in arrays for array in views]

@@ -122,9 +122,7 @@ def print_groups(groups: Sequence[Group], results: Results, console: Console) ->
         console.print(line, soft_wrap=True)
 
 
-def _table(
-    groups: Sequence[Group], results: Results, names: Sequence[str], chosen: Sequence[str], what: str
-) -> Table:
+def _table(groups: Sequence[Group], results: Results, names: Sequence[str], chosen: Sequence[str], what: str) -> Table:
     table = Table()
     keys = [key for key in groups[0].overrides if key in chosen]
     for title in (*keys, what, *names, "images/s"):

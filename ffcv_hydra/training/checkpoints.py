@@ -114,9 +114,7 @@ def read_weights_file(key: str, path: Path, weights_only: bool) -> Any:
         raise ConfigError(f"{key}: not a file of weights that torch.save has written") from error
 
 
-def check_checkpoint(
-    path: Path, model: pl.LightningModule, weights_only: bool = True, is_resumed: bool = True
-) -> None:
+def check_checkpoint(path: Path, model: pl.LightningModule, weights_only: bool = True, is_resumed: bool = True) -> None:
     """Check that the checkpoint's weights are those of such a model.
 
     A classifier that is to be evaluated, not `is_resumed`, gets room for class weights that its training has counted.

@@ -109,7 +109,9 @@ def plain_crop(operation: RandomIoUCrop, size: np.ndarray, boxes: np.ndarray, ke
 @pytest.mark.parametrize(
     "options",
     [
-        {}, {"min_scale": 0.1, "max_scale": 0.8, "trials": 7}, {"min_aspect_ratio": 0.9, "max_aspect_ratio": 1.1},
+        {},
+        {"min_scale": 0.1, "max_scale": 0.8, "trials": 7},
+        {"min_aspect_ratio": 0.9, "max_aspect_ratio": 1.1},
         {"min_scale": 0.3, "max_scale": 0.3, "sampler_options": [0.1, 0.3, 0.5, 1]},  # of one size, near the largest
     ],
 )

@@ -78,9 +78,7 @@ def _reduction(size):
         def generate(context, builder, signature, arguments):
             vectors = Vectors(builder)
             coefficients, quantisers, targets, strides = (cgutils.unpack_tuple(builder, part) for part in arguments)
-            rows = [
-                vectors.widened(row, INT32, signed=True) for row in taken_rows(vectors, coefficients, quantisers)
-            ]
+            rows = [vectors.widened(row, INT32, signed=True) for row in taken_rows(vectors, coefficients, quantisers)]
             bits = _POINT + _MORE_BITS[size]
             rows = _pass(vectors, rows, size, bits - _FIRST_POINT)
             rows = [vectors.clamped(row, -(1 << 15), (1 << 15) - 1) for row in rows]
