@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.run_folder import FINISHED, LAST, RESULT, read_result
 from ffcv_hydra.training.ranks import folder_of_all_ranks, global_rank
@@ -20,8 +22,8 @@ def placed(config: Mapping[str, Any], run_dir: str | Path | None) -> tuple[Path,
 
     Args:
         config: plain containers; `trainer.default_root_dir` is the folder that it was composed for.
-        run_dir: the folder to be in. By default the one composed for, or, where a run in it has ended or has
-            checkpoints that this one does not go on from, a new one beside it.
+        run_dir: the folder to be in, by default the one composed for. Where a run in it has ended or has checkpoints
+            that this one does not go on from, it is a new one beside it, unless Hydra has made it for this run.
 
     Raises:
         ConfigError: neither says a folder.
@@ -31,10 +33,15 @@ def placed(config: Mapping[str, Any], run_dir: str | Path | None) -> tuple[Path,
     if chosen is None:
         raise ConfigError("train: the config has no trainer.default_root_dir; give run_dir=PATH")
     folder = Path(chosen).absolute()
-    if run_dir is None and global_rank() == 0:
+    if global_rank() == 0 and (run_dir is None or not (_is_hydras(folder) or config.get("ckpt_path"))):
         folder = _unused(folder, config.get("ckpt_path"))
     folder = folder_of_all_ranks(folder)
-    return folder, config if composed_for is None else _moved(config, str(Path(composed_for).absolute()), str(folder))
+    return folder, _moved(config, str(Path(composed_for or chosen).absolute()), str(folder))
+
+
+def _is_hydras(folder: Path) -> bool:
+    """Whether the command line chose the folder, where a job that is run once more replaces its first attempt."""
+    return HydraConfig.initialized() and Path(HydraConfig.get().runtime.output_dir).absolute() == folder
 
 
 def _unused(folder: Path, ckpt_path: str | None) -> Path:
@@ -44,7 +51,7 @@ def _unused(folder: Path, ckpt_path: str | None) -> Path:
         return folder
     beside = (Path(f"{folder}-{number}") for number in itertools.count(2))
     unused = next(path for path in beside if not path.exists())
-    log.warning("%s has a run of this config; this one is in %s", folder, unused)
+    log.warning("%s has a run that this one does not go on from; this one is in %s", folder, unused)
     return unused
 
 

@@ -62,7 +62,7 @@ def train(config: Mapping[str, Any], run_dir: str | Path | None = None) -> dict[
     Args:
         config: the composed run config, resolved, or anything OmegaConf makes a mapping of.
         run_dir: the run's folder, into which the config's paths in `trainer.default_root_dir` are moved. By default
-            that one; where another run is in it that this one does not go on from, a new one beside it, as is told.
+            that one. Where another run is in it that this one does not go on from, a new one beside it, as is told.
 
     Returns:
         What `result.json` holds: `status`, `mode`, `metrics` (floats by name, those of the last epoch or evaluation),

@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 
 from ffcv_hydra.errors import ConfigError
 from ffcv_hydra.training.placement import placed
@@ -40,9 +42,21 @@ def test_a_folder_with_a_run_that_is_not_gone_on_with_is_left_alone(config, tmp_
     assert placed(config, None)[0] == tmp_path / "run-2" and placed(goes_on, None)[0] == folder
     (folder / "result.json").write_text('{"status": "completed"}')
     of_run(tmp_path / "run-2", "failed")
-    assert placed(goes_on, None)[0] == tmp_path / "run-3" and placed(config, folder)[0] == folder
-    assert f"{folder} has a run of this config; this one is in {tmp_path / 'run-3'}" in caplog.text
+    assert placed(goes_on, None)[0] == tmp_path / "run-3"
+    assert f"{folder} has a run that this one does not go on from; this one is in {tmp_path / 'run-3'}" in caplog.text
     assert placed({"trainer": {"default_root_dir": str(tmp_path / "run-2")}}, None)[0] == tmp_path / "run-2"
+
+
+def test_so_is_one_that_is_given_unless_it_is_the_commands(config, tmp_path, monkeypatch):
+    given = tmp_path / "given"
+    of_run(given, "completed")
+    beside = tmp_path / "given-2"
+    assert placed(config, given)[0] == beside
+    assert placed({"paths": [f"{given}/last"]}, given) == (beside, {"paths": [f"{beside}/last"]})
+    assert placed({**config, "ckpt_path": "last"}, given)[0] == given
+    hydras = OmegaConf.create({"hydra": {"runtime": {"output_dir": str(given)}}})
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", hydras)
+    assert placed(config, given)[0] == given
 
 
 def test_a_job_that_slurm_requeues_goes_on_in_its_folder(config, tmp_path, monkeypatch):

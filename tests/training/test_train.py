@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
@@ -82,8 +83,8 @@ def test_a_run_that_goes_on_in_its_folder_adds_to_its_metrics(train, tmp_path):
     train(config(mode="test", ckpt_path=longer["ckpt_path"], logger={"csv": csv_logger(tmp_path)}), tmp_path)
     assert read_run(tmp_path).metrics == after
     assert set(later) <= set(read_run(tmp_path).metrics_by_step["step"])
-    train(composed, tmp_path)  # a new run, which is not that one
-    assert read_run(tmp_path).metrics["epoch"] == [1, 2]
+    other = Path(train(composed, tmp_path)["run_folder"])  # a new run, which leaves that one alone
+    assert other != tmp_path and read_run(other).metrics["epoch"] == [1, 2] and read_run(tmp_path).metrics == after
 
 
 @pytest.mark.parametrize(("waiting", "is_told"), [(0.5, True), (0.1, False), (None, False)])
