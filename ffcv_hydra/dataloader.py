@@ -7,6 +7,7 @@ positions in the order. The dataset serves any of them, and prepares those ahead
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ import torch
 from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.loader import Loader
 from ffcv_hydra.loader.iteration import Pass, Passes
-from ffcv_hydra.loader.notices import warn_of_whole_reads
+from ffcv_hydra.loader.notices import tell_of_ranks
+from ffcv_hydra.loader.plan.node import Node
 
 
 def as_dataloader(loader: Loader, collate_fn: Callable[[tuple[Any, ...]], Any] | None = None) -> "LoaderDataLoader":
@@ -30,8 +32,10 @@ def as_dataloader(loader: Loader, collate_fn: Callable[[tuple[Any, ...]], Any] |
             Hugging Face's `Trainer`. By default it stays as it is.
 
     Raises:
-        LoaderError: the loader has a part of the samples only, which would be split twice, or is FFCV's.
+        LoaderError: the loader has a part of the samples only, which would be split twice, or is FFCV's, or none.
     """
+    if not isinstance(loader, Loader):
+        raise LoaderError(f"as_dataloader takes an ffcv_hydra.Loader; got one of the class {type(loader).__name__}")
     if not callable(loader.state_dict):
         raise LoaderError(
             "as_dataloader: only the passes of a loader with FFCV's arguments know its order; iterate over that loader "
@@ -48,12 +52,40 @@ def as_dataloader(loader: Loader, collate_fn: Callable[[tuple[Any, ...]], Any] |
         loader.batch_size,
         sampler=Order(samples),
         drop_last=loader.drop_last,
-        collate_fn=collate_fn or _as_it_is,  # type: ignore[arg-type]
+        collate_fn=partial(_collated, collate_fn or tuple),
     )
 
 
-def _as_it_is(batch: tuple[Any, ...]) -> tuple[Any, ...]:
-    return batch
+def _collated(collate_fn: Callable[[tuple[Any, ...]], Any], batch: "Batch") -> Any:
+    return collate_fn(batch.outputs)
+
+
+class Batch(Sequence[tuple[Any, ...]]):
+    """The samples of a batch one by one, as torch collates them; our DataLoaders take the whole outputs.
+
+    Args:
+        outputs: one array, tensor (N, ...) or list of N per output, or all its views in a list.
+        have_views: which of them.
+    """
+
+    def __init__(self, outputs: tuple[Any, ...], have_views: Sequence[bool]) -> None:
+        self.outputs, self._have_views = outputs, have_views
+
+    def __len__(self) -> int:
+        first = self.outputs[0][0] if self._have_views[0] else self.outputs[0]
+        return len(first[0] if hasattr(first, "_fields") else first)
+
+    def __getitem__(self, place: Any) -> tuple[Any, ...]:
+        return tuple(
+            [_row(view, place) for view in output] if has_views else _row(output, place)
+            for output, has_views in zip(self.outputs, self._have_views, strict=True)
+        )
+
+
+def _row(output: Any, place: int) -> Any:
+    if hasattr(output, "_fields"):  # padded: an array and its lengths
+        return type(output)(*(part[place] for part in output))
+    return output[place]
 
 
 class Samples(torch.utils.data.Dataset):
@@ -85,7 +117,7 @@ class Samples(torch.utils.data.Dataset):
         ids = self.loader.passes.order.ids(self.epoch, np.array([position % len(self)]))
         return tuple(self.loader.sample(int(ids[0]), self.epoch).values())
 
-    def __getitems__(self, positions: Sequence[int]) -> tuple[Any, ...]:
+    def __getitems__(self, positions: Sequence[int]) -> Batch:
         """The batch of the samples at some positions, no more than the loader's batch size.
 
         Raises:
@@ -109,7 +141,7 @@ class Samples(torch.utils.data.Dataset):
                 )
             expected.given += 1
             self._ahead = expected, passes, passing
-        return batch
+        return Batch(batch, [not isinstance(delivered, Node) for delivered in passes.executor.plan.outputs.values()])
 
     @property
     def is_asked(self) -> bool:
@@ -149,8 +181,6 @@ class Samples(torch.utils.data.Dataset):
         is_next = self._last is not None and len(self._last) == len(wanted)
         shifts = np.unique(wanted - self._last) if is_next else [world_size * len(wanted)]
         shift = int(shifts[0]) if len(shifts) == 1 else 0
-        if is_next and shift == len(wanted):
-            warn_of_whole_reads(torch.distributed.get_rank() if is_split else 0, world_size)
         self._end()
         expected = Ahead(wanted, shift, len(self))
         passes = self.loader.passes.elsewhere(self.epoch, expected)  # type: ignore[arg-type]
@@ -250,6 +280,8 @@ class LoaderDataLoader(torch.utils.data.DataLoader):
         samples: Samples = self.dataset  # type: ignore[assignment]
         loader = samples.loader
         num_ranks = getattr(self.sampler, "num_replicas", 1)
+        if num_ranks == 1:  # accelerate asks for the samples by DataLoaders of its own
+            tell_of_ranks(loader, "let accelerate's prepare or Fabric's setup_dataloaders split the DataLoader")
         samples.are_skipped = True  # for the sampler of a rank's part wants as many positions in every epoch
         for step, positions in enumerate(self.batch_sampler, 1):  # type: ignore[arg-type]
             if samples.first_batch % num_ranks and samples.first_batch < len(loader):

@@ -10,9 +10,10 @@ from lightning_fabric.utilities.distributed import DistributedSamplerWrapper
 
 from ffcv_hydra import Loader, as_dataloader
 from ffcv_hydra.beton import Beton
-from ffcv_hydra.dataloader import LoaderDataLoader
+from ffcv_hydra.dataloader import Batch, LoaderDataLoader
 from ffcv_hydra.errors import LoaderError, SampleError
-from ffcv_hydra.operations import Mixup, RandomResizedCrop, ToTensor
+from ffcv_hydra.loader import notices
+from ffcv_hydra.operations import Mixup, PaddedArray, RandomResizedCrop, ToTensor
 from ffcv_hydra.ordering import Random
 from tests import processes
 
@@ -94,7 +95,7 @@ def test_what_is_set_at_an_operation_is_compiled_once_and_waiting_counts(beton):
     image[0].output_size = (12, 12)
     samples, made = dataloader.dataset, []
     for wanted in ([3, 1], [5, 60]):
-        assert samples.__getitems__(wanted)[0].shape[1:3] == (12, 12)
+        assert samples.__getitems__(wanted).outputs[0].shape[1:3] == (12, 12)
         made.append(loader.passes.executor)
     assert made[0] is made[1] and "(12, 12, 3)" in str(loader.plan)
     waited = loader.seconds_waited
@@ -104,19 +105,56 @@ def test_what_is_set_at_an_operation_is_compiled_once_and_waiting_counts(beton):
 
 def test_a_sampler_of_ones_own_says_the_epoch_at_the_dataset(beton):
     samples, expected = as_dataloader(loader_of(beton)).dataset, [list(epoch) for epoch in [loader_of(beton)] * 2]
-    own = torch.utils.data.DataLoader(samples, 8, sampler=range(90), collate_fn=tuple)
+    own = torch.utils.data.DataLoader(samples, 8, sampler=range(90))
     for epoch in (1, 0):
         samples.set_epoch(epoch)
         assert same(list(own), expected[epoch])
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("left_out", [(), ("label",)])
+def test_a_dataloader_of_ones_own_collates_as_torch_does(beton, num_workers, left_out):
+    """With a sampler, an order and a part of its own: whole batches, and no fields that stand for samples."""
+    pipelines = PIPELINES | dict.fromkeys(left_out, "disabled")
+    loader = Loader(beton, 8, pipelines=pipelines, ordering=Random(), seed=3, num_workers=1)
+    expected = [torch.cat(column) for column in zip(*loader, strict=True)]
+    samples = as_dataloader(loader).dataset
+    samples.set_epoch(0)
+    for part in (samples, torch.utils.data.random_split(samples, [50, 40])[1]):
+        order = list(range(len(part)))[::-1]
+        own = torch.utils.data.DataLoader(part, 8, sampler=order, num_workers=num_workers)
+        places = order if part is samples else [part.indices[place] for place in order]
+        found = [torch.cat(column) for column in zip(*own, strict=True)]
+        assert same([found], [[column[places] for column in expected]])
+
+
+def test_samples_of_views_padded_arrays_and_lists_are_each_of_one_sample():
+    padded = PaddedArray(torch.arange(6).reshape(2, 3), torch.tensor([3, 1]))
+    batch = Batch(([torch.arange(2), torch.arange(2, 4)], padded, ["a", "b"]), (True, False, False))
+    assert len(batch) == 2
+    views, (data, lengths), names = torch.utils.data.default_collate(batch)
+    assert same([views], [batch.outputs[0]]) and names == ("a", "b")
+    assert torch.equal(data, padded.data) and torch.equal(lengths, padded.lengths)
+
+
+def test_ranks_that_each_read_everything_are_told_so_unless_somebody_splits_or_deals(beton, monkeypatch):
+    for name, value in {"is_initialized": True, "get_rank": 0, "get_world_size": 2}.items():
+        monkeypatch.setattr(torch.distributed, name, lambda value=value: value)
+    notices.warn_of_whole_reads.cache_clear()
+    dataloader = as_dataloader(loader_of(beton))
+    dealt = torch.utils.data.DataLoader(dataloader.dataset, 8, sampler=dataloader.sampler)  # as accelerate does
+    assert len(list(dealt)) == 12
+    with pytest.warns(UserWarning, match="each of 2 ranks reads all samples: let accelerate's prepare or Fabric's"):
+        next(iter(dataloader))
 
 
 def test_a_shuffled_order_has_no_state_before_its_end(beton):
     """Such as that which Lightning's Trainer makes of an order under DDP."""
 
     def shuffled() -> LoaderDataLoader:
-        order = as_dataloader(loader_of(beton, drop_last=True)).sampler
-        part = DistributedSamplerWrapper(order, num_replicas=2, rank=1, shuffle=True)
-        return LoaderDataLoader(order.samples, 8, sampler=part, drop_last=True, collate_fn=tuple)
+        whole = as_dataloader(loader_of(beton, drop_last=True))
+        part = DistributedSamplerWrapper(whole.sampler, num_replicas=2, rank=1, shuffle=True)
+        return LoaderDataLoader(whole.dataset, 8, sampler=part, drop_last=True, collate_fn=whole.collate_fn)
 
     dataloader = shuffled()
     for _ in zip(range(2), dataloader, strict=False):
@@ -134,7 +172,7 @@ def test_any_positions_give_the_samples_that_lie_there(beton):
     samples = as_dataloader(loader_of(beton)).dataset
     images, labels = (torch.cat(column) for column in zip(*loader, strict=True))
     for wanted in ([3, 1, 2], [88, 5, 89, 6, 7, 8, 9, 10], [0], list(range(82, 90))):
-        assert same([samples.__getitems__(wanted)], [(images[wanted], labels[wanted])])
+        assert same([samples.__getitems__(wanted).outputs], [(images[wanted], labels[wanted])])
     image, label = samples[17]
     assert torch.equal(image, images[17]) and label == labels[17]
     with pytest.raises(IndexError, match="position 90 of 90"):
@@ -186,10 +224,12 @@ def test_a_batch_that_is_all_damage_is_no_gap(beton, tmp_path):
 def test_what_would_be_split_twice_or_torn_apart_is_refused(beton):
     with pytest.raises(LoaderError, match="rank 1 of 2, which a loop .* would split again"):
         as_dataloader(loader_of(beton, rank=1, world_size=2))
+    with pytest.raises(LoaderError, match="takes an ffcv_hydra.Loader; got one of the class list"):
+        as_dataloader([1])
     image = [RandomResizedCrop(16), Mixup(0.2), ToTensor()]
     mixed = Loader(beton, 8, pipelines={"image": image, "label": "disabled", "array": "disabled"})
     samples = as_dataloader(mixed).dataset
-    assert same([samples.__getitems__(range(8))], [next(iter(mixed))])
+    assert same([samples.__getitems__(range(8)).outputs], [next(iter(mixed))])
     with pytest.raises(LoaderError, match="Mixup mixes neighbours .* tears apart"):
         samples.__getitems__(range(1, 9))
     with pytest.raises(LoaderError, match="a batch of 9 samples was asked for; the loader's batch size is 8"):

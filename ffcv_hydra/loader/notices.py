@@ -30,20 +30,19 @@ def tell_of_left_out(beton: Beton, pipelines: Any) -> None:
         )  # fmt: skip
 
 
-def tell_of_ranks(loader: Any) -> None:
-    """Warn if a loader of one rank is read by more, and not only looked at."""
+_SPLIT = "give the loader its rank and world_size, or let FFCVDataModule make it, without is_dist=False"
+
+
+def tell_of_ranks(loader: Any, advice: str = _SPLIT) -> None:
+    """Warn if a loader of one rank is read by more, and not only looked at; `advice` says how it is split."""
     if is_only_looked_at(loader) or loader.world_size > 1:
         return
     if torch.distributed.is_available() and torch.distributed.is_initialized():
-        warn_of_whole_reads(torch.distributed.get_rank(), torch.distributed.get_world_size())
+        warn_of_whole_reads(torch.distributed.get_rank(), torch.distributed.get_world_size(), advice)
 
 
 @functools.cache
-def warn_of_whole_reads(rank: int, world_size: int) -> None:
+def warn_of_whole_reads(rank: int, world_size: int, advice: str) -> None:
     """Warn that a loader which knows of no ranks reads all samples on each."""
     if rank == 0 and world_size > 1:
-        warnings.warn(
-            f"each of {world_size} ranks reads all samples: give the loader its rank and world_size, or let "
-            "FFCVDataModule make it, without is_dist=False",
-            stacklevel=3,
-        )
+        warnings.warn(f"each of {world_size} ranks reads all samples: {advice}", stacklevel=4)
