@@ -49,6 +49,20 @@ def test_it_trains_with_names_tags_and_what_holds_on_this_machine(project):
     assert "acme.data.Shapes" in run(project, "convert.py", "dataset=shapes", "--cfg", "job")
 
 
+def test_another_dataset_in_its_code_is_not_read_from_what_the_old_one_left(project, tmp_path):
+    small = [f"dataset.splits.{split}.source.count=16" for split in ("train", "val", "test")]
+    command = ["convert.py", "dataset=shapes", f"data_dir={tmp_path}", *small]
+    run(project, *command)
+    code = project / "acme" / "data.py"
+    before = code.read_text()
+    code.write_text(before.replace("index % 3", "(index + 1) % 3"))
+    try:
+        with pytest.raises(AssertionError, match="the source has changed since it was converted"):
+            run(project, *command)
+    finally:
+        code.write_text(before)
+
+
 @pytest.mark.parametrize("name", ["my-project", "3d", "class", "json", "ffcv_hydra", "yaml", "data", ""])
 def test_what_is_no_name_of_a_package_is_refused(tmp_path, monkeypatch, name, capsys):
     monkeypatch.chdir(tmp_path)
