@@ -25,6 +25,7 @@ from ffcv_hydra.ffcv_bridge.orders import GivenOrder, PagewiseOrder
 from ffcv_hydra.ffcv_bridge.reader import Reader
 from ffcv_hydra.loader.engine.epoch_order import EpochOrder
 from ffcv_hydra.loader.iteration import Pass, Passes
+from ffcv_hydra.loader.notices import tell_of_whole_reads
 from ffcv_hydra.loader.sampler import Sampler
 from ffcv_hydra.ordering.ranks import RankBatches
 from ffcv_hydra.pipeline import DISABLED, FieldPipeline
@@ -132,6 +133,11 @@ class Loader(engine.Loader):
         return whole + (rest > 0 and not self.drop_last)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        if not self.distributed and isinstance(self._args["order"], OrderOption):  # others may split it themselves
+            tell_of_whole_reads("give distributed=True where the loader is made, once there are ranks")
+        return self._next_pass()
+
+    def _next_pass(self) -> "EpochIterator":
         ids = self.next_traversal_order()[: len(self) * self.batch_size]
         self.next_epoch += 1
         return EpochIterator(self, ids)
@@ -154,7 +160,7 @@ class Loader(engine.Loader):
         """A copy that has begun the next pass, by which this one's order has not been asked."""
         other = copy.copy(self)
         other.traversal_order = copy.deepcopy(self.traversal_order, {id(self): other})
-        Loader.__iter__(other)
+        Loader._next_pass(other)
         return other
 
     def peek(self) -> tuple[Any, ...] | None:
@@ -184,13 +190,19 @@ class Loader(engine.Loader):
         return other
 
     def filter(self, field_name: str, condition: Callable[[Any], bool]) -> "Loader":
-        """A loader of the samples of this one whose field, as its pipeline makes it, fulfils a condition."""
-        others = {name: None for name in [*self.reader.handlers, *self._args["pipelines"]] if name != field_name}
-        pipelines = {**self._args["pipelines"], **others}
-        of_field = {"order": OrderOption.SEQUENTIAL, "distributed": False, "drop_last": False, "pipelines": pipelines}
-        whole = Loader(**{**self._args, **of_field})
-        samples = zip(whole.indices.tolist(), chain.from_iterable(batch for (batch,) in whole), strict=True)
-        kept = [sample_id for sample_id, sample in samples if condition(sample)]
+        """A loader of those samples of this one whose field, as its pipeline makes it, fulfils a condition.
+
+        Raises `PipelineError` if there is no such field.
+        """
+        with also_built_in():
+            self._check_output(field_name)
+        given = self._args["pipelines"]
+        pipelines = {**dict.fromkeys([*self.reader.handlers, *given]), field_name: given.get(field_name, ())}
+        in_order = {"order": OrderOption.SEQUENTIAL, "distributed": False, "drop_last": False}
+        whole = Loader(**{**self._args, **in_order, "pipelines": pipelines})
+        samples = chain.from_iterable(batch for (batch,) in whole._next_pass())
+        of_ids = zip(whole.indices.tolist(), samples, strict=True)
+        kept = [sample_id for sample_id, sample in of_ids if condition(sample)]
         return Loader(**{**self._args, "indices": np.array(kept, dtype=np.int64)})
 
     @property

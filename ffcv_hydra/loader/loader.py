@@ -71,8 +71,9 @@ class Loader:
     is read, as are a state to resume from and the operations' attributes, when the first batch is asked for: a size or
     a probability that is set between two epochs (`decoder.output_size = (160, 160)`) holds from the next pass on.
 
-    A loader can be copied and pickled, to be read in another process: the copy opens the file again, and has the epoch,
-    the position and the sizes. So can it be used after a fork, and by several threads, which share a pass's batches.
+    A loader can be copied and pickled, to be read in another process: the copy opens the file again, and has the epoch
+    and the sizes. It goes on where this one is about to, by `load_state_dict`; of a pass that has begun it has nothing,
+    and begins its epoch. So can it be used after a fork, and by several threads, which share a pass's batches.
     """
 
     def __init__(
@@ -275,9 +276,7 @@ class Loader:
         path = self._arguments["path"]
         if isinstance(path, Mixture) and path.shares:
             raise LoaderError("filter: a mixture reads all samples of its members; filter loaders of these")
-        if output not in self.output_names:
-            known = ", ".join(self.output_names)
-            raise PipelineError(f"filter: {self._beton.path} gives no output '{output}'; it gives {known}")
+        self._check_output(output)
         whole = self.with_options(**_EVERYTHING)
         place = whole.output_names.index(output)
         kept = (
@@ -287,6 +286,11 @@ class Loader:
             if condition(sample)
         )
         return self.with_options(indices=np.fromiter(kept, dtype=np.int64))
+
+    def _check_output(self, output: str) -> None:
+        if output not in self.output_names:
+            known = ", ".join(self.output_names)
+            raise PipelineError(f"filter: {self._beton.path} gives no output '{output}'; it gives {known}")
 
     def with_options(self, **arguments: Any) -> "Loader":
         """The same loader with other arguments, such as another `batch_size`, at the beginning of the epoch.

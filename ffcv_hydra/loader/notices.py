@@ -35,8 +35,12 @@ _SPLIT = "give the loader its rank and world_size, or let FFCVDataModule make it
 
 def tell_of_ranks(loader: Any, advice: str = _SPLIT) -> None:
     """Warn if a loader of one rank is read by more, and not only looked at; `advice` says how it is split."""
-    if is_only_looked_at(loader) or loader.world_size > 1:
-        return
+    if not is_only_looked_at(loader) and loader.world_size == 1:
+        tell_of_whole_reads(advice)
+
+
+def tell_of_whole_reads(advice: str) -> None:
+    """Warn if there are several ranks, each of which is about to read all samples."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         warn_of_whole_reads(torch.distributed.get_rank(), torch.distributed.get_world_size(), advice)
 
@@ -45,4 +49,4 @@ def tell_of_ranks(loader: Any, advice: str = _SPLIT) -> None:
 def warn_of_whole_reads(rank: int, world_size: int, advice: str) -> None:
     """Warn that a loader which knows of no ranks reads all samples on each."""
     if rank == 0 and world_size > 1:
-        warnings.warn(f"each of {world_size} ranks reads all samples: {advice}", stacklevel=4)
+        warnings.warn(f"each of {world_size} ranks reads all samples: {advice}", stacklevel=5)

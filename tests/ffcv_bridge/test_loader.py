@@ -18,6 +18,7 @@ from ffcv_hydra import loader as engine
 from ffcv_hydra.dataloader import as_dataloader
 from ffcv_hydra.errors import LoaderError
 from ffcv_hydra.ffcv_bridge import DatasetWriter, Loader
+from ffcv_hydra.loader import notices
 
 pytestmark = pytest.mark.timeout(120)
 COUNT = 20
@@ -166,6 +167,19 @@ def test_a_copy_of_a_rank_reads_what_that_rank_does(path, monkeypatch):
     loader = loader_of(path, distributed=True)
     monkeypatch.undo()
     assert labels(pickle.loads(pickle.dumps(loader))) == labels(loader)
+
+
+def test_a_loader_that_is_not_distributed_says_once_that_each_rank_reads_everything(path, monkeypatch):
+    for name, value in {"is_initialized": True, "get_rank": 0, "get_world_size": 2}.items():
+        monkeypatch.setattr(torch.distributed, name, lambda *_, value=value: value)
+    notices.warn_of_whole_reads.cache_clear()
+    loader = loader_of(path)
+    iter(loader_of(path, distributed=True)).close()
+    iter(loader_of(path, order=Turning)).close()  # which may know of the ranks
+    assert len(loader.filter("label", lambda label: True).indices) == COUNT and loader.peek() is not None
+    with pytest.warns(UserWarning, match="each of 2 ranks reads all samples: give distributed=True"):
+        labels(loader)
+    labels(loader)  # a second warning would be an error here
 
 
 def test_a_copy_of_a_loader_of_another_file_is_refused(tmp_path):

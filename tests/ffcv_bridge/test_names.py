@@ -379,6 +379,9 @@ def test_filter(path):
     found = loader.filter("label", lambda label: label[0] % 3 == 0)
     assert type(found) is Loader and found.indices.tolist() == list(range(30, 0, -3)) and len(found) == 2
     assert len(labels(loader.filter("label", lambda label: False))) == 0
+    for name in ("labels", "image"):  # a misspelt one, and one that is left out
+        with pytest.raises(PipelineError, match=f"filter: .* gives no output '{name}'; it gives label"):
+            loader.filter(name, bool)
 
 
 @row("`decoder.output_size = ...` between epochs")
