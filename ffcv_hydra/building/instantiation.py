@@ -37,6 +37,8 @@ def build(key: str, node: Any, **options: Any) -> Any:
         if isinstance(cause, FFCVHydraError):
             raise cause from cause.__cause__
         reason = " ".join(message.split()) if cause is None else describe_error(cause)
+        if isinstance(cause, ImportError) and key.startswith(("logger.", "callbacks.")):
+            reason += f"; or leave it out: {key}=null"
         raise ConfigError(f"{where or key}: {reason}") from error
 
 

@@ -41,6 +41,8 @@ def compose(
     """
     if config_name not in _CHECKED:
         raise ConfigError(f"compose: there is no config '{config_name}'; use run or convert")
+    if isinstance(overrides, str):
+        raise ConfigError(f"compose: overrides are a list of texts: [{overrides!r}]")
     overrides = list(overrides)
     if (fault := kept_secret(overrides)) is not None:
         raise ConfigError(fault)

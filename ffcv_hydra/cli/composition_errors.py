@@ -28,6 +28,14 @@ from ffcv_hydra.nearest import hint, nearest
 from ffcv_hydra.printable import printable
 from ffcv_hydra.sweeps.program import quoted
 
+_OF_THE_TEMPLATE = {
+    "data": "dataset=NAME",
+    "train": "mode=fit",
+    "test": "mode=test, or test_after_fit=true",
+    "paths": "data_dir=PATH, or hydra.run.dir=PATH for a run's folder",
+}
+"""Keys of lightning-hydra-template that have no likeness here, and what is written in their place."""
+
 
 def explain(error: BaseException) -> str | None:
     """One line about an error of Hydra, OmegaConf or YAML, or one per job of a sweep; None for any other error."""
@@ -93,6 +101,8 @@ def _unknown_key(cause: ConfigAttributeError | ConfigKeyError) -> str:
         return f"unknown key '{full_key}': '{prefix.rstrip('.')}' has no keys of its own"
     if "/" in full_key:
         return _unknown_group(full_key)
+    if (ours := _OF_THE_TEMPLATE.get(full_key.partition(".")[0])) is not None:
+        return f"unknown key '{full_key}': write {ours}"
     arguments = _arguments_of(parent, prefix)
     if key in arguments:
         return f"'{full_key}' is not set yet: +{full_key}=VALUE does it"

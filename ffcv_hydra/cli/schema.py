@@ -228,8 +228,11 @@ def check_trainer(trainer: Mapping[str, Any]) -> None:
     """Compare the trainer's values with the types in its signature.
 
     Raises:
-        ConfigError: a value is of another type.
+        ConfigError: a value is of another type, or no number of devices.
     """
+    devices = trainer.get("devices")
+    if type(devices) is int and (devices == 0 or devices < -1):
+        raise ConfigError(f"trainer.devices={devices}: give how many, or -1 for all there are")
     target = locate(trainer.get("_target_", "pytorch_lightning.Trainer"), "trainer")
     types = get_type_hints(target.__init__)
     for key, value in trainer.items():

@@ -65,8 +65,8 @@ def train(config: Mapping[str, Any], run_dir: str | Path | None = None) -> dict[
             that one. Where another run is in it that this one does not go on from, a new one beside it, as is told.
 
     Returns:
-        What `result.json` holds: `status`, `mode`, `metrics` (floats by name, those of the last epoch or evaluation),
-        `optimized_metric` (its value: of the best checkpoint when one monitors it), `best_checkpoint`,
+        What `result.json` holds, on every rank: `status`, `mode`, `metrics` (floats by name, those of the last epoch or
+        evaluation), `optimized_metric` (its value: of the best checkpoint when one monitors it), `best_checkpoint`,
         `samples_per_second`, `waiting` (the share of the training's time that went into waiting for data), `memory`
         (the most bytes, summed over ranks), `started` (in seconds since 1970), `seconds`, `overrides`, `error`, and
         what `provenance` says; `not_finite` where a loss became NaN or infinite: the first epoch that ended so, by
@@ -218,6 +218,7 @@ class _Run:
         facts = self._facts(gather=True)
         if (metrics := _callback(trainer, EpochMetrics)).optimized:
             facts["optimized_metric"] = metrics.optimized_value(trainer)
+        facts = of_all_ranks(facts, gather=True)[0]  # a metric that is not reduced over the ranks is another on each
         status = PRUNED if _is_pruned(trainer) else COMPLETED
         if trainer.is_global_zero:
             self.record.complete(status, **facts)

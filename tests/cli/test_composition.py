@@ -37,6 +37,8 @@ def test_it_is_plain_checked_and_of_a_new_run_each_time(tmp_path):
     [
         (["experiment=digit"], "experiment=digit: there is no such option; did you mean 'digits'?"),
         (["trainer.max_epoch=3"], "unknown key 'trainer.max_epoch': did you mean 'trainer.max_epochs'?"),
+        (["train=true"], "unknown key 'train': write mode=fit"),
+        ("seed=1", "compose: overrides are a list of texts: ['seed=1']"),
         (["seed=x"], "seed='x': should be a valid integer"),
         (["dataset=image_folder"], "has no value"),
         (["loader.num_workers=0"], "loader.num_workers"),

@@ -100,6 +100,7 @@ def test_what_is_allowed_is_accepted(config, key, value):
     ("key", "value", "message"),
     [
         ("max_epochs", "abc", r"trainer.max_epochs='abc': expected"),
+        ("devices", -5, r"trainer.devices=-5: give how many, or -1"),
         ("max_epochs", 1.5, r"trainer.max_epochs=1.5: expected"),
         ("precision", "16-mixd", r"trainer.precision=16-mixd: did you mean '16-mixed'\?"),
         ("enable_checkpointing", "off", r"trainer.enable_checkpointing='off'"),

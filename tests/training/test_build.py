@@ -29,6 +29,7 @@ def test_ranks_that_would_be_sent_the_trainer_are_refused(train, tmp_path):
     ("changes", "message"),
     [
         ({"callbacks": {"bad": {"_target_": "pytorch_lightning.callbacks.EarlyStopping"}}}, "callbacks.bad: .*monitor"),
+        ({"logger": {"far": {"_target_": "test_build.needs_more"}}}, r"no wandb.*; or leave it out: logger\.far=null$"),
         ({"model": {"num_clases": 3}}, "model: .*num_clases"),
         ({"model": {"backbone": {"_target_": "standin_run.LinearNet"}}}, r"model\.backbone: .*num_classes"),
         ({"model": {"mean": [0.5]}}, r"model\.mean and model\.std belong together"),
@@ -105,6 +106,10 @@ def test_a_user_model_with_a_partial_optimizer_is_left_to_hydra(train, tmp_path)
     optimizer = {"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.1}
     model = {"_target_": "test_build.PartialModel", "optimizer": optimizer}
     assert train({**config(), "model": model}, tmp_path)["status"] == "completed"
+
+
+def needs_more():
+    raise ModuleNotFoundError("no wandb")
 
 
 class PartialModel(pl.LightningModule):

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -123,7 +124,7 @@ for seed in range(2):
     two = ["trainer=ddp_cpu", "trainer.devices=2", f"seed={seed}"]
     result = train(compose("run", ["dataset=toy", *two, *small, *quiet]))
     with pathlib.Path("results").open("a") as results:
-        print(result["status"], result["run_folder"], file=results)
+        print(result["status"], result["run_folder"], result["metrics"]["train_loss"], file=results)
 """
 
 
@@ -134,5 +135,6 @@ def test_a_program_trains_twice_on_two_ranks_in_one_folder_each(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     folders = [str(path.parent) for path in tmp_path.glob("outputs/*/*/result.json")]
     assert len(folders) == 2 and len([*tmp_path.glob("outputs/*/*")]) == 2
+    losses = {path: json.loads(Path(path, "result.json").read_text())["metrics"]["train_loss"] for path in folders}
     found = (tmp_path / "results").read_text().splitlines()
-    assert sorted(found) == sorted(f"completed {path}" for path in folders * 2)
+    assert sorted(found) == sorted(f"completed {path} {losses[path]}" for path in folders * 2)
