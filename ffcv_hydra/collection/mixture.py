@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -129,11 +129,13 @@ Readable = Paths | Mixture  # what loaders read
 
 
 def named(path: Readable) -> list[Path | str]:
-    """The paths and URLs that are to be opened. Raises `BetonError` if there are none, or one is there twice."""
+    """The paths and URLs that are to be opened. Raises `BetonError` if there are none, or one twice."""
     if isinstance(path, Mixture):
         return list(path.paths)
     if isinstance(path, Mapping):
         raise BetonError("shares of betons are given as ffcv_hydra.Mixture({path: share, ...}), not as a mapping")
+    if not isinstance(path, (str, os.PathLike, Iterable)):
+        raise BetonError(f"betons are named by a path, a URL or a list of these; got {path!r}")
     found = [located(one) for one in ([path] if isinstance(path, (str, os.PathLike)) else path)]
     if not found:
         raise BetonError("a list of betons is empty; name at least one")

@@ -1,5 +1,6 @@
 """Which of FFCV's things becomes what. Everything is converted here, once, and nowhere else."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from ffcv import fields as ffcv_fields
@@ -9,6 +10,7 @@ from ffcv.pipeline.operation import Operation as FFCVsOperation
 from ffcv.pipeline.pipeline_spec import PipelineSpec
 from ffcv.traversal_order.base import TraversalOrder
 
+from ffcv_hydra.errors import PipelineError
 from ffcv_hydra.ffcv_bridge.fields import FieldReader, as_field
 from ffcv_hydra.ffcv_bridge.operations import FFCVOperation
 from ffcv_hydra.ffcv_bridge.orders import FFCVOrdering
@@ -43,5 +45,7 @@ def adapt(thing: Any) -> Any:
 def _field_pipeline(spec: PipelineSpec) -> FieldPipeline:
     if spec.default_pipeline:
         return FieldPipeline(_FFCVS_DEFAULT, source=spec.source)
+    if isinstance(spec.decoder, Sequence):
+        raise PipelineError(f"PipelineSpec({spec.source!r}, [...]): a list of operations belongs in transforms=[...]")
     decoder = [] if spec.decoder is None else [spec.decoder]
     return FieldPipeline([*decoder, *spec.transforms], source=spec.source)

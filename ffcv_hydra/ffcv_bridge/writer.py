@@ -12,6 +12,7 @@ from ffcv.writer import MAX_PAGE_SIZE, MIN_PAGE_SIZE, from_shard
 
 from ffcv_hydra.beton import write_beton
 from ffcv_hydra.cores import usable_cores
+from ffcv_hydra.errors import ConversionError
 from ffcv_hydra.ffcv_bridge.both_errors import also_built_in
 from ffcv_hydra.ffcv_bridge.wrapping import Wrapping
 
@@ -29,6 +30,7 @@ class DatasetWriter:
 
     Raises:
         ValueError: if the page size is impossible.
+        ConversionError: if there are no fields, or one is none.
     """
 
     def __init__(
@@ -36,6 +38,12 @@ class DatasetWriter:
     ) -> None:
         if not is_power_of_2(page_size) or not MIN_PAGE_SIZE <= page_size < MAX_PAGE_SIZE:
             raise ValueError(f"page_size is a power of two from 2 MiB to 2 GiB; got {page_size}")
+        with also_built_in():
+            if not isinstance(fields, Mapping) or not fields:
+                raise ConversionError(f"fields are a mapping with a Field for each name; got {fields!r}")
+            for name, field in fields.items():
+                if not hasattr(field, "metadata_type"):
+                    raise ConversionError(f"field '{name}': expected a Field, got {field!r}")
         self.fname, self.fields, self.page_size = fname, fields, page_size
         self.num_workers = usable_cores() if num_workers < 1 else int(num_workers)
         self.metadata_type = get_metadata_type(list(fields.values()))

@@ -17,7 +17,10 @@ from ffcv_hydra.pipeline import DISABLED, FieldPipeline, Pipeline
 
 
 def check_alone(beton: Beton, plan: Plan, sample: int, epoch: int | None) -> None:
-    """Raise an `IndexError` if there is no such sample, a `LoaderError` if an operation needs others in an epoch."""
+    """Raise an `IndexError` if there is no such sample, a `LoaderError` if it cannot be had alone in an epoch."""
+    for what, number in {"ids": sample, "epochs": 0 if epoch is None else epoch}.items():
+        if not hasattr(number, "__index__"):
+            raise LoaderError(f"sample: {what} are whole numbers; got {number!r}")
     if not 0 <= operator.index(sample) < beton.num_samples:
         raise IndexError(f"{beton.path}: there is no sample {sample}; it has {beton.num_samples:,}")
     if epoch is None:

@@ -61,8 +61,10 @@ class Position:
         """Go on from `state`; returns the epoch of its pass, and that of the trainer.
 
         Raises:
-            LoaderError: the state is of another identity; says what differs.
+            LoaderError: the state is none, or of another identity; says what differs.
         """
+        if not isinstance(state, Mapping) or not {"epoch", "batches", "of"} <= state.keys():
+            raise LoaderError(f"a state is what a loader's state_dict() gave; got {_told(state)[:80]}")
         self._compare(state["of"], "the checkpoint was made")
         self._delivered = (state["epoch"], state["batches"])
         self._epoch_set = state.get("epoch_set", state["epoch"])

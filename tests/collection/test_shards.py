@@ -339,6 +339,8 @@ def test_a_path_that_is_listed_twice_is_refused(parts):
         Loader([parts[0], parts[1], parts[0]], 1)
     with pytest.raises(BetonError, match="shares of betons are given as ffcv_hydra.Mixture"):
         Loader({parts[0]: 0.5, parts[1]: 0.5}, 1)
+    with pytest.raises(BetonError, match="betons are named by a path, a URL or a list of these; got 12"):
+        Loader(12, 1)
 
 
 def test_a_sample_is_in_the_split_that_it_was_in(tmp_path):

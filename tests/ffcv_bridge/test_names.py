@@ -224,6 +224,8 @@ def test_specs(path):
         "small": PipelineSpec("image", CenterCropRGBImageDecoder((4, 4), 1), [ToTensor()]),
         "plain": PipelineSpec("label"),
     }
+    with pytest.raises(PipelineError, match=r"a list of operations belongs in transforms="):
+        Loader(path, 8, pipelines={"image": PipelineSpec("image", [decoder, ToTensor()])})
     rest = {**REST, "label": None}
     del rest["image"]
     image, turned, small, plain = next(iter(Loader(path, 8, pipelines={**rest, **specs})))
@@ -500,6 +502,9 @@ def test_writer(tmp_path):
     assert DatasetWriter(path, writer.fields).num_workers == usable_cores() and writer.metadata_type.names == ("f0",)
     writer.from_indexed_dataset([[3], [4]])
     assert Reader(path).page_size == 1 << 22 and Reader(path).metadata["f0"].tolist() == [3, 4]
+    for fields, text in (({"a": 3}, "field 'a': expected a Field, got 3"), ({}, "a Field for each name; got {}")):
+        with pytest.raises(ConversionError, match=text):
+            DatasetWriter(path, fields)
     for size in (3 << 20, 1 << 20, 1 << 32):
         with pytest.raises(ValueError, match="page_size is a power of two from 2 MiB to 2 GiB"):
             DatasetWriter(path, {}, page_size=size)

@@ -541,6 +541,12 @@ def test_F19_a_loader_that_knows_nothing_of_the_ranks_says_once_that_each_reads_
     iter(loader)  # a second warning would be an error here
 
 
+@pytest.mark.parametrize("state", [{}, None, {"of": {}}])
+def test_what_is_no_state_is_refused(beton, state):
+    with pytest.raises(LoaderError, match=r"a state is what a loader's state_dict\(\) gave; got"):
+        make(beton).load_state_dict(state)
+
+
 def test_a_sample_that_comes_again_in_an_epoch_has_another_key(beton):
     class Twice(Random):
         def sample_order(self, samples, epoch):

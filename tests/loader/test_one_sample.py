@@ -36,6 +36,9 @@ def test_it_is_that_of_its_batch_in_any_epoch_and_moves_nothing(beton):
         loader.sample(-1)
     with pytest.raises(LoaderError, match="epochs are numbers from 0 on; got -1"):
         loader.sample(7, -1)
+    for wrong, text in ((("a",), "ids are whole numbers; got 'a'"), ((7, 0.5), "epochs are whole numbers; got 0.5")):
+        with pytest.raises(LoaderError, match=text):
+            loader.sample(*wrong)
     pipelines = {"image": [RandomResizedCrop(16), Mosaic()], "label": "disabled", "array": "disabled"}
     mosaic = Loader(beton, 8, pipelines=pipelines, drop_last=True)
     with pytest.raises(LoaderError, match="Mosaic makes the images of 'image' of 4 samples each; leave the epoch out"):

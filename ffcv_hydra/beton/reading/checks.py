@@ -166,6 +166,8 @@ def pointer_column(field: Field, metadata: np.ndarray) -> np.ndarray | None:
 def _build_field(name: str, descriptor: np.void, custom_field: type[Field] | None) -> Field:
     type_id = int(descriptor["type_id"])
     field_class = adapted(custom_field) or TYPE_IDS.get(type_id)
+    if custom_field is not None and not hasattr(field_class, "from_binary"):
+        raise BetonError(f"custom_fields has for field {name!r} {custom_field!r}, which is no class of a field")
     if field_class is None and type_id == CUSTOM_TYPE_ID and describes_itself(descriptor["arguments"]):
         field_class = OwnField
     if field_class is None:

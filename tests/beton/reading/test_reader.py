@@ -215,6 +215,8 @@ def test_R2_an_impossible_field_is_refused(copy, values, text):
 def test_custom_fields_must_be_fields_of_the_file(whole):
     with pytest.raises(BetonError, match="has no field 'sound' for custom_fields"):
         Beton(whole, custom_fields={"sound": IntField})
+    with pytest.raises(BetonError, match="custom_fields has for field 'data' 3, which is no class of a field"):
+        Beton(whole, custom_fields={"data": 3})
     assert Beton(whole, custom_fields={"data": BytesField}).num_samples == NUM_SAMPLES
 
 
