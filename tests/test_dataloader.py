@@ -1,4 +1,4 @@
-"""Loaders as torch's DataLoaders, alone and in the loops of accelerate, Fabric and Hugging Face."""
+"""Loaders as torch's DataLoaders, alone and in the loops of accelerate, Fabric, Hugging Face and timm."""
 
 import copy
 import pickle
@@ -13,7 +13,15 @@ from ffcv_hydra.beton import Beton
 from ffcv_hydra.dataloader import Batch, LoaderDataLoader
 from ffcv_hydra.errors import LoaderError, SampleError
 from ffcv_hydra.loader import notices
-from ffcv_hydra.operations import Mixup, PaddedArray, RandomResizedCrop, ToTensor
+from ffcv_hydra.operations import (
+    Mixup,
+    NormalizeImage,
+    PaddedArray,
+    RandomResizedCrop,
+    Squeeze,
+    ToTensor,
+    ToTorchImage,
+)
 from ffcv_hydra.ordering import Random
 from tests import processes
 
@@ -360,14 +368,39 @@ def test_fabric_takes_it(beton):
     assert len(prepared) == 12 and same(list(prepared), list(loader_of(beton)))
 
 
-def test_a_loop_that_asks_what_timms_training_script_does(beton):
-    loader, expected = as_dataloader(loader_of(beton, drop_last=True)), loader_of(beton, drop_last=True)
-    seen = []
-    for epoch in range(2):
+def test_a_loop_of_timms_parts_takes_it(beton):
+    """What timm's training script asks of its loader, with its model, optimizer, schedule, mixup and meters."""
+    timm = pytest.importorskip("timm")
+    from timm.data import Mixup as TimmsMixup
+    from timm.loss import SoftTargetCrossEntropy
+    from timm.optim import create_optimizer_v2
+    from timm.scheduler import create_scheduler_v2
+    from timm.utils import AverageMeter
+
+    pipelines = {
+        "image": [RandomResizedCrop(32), NormalizeImage([127.5] * 3, [127.5] * 3), ToTensor(), ToTorchImage()],
+        "label": [ToTensor(), Squeeze()],
+        "array": "disabled",
+    }
+    made = [Loader(beton, 8, pipelines=pipelines, ordering=Random(), seed=3, drop_last=True) for _ in range(2)]
+    loader, expected = as_dataloader(made[0]), made[1]
+    mixup, loss_fn, losses, seen = TimmsMixup(num_classes=90), SoftTargetCrossEntropy(), AverageMeter(), []
+    model = timm.create_model("test_resnet", num_classes=90)
+    optimizer = create_optimizer_v2(model, opt="sgd", lr=0.01)
+    scheduler, num_epochs = create_scheduler_v2(
+        optimizer, num_epochs=2, updates_per_epoch=len(loader), step_on_epochs=False
+    )
+    for epoch in range(num_epochs):
         if hasattr(loader.sampler, "set_epoch"):
             loader.sampler.set_epoch(epoch)
-        last = len(loader) - 1
-        for index, (_, target) in enumerate(loader):
+        for index, (images, target) in enumerate(loader):
             seen.append(target)
-            assert index <= last and len(loader.dataset) == 90
-    assert same([seen], [[labels for _ in range(2) for _, labels in expected]])
+            images, soft = mixup(images, target)
+            loss = loss_fn(model(images), soft)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.update(loss.item(), images.size(0))
+            scheduler.step_update(epoch * len(loader) + index)
+    assert losses.count == num_epochs * len(loader) * 8 and len(loader.dataset) == 90
+    assert same([seen], [[labels for _ in range(num_epochs) for _, labels in expected]])
