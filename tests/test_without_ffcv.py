@@ -18,7 +18,7 @@ LOAD = """
 import pkgutil, importlib, numpy as np
 import ffcv_hydra
 from PIL import Image
-NAMES = ("ffcv_bridge", "conf", "__main__", "sweeps.search", "export.example")
+NAMES = ("ffcv_bridge", "cli.ffcv_startup.", "conf", "__main__", "sweeps.search", "export.example")
 ELSEWHERE = tuple(f"ffcv_hydra.{name}" for name in NAMES)
 for module in pkgutil.walk_packages(ffcv_hydra.__path__, "ffcv_hydra."):
     if not module.name.startswith(ELSEWHERE):

@@ -312,8 +312,8 @@ def test_places_are_where_their_pixels_are(beton, composition, seed):
             errors += found_errors if seen.way.turns < 2 else []  # turns by little are all off to the same side
             for outline in of_outlines:
                 check_outline(outline, own * columns, own * rows, seen.way.reach)
-    if len(errors) > 100:
-        assert np.abs(np.mean(errors, axis=0)).max() < 0.2  # or places would be those of pixels' middles
+    if len(errors) > 100:  # a half if places were those of pixels' middles; a scale of just 0.5, a tie, makes a quarter
+        assert np.abs(np.mean(errors, axis=0)).max() < 0.4
 
 
 def check_box(box: np.ndarray | None, within: np.ndarray, way: Way, is_whole: bool) -> None:
